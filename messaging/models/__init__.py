@@ -1,0 +1,22 @@
+"""The rows of the queue. Models know no other part of Outtray."""
+
+from .attempt import AttemptOutcome, Category, SendAttempt
+from .batch import Batch, BatchItem
+from .message import Attachment, Message, MessageContent, MessageEvent, Recipient
+from .setup import AccountPause, EmailSettings, Heartbeat
+
+__all__ = [
+    "AccountPause",
+    "Attachment",
+    "AttemptOutcome",
+    "Batch",
+    "BatchItem",
+    "Category",
+    "EmailSettings",
+    "Heartbeat",
+    "Message",
+    "MessageContent",
+    "MessageEvent",
+    "Recipient",
+    "SendAttempt",
+]

@@ -1,0 +1,63 @@
+"""What happened, per try and recipient."""
+
+from django.conf import settings
+from django.db import models
+
+
+class Category(models.TextChoices):
+    """Why something was not sent, as office staff sort it."""
+
+    ADDRESS = "address", "Address"
+    CONTENT = "content", "Content"
+    BUSY = "busy", "Server busy"
+    SETUP = "setup", "Our setup"
+    NETWORK = "network", "Network"
+    POLICY = "policy", "Policy or spam"
+
+
+class AttemptOutcome(models.TextChoices):
+    IN_PROGRESS = "in_progress", "In progress"
+    ACCEPTED = "accepted", "Accepted"
+    TRANSIENT = "transient", "Will be tried again"
+    PERMANENT = "permanent", "Refused"
+    SETUP = "setup", "Set-up at fault"
+    UNKNOWN = "unknown", "Unknown"
+
+
+class SendAttempt(models.Model):
+    """One try to hand a message over: never deleted before its message.
+
+    `recipients` holds a reply per recipient addressed:
+    [{"address", "outcome", "reply_code", "enhanced_code", "reply_text"}].
+    """
+
+    message = models.ForeignKey("Message", models.CASCADE, related_name="attempts")
+    batch = models.ForeignKey("Batch", models.SET_NULL, null=True, blank=True, related_name="+")
+    account = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
+    fence = models.PositiveIntegerField(help_text="Of the claim that made this attempt.")
+    started_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True, blank=True)
+    server = models.CharField(max_length=300, blank=True, help_text="host:port")
+    tls = models.CharField(max_length=80, blank=True, help_text="Version and cipher; empty: in the clear.")
+    stage = models.CharField(max_length=12)
+    outcome = models.CharField(max_length=12, choices=AttemptOutcome, default=AttemptOutcome.IN_PROGRESS)
+    category = models.CharField(max_length=12, choices=Category, blank=True)
+    reply_code = models.PositiveSmallIntegerField(null=True, blank=True)
+    enhanced_code = models.CharField(max_length=12, blank=True)
+    reply_text = models.TextField(blank=True, help_text="The server's own words, or the error of this machine.")
+    explanation = models.CharField(max_length=500, blank=True)
+    advice = models.CharField(max_length=500, blank=True)
+    recipients = models.JSONField(default=list, blank=True)
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return f"{self.started_at:%Y-%m-%d %H:%M:%S} {self.server} {self.outcome}"
+
+    @property
+    def duration_ms(self) -> int | None:
+        """Milliseconds from the start of the transaction to its outcome."""
+        if self.finished_at is None:
+            return None
+        return round((self.finished_at - self.started_at).total_seconds() * 1000)

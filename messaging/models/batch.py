@@ -1,0 +1,67 @@
+"""One run of Batch Message Processing."""
+
+from django.conf import settings
+from django.db import models
+from django.urls import reverse
+
+
+class Batch(models.Model):
+    """A chosen set of messages, frozen when confirmed.
+
+    While a message belongs to the batch (`message.batch`), its state is the item's outcome; when it leaves for
+    another batch or by a person's action, the outcome it had is written to its BatchItem and stays there.
+    """
+
+    class Status(models.TextChoices):
+        DRAFT = "draft", "To be reviewed"
+        CONFIRMED = "confirmed", "Confirmed"
+        CANCELLED = "cancelled", "Cancelled"
+
+    status = models.CharField(max_length=10, choices=Status, default=Status.DRAFT)
+    source = models.CharField(max_length=60, default="console", help_text="console, command or schedule")
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="batches")
+    account = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        related_name="+",
+        help_text="The sending account; empty: the company's settings.",
+    )
+    retry_of = models.ForeignKey("self", models.SET_NULL, null=True, blank=True, related_name="retries")
+    created_at = models.DateTimeField()
+    confirmed_at = models.DateTimeField(null=True, blank=True)
+    cancelled_at = models.DateTimeField(null=True, blank=True)
+    cancelled_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+
+    class Meta:
+        ordering = ["-id"]
+        verbose_name_plural = "batches"
+
+    def __str__(self) -> str:
+        return f"Batch {self.pk}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("batch", args=[self.pk])
+
+
+class BatchItem(models.Model):
+    """A message chosen for a batch, and what became of it there."""
+
+    class State(models.TextChoices):
+        CHOSEN = "chosen", "Chosen"
+        RELEASED = "released", "Released"
+        SKIPPED = "skipped", "Skipped"
+
+    batch = models.ForeignKey(Batch, models.CASCADE, related_name="items")
+    message = models.ForeignKey("Message", models.CASCADE, related_name="batch_items")
+    state = models.CharField(max_length=10, choices=State, default=State.CHOSEN)
+    outcome = models.CharField(max_length=10, blank=True, help_text="Message status when it left this batch.")
+    reason = models.CharField(max_length=500, blank=True, help_text="Why skipped, or why it failed here.")
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [models.UniqueConstraint(fields=["batch", "message"], name="batch_message")]
+        indexes = [models.Index(fields=["batch", "state"], name="batchitem_state")]
+
+    def __str__(self) -> str:
+        return f"{self.batch_id}: {self.message_id}"

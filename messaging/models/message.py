@@ -1,0 +1,158 @@
+"""What must be said, to whom, and who did what to it."""
+
+from django.conf import settings
+from django.db import models
+from django.urls import reverse
+
+from .attempt import Category
+
+
+class Message(models.Model):
+    """One outbound message: its state, its envelope sender and what the list shows of it.
+
+    The row is the truth about delivery; a Celery task is only a wake-up. `not_before` empty means: waits for a
+    batch. Rows stay lean: the bytes are in MessageContent and Attachment.
+    """
+
+    class Status(models.TextChoices):
+        QUEUED = "queued", "Queued"
+        HELD = "held", "Held"
+        SENDING = "sending", "Sending"
+        SENT = "sent", "Sent"
+        FAILED = "failed", "Failed"
+        UNKNOWN = "unknown", "Unknown"
+        CANCELLED = "cancelled", "Cancelled"
+
+    message_id = models.CharField("Message-ID", max_length=998)
+    status = models.CharField(max_length=10, choices=Status, default=Status.QUEUED)
+    reason_category = models.CharField(max_length=12, choices=Category, blank=True)
+    reason = models.CharField("reason in plain words", max_length=500, blank=True)
+
+    author = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="authored_messages"
+    )
+    account = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text="The sending account whose email settings are used; empty: the company's.",
+    )
+    batch = models.ForeignKey("Batch", models.SET_NULL, null=True, blank=True, related_name="messages")
+
+    reverse_path = models.CharField("envelope sender", max_length=320, blank=True)
+    from_header = models.CharField("from", max_length=500, blank=True)
+    subject = models.CharField(max_length=998, blank=True)
+    recipients_text = models.TextField("recipients", blank=True, help_text="All recipients, for the list and search.")
+    recipient_count = models.PositiveIntegerField(default=0)
+    attachment_count = models.PositiveIntegerField(default=0)
+    size = models.PositiveBigIntegerField(default=0, help_text="Octets on the wire, before dot-stuffing.")
+    is_8bit = models.BooleanField(default=False, help_text="The body has octets over 127 (RFC 6152).")
+    needs_smtputf8 = models.BooleanField(default=False, help_text="An address cannot be written in ASCII (RFC 6531).")
+
+    created_at = models.DateTimeField()
+    not_before = models.DateTimeField(null=True, blank=True, help_text="Due from then on; empty: waits for a batch.")
+    sent_at = models.DateTimeField(null=True, blank=True)
+    held_until = models.DateTimeField(null=True, blank=True)
+
+    tries = models.PositiveSmallIntegerField(default=0, help_text="Tries spent; set-up failures spend none.")
+    lease_owner = models.CharField(max_length=80, blank=True)
+    lease_expires_at = models.DateTimeField(null=True, blank=True)
+    fence = models.PositiveIntegerField(default=0, help_text="Fencing number: grows with every claim.")
+    in_data = models.BooleanField(default=False, help_text="Committed before the content is sent: may be accepted.")
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [
+            models.Index(fields=["status", "-id"], name="message_status"),
+            models.Index(
+                fields=["account", "not_before", "id"], name="message_due", condition=models.Q(status="queued")
+            ),
+            models.Index(fields=["lease_expires_at"], name="message_lease", condition=models.Q(status="sending")),
+            models.Index(fields=["batch", "status"], name="message_batch"),
+            models.Index(fields=["status", "created_at"], name="message_created"),
+            models.Index(fields=["message_id"], name="message_message_id"),
+        ]
+
+    def __str__(self) -> str:
+        return self.subject or "(no subject)"
+
+    def get_absolute_url(self) -> str:
+        return reverse("message", args=[self.pk])
+
+
+class MessageContent(models.Model):
+    """The RFC 5322 bytes of a message with the encoded bodies of its attachments cut out (see intake/content.py)."""
+
+    message = models.OneToOneField(Message, models.CASCADE, primary_key=True, related_name="content")
+    skeleton = models.BinaryField()
+
+
+class Attachment(models.Model):
+    """One non-text part. Its transfer-encoded body is kept once, as a file named by its own SHA-256."""
+
+    message = models.ForeignKey(Message, models.CASCADE, related_name="attachments")
+    number = models.PositiveIntegerField(help_text="From 1, in the order of the message.")
+    offset = models.PositiveIntegerField(help_text="Where in the skeleton the encoded body belongs.")
+    sha256 = models.CharField(max_length=64, help_text="Of the encoded body, and its name under MEDIA_ROOT.")
+    encoding = models.CharField(max_length=20, help_text="Content-Transfer-Encoding, in lower case.")
+    encoded_size = models.PositiveBigIntegerField()
+    size = models.PositiveBigIntegerField(help_text="Octets when decoded.")
+    filename = models.CharField(max_length=255, blank=True)
+    content_type = models.CharField(max_length=255)
+    content_id = models.CharField(max_length=255, blank=True)
+    is_inline = models.BooleanField(default=False, help_text="Shown within the HTML body, by its Content-ID.")
+
+    class Meta:
+        ordering = ["number"]
+        constraints = [models.UniqueConstraint(fields=["message", "number"], name="attachment_number")]
+
+    def __str__(self) -> str:
+        return self.filename or f"part {self.number}"
+
+
+class Recipient(models.Model):
+    """One envelope recipient and its own outcome."""
+
+    class Kind(models.TextChoices):
+        TO = "to", "To"
+        CC = "cc", "Cc"
+        BCC = "bcc", "Bcc"
+
+    class Status(models.TextChoices):
+        PENDING = "pending", "Not yet accepted"
+        ACCEPTED = "accepted", "Accepted"
+        FAILED = "failed", "Refused"
+        UNKNOWN = "unknown", "Unknown"
+
+    message = models.ForeignKey(Message, models.CASCADE, related_name="recipients")
+    kind = models.CharField(max_length=3, choices=Kind, default=Kind.TO)
+    address = models.CharField(max_length=320)
+    name = models.CharField(max_length=320, blank=True)
+    status = models.CharField(max_length=10, choices=Status, default=Status.PENDING)
+    reply_code = models.PositiveSmallIntegerField(null=True, blank=True)
+    enhanced_code = models.CharField(max_length=12, blank=True)
+    reply_text = models.TextField(blank=True)
+    decided_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return f"{self.name} <{self.address}>" if self.name else self.address
+
+
+class MessageEvent(models.Model):
+    """What was done to a message outside an attempt: accepted, released, held, cancelled, marked by a person."""
+
+    message = models.ForeignKey(Message, models.CASCADE, related_name="events")
+    at = models.DateTimeField()
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
+    what = models.CharField(max_length=500)
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return self.what

@@ -1,0 +1,76 @@
+"""How mail leaves: settings by layer, and what keeps an account from sending."""
+
+from django.conf import settings
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models.functions import Coalesce
+
+
+class EmailSettings(models.Model):
+    """One layer of Email Setup: the company's (no account) or one account's own. Empty fields fall through.
+
+    The values are those of the seed (rows S11 and S12). setup/layers.py resolves them value by value.
+    """
+
+    class SendType(models.IntegerChoices):
+        MAPI_OLD = 0, "0 – MAPI with Outlook XP or earlier"
+        MAPI = 1, "1 – MAPI with Outlook 2003 or later, or another mail program"
+        SMTP = 2, "2 – SMTP without authentication"
+        SMTP_AUTH = 3, "3 – SMTP with authentication"
+
+    class AuthType(models.TextChoices):
+        DEFAULT = "default", "default – password in the clear, no TLS"
+        SSL = "ssl", "ssl – SSL 3.0 only (not available on this machine)"
+        TLS_IMPLICIT = "tls-implicit", "tls-implicit – TLS from the first byte, usually port 465"
+        TLS_EXPLICIT = "tls-explicit", "tls-explicit – STARTTLS, usually port 587"
+
+    account = models.OneToOneField(
+        settings.AUTH_USER_MODEL, models.CASCADE, null=True, blank=True, related_name="email_settings"
+    )
+    send_type = models.PositiveSmallIntegerField(choices=SendType, null=True, blank=True)
+    auth_type = models.CharField(max_length=12, choices=AuthType, blank=True)
+    host = models.CharField("server", max_length=255, blank=True)
+    port = models.PositiveIntegerField(null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(65535)])
+    username = models.CharField("user name", max_length=255, blank=True)
+    password_encrypted = models.TextField(blank=True)
+    from_address = models.CharField(max_length=320, blank=True)
+    ehlo_name = models.CharField("EHLO name", max_length=255, blank=True)
+    version = models.PositiveIntegerField(default=1, help_text="Grows with every save, for optimistic locking.")
+    updated_at = models.DateTimeField(auto_now=True)
+    updated_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
+
+    class Meta:
+        verbose_name_plural = "email settings"
+        constraints = [models.UniqueConstraint(Coalesce("account", 0), name="one_layer_per_account")]
+
+    def __str__(self) -> str:
+        return f"Email settings of {self.account or 'the company'}"
+
+
+class AccountPause(models.Model):
+    """An account whose set-up is at fault: its messages wait, their tries unspent, until a probe succeeds."""
+
+    account = models.OneToOneField(settings.AUTH_USER_MODEL, models.CASCADE, null=True, related_name="+")
+    since = models.DateTimeField()
+    failures = models.PositiveIntegerField(default=1)
+    next_probe_at = models.DateTimeField()
+    server = models.CharField(max_length=300, blank=True)
+    explanation = models.CharField(max_length=500)
+    advice = models.CharField(max_length=500, blank=True)
+    reply_text = models.TextField(blank=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(Coalesce("account", 0), name="one_pause_per_account")]
+
+    def __str__(self) -> str:
+        return f"{self.account or 'Company account'} paused: {self.explanation}"
+
+
+class Heartbeat(models.Model):
+    """When a background process last showed that it works; the console warns when it is too long ago."""
+
+    name = models.CharField(max_length=40, primary_key=True)
+    at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.at:%H:%M:%S}"
