@@ -1,6 +1,14 @@
 """Fixtures shared by all tests."""
 
+import email.message
+import email.policy
+
 import pytest
+from django.utils import timezone
+
+from messaging.intake.gate import Submission, accept
+from messaging.models import EmailSettings, Message
+from tests.servers import MailServer
 
 
 @pytest.fixture(autouse=True)
@@ -10,6 +18,50 @@ def media(settings, tmp_path):
     return settings.MEDIA_ROOT
 
 
+@pytest.fixture(autouse=True)
+def woken(monkeypatch):
+    """Accounts whose lanes would have been woken: tests run lanes themselves, no broker is asked."""
+    accounts = []
+    monkeypatch.setattr("messaging.wake._send", accounts.append)
+    return accounts
+
+
 @pytest.fixture
 def operator(django_user_model):
     return django_user_model.objects.create_user("anna", "anna@office.example", "pw", first_name="Anna")
+
+
+@pytest.fixture
+def mail_server():
+    with MailServer() as server:
+        yield server
+
+
+@pytest.fixture
+def email_setup(db, mail_server):
+    """The company's Email Setup points at the mail server of this test."""
+    return set_up(mail_server)
+
+
+def set_up(server, **values):
+    row, _ = EmailSettings.objects.update_or_create(
+        account=None, defaults={"send_type": 2, "host": "127.0.0.1", "port": server.port, "ehlo_name": "t.example"} | values
+    )
+    return row
+
+
+def make_message(*recipients, subject="Your appointment", body="Dear customer,\nsee you on Monday.\n", due=True, **options):
+    """A message accepted by the gate; `due` makes it claimable at once."""
+    mail = email.message.EmailMessage(policy=email.policy.SMTP)
+    mail["From"] = "Office <office@brightwater.example>"
+    mail["To"] = ", ".join(recipients)
+    mail["Subject"] = subject
+    mail.set_content(body)
+    options.setdefault("reverse_path", "office@brightwater.example")
+    options.setdefault("recipients", list(recipients))
+    options.setdefault("raw", mail.as_bytes())
+    message = accept(Submission(via="test", **options))
+    if due:
+        Message.objects.filter(pk=message.pk).update(not_before=timezone.now())
+        message.refresh_from_db()
+    return message

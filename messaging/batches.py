@@ -1,0 +1,240 @@
+"""Batch Message Processing: choose, review, confirm (freeze), follow, cancel, retry the failed (seed row S7).
+
+A batch is prepared as a draft. Confirming is one transaction that releases those of its messages that still wait; the
+others are skipped, and the item says why. So a second click, a second tab or a second person releases nothing twice.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.db.models import Case, CharField, Count, F, Min, Q, QuerySet, Value, When
+from django.utils import timezone
+from django.utils.formats import date_format
+
+from messaging import wake
+from messaging.models import Batch, BatchItem, Message, Recipient
+from messaging.queue import NotPossible, leave_batch
+from messaging.setup.layers import resolve
+
+Status = Message.Status
+State = BatchItem.State
+CHUNK = 5000
+
+RESULTS = ("waiting", "sending", "retrying", "sent", "failed", "unknown", "held", "cancelled", "skipped")
+UNFINISHED = ("waiting", "sending", "retrying")
+
+
+def choose(
+    messages: QuerySet[Message],
+    *,
+    by: User | None,
+    account: User | None,
+    source: str = "console",
+    retry_of: Batch | None = None,
+) -> Batch:
+    """Make a draft of the chosen messages, in the order they came in.
+
+    Raises:
+        NotPossible: nothing was chosen.
+    """
+    with transaction.atomic():
+        batch = Batch.objects.create(
+            created_by=by, account=account, source=source, retry_of=retry_of, created_at=timezone.now()
+        )
+        ids = messages.order_by("id").values_list("pk", flat=True)
+        BatchItem.objects.bulk_create(
+            (BatchItem(batch=batch, message_id=pk) for pk in ids.iterator(CHUNK)), batch_size=CHUNK
+        )
+        if not batch.items.exists():
+            raise NotPossible("No message was chosen. Tick the messages to process.")
+    return batch
+
+
+def confirm(batch: Batch, *, by: User | None) -> bool:
+    """Release the chosen messages that still wait, and wake the lanes; the others are skipped and say why.
+
+    Returns:
+        Whether this call did it; False when the batch was confirmed (or discarded) before.
+
+    Raises:
+        NotPossible: the account's email setup cannot send in bulk (seed row S8); the draft stays.
+    """
+    problems = resolve(batch.account).problems()
+    if problems and batch.status == Batch.Status.DRAFT:
+        raise NotPossible(" ".join(problems))
+    now = timezone.now()
+    with transaction.atomic():
+        drafts = Batch.objects.filter(pk=batch.pk, status=Batch.Status.DRAFT)
+        if not drafts.update(status=Batch.Status.CONFIRMED, confirmed_at=now):
+            batch.refresh_from_db()
+            return False
+        batch.refresh_from_db()
+        _release(batch, now)
+        wake.wake_after_commit(batch.account_id)
+    return True
+
+
+def _release(batch: Batch, now: datetime) -> None:
+    free = _releasable(batch)
+    leave_batch(free.exclude(batch=None))
+    chosen = batch.items.values("message_id")
+    Message.objects.filter(pk__in=chosen).filter(_free(batch)).update(
+        status=Status.QUEUED, batch=batch, account=batch.account, not_before=now, tries=0, reason="", reason_category=""
+    )
+    # Whoever is not in the batch now was not free: somebody else was faster.
+    mine = Message.objects.filter(batch=batch).values("pk")
+    batch.items.filter(message_id__in=mine).update(state=State.RELEASED)
+    skipped = [item for item, reason in _with_reasons(batch, batch.items.filter(state=State.CHOSEN)) if reason]
+    for start in range(0, len(skipped), CHUNK):
+        BatchItem.objects.bulk_update(skipped[start : start + CHUNK], ["state", "reason"], batch_size=500)
+    _reset_refused(batch)
+
+
+def _free(batch: Batch) -> Q:
+    """Messages a batch may take: queued and in no batch; a retry takes failed ones as well."""
+    waiting = Q(status=Status.QUEUED, batch=None)
+    return waiting | Q(status=Status.FAILED, recipient_count__gt=0) if batch.retry_of_id else waiting
+
+
+def _releasable(batch: Batch) -> QuerySet[Message]:
+    return Message.objects.filter(batch_items__batch=batch).filter(_free(batch))
+
+
+def _reset_refused(batch: Batch) -> None:
+    """In a retry, those who refused are addressed again; those who accepted are not."""
+    if batch.retry_of_id:
+        refused = Recipient.objects.filter(message__batch=batch, status=Recipient.Status.FAILED)
+        refused.update(status=Recipient.Status.PENDING)
+
+
+def skip_reasons(batch: Batch) -> list[tuple[BatchItem, str]]:
+    """The items of a draft that would be skipped if it were confirmed now, each with why."""
+    taken = batch.items.exclude(message__in=_releasable(batch).values("pk"))
+    return [(item, reason) for item, reason in _with_reasons(batch, taken) if reason]
+
+
+def _with_reasons(batch: Batch, items: QuerySet[BatchItem]) -> list[tuple[BatchItem, str]]:
+    rows = []
+    for item in items.select_related("message", "message__batch", "message__batch__created_by"):
+        item.reason = _why_not(item.message, batch)
+        item.state = State.SKIPPED
+        rows.append((item, item.reason))
+    return rows
+
+
+def _why_not(message: Message, batch: Batch) -> str:
+    """Why a message cannot be released, in plain words."""
+    other = message.batch
+    if other is not None and message.status in (Status.QUEUED, Status.SENDING):
+        who = f" by {other.created_by.get_full_name() or other.created_by}" if other.created_by else ""
+        return f"Already being processed in batch {other.pk}{who}"
+    if message.status == Status.SENT and message.sent_at:
+        return f"Already sent on {date_format(timezone.localtime(message.sent_at), 'j M Y, H:i')}"
+    if message.status == Status.QUEUED:
+        return "Changed while the batch was confirmed"
+    return {
+        Status.SENDING: "Being sent right now",
+        Status.FAILED: "Failed before: open it to correct and retry it",
+        Status.UNKNOWN: "Outcome unknown: open it and decide first, so that it is not sent twice",
+        Status.HELD: f"Held: {message.reason}" if message.reason else "Held",
+        Status.CANCELLED: "Cancelled",
+        Status.SENT: "Already sent",
+    }[Status(message.status)]
+
+
+def items(batch: Batch, outcome: str | None = None) -> QuerySet[BatchItem]:
+    """The batch's items with `.result`, one of RESULTS or "chosen" for a draft; `outcome` keeps one of them."""
+    here = Q(message__batch=F("batch"))
+    rows = batch.items.select_related("message").annotate(
+        result=Case(
+            When(state=State.SKIPPED, then=Value("skipped")),
+            When(state=State.CHOSEN, then=Value("chosen")),
+            When(~Q(outcome=""), then=F("outcome")),
+            When(here & Q(message__status=Status.QUEUED, message__tries__gt=0), then=Value("retrying")),
+            When(here & Q(message__status=Status.QUEUED), then=Value("waiting")),
+            default=F("message__status"),
+            output_field=CharField(),
+        )
+    )
+    return rows.filter(result=outcome) if outcome else rows
+
+
+@dataclass(frozen=True)
+class Report:
+    """How a batch stands: messages by result (see RESULTS), how many are done, when the next retry is due."""
+
+    counts: dict[str, int]
+    next_try: datetime | None
+
+    @property
+    def is_finished(self) -> bool:
+        return not any(self.counts[name] for name in UNFINISHED)
+
+
+def report(batch: Batch) -> Report:
+    """Count the batch's items by result; asks the database only, never Celery."""
+    found = dict(items(batch).order_by().values_list("result").annotate(number=Count("pk")))
+    counts = {name: found.get(name, 0) for name in RESULTS}
+    total = sum(found.values())
+    unfinished = sum(counts[name] for name in UNFINISHED)
+    done = total - unfinished - found.get("chosen", 0)
+    counts |= {"total": total, "done": done, "percent": 100 * done // total if total else 100}
+    waiting = Message.objects.filter(batch=batch, status=Status.QUEUED, tries__gt=0)
+    return Report(counts, waiting.aggregate(at=Min("not_before"))["at"])
+
+
+def reasons(batch: Batch) -> list[tuple[str, str, int]]:
+    """Why messages failed, are unknown or were skipped: (result, plain words, how many), the most frequent first."""
+    words = Case(When(reason="", then=F("message__reason")), default=F("reason"))
+    wanted = items(batch).filter(result__in=("failed", "unknown", "skipped", "retrying"))
+    rows = wanted.order_by().annotate(words=words).values_list("result", "words").annotate(number=Count("pk"))
+    return sorted(((result, text, number) for result, text, number in rows), key=lambda row: -row[2])
+
+
+def cancel(batch: Batch, *, by: User | None) -> int:
+    """Take what has not gone out back into the queue, where it waits for another batch; how many that were.
+
+    The messages being sent at this moment are finished. A draft is discarded.
+    """
+    now = timezone.now()
+    with transaction.atomic():
+        Batch.objects.filter(pk=batch.pk).exclude(status=Batch.Status.CANCELLED).update(
+            status=Batch.Status.CANCELLED, cancelled_at=now, cancelled_by=by
+        )
+        locked = Message.objects.filter(batch=batch, status=Status.QUEUED).select_for_update(of=("self",))
+        rest = Message.objects.filter(pk__in=list(locked.values_list("pk", flat=True)))
+        leave_batch(rest, outcome=Status.CANCELLED)
+        number = rest.update(batch=None, not_before=None, account=None)
+    batch.refresh_from_db()
+    return number
+
+
+def retry_failed(batch: Batch, *, by: User | None) -> Batch:
+    """A new draft of the messages that failed in this batch and have not been sent since.
+
+    Raises:
+        NotPossible: there are none.
+    """
+    failed = Message.objects.filter(batch_items__in=items(batch, "failed"), status=Status.FAILED)
+    return choose(failed, by=by, account=by or batch.account, retry_of=batch)
+
+
+def process_all(*, by: User | None, account: User | None, source: str) -> Batch | None:
+    """One run of Batch Message Processing over all that wait in the queue; None when nothing does.
+
+    Raises:
+        NotPossible: the account's email setup cannot send in bulk.
+    """
+    waiting = Message.objects.filter(Q(not_before=None) | Q(not_before__lte=timezone.now()))
+    waiting = waiting.filter(status=Status.QUEUED, batch=None)
+    if not waiting.exists():
+        return None
+    batch = choose(waiting, by=by, account=account, source=source)
+    try:
+        confirm(batch, by=by)
+    except NotPossible:
+        batch.delete()
+        raise
+    return batch

@@ -1,0 +1,491 @@
+"""A connection to an SMTP server and one RFC 5321 transaction on it, stage by stage.
+
+On top of smtplib: it keeps the socket, the TLS wrapping and the EHLO features. Ours are the replies (one deadline
+per reply, whatever the server drips), sign-in with any password, the transaction, and what exactly was heard where.
+"""
+
+import base64
+import hmac
+import re
+import smtplib
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+
+from messaging.setup.layers import AuthType, EmailSetup
+
+from .outcomes import Reply, Stage
+
+# Seconds to wait at each stage (RFC 5321 4.5.3.2); connecting is ours. Scaled by settings.SMTP_TIMEOUT_SCALE.
+STAGE_SECONDS = {
+    Stage.CONNECT: 150,
+    Stage.GREETING: 300,
+    Stage.EHLO: 300,
+    Stage.STARTTLS: 300,
+    Stage.AUTH: 300,
+    Stage.MAIL: 300,
+    Stage.RCPT: 300,
+    Stage.DATA: 120,
+}
+CONTENT_SECONDS = 180
+PIPELINE_LENGTH = 50
+MAX_REPLY_LINE = 8192
+MAX_REPLY_LINES = 200
+
+Say = Callable[[str, str], None]
+
+
+class StageFailed(Exception):
+    """The dialogue cannot go on; `reply` says where and why."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(f"{reply.stage}: {reply.code or reply.error} {reply.text}")
+        self.reply = reply
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to wait: `scale` times STAGE_SECONDS, and seconds for the reply that decides."""
+
+    scale: float = 1.0
+    final_reply: float = 600.0
+
+    def seconds(self, stage: Stage) -> float:
+        return self.final_reply if stage == Stage.END else STAGE_SECONDS[stage] * self.scale
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """Who sends to whom, and what the content needs of the server."""
+
+    reverse_path: str
+    recipients: Sequence[str]
+    size: int
+    is_8bit: bool = False
+    needs_smtputf8: bool = False
+
+
+@dataclass
+class Result:
+    """What was heard: per recipient at RCPT, and `final` at the stage where the transaction ended."""
+
+    final: Reply
+    recipients: dict[str, Reply] = field(default_factory=dict)
+
+    def reply_for(self, address: str) -> Reply:
+        """The reply that decides for one recipient."""
+        at_rcpt = self.recipients.get(address)
+        return at_rcpt if at_rcpt and not at_rcpt.ok else self.final
+
+
+class _Client(smtplib.SMTP):
+    """smtplib's client with replies read under one deadline and every line told to `say`."""
+
+    def __init__(self, host: str, patience: Patience, say: Say) -> None:
+        super().__init__(local_hostname="localhost", timeout=patience.seconds(Stage.CONNECT))
+        self._host = host  # smtplib checks the certificate against this name
+        self.say = say
+        self.hidden = False
+        self.reply_seconds = 0.0
+        self._unread = b""
+
+    def putcmd(self, cmd: str, args: str = "") -> None:
+        line = f"{cmd.upper()} {args}" if args else cmd  # smtplib says "ehlo name", we say whole lines
+        self.say("C", "***" if self.hidden else line)
+        super().putcmd(line)
+
+    def getreply(self) -> tuple[int, bytes]:
+        """Read one reply. Code -1 is something that is not SMTP (smtplib's convention).
+
+        Raises:
+            OSError: closed, reset or timed out (socket.timeout).
+        """
+        deadline = time.monotonic() + self.reply_seconds
+        texts: list[bytes] = []
+        while len(texts) < MAX_REPLY_LINES:
+            line = self._read_line(deadline)
+            self.say("S", line.decode("utf-8", "backslashreplace"))
+            if not re.match(rb"[2-5]\d\d([ -]|$)", line):
+                return -1, line
+            texts.append(line[4:].strip())
+            if line[3:4] != b"-":
+                return int(line[:3]), b"\n".join(texts)
+        return -1, b"a reply of more lines than any server sends"
+
+    def _read_line(self, deadline: float) -> bytes:
+        assert self.sock is not None
+        while b"\n" not in self._unread:
+            if len(self._unread) > MAX_REPLY_LINE:
+                self._unread = b""
+                return b"(a line of more than 8192 octets)"
+            self.sock.settimeout(max(deadline - time.monotonic(), 0.001))
+            received = self.sock.recv(4096)
+            if not received:
+                raise ConnectionAbortedError("the server closed the connection")
+            self._unread += received
+        line, self._unread = self._unread.split(b"\n", 1)
+        return line.rstrip(b"\r")
+
+    def forget_unread(self) -> None:
+        """Drop what came before TLS: it could be anybody's (CVE-2011-0411)."""
+        self._unread = b""
+
+    def send_content(self, data: bytes) -> None:
+        assert self.sock is not None
+        self.sock.sendall(data)
+
+
+class Connection:
+    """One connection with the settings of one account, for many transactions.
+
+    Args:
+        setup: the resolved settings.
+        patience: time-outs.
+        say: called with "C" or "S" and the line, secrets masked; for the test message's dialogue.
+    """
+
+    def __init__(self, setup: EmailSetup, patience: Patience, say: Say | None = None) -> None:
+        self.setup = setup
+        self.patience = patience
+        self.say = say or (lambda direction, line: None)
+        self.transactions = 0
+        self.tls = ""
+        self._client: _Client | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return self._client is not None
+
+    @property
+    def server(self) -> str:
+        return self.setup.server
+
+    def open(self) -> None:
+        """Connect, greet, secure and sign in, as the settings say.
+
+        Raises:
+            StageFailed: with the stage at fault. STARTTLS and certificates are never optional once asked for.
+        """
+        problems = self.setup.problems()
+        if problems:
+            raise StageFailed(Reply(Stage.CONNECT, None, " ".join(problems), "setup"))
+        self._client = client = _Client(self.setup.host, self.patience, self.say)
+        try:
+            self._connect(client)
+            self._hello(client)
+            if self.setup.auth_type == AuthType.TLS_EXPLICIT:
+                self._starttls(client)
+                self._hello(client)
+            if self.setup.signs_in:
+                self._sign_in(client)
+        except StageFailed:
+            self.close()
+            raise
+        self.transactions = 0
+
+    def close(self, *, politely: bool = False) -> None:
+        """End the connection; with QUIT when the dialogue is in order. Nothing here can change an outcome."""
+        client, self._client = self._client, None
+        if client is None:
+            return
+        if politely:
+            with suppress(OSError, smtplib.SMTPException):
+                client.reply_seconds = 5.0
+                client.docmd("QUIT")
+        client.close()
+
+    def transact(self, envelope: Envelope, content: Iterable[bytes], before_data: Callable[[Result], None]) -> Result:
+        """Hand one message over.
+
+        Args:
+            envelope: who to whom.
+            content: the message with CRLF line ends, in pieces; dot-stuffed here.
+            before_data: called once a recipient is accepted and before any content is sent, so that the caller can
+                commit that from now on the message may be accepted. What it raises ends the transaction.
+
+        Returns:
+            Result: also when refused. After a reply of 421 or a broken connection the connection is closed.
+
+        Raises:
+            ValueError: the content has a bare CR or LF; nothing of it was completed and the connection is closed.
+        """
+        result = Result(Reply(Stage.MAIL, None))
+        client = self._client
+        assert client is not None, "open() comes first"
+        try:
+            unfit = self._unfit(client, envelope)
+            if unfit:
+                result.final = unfit
+                return result
+            self._introduce(client, envelope, result)
+            if any(reply.ok for reply in result.recipients.values()):
+                before_data(result)
+                result.final = self._hand_over(client, content)
+            elif result.recipients:
+                result.final = result.recipients[envelope.recipients[-1]]
+            self.transactions += 1
+        except StageFailed as failure:
+            result.final = failure.reply
+        except BaseException:
+            self.close()
+            raise
+        self._tidy(result)
+        return result
+
+    # --- Opening ---------------------------------------------------------------------------------
+
+    def _connect(self, client: _Client) -> None:
+        self.say("*", f"connecting to {self.server}")
+        try:
+            sock: socket.socket = socket.create_connection(
+                (self.setup.host.strip("[]"), self.setup.port), self.patience.seconds(Stage.CONNECT)
+            )
+        except (OSError, UnicodeError) as error:
+            raise StageFailed(_local_failure(Stage.CONNECT, error)) from error
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        client.sock = sock
+        if self.setup.auth_type == AuthType.TLS_IMPLICIT:
+            with _told_as(Stage.STARTTLS):
+                sock.settimeout(self.patience.seconds(Stage.STARTTLS))
+                client.sock = ssl.create_default_context().wrap_socket(sock, server_hostname=self.setup.host)
+            self._note_tls(client)
+        self._expect(client, Stage.GREETING)
+
+    def _hello(self, client: _Client) -> None:
+        name = self.setup.ehlo_name
+        with _told_as(Stage.EHLO):
+            client.reply_seconds = self.patience.seconds(Stage.EHLO)
+            code, text = client.ehlo(name)
+            if 500 <= code < 600:
+                code, text = client.helo(name)
+        if code != 250:
+            raise StageFailed(_reply(Stage.EHLO, code, text))
+
+    def _starttls(self, client: _Client) -> None:
+        if not client.has_extn("starttls"):
+            raise StageFailed(Reply(Stage.STARTTLS, None, "STARTTLS is not offered", "no starttls"))
+        self._expect(client, Stage.STARTTLS, "STARTTLS")
+        client.forget_unread()
+        with _told_as(Stage.STARTTLS):
+            assert client.sock is not None
+            client.sock = ssl.create_default_context().wrap_socket(client.sock, server_hostname=self.setup.host)
+        client.esmtp_features = {}
+        client.does_esmtp = False
+        client.ehlo_resp = client.helo_resp = None
+        self._note_tls(client)
+
+    def _note_tls(self, client: _Client) -> None:
+        assert isinstance(client.sock, ssl.SSLSocket)
+        cipher = client.sock.cipher()
+        self.tls = f"{client.sock.version()} {cipher[0] if cipher else ''}".strip()
+        self.say("*", f"secured with {self.tls}, certificate verified for {self.setup.host}")
+
+    def _sign_in(self, client: _Client) -> None:
+        """AUTH (RFC 4954) with the best mechanism both sides know; passwords are UTF-8 (RFC 4616)."""
+        user, password = self.setup.username, self.setup.password
+        offered = client.esmtp_features.get("auth", "").upper().split()
+        if "PLAIN" in offered:
+            steps = ["AUTH PLAIN " + _base64(f"\0{user}\0{password}")]
+        elif "LOGIN" in offered:
+            steps = ["AUTH LOGIN", _base64(user), _base64(password)]
+        elif "CRAM-MD5" in offered:
+            steps = ["AUTH CRAM-MD5", ""]
+        else:
+            listed = " ".join(offered) or "none"
+            raise StageFailed(Reply(Stage.AUTH, None, f"sign-in mechanisms offered: {listed}", "no auth"))
+        self.say("C", f"{' '.join(steps[0].split()[:2])} ***")
+        client.hidden = True
+        reply = Reply(Stage.AUTH, 334)
+        try:
+            for step in steps:
+                line = step or _cram_md5(user, password, reply.text)
+                reply = self._ask(client, Stage.AUTH, line)
+                if reply.code == 235:
+                    return
+                if reply.code != 334:
+                    break
+        finally:
+            client.hidden = False
+        raise StageFailed(reply)
+
+    # --- A transaction ---------------------------------------------------------------------------
+
+    def _unfit(self, client: _Client, envelope: Envelope) -> Reply | None:
+        """What the server has said it cannot take, without asking it."""
+        limit = client.esmtp_features.get("size", "").strip()
+        if limit.isdigit() and 0 < int(limit) < envelope.size:
+            return Reply(Stage.MAIL, None, f"{envelope.size} octets, the server takes {limit}", "too big")
+        if envelope.needs_smtputf8 and not client.has_extn("smtputf8"):
+            return Reply(Stage.MAIL, None, "SMTPUTF8 is not offered", "no smtputf8")
+        return None
+
+    def _introduce(self, client: _Client, envelope: Envelope, result: Result) -> None:
+        """MAIL and RCPT, pipelined where the server offers it (RFC 2920)."""
+        mail = f"MAIL FROM:<{envelope.reverse_path}>" + self._mail_parameters(client, envelope)
+        waiting = [(Stage.MAIL, mail, "")]
+        waiting += [(Stage.RCPT, f"RCPT TO:<{address}>", address) for address in envelope.recipients]
+        client.command_encoding = "utf-8" if envelope.needs_smtputf8 else "ascii"
+        step = PIPELINE_LENGTH if client.has_extn("pipelining") else 1
+        for start in range(0, len(waiting), step):
+            group = waiting[start : start + step]
+            with _told_as(group[0][0]):
+                self._put(client, [line for _, line, _ in group])
+            for stage, _, address in group:
+                reply = self._hear(client, stage)
+                if stage == Stage.MAIL:
+                    result.final = reply
+                else:
+                    result.recipients[address] = reply
+            if not result.final.ok:
+                result.recipients.clear()
+                return
+            closing = [reply for reply in result.recipients.values() if reply.code == 421]
+            if closing:
+                raise StageFailed(closing[0])
+
+    @staticmethod
+    def _mail_parameters(client: _Client, envelope: Envelope) -> str:
+        parameters = ""
+        if client.has_extn("size"):
+            parameters += f" SIZE={envelope.size}"
+        if envelope.is_8bit and client.has_extn("8bitmime"):
+            parameters += " BODY=8BITMIME"
+        if envelope.needs_smtputf8:
+            parameters += " SMTPUTF8"
+        return parameters
+
+    def _hand_over(self, client: _Client, content: Iterable[bytes]) -> Reply:
+        """DATA, the content, the end of data and the reply that decides."""
+        reply = self._ask(client, Stage.DATA, "DATA")
+        if reply.code != 354:
+            return reply if not reply.ok else Reply(Stage.DATA, None, reply.text, "not SMTP")
+        assert client.sock is not None
+        stage = Stage.DATA
+        octets = 0
+        try:
+            pending = b""
+            for piece in dot_stuffed(content):
+                if pending:
+                    client.sock.settimeout(CONTENT_SECONDS * self.patience.scale)
+                    client.send_content(pending)
+                    octets += len(pending)
+                pending = piece
+            stage = Stage.END
+            client.sock.settimeout(self.patience.seconds(Stage.END))
+            client.send_content(pending + b".\r\n")
+            self.say("C", f"(content, {octets + len(pending)} octets, and the final dot)")
+        except OSError as error:
+            raise StageFailed(_local_failure(stage, error)) from error
+        return self._hear(client, Stage.END)
+
+    def _tidy(self, result: Result) -> None:
+        """Leave the connection ready for the next transaction, or closed."""
+        heard = [result.final, *result.recipients.values()]
+        if any(reply.error not in ("", "too big", "no smtputf8") or reply.code == 421 for reply in heard):
+            self.close()
+        elif result.final.stage in (Stage.MAIL, Stage.DATA) or not result.final.ok:
+            self.reset()
+
+    def reset(self) -> None:
+        """RSET: forget the transaction under way; closes the connection when the server does not agree."""
+        if self._client is None:
+            return
+        try:
+            if self._ask(self._client, Stage.MAIL, "RSET").ok:
+                return
+        except StageFailed:
+            pass
+        self.close()
+
+    # --- One command, one reply ------------------------------------------------------------------
+
+    def _put(self, client: _Client, lines: Sequence[str]) -> None:
+        if len(lines) == 1:
+            client.putcmd(lines[0])
+            return
+        for line in lines:
+            self.say("C", line)
+        client.send("\r\n".join(lines) + "\r\n")
+
+    def _hear(self, client: _Client, stage: Stage) -> Reply:
+        client.reply_seconds = self.patience.seconds(stage)
+        with _told_as(stage):
+            code, text = client.getreply()
+        reply = _reply(stage, code, text)
+        if reply.error:
+            raise StageFailed(reply)
+        return reply
+
+    def _ask(self, client: _Client, stage: Stage, line: str) -> Reply:
+        with _told_as(stage):
+            self._put(client, [line])
+        return self._hear(client, stage)
+
+    def _expect(self, client: _Client, stage: Stage, line: str = "") -> None:
+        reply = self._ask(client, stage, line) if line else self._hear(client, stage)
+        if not reply.ok:
+            raise StageFailed(reply)
+
+
+@contextmanager
+def _told_as(stage: Stage) -> Iterator[None]:
+    """Turn an error of the socket, of TLS or of smtplib into StageFailed at `stage`."""
+    try:
+        yield
+    except (OSError, smtplib.SMTPException, ValueError) as error:
+        raise StageFailed(_local_failure(stage, error)) from error
+
+
+def _local_failure(stage: Stage, error: Exception) -> Reply:
+    """Name an error of this machine with one of the words that outcomes.TABLE knows."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return Reply(stage, None, error.verify_message or str(error), "certificate")
+    if isinstance(error, ssl.SSLError):
+        return Reply(stage, None, str(error), "tls")
+    if isinstance(error, socket.gaierror | UnicodeError) and stage == Stage.CONNECT:
+        return Reply(stage, None, str(error), "name not found")
+    if isinstance(error, ConnectionRefusedError):
+        return Reply(stage, None, str(error), "connection refused")
+    if isinstance(error, TimeoutError):
+        return Reply(stage, None, "no answer in time", "timeout")
+    return Reply(stage, None, str(error) or type(error).__name__, "connection lost")
+
+
+def _reply(stage: Stage, code: int, text: bytes) -> Reply:
+    words = text.decode("utf-8", "backslashreplace")[:2000]
+    return Reply(stage, code, words) if code > 0 else Reply(stage, None, words, "not SMTP")
+
+
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+def _cram_md5(user: str, password: str, challenge: str) -> str:
+    """RFC 2195."""
+    digest = hmac.new(password.encode(), base64.b64decode(challenge), "md5").hexdigest()
+    return _base64(f"{user} {digest}")
+
+
+_BARE = re.compile(rb"\r(?!\n|\Z)|(?<!\r)\n")
+
+
+def dot_stuffed(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Double the dot at each line start (RFC 5321 4.5.2) and end the last line.
+
+    Raises:
+        ValueError: a bare CR or LF, which could smuggle a second message (RFC 5321 2.3.8).
+    """
+    tail = b"\r\n"
+    for piece in pieces:
+        data = tail + piece
+        if _BARE.search(data, 1):
+            raise ValueError("bare CR or LF in the content")
+        yield data.replace(b"\r\n.", b"\r\n..")[2:]
+        tail = data[-2:]
+    if tail[1:] == b"\r":
+        raise ValueError("bare CR in the content")
+    if tail != b"\r\n":
+        yield b"\r\n"

@@ -1,0 +1,58 @@
+"""Run one batch of all that waits in the queue, in the foreground."""
+
+import signal
+import threading
+from argparse import ArgumentParser
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.core.management.base import BaseCommand, CommandError
+
+from messaging import batches
+from messaging.delivery.lane import Lane
+from messaging.queue import NotPossible
+
+
+class Command(BaseCommand):
+    help = "Process everything that waits in the queue as one batch. Exit code 0: all sent; 1: not all, see the report."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--account", metavar="NAME", help="the sending account; left out: the company's settings")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        account = _account(options["account"])
+        try:
+            batch = batches.process_all(by=None, account=account, source="command")
+        except NotPossible as error:
+            raise CommandError(str(error)) from error
+        if batch is None:
+            self.stdout.write("Nothing waits in the queue.")
+            return
+        Lane(batch.account_id, stop=_interrupted().is_set).run()
+        report = batches.report(batch)
+        self.stdout.write(f"Batch {batch.pk}: " + ", ".join(_told(report.counts)))
+        for result, words, number in batches.reasons(batch):
+            self.stdout.write(f"  {number} {result}: {words}")
+        if report.counts["sent"] < report.counts["total"]:
+            raise SystemExit(1)
+
+
+def _account(name: str | None) -> User | None:
+    if name is None:
+        return None
+    try:
+        return User.objects.get(username=name)
+    except User.DoesNotExist as error:
+        raise CommandError(f"There is no account “{name}”.") from error
+
+
+def _interrupted() -> threading.Event:
+    """Set by Ctrl-C or TERM: the message at hand is finished, the rest stays in the batch for the worker."""
+    event = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: event.set())
+    return event
+
+
+def _told(counts: dict[str, int]) -> list[str]:
+    return [f"{counts[name]} {name}" for name in batches.RESULTS if counts[name]]

@@ -1,0 +1,192 @@
+"""Which email settings will be used, and why.
+
+Resolved value by value, the first layer that sets one wins: the sending account's own settings, the company's, the
+built-in default. Delivery, the test message, the review page and the setup pages all ask `resolve`. A new layer is
+one more function in LAYERS.
+"""
+
+import ipaddress
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from django.contrib.auth.models import User
+
+from messaging.models import EmailSettings
+
+from .secrets import LostKey, decrypt
+
+SendType = EmailSettings.SendType
+AuthType = EmailSettings.AuthType
+
+NAMES = ("send_type", "auth_type", "host", "port", "username", "password", "from_address", "ehlo_name")
+DEFAULT_PORTS = {AuthType.TLS_IMPLICIT: 465, AuthType.TLS_EXPLICIT: 587}
+
+
+@dataclass(frozen=True)
+class Value:
+    """A resolved value and the layer it comes from, in words for the page."""
+
+    value: Any
+    source: str
+
+
+class Secret(str):
+    """A password: usable as text, never shown by repr, a log line or an error page."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "Secret('***')"
+
+
+@dataclass(frozen=True)
+class EmailSetup:
+    """The settings that one sending account delivers with; `values` maps each of NAMES to its Value."""
+
+    values: dict[str, Value]
+    lost_key: str = ""
+
+    @property
+    def send_type(self) -> int:
+        return int(self.values["send_type"].value)
+
+    @property
+    def auth_type(self) -> str:
+        return str(self.values["auth_type"].value)
+
+    @property
+    def host(self) -> str:
+        return str(self.values["host"].value)
+
+    @property
+    def port(self) -> int:
+        return int(self.values["port"].value)
+
+    @property
+    def username(self) -> str:
+        return str(self.values["username"].value)
+
+    @property
+    def password(self) -> Secret:
+        return Secret(self.values["password"].value)
+
+    @property
+    def from_address(self) -> str:
+        return str(self.values["from_address"].value)
+
+    @property
+    def ehlo_name(self) -> str:
+        return str(self.values["ehlo_name"].value)
+
+    @property
+    def server(self) -> str:
+        return f"{self.host}:{self.port}"
+
+    @property
+    def signs_in(self) -> bool:
+        """Whether AUTH is part of the dialogue (send type 3 of row S11)."""
+        return self.send_type == SendType.SMTP_AUTH
+
+    def problems(self) -> list[str]:
+        """Why nothing can be delivered in bulk with these settings, each with what to change; empty when fine."""
+        if self.send_type in (SendType.MAPI_OLD, SendType.MAPI):
+            return [
+                f"The send type is {self.send_type} (MAPI, Outlook), which hands over one message at a time and cannot "
+                "send in bulk. Choose send type 2 or 3 (SMTP) in Email Setup."
+            ]
+        found = []
+        if not self.host:
+            found.append("No SMTP server is set. Enter one in Email Setup.")
+        if self.auth_type == AuthType.SSL:
+            found.append(
+                "The auth type “ssl” means SSL 3.0, which this machine’s OpenSSL no longer has. "
+                "Choose tls-implicit in Email Setup."
+            )
+        if self.lost_key:
+            found.append(self.lost_key)
+        elif self.signs_in and not (self.username and self.password):
+            found.append("Send type 3 signs in, but the user name or the password is not set in Email Setup.")
+        return found
+
+    def warnings(self) -> list[str]:
+        """What works but is worth a second look."""
+        if self.host and self.auth_type == AuthType.DEFAULT and not is_loopback(self.host):
+            what = "The password and all mail travel" if self.signs_in else "All mail travels"
+            return [f"{what} to {self.host} in the clear. Choose tls-explicit or tls-implicit if the server offers it."]
+        return []
+
+
+def resolve(account: User | None) -> EmailSetup:
+    """Resolve the settings of a sending account (row S9); None is the company's own."""
+    values: dict[str, Value] = {}
+    lost_key = ""
+    for layer in LAYERS:
+        source, found = layer(account)
+        for name, value in found.items():
+            if name in values:
+                continue
+            if name == "password":
+                try:
+                    value = decrypt(value)
+                except LostKey as error:
+                    lost_key, value = str(error), ""
+            values[name] = Value(value, source)
+    if "port" not in values:
+        port = DEFAULT_PORTS.get(AuthType(values["auth_type"].value), 25)
+        values["port"] = Value(port, f"usual port of {values['auth_type'].value}")
+    return EmailSetup(values, lost_key)
+
+
+def _account_layer(account: User | None) -> tuple[str, dict[str, Any]]:
+    if account is None:
+        return "", {}
+    row = EmailSettings.objects.filter(account=account).first()
+    return f"settings of {account.get_username()}", _set_values(row)
+
+
+def _company_layer(account: User | None) -> tuple[str, dict[str, Any]]:
+    return "company settings", _set_values(EmailSettings.objects.filter(account=None).first())
+
+
+def _builtin_layer(account: User | None) -> tuple[str, dict[str, Any]]:
+    return "built-in default", {
+        "send_type": SendType.SMTP,
+        "auth_type": AuthType.DEFAULT,
+        "host": "",
+        "username": "",
+        "password": "",
+        "from_address": "",
+        "ehlo_name": _machine_name(),
+    }
+
+
+LAYERS: list[Callable[[User | None], tuple[str, dict[str, Any]]]] = [_account_layer, _company_layer, _builtin_layer]
+
+
+def _set_values(row: EmailSettings | None) -> dict[str, Any]:
+    """What a row sets; the password stays encrypted here."""
+    if row is None:
+        return {}
+    columns = {name: "password_encrypted" if name == "password" else name for name in NAMES}
+    values = {name: getattr(row, column) for name, column in columns.items()}
+    return {name: value for name, value in values.items() if value not in (None, "")}
+
+
+@cache
+def _machine_name() -> str:
+    """This machine's full name, or an address literal where it has none (RFC 5321 4.1.4)."""
+    name = socket.getfqdn()
+    return name if "." in name else "[127.0.0.1]"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` names this machine, without asking DNS."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,45 @@
+"""Passwords at rest: encrypted with FIELD_ENCRYPTION_KEYS, the first key encrypts, all decrypt."""
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+
+
+class LostKey(Exception):
+    """What was stored cannot be read with any key at hand; it must be entered again."""
+
+
+def encrypt(text: str) -> str:
+    """Return `text` encrypted for a text column; "" stays "".
+
+    Raises:
+        ImproperlyConfigured: no usable key is set.
+    """
+    return _cipher().encrypt(text.encode()).decode() if text else ""
+
+
+def decrypt(stored: str) -> str:
+    """Return the text that `encrypt` was given.
+
+    Raises:
+        LostKey: no key at hand fits.
+    """
+    if not stored:
+        return ""
+    try:
+        return _cipher().decrypt(stored.encode()).decode()
+    except (InvalidToken, ImproperlyConfigured) as error:
+        raise LostKey("The stored password cannot be read with the keys of this server. Enter it again.") from error
+
+
+def _cipher() -> MultiFernet:
+    try:
+        keys = [Fernet(key) for key in settings.FIELD_ENCRYPTION_KEYS]
+    except ValueError as error:
+        raise ImproperlyConfigured("FIELD_ENCRYPTION_KEYS holds something that is not a Fernet key.") from error
+    if not keys:
+        raise ImproperlyConfigured(
+            "FIELD_ENCRYPTION_KEYS is empty. Set it to the output of: "
+            'python3 -c "import base64, os; print(base64.urlsafe_b64encode(os.urandom(32)).decode())"'
+        )
+    return MultiFernet(keys)

@@ -1,0 +1,39 @@
+"""Celery entry points: no logic here. A task is a wake-up; the database says what is to be done."""
+
+import threading
+from typing import Any
+
+from celery import shared_task
+from celery.signals import worker_shutting_down
+from django.contrib.auth.models import User
+from django.utils import timezone
+
+from messaging import batches, housekeeping
+from messaging.delivery.lane import Lane
+
+shutting_down = threading.Event()
+
+
+@worker_shutting_down.connect
+def _stop_lanes(**kwargs: Any) -> None:
+    """On a warm shutdown each lane finishes the message at hand and gives back the rest."""
+    shutting_down.set()
+
+
+@shared_task
+def deliver(account_id: int | None) -> int:
+    """Run a lane over the due messages of an account."""
+    return Lane(account_id, stop=shutting_down.is_set).run()
+
+
+@shared_task
+def sweep() -> None:
+    """Every few seconds: rescue ended leases, wake lanes for what is due, show that worker and beat live."""
+    housekeeping.sweep(timezone.now())
+
+
+@shared_task
+def process_queue(account: str | None = None) -> None:
+    """The schedule's run of Batch Message Processing (seed row S14), as the account it names."""
+    user = User.objects.get(username=account) if account else None
+    batches.process_all(by=None, account=user, source="schedule")

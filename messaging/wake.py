@@ -1,0 +1,37 @@
+"""Wake lanes. A wake-up carries no truth: a lost one is made good by the sweep, a double one finds nothing to do."""
+
+import logging
+
+from celery import current_app
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+from kombu.exceptions import OperationalError
+
+from messaging.delivery import claims
+
+log = logging.getLogger(__name__)
+
+MESSAGES_PER_LANE = 5
+
+
+def wake_after_commit(account_id: int | None) -> None:
+    """Wake the account's lanes once what made messages due is committed."""
+    transaction.on_commit(lambda: wake(account_id))
+
+
+def wake(account_id: int | None) -> None:
+    """Wake as many lanes as the due messages of an account are worth, less those at work."""
+    now = timezone.now()
+    wanted = -(-claims.due_count(account_id, now) // MESSAGES_PER_LANE)
+    idle = settings.LANES_PER_ACCOUNT - claims.lanes_at_work(account_id, now)
+    for _ in range(min(wanted, idle)):
+        _send(account_id)
+
+
+def _send(account_id: int | None) -> None:
+    try:
+        # By name: importing the tasks from here would turn the imports upside down.
+        current_app.send_task("messaging.tasks.deliver", args=[account_id], expires=60)
+    except (OperationalError, OSError):
+        log.warning("the broker is away; the sweep wakes the lanes later")

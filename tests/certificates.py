@@ -1,0 +1,60 @@
+"""Certificates for TLS tests, made on the spot."""
+
+import datetime as dt
+import ipaddress
+import ssl
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+
+class Authority:
+    """A certificate authority in a folder; `trust` makes OpenSSL's default context believe it."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Test authority")])
+        builder = _builder(self.name, self.name, self.key, days=30)
+        builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        self.certificate = builder.sign(self.key, hashes.SHA256())
+        (folder / "ca.pem").write_bytes(self.certificate.public_bytes(serialization.Encoding.PEM))
+
+    def trust(self, monkeypatch):
+        monkeypatch.setenv("SSL_CERT_FILE", str(self.folder / "ca.pem"))
+
+    def server_context(self, name="127.0.0.1", days=30):
+        """A context with a certificate for `name`; negative days make it expired."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        builder = _builder(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]), self.name, key, days)
+        try:
+            other_name = x509.IPAddress(ipaddress.ip_address(name))
+        except ValueError:
+            other_name = x509.DNSName(name)
+        builder = builder.add_extension(x509.SubjectAlternativeName([other_name]), critical=False)
+        certificate = builder.sign(self.key, hashes.SHA256())
+        path = self.folder / f"{name}{days}.pem"
+        path.write_bytes(
+            certificate.public_bytes(serialization.Encoding.PEM)
+            + key.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            )
+        )
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(path)
+        return context
+
+
+def _builder(subject, issuer, key, days):
+    now = dt.datetime.now(dt.UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(days=60))
+        .not_valid_after(now + dt.timedelta(days=days))
+    )

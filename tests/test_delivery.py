@@ -1,0 +1,448 @@
+"""Delivery (issue: main flow, point 6): a lane against a real SMTP server, and what the rows say afterwards."""
+
+import datetime as dt
+import re
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from messaging.delivery import claims
+from messaging.delivery.lane import Lane
+from messaging.models import AccountPause, Message, Recipient, SendAttempt
+from tests.conftest import make_message, set_up
+from tests.servers import MailServer, ScriptedServer
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def run_lane(**options):
+    return Lane(None, **options).run()
+
+
+def outcome(message):
+    message.refresh_from_db()
+    return message.status
+
+
+def recipients(message):
+    return {row.address: row.status for row in message.recipients.all()}
+
+
+# --- Sent ------------------------------------------------------------------------------------------
+
+
+def test_accepted_message_is_sent_with_date_time_and_the_servers_words(mail_server, email_setup):
+    message = make_message("ann@example.com")
+    run_lane()
+    assert outcome(message) == "sent"
+    assert timezone.now() - message.sent_at < dt.timedelta(seconds=10)
+    attempt = message.attempts.get()
+    assert (attempt.outcome, attempt.stage, attempt.reply_code) == ("accepted", "end of data", 250)
+    assert attempt.enhanced_code == "2.0.0"
+    assert attempt.reply_text == "2.0.0 taken"
+    assert attempt.server == f"127.0.0.1:{mail_server.port}"
+    assert attempt.duration_ms >= 0
+    assert recipients(message) == {"ann@example.com": "accepted"}
+    assert [item.recipients for item in mail_server.received] == [["ann@example.com"]]
+
+
+def test_many_messages_share_one_connection(mail_server, email_setup):
+    for number in range(25):
+        make_message(f"c{number}@example.com")
+    assert run_lane() == 25
+    assert mail_server.connections == 1
+    assert len(mail_server.received) == 25
+
+
+def test_connection_is_renewed_after_enough_messages(mail_server, email_setup, settings):
+    settings.MESSAGES_PER_CONNECTION = 4
+    for number in range(10):
+        make_message(f"c{number}@example.com")
+    run_lane()
+    assert mail_server.connections == 3
+
+
+def test_only_due_messages_of_the_account_are_sent(mail_server, email_setup, operator):
+    waiting = make_message("a@example.com", due=False)
+    later = make_message("b@example.com")
+    Message.objects.filter(pk=later.pk).update(not_before=timezone.now() + dt.timedelta(hours=1))
+    others = make_message("c@example.com")
+    Message.objects.filter(pk=others.pk).update(account=operator)
+    assert run_lane() == 0
+    assert {outcome(message) for message in (waiting, later, others)} == {"queued"}
+    Lane(operator.pk).run()
+    assert outcome(others) == "sent"
+
+
+# --- What leaves -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("body", [".\r\n", "..\r\n.", "a\r\n.\r\nb\r\n", ".a\r\n..b", "x" * 900 + "\r\n.\r\n" * 50, ""])
+def test_dots_at_line_starts_arrive_as_they_were(mail_server, email_setup, body):
+    message = make_message("ann@example.com", raw=b"From: a@b.example\r\nTo: ann@example.com\r\n\r\n" + body.encode())
+    run_lane()
+    assert outcome(message) == "sent"
+    arrived = mail_server.received[0].content.partition(b"\r\n\r\n")[2]
+    assert arrived.rstrip(b"\r\n") == body.encode().rstrip(b"\r\n")
+
+
+@pytest.mark.parametrize("ending", [b"\n.\n", b"\r.\r", b"\n.\r\n", b"\r\n.\r", b"\r.\r\n", b"\r\n.\n"])
+def test_no_smuggling_sequence_ever_leaves(mail_server, email_setup, ending):
+    smuggled = ending + b"MAIL FROM:<evil@example.com>\r\nRCPT TO:<victim@example.com>\r\nDATA\r\nhi\r\n.\r\n"
+    make_message("ann@example.com", raw=b"From: a@b.example\r\nTo: ann@example.com\r\n\r\nhello" + smuggled)
+    run_lane()
+    (arrived,) = mail_server.received
+    assert arrived.mail_from == "office@brightwater.example"
+    assert not re.search(rb"\r(?!\n)|(?<!\r)\n", arrived.content)
+
+
+def test_body_of_8_bits_is_declared(mail_server, email_setup):
+    raw = "From: a@b.example\r\nTo: ann@example.com\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\nGrüße\r\n"
+    make_message("ann@example.com", raw=raw.encode())
+    run_lane()
+    (arrived,) = mail_server.received
+    assert "BODY=8BITMIME" in arrived.options
+    assert "Grüße".encode() in arrived.content
+
+
+def test_body_of_8_bits_is_converted_for_a_server_of_7():
+    import email
+    import email.policy
+
+    heard = []
+    with ScriptedServer(lambda sock: plain_server(sock, heard)) as server:
+        set_up(server)
+        raw = "From: a@b.example\r\nTo: ann@example.com\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\nGrüße aus Köln\r\n"
+        message = make_message("ann@example.com", raw=raw.encode())
+        run_lane()
+    assert outcome(message) == "sent"
+    content = b"".join(heard).split(b"DATA\r\n", 1)[1].split(b"\r\n.\r\n")[0]
+    content.decode("ascii")
+    parsed = email.message_from_bytes(content, policy=email.policy.default)
+    assert parsed.get_content().strip() == "Grüße aus Köln"
+
+
+def plain_server(sock, heard):
+    """A server without any extension."""
+    sock.sendall(b"220 old.example\r\n")
+    stream = sock.makefile("rb")
+    in_data = False
+    for line in stream:
+        heard.append(line)
+        if in_data:
+            if line == b".\r\n":
+                in_data = False
+                sock.sendall(b"250 ok\r\n")
+            continue
+        word = line[:4].upper()
+        if word == b"EHLO":
+            sock.sendall(b"502 what?\r\n")
+        elif word == b"DATA":
+            in_data = True
+            sock.sendall(b"354 go\r\n")
+        else:
+            sock.sendall(b"250 ok\r\n")
+
+
+def test_server_that_knows_only_helo_is_served():
+    heard = []
+    with ScriptedServer(lambda sock: plain_server(sock, heard)) as server:
+        set_up(server)
+        message = make_message("ann@example.com")
+        run_lane()
+    assert outcome(message) == "sent"
+    assert b"HELO t.example\r\n" in heard
+    assert b"MAIL FROM:<office@brightwater.example>\r\n" in heard
+
+
+def test_address_beyond_ascii_goes_with_smtputf8(mail_server, email_setup):
+    message = make_message("jörg@example.com")
+    run_lane()
+    assert outcome(message) == "sent"
+    assert "SMTPUTF8" in mail_server.received[0].options
+    assert mail_server.received[0].recipients == ["jörg@example.com"]
+
+
+def test_address_beyond_ascii_fails_with_a_reason_where_the_server_cannot():
+    with MailServer(smtputf8=False) as server:
+        set_up(server)
+        message = make_message("jörg@example.com")
+        other = make_message("ann@example.com")
+        run_lane()
+    assert outcome(message) == "failed"
+    assert "accented or non-Latin" in message.reason
+    assert outcome(other) == "sent"
+
+
+def test_message_over_the_servers_size_is_not_even_sent():
+    with MailServer(size=2000) as server:
+        set_up(server)
+        message = make_message("ann@example.com", body="x" * 70 + "\n" + "y" * 3000)
+        run_lane()
+        assert outcome(message) == "failed"
+        assert message.reason_category == "content"
+        assert server.handed_over == []
+
+
+# --- Refused, put off, unknown ---------------------------------------------------------------------
+
+
+def test_refused_recipient_fails_with_plain_words_and_the_servers_own(mail_server, email_setup):
+    mail_server.replies["gone@example.com"] = "550 5.1.1 <gone@example.com>: no such user here"
+    message = make_message("gone@example.com")
+    run_lane()
+    assert outcome(message) == "failed"
+    assert (message.reason_category, message.reason) == ("address", "The mailbox does not exist.")
+    row = message.recipients.get()
+    assert (row.status, row.reply_code, row.enhanced_code) == ("failed", 550, "5.1.1")
+    assert "no such user here" in row.reply_text
+    assert message.attempts.get().stage == "rcpt"
+
+
+def test_each_recipient_has_its_own_outcome_and_a_retry_asks_only_the_rest(mail_server, email_setup):
+    mail_server.replies["no@example.com"] = "550 5.1.1 unknown"
+    mail_server.replies["later@example.com"] = ["451 4.7.1 greylisted"]
+    message = make_message("yes@example.com", "no@example.com", "later@example.com")
+    run_lane()
+    assert outcome(message) == "queued"
+    assert recipients(message) == {
+        "yes@example.com": "accepted",
+        "no@example.com": "failed",
+        "later@example.com": "pending",
+    }
+    assert mail_server.received[0].recipients == ["yes@example.com"]
+    Message.objects.update(not_before=timezone.now())
+    run_lane()
+    assert outcome(message) == "failed", "one recipient was refused for good"
+    assert mail_server.received[1].recipients == ["later@example.com"]
+    assert recipients(message)["later@example.com"] == "accepted"
+
+
+def test_transient_failure_is_tried_again_with_growing_gaps_and_then_given_up(mail_server, email_setup, settings):
+    settings.RETRY_GAPS = [30, 120, 600]
+    mail_server.replies["busy@example.com"] = "450 4.2.0 mailbox busy"
+    message = make_message("busy@example.com")
+    gaps = []
+    for tries in (1, 2, 3):
+        run_lane()
+        assert outcome(message) == "queued"
+        assert message.tries == tries
+        gaps.append((message.not_before - timezone.now()).total_seconds())
+        Message.objects.update(not_before=timezone.now())
+    assert [round(gap, -1) // 10 * 10 >= planned - 10 for gap, planned in zip(gaps, settings.RETRY_GAPS)] == [True] * 3
+    assert gaps == sorted(gaps)
+    run_lane()
+    assert outcome(message) == "failed"
+    assert "Given up after 4 tries" in message.reason
+    assert message.attempts.count() == 4
+
+
+@pytest.mark.parametrize("reply", ["CLOSE"])
+def test_silence_after_the_end_of_data_is_unknown_and_never_sent_again_by_itself(mail_server, email_setup, reply):
+    mail_server.replies["END"] = reply
+    message = make_message("ann@example.com")
+    run_lane()
+    assert outcome(message) == "unknown"
+    assert recipients(message) == {"ann@example.com": "unknown"}
+    assert "Mark as sent or Send again" in message.attempts.get().advice
+    Message.objects.update(not_before=timezone.now())
+    assert run_lane() == 0
+    assert len(mail_server.handed_over) == 1
+
+
+def test_timeout_at_the_final_reply_is_unknown(mail_server, email_setup, settings):
+    settings.SMTP_FINAL_REPLY_TIMEOUT = 0.5
+    mail_server.replies["END"] = "HANG"
+    message = make_message("ann@example.com")
+    run_lane()
+    assert outcome(message) == "unknown"
+
+
+def test_refusal_at_the_end_of_data_is_certain(mail_server, email_setup):
+    mail_server.replies["END"] = "550 5.7.1 message looks like spam"
+    message = make_message("ann@example.com", "bob@example.com")
+    run_lane()
+    assert outcome(message) == "failed"
+    assert message.reason_category == "policy"
+    assert set(recipients(message).values()) == {"failed"}
+
+
+def test_one_bad_message_never_stops_the_others(mail_server, email_setup):
+    mail_server.replies["bad@example.com"] = "550 5.1.1 no"
+    mail_server.replies["cut@example.com"] = "CLOSE"
+    messages = [make_message(f"{name}@example.com") for name in ("a", "bad", "b", "cut", "c")]
+    run_lane()
+    assert [outcome(message) for message in messages] == ["sent", "failed", "sent", "queued", "sent"]
+
+
+def test_connection_ended_between_messages_costs_no_try(email_setup, mail_server):
+    mail_server.replies["MAIL"] = ["250 ok", "421 4.4.2 idle too long"]
+    first, second = make_message("a@example.com"), make_message("b@example.com")
+    run_lane()
+    assert [outcome(first), outcome(second)] == ["sent", "sent"]
+    assert second.tries == 1
+    assert mail_server.connections == 2
+
+
+def test_missing_attachment_file_fails_that_message_only(mail_server, email_setup, media):
+    import email.message
+    import shutil
+
+    mail = email.message.EmailMessage()
+    mail["From"], mail["To"], mail["Subject"] = "a@b.example", "ann@example.com", "Invoice"
+    mail.set_content("see attached")
+    mail.add_attachment(b"%PDF-1.4 ...", maintype="application", subtype="pdf", filename="invoice.pdf")
+    broken = make_message("ann@example.com", raw=mail.as_bytes())
+    shutil.rmtree(media)
+    fine = make_message("bob@example.com")
+    run_lane()
+    assert [outcome(broken), outcome(fine)] == ["failed", "sent"]
+    assert "missing or damaged" in broken.reason
+
+
+# --- Set-up at fault -------------------------------------------------------------------------------
+
+
+def test_refused_connection_pauses_the_account_and_keeps_tries(db, settings):
+    with MailServer() as server:
+        pass
+    set_up(server)
+    messages = [make_message(f"c{number}@example.com") for number in range(3)]
+    run_lane()
+    assert [outcome(message) for message in messages] == ["queued"] * 3
+    assert {message.tries for message in messages} == {0}
+    pause = AccountPause.objects.get()
+    assert pause.explanation == "The mail server refused the connection."
+    assert SendAttempt.objects.count() == 1
+    assert run_lane() == 0, "no second try before the probe is due"
+    with MailServer() as server:
+        set_up(server)
+        AccountPause.objects.update(next_probe_at=timezone.now())
+        run_lane()
+        assert [outcome(message) for message in messages] == ["sent"] * 3
+    assert not AccountPause.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("play", "words"),
+    [
+        (lambda sock: sock.sendall(b"554 5.7.1 go away\r\n"), "does not talk to this machine"),
+        (lambda sock: sock.sendall(b"421 4.3.2 too many connections\r\n"), "come back later"),
+        (lambda sock: sock.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n"), "did not answer"),
+        (lambda sock: sock.close(), "did not answer"),
+        (lambda sock: (sock.sendall(b"220 hi\r\n"), sock.recv(100), sock.close()), "broke off"),
+    ],
+)
+def test_server_that_does_not_serve_pauses_the_account(play, words):
+    with ScriptedServer(play) as server:
+        set_up(server)
+        message = make_message("ann@example.com")
+        run_lane()
+    assert outcome(message) == "queued"
+    assert message.tries == 0
+    assert words in AccountPause.objects.get().explanation
+
+
+def test_silent_server_is_given_up_in_time(settings):
+    import time
+
+    settings.SMTP_TIMEOUT_SCALE = 0.001
+    with ScriptedServer(lambda sock: time.sleep(5)) as server:
+        set_up(server)
+        message = make_message("ann@example.com")
+        begin = time.monotonic()
+        run_lane()
+        assert time.monotonic() - begin < 3
+    assert outcome(message) == "queued"
+
+
+def test_server_that_drips_a_byte_at_a_time_is_given_up_in_time(settings):
+    import time
+
+    def drip(sock):
+        for byte in b"220 " + b"x" * 100:
+            sock.sendall(bytes([byte]))
+            time.sleep(0.05)
+
+    settings.SMTP_TIMEOUT_SCALE = 0.002
+    with ScriptedServer(drip) as server:
+        set_up(server)
+        make_message("ann@example.com")
+        begin = time.monotonic()
+        run_lane()
+        assert time.monotonic() - begin < 2
+    assert AccountPause.objects.exists()
+
+
+# --- Leases ----------------------------------------------------------------------------------------
+
+
+def test_worker_that_died_before_the_content_gives_the_message_back(email_setup):
+    message = make_message("ann@example.com")
+    now = timezone.now()
+    claims.take(None, "dead worker", 10, now)
+    assert claims.rescue(now) == (0, 0), "the lease still lives"
+    assert claims.rescue(now + dt.timedelta(seconds=31)) == (1, 0)
+    assert outcome(message) == "queued"
+    assert message.tries == 0
+    run_lane()
+    assert outcome(message) == "sent"
+
+
+def test_worker_that_died_after_the_content_leaves_it_unknown(email_setup):
+    message = make_message("ann@example.com")
+    now = timezone.now()
+    (claimed,) = claims.take(None, "dead worker", 10, now)
+    attempt = SendAttempt(message=claimed, fence=claimed.fence, started_at=now, stage="data")
+    claims.start_data(claimed, attempt, now)
+    assert claims.rescue(now + dt.timedelta(seconds=31)) == (0, 1)
+    assert outcome(message) == "unknown"
+    assert recipients(message) == {"ann@example.com": "unknown"}
+    assert message.attempts.get().outcome == "unknown"
+
+
+def test_late_worker_with_an_old_fence_writes_nothing(email_setup):
+    message = make_message("ann@example.com")
+    now = timezone.now()
+    (late,) = claims.take(None, "slow", 10, now)
+    claims.rescue(now + dt.timedelta(seconds=31))
+    (current,) = claims.take(None, "slow", 10, now)
+    assert current.fence == late.fence + 1
+    attempt = SendAttempt(message=late, fence=late.fence, started_at=now, finished_at=now, stage="end of data")
+    with pytest.raises(claims.LeaseLost):
+        claims.start_data(late, attempt, now)
+    with pytest.raises(claims.LeaseLost):
+        claims.record(late, attempt, [], claims.Decision("sent", 1))
+    assert outcome(message) == "sending"
+    assert not SendAttempt.objects.exists()
+
+
+def test_stop_finishes_the_message_at_hand_and_gives_back_the_rest(mail_server, email_setup):
+    messages = [make_message(f"c{number}@example.com") for number in range(5)]
+    run_lane(stop=lambda: len(mail_server.received) >= 2)
+    assert [outcome(message) for message in messages] == ["sent", "sent", "queued", "queued", "queued"]
+
+
+def test_lease_is_kept_while_a_slow_server_thinks(mail_server, email_setup, settings):
+    import time
+
+    settings.LEASE_SECONDS = 1
+    rescued = []
+
+    def think(received):
+        time.sleep(1.6)
+        rescued.append(claims.rescue(timezone.now()))
+        connection.close()
+
+    mail_server.at_end = think
+    message = make_message("ann@example.com")
+    run_lane()
+    assert rescued == [(0, 0)]
+    assert outcome(message) == "sent"
+
+
+def test_every_recipient_row_is_written_by_delivery(mail_server, email_setup):
+    message = make_message("a@example.com", "b@example.com")
+    run_lane()
+    assert set(Recipient.objects.filter(message=message).values_list("reply_code", flat=True)) == {250}
