@@ -212,6 +212,7 @@ LOGGING = {
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": env("LOG_LEVEL", default="INFO")},
+    "loggers": {"mail.log": {"level": "WARNING"}},  # aiosmtpd tells every line of every dialogue at INFO
 }
 
 # --- The local mail catcher of `make run` --------------------------------------------------------

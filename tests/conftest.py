@@ -2,6 +2,7 @@
 
 import email.message
 import email.policy
+import os
 
 import pytest
 from django.utils import timezone
@@ -65,3 +66,29 @@ def make_message(*recipients, subject="Your appointment", body="Dear customer,\n
         Message.objects.filter(pk=message.pk).update(not_before=timezone.now())
         message.refresh_from_db()
     return message
+
+
+# --- Real services ---------------------------------------------------------------------------------
+
+SERVICES = {"DATABASE_URL": "postgres", "CELERY_BROKER_URL": "redis"}
+
+
+def missing_services():
+    return [name for name, scheme in SERVICES.items() if not os.environ.get(name, "").startswith(scheme)]
+
+
+def pytest_collection_modifyitems(items):
+    if not missing_services():
+        return
+    if os.environ.get("REQUIRE_SERVICES"):
+        pytest.exit(f"REQUIRE_SERVICES is set, but not: {', '.join(missing_services())}", returncode=1)
+    skip = pytest.mark.skip(reason="no real PostgreSQL and Redis: set DATABASE_URL and CELERY_BROKER_URL")
+    for item in items:
+        if item.get_closest_marker("services"):
+            item.add_marker(skip)
+
+
+def pytest_terminal_summary(terminalreporter):
+    if missing_services():
+        terminalreporter.write_sep("!", "REAL POSTGRESQL AND REDIS WERE NOT TESTED", yellow=True, bold=True)
+        terminalreporter.write_line("Set DATABASE_URL (postgres://...) and CELERY_BROKER_URL (redis://...) to test them.")
