@@ -6,6 +6,7 @@ others are skipped, and the item says why. So a second click, a second tab or a 
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
@@ -144,7 +145,7 @@ def _why_not(message: Message, batch: Batch) -> str:
     }[Status(message.status)]
 
 
-def items(batch: Batch, outcome: str | None = None) -> QuerySet[BatchItem]:
+def items(batch: Batch, outcome: str | None = None) -> QuerySet[Any]:
     """The batch's items with `.result`, one of RESULTS or "chosen" for a draft; `outcome` keeps one of them."""
     here = Q(message__batch=F("batch"))
     rows = batch.items.select_related("message").annotate(

@@ -40,7 +40,7 @@ def send_test_message(account: User | None, recipient: str, by: User) -> TestRes
         sender,
         [recipient],
     )
-    raw = mail.message().as_bytes(linesep="\r\n")
+    raw = mail.message().as_bytes()
     message = accept(Submission(raw, sender, [recipient], author=by, via="test message", hold_reason="Test message"))
     return _deliver(message, account)
 

@@ -46,12 +46,13 @@ def email_setup(db, mail_server):
 
 def set_up(server, **values):
     row, _ = EmailSettings.objects.update_or_create(
-        account=None, defaults={"send_type": 2, "host": "127.0.0.1", "port": server.port, "ehlo_name": "t.example"} | values
+        account=None,
+        defaults={"send_type": 2, "host": "127.0.0.1", "port": server.port, "ehlo_name": "t.example"} | values,
     )
     return row
 
 
-def make_message(*recipients, subject="Your appointment", body="Dear customer,\nsee you on Monday.\n", due=True, **options):
+def make_message(*recipients, subject="Your appointment", body="Dear customer,\n", due=True, **options):
     """A message accepted by the gate; `due` makes it claimable at once."""
     mail = email.message.EmailMessage(policy=email.policy.SMTP)
     mail["From"] = "Office <office@brightwater.example>"
@@ -91,4 +92,4 @@ def pytest_collection_modifyitems(items):
 def pytest_terminal_summary(terminalreporter):
     if missing_services():
         terminalreporter.write_sep("!", "REAL POSTGRESQL AND REDIS WERE NOT TESTED", yellow=True, bold=True)
-        terminalreporter.write_line("Set DATABASE_URL (postgres://...) and CELERY_BROKER_URL (redis://...) to test them.")
+        terminalreporter.write_line("To test them set DATABASE_URL=postgres://... and CELERY_BROKER_URL=redis://...")

@@ -30,7 +30,9 @@ class Installation:
         self.folder = folder
         self.processes = []
         self.server_url, self.database = database_url, None
-        self.env = {name: value for name, value in os.environ.items() if not name.startswith(("DJANGO", "CELERY", "DATABASE"))}
+        self.env = {
+            name: value for name, value in os.environ.items() if not name.startswith(("DJANGO", "CELERY", "DATABASE"))
+        }
         self.env |= {
             "ENV_FILE": os.devnull,
             "VAR_DIR": str(folder / "var"),
@@ -70,7 +72,9 @@ class Installation:
 
     def start(self, command):
         """Start a process of the installation; its output goes to a file in the folder."""
-        log = (self.folder / f"{len(self.processes)}-{command[-1] if command[0] != 'celery' else command[3]}.log").open("wb")
+        log = (self.folder / f"{len(self.processes)}-{command[-1] if command[0] != 'celery' else command[3]}.log").open(
+            "wb"
+        )
         process = subprocess.Popen(command, cwd=ROOT, env=self.env, stdout=log, stderr=subprocess.STDOUT)
         self.processes.append(process)
         return process

@@ -81,24 +81,24 @@ class MailServer:
 
     # --- aiosmtpd's hooks ------------------------------------------------------------------------
 
-    async def handle_EHLO(self, server, session: Session, envelope: Envelope, hostname: str, responses: list[str]):  # noqa: N802
+    async def handle_EHLO(self, server, session: Session, envelope: Envelope, hostname: str, responses: list[str]):
         session.host_name = hostname
         return responses
 
-    async def handle_MAIL(self, server, session, envelope, address, options):  # noqa: N802
+    async def handle_MAIL(self, server, session, envelope, address, options):
         line = await self._answer(server, "MAIL", "250 OK")
         if line.startswith("250"):
             envelope.mail_from = address
             envelope.mail_options.extend(options)
         return line
 
-    async def handle_RCPT(self, server, session, envelope, address, options):  # noqa: N802
+    async def handle_RCPT(self, server, session, envelope, address, options):
         line = await self._answer(server, address, "250 OK")
         if line.startswith("250"):
             envelope.rcpt_tos.append(address)
         return line
 
-    async def handle_DATA(self, server, session, envelope):  # noqa: N802
+    async def handle_DATA(self, server, session, envelope):
         message = Received(
             envelope.mail_from, list(envelope.rcpt_tos), envelope.original_content, list(envelope.mail_options)
         )

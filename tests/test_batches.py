@@ -1,4 +1,4 @@
-"""Batch Message Processing (seed row S7): nothing chosen twice is sent twice, and the report says what became of each."""
+"""Batch Message Processing (seed row S7): nothing chosen twice is sent twice; the report says what became of each."""
 
 import threading
 

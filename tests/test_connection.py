@@ -57,9 +57,7 @@ def test_implicit_tls_secures_the_connection(authority):
         ({"untrusted": True}, "certificate"),
     ],
 )
-def test_certificate_that_cannot_be_verified_stops_delivery(
-    authority, tmp_path_factory, implicit, certificate, words
-):
+def test_certificate_that_cannot_be_verified_stops_delivery(authority, tmp_path_factory, implicit, certificate, words):
     if "untrusted" in certificate:
         context = Authority(tmp_path_factory.mktemp("stranger")).server_context()
     else:
@@ -153,7 +151,7 @@ def test_test_message_shows_the_dialogue_with_secrets_masked(authority, operator
     said = [(direction, line) for direction, line, _ in result.dialogue]
     assert ("C", "EHLO t.example") in said
     assert ("C", "AUTH PLAIN ***") in said
-    assert ("C", "MAIL FROM:<anna@office.example> SIZE=%d" % result.message.size) in said
+    assert ("C", f"MAIL FROM:<anna@office.example> SIZE={result.message.size}") in said
     assert any(line.startswith("250 2.0.0") for direction, line in said if direction == "S")
     text = repr(result.dialogue)
     assert password not in text

@@ -9,8 +9,20 @@ REAL_REPLIES = [
     # stage, code, text, outcome, category
     (S.END, 250, "2.0.0 Ok: queued as 4F2A", "accepted", ""),
     # Postfix
-    (S.RCPT, 550, "5.1.1 <x@example.com>: Recipient address rejected: User unknown in local recipient table", "permanent", "address"),
-    (S.RCPT, 450, "4.2.0 <x@example.com>: Recipient address rejected: Greylisted, see http://postgrey", "transient", "busy"),
+    (
+        S.RCPT,
+        550,
+        "5.1.1 <x@example.com>: Recipient address rejected: User unknown in local recipient table",
+        "permanent",
+        "address",
+    ),
+    (
+        S.RCPT,
+        450,
+        "4.2.0 <x@example.com>: Recipient address rejected: Greylisted, see http://postgrey",
+        "transient",
+        "busy",
+    ),
     (S.RCPT, 554, "5.7.1 <x@example.com>: Relay access denied", "permanent", "setup"),
     (S.RCPT, 450, "4.1.2 <x@nope.example>: Recipient address rejected: Domain not found", "transient", "address"),
     (S.MAIL, 452, "4.3.1 Insufficient system storage", "transient", "busy"),
@@ -24,9 +36,21 @@ REAL_REPLIES = [
     (S.GREETING, 421, "4.7.0 too many connections", "setup", "busy"),
     (S.MAIL, 421, "4.4.2 timeout exceeded", "transient", "busy"),
     # Exchange Online
-    (S.AUTH, 535, "5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the Tenant.", "setup", "setup"),
+    (
+        S.AUTH,
+        535,
+        "5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the Tenant.",
+        "setup",
+        "setup",
+    ),
     (S.MAIL, 530, "5.7.57 Client not authenticated to send mail", "setup", "setup"),
-    (S.RCPT, 550, "5.1.10 RESOLVER.ADR.RecipientNotFound; Recipient not found by SMTP address lookup", "permanent", "address"),
+    (
+        S.RCPT,
+        550,
+        "5.1.10 RESOLVER.ADR.RecipientNotFound; Recipient not found by SMTP address lookup",
+        "permanent",
+        "address",
+    ),
     (S.END, 554, "5.2.252 SendAsDenied; a@b not allowed to send as c@d", "permanent", "setup"),
     (S.RCPT, 451, "4.7.500 Server busy. Please try again later", "transient", "busy"),
     (S.RCPT, 550, "5.4.310 DNS domain nope.example does not exist", "permanent", "address"),

@@ -89,7 +89,9 @@ def test_worker_killed_in_the_middle_loses_nothing_and_sends_nothing_twice(insta
     assert len(states) == count, "nothing is lost"
     assert set(states.values()) <= {"sent", "unknown"}
     assert max(arrived.values()) == 1, "nothing is sent twice"
-    assert {name for name, state in states.items() if state == "sent"} <= set(arrived), "what is said to be sent arrived"
+    assert {name for name, state in states.items() if state == "sent"} <= set(arrived), (
+        "what is said to be sent arrived"
+    )
     assert set(arrived) <= set(states)
     unknown = sum(state == "unknown" for state in states.values())
     assert unknown <= 2 * 4, "at most one unknown message per connection per crash"

@@ -1,0 +1,153 @@
+"""Whatever the order of claims, deaths, late writers and people's actions: nothing is lost or goes out twice."""
+
+import datetime as dt
+
+from django.utils import timezone
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.extra.django import TransactionTestCase
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    invariant,
+    multiple,
+    rule,
+    run_state_machine_as_test,
+)
+
+from messaging import queue
+from messaging.delivery import claims
+from messaging.models import Message, Recipient, SendAttempt
+from tests.conftest import make_message
+
+ACTIONS = [queue.cancel, queue.retry, queue.send_again, queue.mark_as_sent]
+TERMINAL = {"sent", "failed", "unknown", "cancelled"}
+
+
+class Claims(RuleBasedStateMachine):
+    """Two owners claim, hand over, record, die or write late, while a person holds, cancels and retries."""
+
+    held_claims = Bundle("held_claims")
+
+    def __init__(self):
+        super().__init__()
+        Message.objects.all().delete()
+        self.user, _ = queue.User.objects.get_or_create(username="anna")
+        self.now = timezone.now() + dt.timedelta(seconds=1)
+        self.messages = [make_message(f"c{number}@example.com").pk for number in range(2)]
+        self.accepted = dict.fromkeys(self.messages, 0)  # by the server, as the server knows it
+        self.orders = dict.fromkeys(self.messages, 1)  # to send it: the first, and each by a person since
+        self.last = {}
+        self.by_person = set()
+
+    @rule(target=held_claims, owner=st.sampled_from(["a", "a", "b"]), limit=st.integers(1, 2))
+    def claim(self, owner, limit):
+        return multiple(*claims.take(None, owner, limit, self.now))
+
+    @rule(claim=consumes(held_claims), outcome=st.sampled_from(["sent", "failed", "queued", "unknown"]))
+    def deliver_and_record(self, claim, outcome):
+        attempt = SendAttempt(message=claim, fence=claim.fence, started_at=self.now, stage="data")
+        try:
+            claims.start_data(claim, attempt, self.now)
+        except claims.LeaseLost:
+            return
+        if outcome in ("sent", "unknown"):
+            self.accepted[claim.pk] += 1
+        attempt.finished_at = self.now
+        recipients = list(claim.recipients.all())
+        for recipient in recipients:
+            recipient.status = {"sent": "accepted", "failed": "failed", "unknown": "unknown"}.get(outcome, "pending")
+        not_before = self.now if outcome == "queued" else None
+        claims.record(claim, attempt, recipients, claims.Decision(outcome, claim.tries + 1, not_before))
+
+    @rule(claim=consumes(held_claims))
+    def hand_over_and_die(self, claim):
+        attempt = SendAttempt(message=claim, fence=claim.fence, started_at=self.now, stage="data")
+        try:
+            claims.start_data(claim, attempt, self.now)
+        except claims.LeaseLost:
+            return
+        self.accepted[claim.pk] += 1
+
+    @rule(claim=consumes(held_claims))
+    def late_writer_is_refused_or_owns_it(self, claim):
+        row = Message.objects.get(pk=claim.pk)
+        owns = (row.status, row.fence, row.lease_owner) == ("sending", claim.fence, claim.lease_owner)
+        attempt = SendAttempt(message=claim, fence=claim.fence, started_at=self.now, finished_at=self.now, stage="rcpt")
+        try:
+            claims.record(claim, attempt, [], claims.Decision("queued", claim.tries, self.now))
+        except claims.LeaseLost:
+            assert not owns
+        else:
+            assert owns
+
+    @rule(owner=st.sampled_from(["a", "b"]))
+    def give_back(self, owner):
+        claims.give_back(owner)
+
+    @rule(owner=st.sampled_from(["a", "b"]))
+    def renew(self, owner):
+        claims.renew(owner, self.now)
+
+    @rule(seconds=st.sampled_from([1, 31]))
+    def time_passes_and_the_sweep_runs(self, seconds):
+        self.now += dt.timedelta(seconds=seconds)
+        claims.rescue(self.now)
+
+    @rule(
+        number=st.integers(0, 1),
+        action=st.sampled_from([queue.cancel, queue.retry, queue.send_again, queue.mark_as_sent]),
+    )
+    def person_acts(self, number, action):
+        pk = self.messages[number]
+        message = Message.objects.get(pk=pk)
+        try:
+            action(message, by=self.user)
+        except queue.NotPossible:
+            return
+        Message.objects.filter(pk=pk).update(account=None)
+        self.by_person.add(pk)
+        if action in (queue.retry, queue.send_again):
+            self.orders[pk] += 1
+
+    @invariant()
+    def nothing_is_lost_and_no_terminal_state_changes_by_itself(self):
+        rows = dict(Message.objects.values_list("pk", "status"))
+        assert set(rows) == set(self.messages)
+        for pk, status in rows.items():
+            if self.last.get(pk) in TERMINAL and pk not in self.by_person:
+                assert status == self.last[pk]
+        self.last, self.by_person = rows, set()
+
+    @invariant()
+    def nothing_is_accepted_more_often_than_ordered(self):
+        for pk in self.messages:
+            assert self.accepted[pk] <= self.orders[pk]
+
+    @invariant()
+    def what_was_accepted_is_never_shown_as_waiting(self):
+        for message in Message.objects.filter(status="queued"):
+            pending = message.recipients.filter(status=Recipient.Status.PENDING).exists()
+            assert pending
+            assert self.accepted[message.pk] < self.orders[message.pk]
+
+    @invariant()
+    def a_lease_belongs_to_sending_and_only_to_it(self):
+        for message in Message.objects.all():
+            assert (message.status == "sending") == bool(message.lease_owner)
+            assert message.in_data <= (message.status == "sending")
+
+
+class TestClaims(TransactionTestCase):
+    def test_every_interleaving(self):
+        run_state_machine_as_test(
+            Claims,
+            settings=settings(
+                max_examples=60,
+                stateful_step_count=30,
+                deadline=None,
+                suppress_health_check=list(HealthCheck),
+                derandomize=True,
+            ),
+        )
