@@ -4,6 +4,7 @@ A batch is prepared as a draft. Confirming is one transaction that releases thos
 others are skipped, and the item says why. So a second click, a second tab or a second person releases nothing twice.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -145,21 +146,31 @@ def _why_not(message: Message, batch: Batch) -> str:
     }[Status(message.status)]
 
 
-def items(batch: Batch, outcome: str | None = None) -> QuerySet[Any]:
+_HERE = Q(message__batch=F("batch"))
+RESULT = Case(
+    When(state=State.SKIPPED, then=Value("skipped")),
+    When(state=State.CHOSEN, then=Value("chosen")),
+    When(~Q(outcome=""), then=F("outcome")),
+    When(_HERE & Q(message__status=Status.QUEUED, message__tries__gt=0), then=Value("retrying")),
+    When(_HERE & Q(message__status=Status.QUEUED), then=Value("waiting")),
+    default=F("message__status"),
+    output_field=CharField(),
+)
+
+
+def items(batch: Batch, outcome: str | None = None) -> QuerySet[BatchItem]:
     """The batch's items with `.result`, one of RESULTS or "chosen" for a draft; `outcome` keeps one of them."""
-    here = Q(message__batch=F("batch"))
-    rows = batch.items.select_related("message").annotate(
-        result=Case(
-            When(state=State.SKIPPED, then=Value("skipped")),
-            When(state=State.CHOSEN, then=Value("chosen")),
-            When(~Q(outcome=""), then=F("outcome")),
-            When(here & Q(message__status=Status.QUEUED, message__tries__gt=0), then=Value("retrying")),
-            When(here & Q(message__status=Status.QUEUED), then=Value("waiting")),
-            default=F("message__status"),
-            output_field=CharField(),
-        )
-    )
+    rows = batch.items.select_related("message").annotate(result=RESULT)
     return rows.filter(result=outcome) if outcome else rows
+
+
+def counts_of(found: Iterable[Batch]) -> dict[int, dict[str, int]]:
+    """How many items of each batch have which result, by the batch's id; one statement."""
+    counts: dict[int, dict[str, int]] = {batch.pk: {} for batch in found}
+    rows = BatchItem.objects.filter(batch__in=counts).order_by().annotate(result=RESULT)
+    for batch_id, result, number in rows.values_list("batch_id", "result").annotate(number=Count("pk")):
+        counts[batch_id][result] = number
+    return counts
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,9 @@ import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from messaging.reencode import to_7bit
 from messaging.setup.layers import AuthType, EmailSetup
 
 from .outcomes import Reply, Stage
@@ -216,6 +217,9 @@ class Connection:
         client = self._client
         assert client is not None, "open() comes first"
         try:
+            if envelope.is_8bit and not client.has_extn("8bitmime"):
+                converted = to_7bit(b"".join(content))
+                content, envelope = [converted], replace(envelope, size=len(converted), is_8bit=False)
             unfit = self._unfit(client, envelope)
             if unfit:
                 result.final = unfit
@@ -351,7 +355,7 @@ class Connection:
         parameters = ""
         if client.has_extn("size"):
             parameters += f" SIZE={envelope.size}"
-        if envelope.is_8bit and client.has_extn("8bitmime"):
+        if envelope.is_8bit:
             parameters += " BODY=8BITMIME"
         if envelope.needs_smtputf8:
             parameters += " SMTPUTF8"

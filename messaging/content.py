@@ -1,0 +1,164 @@
+"""The bytes of a message: taken apart for keeping, put together for sending, decoded for reading.
+
+Kept are a skeleton (everything but the attachments) in the database and each attachment's encoded body in a file.
+What is sent is the skeleton with the bodies put back where they were: byte for byte what was accepted.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from messaging import blobs, mime
+from messaging.models import Attachment, Message
+
+BODY_TYPES = ("text/plain", "text/html")
+
+
+class MissingContent(Exception):
+    """The file of an attachment is gone or no longer what was accepted, so the message cannot be sent whole."""
+
+
+@dataclass(frozen=True)
+class Cut:
+    """One attachment: its `body`, still encoded, belongs at `offset` of the skeleton; `size` is in octets, decoded."""
+
+    offset: int
+    body: bytes
+    encoding: str
+    size: int
+    filename: str
+    content_type: str
+    content_id: str
+    is_inline: bool
+
+
+@dataclass(frozen=True)
+class Bodies:
+    """What a person reads; empty strings where there is none. `headers` are (name, value) in order, decoded."""
+
+    text: str
+    html: str
+    headers: list[tuple[str, str]]
+
+
+def split(raw: bytes) -> tuple[bytes, list[Cut]]:
+    """Cut every leaf part that is not a text to be read (attachments, images, reports, attached messages).
+
+    Putting each cut's body back at its offset of the returned skeleton gives `raw` again, whatever `raw` is.
+    """
+    kept: list[bytes] = []
+    cuts: list[Cut] = []
+    position = skeleton_size = 0
+    for part in mime.leaves(raw):
+        if _is_body(part):
+            continue
+        kept.append(raw[position : part.body])
+        skeleton_size += part.body - position
+        position = part.stop
+        cuts.append(_cut(part, skeleton_size))
+    kept.append(raw[position:])
+    return b"".join(kept), cuts
+
+
+def assemble(message: Message) -> Iterator[bytes]:
+    """The message as it goes over the wire (CRLF line ends, no dot-stuffing), at most 64 KiB at a time.
+
+    Raises MissingContent before the first octet when an attachment's file is missing, or its size or hash changed.
+    """
+    attachments = list(message.attachments.all())
+    for attachment in attachments:
+        if not blobs.is_intact(attachment.sha256, attachment.encoded_size):
+            raise MissingContent(_missing(attachment))
+    return _interleave(memoryview(message.content.skeleton), attachments)
+
+
+def open_attachment(attachment: Attachment) -> Iterator[bytes]:
+    """The attachment decoded, piece by piece. Raises MissingContent before the first octet."""
+    if not blobs.is_intact(attachment.sha256, attachment.encoded_size):
+        raise MissingContent(_missing(attachment))
+    return mime.decode(blobs.read(attachment.sha256), attachment.encoding)
+
+
+def bodies(message: Message) -> Bodies:
+    """Text, HTML and header fields decoded for display. Never raises, however broken the message is."""
+    raw = bytes(message.content.skeleton)
+    texts: dict[bool, list[str]] = {True: [], False: []}
+    for part in mime.leaves(raw):
+        if _is_body(part):
+            texts[part.content_type == "text/html"].append(_text(part))
+    fields, _ = mime.head(raw)
+    headers = [
+        (raw[field.start : field.stop].partition(b":")[0].decode().strip(), mime.decoded_words(field.text))
+        for field in fields
+    ]
+    return Bodies(text="\n".join(texts[False]), html="\n".join(texts[True]), headers=headers)
+
+
+def _is_body(part: mime.Part) -> bool:
+    """A text to be read. A multipart without its boundaries counts too, so that somebody can see what is in it."""
+    if part.content_type.startswith("multipart/"):
+        return True
+    return part.content_type in BODY_TYPES and part.disposition != "attachment" and not part.filename
+
+
+def _cut(part: mime.Part, offset: int) -> Cut:
+    body = part.encoded
+    encoding = part.encoding[:20]
+    return Cut(
+        offset=offset,
+        body=body,
+        encoding=encoding,
+        size=sum(map(len, mime.decode(_chunks(body), encoding))),
+        filename=_safe_filename(part.filename),
+        content_type=mime.displayable(part.content_type, 255),
+        content_id=mime.displayable(part.content_id, 255),
+        is_inline=bool(part.content_id) and part.disposition != "attachment",
+    )
+
+
+def _safe_filename(name: str) -> str:
+    """For display and download only: no folder, nothing deceptive, at most 255 characters with the ending kept."""
+    name = mime.displayable(name.replace("\\", "/"), len(name)).rpartition("/")[2].strip()
+    if name in (".", ".."):
+        return ""
+    suffix = PurePosixPath(name).suffix
+    return name if len(name) <= 255 else name[: 255 - len(suffix)] + suffix if len(suffix) < 20 else name[:255]
+
+
+def _text(part: mime.Part) -> str:
+    data = b"".join(mime.decode([part.encoded], part.encoding))
+    return mime.charset_text(data, part.charset).replace("\r\n", "\n").replace("\x00", "")
+
+
+def _interleave(skeleton: memoryview, attachments: list[Attachment]) -> Iterator[bytes]:
+    position = 0
+    for attachment in attachments:
+        yield from _chunks(skeleton[position : attachment.offset])
+        yield from _stored(attachment)
+        position = attachment.offset
+    yield from _chunks(skeleton[position:])
+
+
+def _stored(attachment: Attachment) -> Iterator[bytes]:
+    """The file as checked a moment ago; one changed in between must not end as a shortened but accepted message."""
+    sent = 0
+    try:
+        for chunk in blobs.read(attachment.sha256):
+            sent += len(chunk)
+            yield chunk
+    except OSError as error:
+        raise MissingContent(_missing(attachment)) from error
+    if sent != attachment.encoded_size:
+        raise MissingContent(_missing(attachment))
+
+
+def _chunks(data: bytes | memoryview) -> Iterator[bytes]:
+    for start in range(0, len(data), blobs.CHUNK):
+        yield bytes(data[start : start + blobs.CHUNK])
+
+
+def _missing(attachment: Attachment) -> str:
+    return (
+        f"The attachment {attachment} is missing from the disk or was changed there, so the message cannot be sent "
+        "whole. Restore the attachment files from the backup and try again, or have the message written again."
+    )

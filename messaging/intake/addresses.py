@@ -1,0 +1,158 @@
+"""Addresses: what may stand in the envelope (RFC 5321), and what the address header fields name (RFC 5322 3.4)."""
+
+import re
+from email import policy
+from email.errors import InvalidHeaderDefect
+from email.utils import formataddr
+from functools import lru_cache
+from typing import NamedTuple
+
+import email_validator
+from email_validator import EmailNotValidError, validate_email
+
+from messaging import mime
+
+from .errors import BadAddress
+
+# An office's own names (office.local, localhost) are for its own smart host to judge, not for this library.
+email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_BLANKS = re.compile(r"\s+")
+_LINE_BREAK = re.compile(r"[\r\n\0]")
+_NOT_ASCII_WORD = re.compile(r"\S*[^\x00-\x7f]\S*")
+_ADDRESS = r"""[^\s<>"(),:;@\\\[\]]+@[^\s<>"(),:;@\\\[\]]+"""
+# Nearly every mailbox in real headers; everything else goes to the standard library's full, but slow, parser.
+_SIMPLE = re.compile(
+    rf"""\s*(?:(?:(?P<name>[^"<>(),:;@\\\[\]]*?)|"(?P<quoted>[^"\\]*)")\s*<(?P<angle>{_ADDRESS})>|(?P<bare>{_ADDRESS}))\s*\Z"""
+)
+
+
+class Mailbox(NamedTuple):
+    """A display name (decoded, may be empty) and an address, not yet validated."""
+
+    name: str
+    address: str
+
+
+class Group(NamedTuple):
+    """Mailboxes under a group name, or on their own when the name is None."""
+
+    name: str | None
+    mailboxes: list[Mailbox]
+
+
+@lru_cache(maxsize=10_000)
+def envelope_address(text: str) -> str:
+    """The address as it goes into the envelope: the domain in lower case and ASCII (IDN as A-labels).
+
+    The local part stays as it is; when it is not ASCII, neither is the result, and SMTPUTF8 (RFC 6531) is needed.
+    Raises BadAddress.
+    """
+    shown = mime.displayable(repr(text)[1:-1], 80)
+    if _CONTROL.search(text):
+        raise BadAddress(f"The address “{shown}” contains a line break or another control character. Remove it.")
+    text = text.strip()
+    if text.startswith("<") and text.endswith(">"):
+        text = text[1:-1]
+    if not text:
+        raise BadAddress("One of the addresses is empty. Fill it in or take it out.")
+    try:
+        found = validate_email(
+            text,
+            check_deliverability=False,
+            globally_deliverable=False,
+            allow_quoted_local=True,
+            allow_domain_literal=True,
+            allow_display_name=False,
+        )
+    except EmailNotValidError as error:
+        raise BadAddress(f"“{shown}” is not a valid e-mail address. {error} Correct it.") from None
+    return found.ascii_email or f"{found.local_part}@{found.ascii_domain}"
+
+
+def reverse_path(text: str) -> str:
+    """The envelope sender; "" and "<>" are the null sender of notices (RFC 5321 4.5.5). Raises BadAddress."""
+    return "" if text.strip() in ("", "<>") else envelope_address(text)
+
+
+def envelope_mailboxes(value: str) -> list[Mailbox]:
+    """All mailboxes of an unfolded address list, none lost: raises BadAddress when a piece of it is no mailbox."""
+    if _LINE_BREAK.search(value):
+        envelope_address(value)
+    groups, is_valid = _read(value)
+    found = [mailbox for group in groups for mailbox in group.mailboxes]
+    if not is_valid:
+        for mailbox in found:
+            if mailbox.address != "<>":  # the parser's word for what it cannot read
+                envelope_address(mailbox.address)
+        shown = mime.displayable(value, 80)
+        raise BadAddress(f"“{shown}” is not a list of e-mail addresses, each separated by a comma. Correct it.")
+    return found
+
+
+def mailboxes(value: str) -> list[Mailbox]:
+    """The mailboxes that can be made out in an unfolded address header field, those in groups too. Never raises."""
+    return [mailbox for group in _read(value)[0] for mailbox in group.mailboxes]
+
+
+def _read(value: str) -> tuple[list[Group], bool]:
+    """What can be made out in an address list, and whether that is all there is (RFC 5322 3.4)."""
+    value = _BLANKS.sub(" ", value)
+    pieces = [piece for piece in ([value] if '"' in value else value.split(",")) if piece.strip()]
+    found = [match for piece in pieces if (match := _SIMPLE.match(piece))]
+    if len(found) == len(pieces):
+        return [Group(None, [_simple(match)]) for match in found], True
+    try:
+        header = policy.default.header_factory("To", value)
+    except Exception:  # The parser has IndexErrors and AttributeErrors for one broken input or another.
+        return [], False
+    read = [
+        Group(
+            None if group.display_name is None else _clean(group.display_name),
+            [Mailbox(_clean(each.display_name), _clean(each.addr_spec)) for each in group.addresses],
+        )
+        for group in header.groups
+    ]
+    return read, not any(isinstance(defect, InvalidHeaderDefect) for defect in header.defects)
+
+
+def _simple(match: re.Match[str]) -> Mailbox:
+    name = (match["name"] or match["quoted"] or "").strip()
+    return Mailbox(_clean(mime.decoded_words(name)), _clean(match["angle"] or match["bare"]))
+
+
+def _clean(text: str) -> str:
+    """An encoded word can hold a line break, which must not become one in a header field that is written again."""
+    return _CONTROL.sub(" ", text)
+
+
+def header_value(value: str) -> str:
+    """An unfolded address header field's value with one mailbox per line, in ASCII but for local parts that cannot be.
+
+    In a list that is not valid only the words that are not ASCII are encoded, so that nothing in it is lost.
+    """
+    found, is_valid = _read(value)
+    if is_valid:
+        return ",\r\n ".join(_group(group) for group in found)
+    return mime.encoded_words(_NOT_ASCII_WORD.sub(lambda word: mime.encoded_words(word[0]), value), "us-ascii")
+
+
+def _group(group: Group) -> str:
+    members = ",\r\n ".join(_mailbox(mailbox) for mailbox in group.mailboxes)
+    return members if group.name is None else f"{_phrase(group.name)}:\r\n {members};"
+
+
+def _mailbox(mailbox: Mailbox) -> str:
+    try:
+        address = envelope_address(mailbox.address)
+    except BadAddress:
+        address = mime.encoded_words(mailbox.address, "us-ascii" if mailbox.address.isascii() else "utf-8")
+    return f"{_phrase(mailbox.name)} <{address}>" if mailbox.name else address
+
+
+def _phrase(name: str) -> str:
+    """A display name: quoted where RFC 5322 wants it, or as RFC 2047 encoded words of at most 75 characters."""
+    if name.isascii():
+        return formataddr((name, "")).removesuffix(" <>")
+    return mime.encoded_words(name)

@@ -1,0 +1,184 @@
+"""The one gate: every way in ends here, with raw RFC 5322 bytes and an envelope.
+
+What is accepted is committed whole, in one transaction, or not at all. wire.py says what is changed in the bytes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.utils import timezone
+
+from messaging import blobs, content, mime
+from messaging.models import Attachment, Category, Message, MessageContent, MessageEvent, Recipient
+
+from . import addresses, wire
+from .errors import BadAddress, Refused
+
+__all__ = ["BadAddress", "Refused", "Submission", "accept", "accept_many"]
+
+ROWS_PER_STATEMENT = 500
+NO_ADDRESS = (
+    "No address: the message names nobody to send it to. Correct the address where it came from, and send it again."
+)
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A message and its envelope.
+
+    `raw` RFC 5322 bytes with any line ends; `reverse_path` "" or "<>" is the null sender; `recipients` bare addresses,
+    Bcc included. `not_before` set means due from then on, unset that it waits for a batch. `hold_reason` holds it.
+    `via` names the way in, for the message's history.
+    """
+
+    raw: bytes
+    reverse_path: str
+    recipients: Sequence[str]
+    author: User | None = None
+    not_before: datetime | None = None
+    hold_reason: str = ""
+    via: str = ""
+
+
+class _Rows(NamedTuple):
+    message: Message
+    content: MessageContent
+    recipients: list[Recipient]
+    attachments: list[Attachment]
+    event: MessageEvent
+
+
+def accept(submission: Submission) -> Message:
+    """Queue one message. Raises Refused, and then nothing was stored."""
+    return accept_many([submission])[0]
+
+
+def accept_many(submissions: Sequence[Submission]) -> list[Message]:
+    """Queue all of them or none, in one transaction; as many as 10,000 at once. Raises Refused.
+
+    A message without any recipient is recorded as failed (seed row S15), not refused.
+    """
+    now = timezone.now()
+    prepared = [_prepare(submission, now) for submission in submissions]
+    with transaction.atomic():
+        messages = Message.objects.bulk_create((rows.message for rows in prepared), ROWS_PER_STATEMENT)
+        MessageContent.objects.bulk_create((rows.content for rows in prepared), ROWS_PER_STATEMENT)
+        Recipient.objects.bulk_create((row for rows in prepared for row in rows.recipients), ROWS_PER_STATEMENT)
+        Attachment.objects.bulk_create((row for rows in prepared for row in rows.attachments), ROWS_PER_STATEMENT)
+        MessageEvent.objects.bulk_create((rows.event for rows in prepared), ROWS_PER_STATEMENT)
+    return messages
+
+
+def _prepare(submission: Submission, now: datetime) -> _Rows:
+    _check_size(len(submission.raw))
+    reverse_path = addresses.reverse_path(submission.reverse_path)
+    envelope = _envelope(submission.recipients)
+    fitted = wire.fit(submission.raw, reverse_path, now)
+    _check_size(len(fitted.raw))
+    skeleton, cuts = content.split(fitted.raw)
+    message = Message(
+        message_id=fitted.fields["message-id"],
+        author=submission.author,
+        account=submission.author if submission.not_before else None,
+        reverse_path=reverse_path,
+        from_header=_shown(fitted.fields["from"], 500),
+        subject=_shown(fitted.fields.get("subject", ""), 998),
+        recipient_count=len(envelope),
+        attachment_count=len(cuts),
+        size=len(fitted.raw),
+        is_8bit=not fitted.raw[fitted.body :].isascii(),
+        needs_smtputf8=_needs_smtputf8(fitted, [reverse_path, *envelope]),
+        created_at=now,
+        not_before=submission.not_before,
+    )
+    _set_status(message, submission.hold_reason)
+    recipients = _recipients(message, envelope, fitted.fields)
+    message.recipients_text = ", ".join(map(str, recipients))
+    return _Rows(
+        message=message,
+        content=MessageContent(message=message, skeleton=skeleton),
+        recipients=recipients,
+        attachments=[_attachment(message, number, cut) for number, cut in enumerate(cuts, start=1)],
+        event=MessageEvent(message=message, at=now, by=submission.author, what=_accepted(submission.via)),
+    )
+
+
+def _check_size(size: int) -> None:
+    if size > settings.MAX_MESSAGE_BYTES:
+        raise Refused(
+            f"The message is too large: {size / 2**20:.1f} MB, and at most {settings.MAX_MESSAGE_BYTES / 2**20:.1f} MB "
+            "can be queued. Send fewer or smaller attachments."
+        )
+
+
+def _envelope(given: Sequence[str]) -> list[str]:
+    """Valid recipients, each once, in order (the domain is in lower case, the local part counts exactly)."""
+    if len(given) > settings.MAX_RECIPIENTS:
+        raise Refused(
+            f"The message has {len(given)} recipients, and at most {settings.MAX_RECIPIENTS} are allowed. "
+            "Send it in several messages."
+        )
+    return list(dict.fromkeys(map(addresses.envelope_address, given)))
+
+
+def _recipients(message: Message, envelope: list[str], fields: dict[str, str]) -> list[Recipient]:
+    """Kind and display name as the header fields have them; who is in none of them is a blind copy."""
+    named: dict[str, tuple[Recipient.Kind, str]] = {}
+    for kind in (Recipient.Kind.TO, Recipient.Kind.CC):
+        for mailbox in addresses.mailboxes(fields.get(kind, "")):
+            named.setdefault(_comparable(mailbox.address), (kind, mime.displayable(mailbox.name, 320)))
+    rows = []
+    for address in envelope:
+        kind, name = named.get(address, (Recipient.Kind.BCC, ""))
+        rows.append(Recipient(message=message, kind=kind, address=address, name=name))
+    return rows
+
+
+def _comparable(address: str) -> str:
+    try:
+        return addresses.envelope_address(address)
+    except BadAddress:
+        return address
+
+
+def _attachment(message: Message, number: int, cut: content.Cut) -> Attachment:
+    return Attachment(
+        message=message,
+        number=number,
+        offset=cut.offset,
+        sha256=blobs.put(cut.body),
+        encoding=cut.encoding,
+        encoded_size=len(cut.body),
+        size=cut.size,
+        filename=cut.filename,
+        content_type=cut.content_type,
+        content_id=cut.content_id,
+        is_inline=cut.is_inline,
+    )
+
+
+def _needs_smtputf8(fitted: wire.Wire, envelope: list[str]) -> bool:
+    return not all(map(str.isascii, envelope)) or not fitted.raw[: fitted.body].isascii()
+
+
+def _set_status(message: Message, hold_reason: str) -> None:
+    if not message.recipient_count:
+        message.status = Message.Status.FAILED
+        message.reason_category = Category.ADDRESS
+        message.reason = NO_ADDRESS
+    elif hold_reason:
+        message.status = Message.Status.HELD
+        message.reason = _shown(hold_reason, 500)
+
+
+def _accepted(via: str) -> str:
+    return f"Accepted into the queue ({via})"[:500] if via else "Accepted into the queue"
+
+
+def _shown(text: str, limit: int) -> str:
+    return mime.displayable(mime.decoded_words(text), limit)

@@ -1,0 +1,227 @@
+"""Makes submitted bytes fit for the wire, and changes nothing that is fit already.
+
+The rules, in the order they are applied:
+
+- a leading mbox "From " line goes; a header of more than 512 KB is refused, and one with a NUL or a stray carriage
+  return, because that is how header fields are smuggled in;
+- parts sent as `binary` become base64, every line end CRLF (RFC 5321 2.3.8), and the message ends with one;
+- a leaf part with a NUL or a line over 998 octets is encoded again: texts as quoted-printable, others as base64;
+- header fields with 8-bit octets are encoded (RFC 2047, RFC 2231, A-labels), over-long ones folded. Only an address
+  whose local part is not ASCII stays as UTF-8, and then the message needs SMTPUTF8;
+- Bcc, Resent-Bcc and Return-Path go. A field that RFC 5322 3.6 allows once is refused when given twice;
+- From is added from the reverse-path when missing, Date and Message-ID when missing. A Message-ID that is not
+  `<left@right>` is replaced by a new one.
+"""
+
+import re
+from collections import Counter
+from datetime import datetime
+from email import policy
+from email.utils import format_datetime, make_msgid
+from typing import NamedTuple
+
+from django.utils import timezone
+
+from messaging import mime, reencode
+
+from . import addresses
+from .errors import BadAddress, Refused
+
+SINGLE = frozenset(
+    (
+        "date",
+        "from",
+        "sender",
+        "reply-to",
+        "to",
+        "cc",
+        "message-id",
+        "in-reply-to",
+        "references",
+        "subject",
+        "mime-version",
+        "content-type",
+        "content-transfer-encoding",
+    )
+)
+REMOVED = frozenset(("bcc", "resent-bcc", "return-path"))
+ADDRESSES = frozenset(
+    f"{prefix}{name}" for prefix in ("", "resent-") for name in ("from", "sender", "reply-to", "to", "cc", "bcc")
+)
+PARAMETERS = ("content-type", "content-disposition")
+TEXTS = ("subject", "comments", "keywords", "content-description")
+MESSAGE_ID = re.compile(r"<[!-;=?A-~]+@[!-;=?A-~]+>")
+MESSAGE_ID_LENGTH = 900
+MAX_HEADER = 512 * 1024
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_STRAY_CR = re.compile(rb"\r(?!\n)")
+
+
+class Wire(NamedTuple):
+    """What is sent: the bytes, where its body begins, and its header fields (name in lower case -> unfolded text)."""
+
+    raw: bytes
+    body: int
+    fields: dict[str, str]
+
+
+def fit(raw: bytes, reverse_path: str, now: datetime) -> Wire:
+    """`raw` by the rules above. Raises Refused."""
+    if raw.startswith((b"From ", b">From ")):
+        raw = raw.partition(b"\n")[2]
+    if not raw.strip():
+        raise Refused("The message is empty. Give it at least a header or some text.")
+    _check_header(raw[: mime.head(raw)[1]])
+    try:
+        raw = _with_last_crlf(_fit_entity(_with_crlf(_without_binary(raw))))
+    except RecursionError:
+        raise Refused("The message has messages attached within messages, too deep to read. Attach fewer.") from None
+    if b"\0" in raw or mime.has_long_line(raw):
+        raise Refused(
+            "The message has a line of more than 998 characters, or a NUL character, where it cannot be encoded: in a "
+            "header field or outside its parts. Break the line or remove the character."
+        )
+    return _with_own_fields(raw, reverse_path, now)
+
+
+def _check_header(header: bytes) -> None:
+    if len(header) > MAX_HEADER:
+        raise Refused(f"The header of the message is longer than {MAX_HEADER // 1024} KB. Name fewer people in it.")
+    if _STRAY_CR.search(header) or b"\0" in header:
+        raise Refused("The header of the message contains a stray carriage return or a NUL character. Remove it.")
+
+
+def _with_crlf(raw: bytes) -> bytes:
+    line_ends = raw.count(b"\n")
+    if not line_ends == raw.count(b"\r\n") == raw.count(b"\r"):
+        raw = raw.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
+    return _with_last_crlf(raw)
+
+
+def _with_last_crlf(raw: bytes) -> bytes:
+    return raw if raw.endswith(b"\r\n") else raw + b"\r\n"
+
+
+# --- Parts ---------------------------------------------------------------------------------------
+
+
+def _without_binary(raw: bytes) -> bytes:
+    """`binary` parts as base64: the line end rule would break them, and they need BINARYMIME (RFC 3030) to be sent."""
+    if b"binary" not in raw.lower():
+        return raw
+    edits: list[reencode.Edit] = []
+    for part in mime.leaves(raw):
+        if part.content_type.startswith("message/"):
+            edits.append((part.body, part.stop, _without_binary(part.encoded)))
+        elif part.encoding == "binary":
+            edits += reencode.encoded(part, _without_binary)
+    return reencode.apply(raw, edits)
+
+
+def _fit_entity(raw: bytes) -> bytes:
+    """A message, or one attached to it, with its header fields and leaf parts encoded again where they must be."""
+    if raw.isascii() and b"\0" not in raw and not mime.has_long_line(raw):
+        return raw
+    edits: list[reencode.Edit] = []
+    for part in mime.walk(raw):
+        for field in part.fields:
+            whole = raw[field.start : field.stop]
+            if not whole.isascii() or mime.has_long_line(whole):
+                edits.append((field.start, field.stop, _fit_field(field, whole)))
+        if part.is_leaf and (b"\0" in part.encoded or mime.has_long_line(raw, part.body, part.stop)):
+            edits += reencode.encoded(part, _fit_entity)
+    return reencode.apply(raw, edits)
+
+
+# --- Header fields -------------------------------------------------------------------------------
+
+
+def _fit_field(field: mime.Field, whole: bytes) -> bytes:
+    """The field in ASCII lines of at most 998 octets; UTF-8 only where an address cannot be ASCII."""
+    name, text = whole.partition(b":")[0].decode("ascii").strip(), field.text
+    if field.name in ADDRESSES:
+        value = addresses.header_value(text)
+    elif field.name in PARAMETERS:
+        value = _fit_parameters(name, text)
+    else:
+        value = _fit_text(field.name, text)
+    line_end = b"\r\n" if whole.endswith(b"\n") else b""
+    return f"{name}: {value}".encode() + line_end
+
+
+def _fit_parameters(name: str, text: str) -> str:
+    """Parameters encoded as RFC 2231 has it; as text if the standard library cannot make them out."""
+    try:
+        value = policy.SMTP.header_factory(name, text).fold(policy=policy.SMTP).partition(":")[2].strip()
+    except (ValueError, LookupError, AttributeError, TypeError):
+        value = ""
+    # Percent-encoded line breaks in a parameter come out of it as line breaks.
+    is_safe = value.isascii() and not _CONTROL.search(value.replace("\r\n ", ""))
+    return value if value and is_safe else _fit_text(name.lower(), text)
+
+
+def _fit_text(name: str, text: str) -> str:
+    if text.isascii():
+        folded = mime.encoded_words(text, "us-ascii", field=name)
+        is_text = name in TEXTS or name.startswith("x-")
+        if not is_text or not mime.has_long_line(folded.encode()):
+            return folded
+    return mime.encoded_words(text, field=name)
+
+
+def _with_own_fields(raw: bytes, reverse_path: str, now: datetime) -> Wire:
+    fields, body = mime.head(raw)
+    _refuse_duplicates(fields)
+    texts = {field.name: field.text for field in reversed(fields)}
+    added = {}
+    if not texts.get("from"):
+        added["From"] = _from(reverse_path)
+    else:
+        _require_sender(texts["from"])
+    if not texts.get("date"):
+        added["Date"] = format_datetime(timezone.localtime(now))
+    if not _is_message_id(texts.get("message-id", "")):
+        added["Message-ID"] = make_msgid(domain=_domain(added.get("From") or texts["from"], reverse_path))
+    replaced = REMOVED | {name.lower() for name in added}
+    kept = [field for field in fields if field.name not in replaced]
+    header = b"".join(raw[field.start : field.stop] for field in kept)
+    header += "".join(f"{name}: {value}\r\n" for name, value in added.items()).encode()
+    texts = {field.name: field.text for field in reversed(kept)}
+    texts |= {name.lower(): value for name, value in added.items()}
+    return Wire(header + b"\r\n" + raw[body:], len(header) + 2, texts)
+
+
+def _refuse_duplicates(fields: list[mime.Field]) -> None:
+    for name, count in Counter(field.name for field in fields).items():
+        if count > 1 and name in SINGLE:
+            raise Refused(
+                f"The message has {count} {name.title()} header fields, where only one is allowed. Remove all but one."
+            )
+
+
+def _from(reverse_path: str) -> str:
+    if not reverse_path:
+        raise Refused("The message does not say who it is from. Give it a From address.")
+    return reverse_path
+
+
+def _require_sender(text: str) -> None:
+    try:
+        found = addresses.envelope_mailboxes(text)
+        for mailbox in found:
+            addresses.envelope_address(mailbox.address)
+    except BadAddress as error:
+        raise Refused(f"The message does not say properly who it is from. {error}") from error
+    if not found:
+        raise Refused("The From header field names nobody. Give it a From address.")
+
+
+def _is_message_id(text: str) -> bool:
+    return len(text) <= MESSAGE_ID_LENGTH and MESSAGE_ID.fullmatch(text) is not None
+
+
+def _domain(from_text: str, reverse_path: str) -> str:
+    found = addresses.mailboxes(from_text)
+    address = addresses.envelope_address(found[0].address) if found else reverse_path
+    return address.rpartition("@")[2]
