@@ -7,7 +7,6 @@ others are skipped, and the item says why. So a second click, a second tab or a 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
