@@ -1,3 +1,34 @@
-from django.urls import URLPattern
+"""The pages of the console. Names `message` and `batch` are those of the models' get_absolute_url."""
 
-urlpatterns: list[URLPattern] = []
+from django.contrib.auth.views import LogoutView
+from django.urls import path
+from django.views.generic import RedirectView
+
+from .views import batches, content, health, login, messages, schedules, setup
+
+urlpatterns = [
+    path("", RedirectView.as_view(pattern_name="messages"), name="home"),
+    path("healthz", health.healthz, name="healthz"),
+    path("readyz", health.readyz, name="readyz"),
+    path("accounts/login/", login.Login.as_view(), name="login"),
+    path("accounts/logout/", LogoutView.as_view(next_page="login"), name="logout"),
+    path("messages/", messages.queue_list, name="messages"),
+    path("messages/<int:pk>/", messages.detail, name="message"),
+    path("messages/<int:pk>/html/", content.html_body, name="message-html"),
+    path("messages/<int:pk>/eml/", content.eml, name="message-eml"),
+    path("messages/<int:pk>/attachments/<int:number>/", content.attachment, name="attachment"),
+    path("messages/<int:pk>/newer/", messages.neighbour, {"newer": True}, name="message-newer"),
+    path("messages/<int:pk>/older/", messages.neighbour, {"newer": False}, name="message-older"),
+    path("messages/<int:pk>/<slug:action>/", messages.act, name="message-action"),
+    path("batches/", batches.all_batches, name="batches"),
+    path("batches/new/", batches.new, name="batch-new"),
+    path("batches/<int:pk>/", batches.batch_page, name="batch"),
+    path("batches/<int:pk>/progress/", batches.progress, name="batch-progress"),
+    path("batches/<int:pk>/items/", batches.item_list, name="batch-items"),
+    path("batches/<int:pk>/confirm/", batches.confirm, name="batch-confirm"),
+    path("batches/<int:pk>/cancel/", batches.cancel, name="batch-cancel"),
+    path("batches/<int:pk>/retry/", batches.retry, name="batch-retry"),
+    path("setup/email/", setup.email_setup, name="setup-email"),
+    path("setup/email/test/", setup.send_test, name="setup-email-test"),
+    path("setup/schedules/", schedules.schedules, name="setup-schedules"),
+]
