@@ -155,7 +155,7 @@ else:
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 
 # --- Celery --------------------------------------------------------------------------------------
-CELERY_BROKER_URL = env("CELERY_BROKER_URL", default="filesystem://")
+CELERY_BROKER_URL = env("CELERY_BROKER_URL", default="filesystem://localhost")
 if CELERY_BROKER_URL.startswith("filesystem"):
     # The embedded broker: a folder of small files. Tasks are only wake-ups, so losing one loses nothing.
     _broker = VAR_DIR / "broker"
@@ -181,7 +181,7 @@ CELERY_BEAT_SCHEDULE = {
     "sweep": {
         "task": "messaging.tasks.sweep",
         "schedule": schedule(run_every=5),
-        "options": {"expires": 10},
+        "options": {"expires": 60},
     }
 }
 
@@ -192,6 +192,8 @@ DEFAULT_FROM_EMAIL = env("DEFAULT_FROM_EMAIL", default="outtray@localhost")
 
 LEASE_SECONDS = env.int("LEASE_SECONDS", default=30)
 LANES_PER_ACCOUNT = env.int("LANES_PER_ACCOUNT", default=4)
+# A lane ends after its turn and another is woken: the sweep and other accounts get a place in the worker, too.
+LANE_TURN_SECONDS = env.int("LANE_TURN_SECONDS", default=30)
 CLAIM_SIZE = env.int("CLAIM_SIZE", default=10)
 MESSAGES_PER_CONNECTION = env.int("MESSAGES_PER_CONNECTION", default=500)
 # Gaps in seconds between the tries of one message after a transient failure; one more try than there are gaps.
@@ -206,7 +208,7 @@ MAX_MESSAGE_BYTES = env.int("MAX_MESSAGE_BYTES", default=50 * 1024 * 1024)
 MAX_RECIPIENTS = env.int("MAX_RECIPIENTS", default=1000)
 
 # --- Logging -------------------------------------------------------------------------------------
-LOG_LEVEL = env("LOG_LEVEL", default="INFO")
+LOG_LEVEL = env("LOG_LEVEL", default="WARNING")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

@@ -7,6 +7,7 @@ others are skipped, and the item says why. So a second click, a second tab or a 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
@@ -157,7 +158,7 @@ RESULT = Case(
 )
 
 
-def items(batch: Batch, outcome: str | None = None) -> QuerySet[BatchItem]:
+def items(batch: Batch, outcome: str | None = None) -> QuerySet[Any]:
     """The batch's items with `.result`, one of RESULTS or "chosen" for a draft; `outcome` keeps one of them."""
     rows = batch.items.select_related("message").annotate(result=RESULT)
     return rows.filter(result=outcome) if outcome else rows

@@ -5,10 +5,11 @@ from typing import Any
 
 from celery import shared_task
 from celery.signals import worker_shutting_down
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from messaging import batches, housekeeping
+from messaging import batches, housekeeping, wake
 from messaging.delivery.lane import Lane
 
 shutting_down = threading.Event()
@@ -22,8 +23,11 @@ def _stop_lanes(**kwargs: Any) -> None:
 
 @shared_task
 def deliver(account_id: int | None) -> int:
-    """Run a lane over the due messages of an account."""
-    return Lane(account_id, stop=shutting_down.is_set).run()
+    """Run a lane over the due messages of an account, for one turn; what is left then gets another."""
+    delivered = Lane(account_id, stop=shutting_down.is_set, turn_seconds=settings.LANE_TURN_SECONDS).run()
+    if delivered and not shutting_down.is_set():
+        wake.wake(account_id)
+    return delivered
 
 
 @shared_task

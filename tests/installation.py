@@ -13,8 +13,8 @@ from pathlib import Path
 import environ
 
 ROOT = Path(__file__).resolve().parent.parent
-WORKER = ["celery", "-A", "config", "worker", "-P", "threads", "-c", "8", "--without-gossip", "--without-mingle"]
-BEAT = ["celery", "-A", "config", "beat"]
+WORKER = [sys.executable, "-m", "config.processes", "worker"]
+BEAT = [sys.executable, "-m", "config.processes", "beat"]
 
 
 class Installation:

@@ -442,3 +442,10 @@ def test_every_recipient_row_is_written_by_delivery(mail_server, email_setup):
     message = make_message("a@example.com", "b@example.com")
     run_lane()
     assert set(Recipient.objects.filter(message=message).values_list("reply_code", flat=True)) == {250}
+
+
+def test_lane_ends_after_its_turn(mail_server, email_setup):
+    mail_server.at_end = lambda message: time.sleep(0.1)
+    messages = [make_message(f"c{number}@example.com") for number in range(8)]
+    assert 1 <= run_lane(turn_seconds=0.25) < 8
+    assert {outcome(message) for message in messages} == {"sent", "queued"}

@@ -1,6 +1,7 @@
 """The loop: claim, transact, record, next. Knows neither Celery nor HTTP."""
 
 import logging
+import math
 import os
 import socket
 import threading
@@ -40,23 +41,27 @@ class Lane:
     Args:
         account_id: the sending account; None is the company's.
         stop: asked between messages; the message at hand is always finished.
+        turn_seconds: after that long the lane ends between two messages, so that others get a turn.
         clock: what time it is.
         say: hears the dialogue, for the test message.
     """
 
     account_id: int | None
     stop: Callable[[], bool] = lambda: False
+    turn_seconds: float = math.inf
     clock: Clock = timezone.now
     say: Say | None = None
     owner: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}")
     delivered: int = 0
     connection: Connection | None = None
     set_up_fault: Verdict | None = None
+    turn_ends: float = math.inf
 
     def run(self) -> int:
         """Deliver whatever is due; how many transactions were recorded."""
         if not pauses.may_send(self.account_id, self.clock()):
             return 0
+        self.turn_ends = time.monotonic() + self.turn_seconds
         with self._leases():
             while not self._must_end():
                 claimed = claims.take(self.account_id, self.owner, settings.CLAIM_SIZE, self.clock())
@@ -77,7 +82,7 @@ class Lane:
         return message is not None
 
     def _must_end(self) -> bool:
-        return self.set_up_fault is not None or self.stop()
+        return self.set_up_fault is not None or time.monotonic() > self.turn_ends or self.stop()
 
     @contextmanager
     def _leases(self) -> Iterator[None]:

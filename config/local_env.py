@@ -1,0 +1,58 @@
+"""Gives one machine its private keys: writes what is missing into `.env`, before Django starts.
+
+    python config/local_env.py
+
+Settings refuse to load without SECRET_KEY, so this needs nothing but the standard library. What the file or the
+environment already says is left alone. ENV_FILE names another file.
+"""
+
+import base64
+import os
+import re
+import secrets
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+HEADER = """\
+# Keys of this machine, written by `make run`. Keep this file with the database: without it the passwords
+# stored in Email Setup cannot be read. A variable set in the environment wins.
+"""
+
+
+def missing(text: str, environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables that one machine needs and that neither the file's text nor the environment sets, with values."""
+    values = {
+        "SECRET_KEY": secrets.token_urlsafe(50),
+        "FIELD_ENCRYPTION_KEYS": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+        "HTTPS": "off",
+    }
+    named = set(re.findall(r"^\s*(?:export\s+)?(\w+)\s*=", text, re.MULTILINE)) | environment.keys()
+    return {name: value for name, value in values.items() if name not in named}
+
+
+def complete(path: Path, environment: Mapping[str, str]) -> list[str]:
+    """Add to the file, made with mode 0600, what it needs; the names added. Raises OSError."""
+    if path.exists() and not path.is_file():  # /dev/null: the environment says it all
+        return []
+    text = path.read_text() if path.exists() else ""
+    added = missing(text, environment)
+    if added:
+        lines = "".join(f"{name}={value}\n" for name, value in added.items())
+        before = HEADER if not text else "" if text.endswith("\n") else "\n"
+        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        with os.fdopen(handle, "a") as file:
+            file.write(before + lines)
+    return list(added)
+
+
+def main() -> None:
+    path = Path(os.environ.get("ENV_FILE") or Path(__file__).resolve().parent.parent / ".env")
+    try:
+        complete(path, os.environ)
+    except OSError as error:
+        sys.exit(f"The keys of this machine cannot be kept in {path}: {error.strerror}. Make the folder writable.")
+
+
+if __name__ == "__main__":
+    main()
