@@ -59,7 +59,7 @@ class Catcher:
         self.greylisted: set[tuple[str, str]] = set()
         self.sequence = itertools.count(1)
 
-    async def handle_RCPT(  # noqa: N802
+    async def handle_RCPT(
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
         word = _word(address)
@@ -72,10 +72,10 @@ class Catcher:
             envelope.rcpt_tos.append(address)
         return reply.format(address=address)
 
-    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         words = {_word(address) for address in envelope.rcpt_tos}
         if "drop" in words:
-            assert server.transport is not None
+            assert isinstance(server.transport, asyncio.Transport)
             server.transport.abort()
             await asyncio.get_running_loop().create_future()  # aiosmtpd cancels this when the connection is gone
         if "spam" in words:
@@ -105,7 +105,8 @@ class Catcher:
             "sha256": hashlib.sha256(content).hexdigest(),
             "received_at": received_at.isoformat(),
         }
-        self._write(f"{name}.json", json.dumps(facts, indent=1, ensure_ascii=False).encode("utf-8", "backslashreplace"))
+        text = json.dumps(facts, indent=1, ensure_ascii=False) + "\n"
+        self._write(f"{name}.json", text.encode("utf-8", "backslashreplace"))
         self._write(f"{name}.eml", content)
         return f"{name}.eml"
 

@@ -19,7 +19,7 @@ from messaging.models import Attachment, Category, Message, MessageContent, Mess
 from . import addresses, wire
 from .errors import BadAddress, Refused
 
-__all__ = ["BadAddress", "Refused", "Submission", "accept", "accept_many"]
+__all__ = ["BadAddress", "Refused", "Rows", "Submission", "accept", "accept_many", "prepare", "store"]
 
 ROWS_PER_STATEMENT = 500
 NO_ADDRESS = (
@@ -45,7 +45,9 @@ class Submission:
     via: str = ""
 
 
-class _Rows(NamedTuple):
+class Rows(NamedTuple):
+    """The rows of one accepted message, not yet stored."""
+
     message: Message
     content: MessageContent
     recipients: list[Recipient]
@@ -64,7 +66,11 @@ def accept_many(submissions: Sequence[Submission]) -> list[Message]:
     A message without any recipient is recorded as failed (seed row S15), not refused.
     """
     now = timezone.now()
-    prepared = [_prepare(submission, now) for submission in submissions]
+    return store([prepare(submission, now) for submission in submissions])
+
+
+def store(prepared: Sequence[Rows]) -> list[Message]:
+    """Commit prepared rows, all or none."""
     with transaction.atomic():
         messages = Message.objects.bulk_create((rows.message for rows in prepared), ROWS_PER_STATEMENT)
         MessageContent.objects.bulk_create((rows.content for rows in prepared), ROWS_PER_STATEMENT)
@@ -74,7 +80,8 @@ def accept_many(submissions: Sequence[Submission]) -> list[Message]:
     return messages
 
 
-def _prepare(submission: Submission, now: datetime) -> _Rows:
+def prepare(submission: Submission, now: datetime) -> Rows:
+    """Check a submission that came in at `now`, store its attachments and make its rows. Raises Refused."""
     _check_size(len(submission.raw))
     reverse_path = addresses.reverse_path(submission.reverse_path)
     envelope = _envelope(submission.recipients)
@@ -99,7 +106,7 @@ def _prepare(submission: Submission, now: datetime) -> _Rows:
     _set_status(message, submission.hold_reason)
     recipients = _recipients(message, envelope, fitted.fields)
     message.recipients_text = ", ".join(map(str, recipients))
-    return _Rows(
+    return Rows(
         message=message,
         content=MessageContent(message=message, skeleton=skeleton),
         recipients=recipients,

@@ -1,0 +1,72 @@
+# make run    everything on this machine: web, worker, beat, mail catcher (PORT=8001 CATCHER_PORT=1026 to move them)
+# make test   every check and test; DATABASE_URL and CELERY_BROKER_URL name the real services to test with
+
+PYTHON := $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+OPERATOR ?= admin
+PIP_COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \
+	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
+
+.PHONY: run test check browser password requirements clean
+
+run: $(VENV)/run.stamp
+	@$(BIN)/python config/local_env.py
+	@exec $(BIN)/python manage.py runlocal
+
+password: $(VENV)/run.stamp
+	@$(BIN)/python manage.py createoperator $(OPERATOR) --new-password --generate
+
+test: check browser
+	@if [ -z "$$DATABASE_URL" ] || [ -z "$$CELERY_BROKER_URL" ]; then \
+		echo "************************************************************************"; \
+		echo "* The tests on real PostgreSQL and Redis are SKIPPED. To run them, set *"; \
+		echo "* DATABASE_URL=postgres://... and CELERY_BROKER_URL=redis://...        *"; \
+		echo "************************************************************************"; \
+	fi
+	@exec $(BIN)/python -m pytest
+
+check: $(VENV)/test.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/mypy messaging config
+	$(BIN)/lint-imports --no-cache
+	@echo "manage.py makemigrations --check"
+	@ENV_FILE=/dev/null DEBUG=1 DATABASE_URL=sqlite://:memory: $(BIN)/python manage.py makemigrations --check --dry-run
+	@echo "manage.py check --deploy"
+	@ENV_FILE=/dev/null DEBUG=0 HTTPS=1 DATABASE_URL=sqlite://:memory: \
+		SECRET_KEY="$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(50))')" \
+		$(BIN)/python manage.py check --deploy --fail-level WARNING
+
+# A Chromium or Chrome that is there, or Debian's, or Playwright's own.
+browser: $(VENV)/test.stamp
+	@if command -v chromium || command -v google-chrome; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get; then \
+		apt-get update -q && apt-get install -qy --no-install-recommends chromium; \
+	else $(BIN)/playwright install chromium; fi
+
+requirements: $(VENV)/test.stamp
+	$(PIP_COMPILE) --output-file requirements.txt requirements.in
+	$(PIP_COMPILE) --output-file requirements-dev.txt requirements-dev.in
+
+clean:
+	rm -rf $(VENV) var/staticfiles .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache test-results
+
+# --- The virtual environment; rebuilt when the pinned requirements change -----------------------------
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Outtray needs Python 3.11 or later; this is $$($(PYTHON) --version)."; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || \
+		{ echo "Python's venv module is not complete. On Debian: apt install python3-venv"; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/run.stamp: requirements.txt | $(VENV)/bin/python
+	@echo "Installing what Outtray needs into $(VENV); this takes a minute, once ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@touch $@
+
+$(VENV)/test.stamp: requirements-dev.txt $(VENV)/run.stamp
+	@echo "Installing what the tests need into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@

@@ -1,0 +1,174 @@
+"""The toolbar over the lists: django-filter reads the URL, crispy-forms draws it.
+
+A value that makes no sense is left out and said so; it never fails the page.
+"""
+
+from datetime import date, datetime, time
+from typing import Any
+
+import django_filters
+from crispy_forms.helper import FormHelper
+from crispy_forms.layout import HTML, Div, Field, Layout
+from django import forms
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db.models import Count, Q, QuerySet
+from django.http import QueryDict
+from django.utils import timezone
+
+from messaging.models import Category, Message
+
+Status = Message.Status
+ALL = "all"
+MAX_WORDS = 8
+LAST_ID = 2**63 - 1
+
+
+class DateInput(forms.DateInput):
+    input_type = "date"
+
+    def __init__(self) -> None:
+        super().__init__(format="%Y-%m-%d")
+
+
+def _text(label: str, placeholder: str, **options: Any) -> django_filters.CharFilter:
+    widget = forms.TextInput(attrs={"placeholder": placeholder, "autocomplete": "off", "type": "search"})
+    return django_filters.CharFilter(label=label, max_length=200, widget=widget, **options)
+
+
+def _date(label: str, **options: Any) -> django_filters.DateFilter:
+    # Beyond these years time zone arithmetic or the database gives up; nobody means them.
+    limits = [MinValueValidator(date(1990, 1, 1)), MaxValueValidator(date(2199, 12, 31))]
+    return django_filters.DateFilter(label=label, widget=DateInput(), validators=limits, **options)
+
+
+class WaitingFilter(django_filters.FilterSet):
+    """The filters that make sense for messages waiting to be chosen for a batch."""
+
+    q = _text("Search", "Subject, recipient or sender", method="search")
+    sender = _text("From", "Sender or author", method="by_sender")
+    reason = django_filters.ChoiceFilter(
+        label="Reason", field_name="reason_category", choices=Category.choices, empty_label="Any"
+    )
+    date_from = _date("Queued from", method="since")
+    date_to = _date("Queued until", method="until")
+
+    class Meta:
+        model = Message
+        fields: list[str] = []
+
+    def search(self, messages: QuerySet[Message], name: str, value: str) -> QuerySet[Message]:
+        for word in value.split()[:MAX_WORDS]:
+            messages = messages.filter(
+                Q(subject__icontains=word) | Q(recipients_text__icontains=word) | Q(from_header__icontains=word)
+            )
+        return messages
+
+    def by_sender(self, messages: QuerySet[Message], name: str, value: str) -> QuerySet[Message]:
+        author = Q(author__username__icontains=value) | Q(author__first_name__icontains=value)
+        return messages.filter(
+            Q(from_header__icontains=value)
+            | Q(reverse_path__icontains=value)
+            | author
+            | Q(author__last_name__icontains=value)
+        )
+
+    def since(self, messages: QuerySet[Message], name: str, value: date) -> QuerySet[Message]:
+        return messages.filter(created_at__gte=timezone.make_aware(datetime.combine(value, time.min)))
+
+    def until(self, messages: QuerySet[Message], name: str, value: date) -> QuerySet[Message]:
+        return messages.filter(created_at__lte=timezone.make_aware(datetime.combine(value, time.max)))
+
+    @property
+    def problems(self) -> list[str]:
+        """What was not understood and left out, in plain words."""
+        words = []
+        for name, errors in self.form.errors.items():
+            label = self.filters[name].label or name
+            words += [f"“{label}” was left out: {error}" for error in errors]
+        return words
+
+    @property
+    def is_narrowed(self) -> bool:
+        """Whether anything but the status is asked for."""
+        return any(value for name, value in self.form.cleaned_data.items() if name != "status")
+
+
+class MessageFilter(WaitingFilter):
+    """The filters of the message list; the status comes last, so that each status can be counted."""
+
+    status = django_filters.ChoiceFilter(choices=[(ALL, "All"), *Status.choices], method="not_yet", label="Status")
+    batch = django_filters.NumberFilter(
+        label="Batch",
+        method="in_batch",
+        validators=[MinValueValidator(1), MaxValueValidator(LAST_ID)],
+        widget=forms.HiddenInput(),
+    )
+
+    any_status: QuerySet[Message]
+
+    def not_yet(self, messages: QuerySet[Message], name: str, value: str) -> QuerySet[Message]:
+        return messages
+
+    def in_batch(self, messages: QuerySet[Message], name: str, value: int) -> QuerySet[Message]:
+        return messages.filter(batch_items__batch_id=int(value))
+
+    def filter_queryset(self, queryset: QuerySet[Message]) -> QuerySet[Message]:
+        self.any_status = super().filter_queryset(queryset)
+        return self.any_status if self.shown == ALL else self.any_status.filter(status=self.shown)
+
+    @property
+    def shown(self) -> str:
+        """The status shown: one of Message.Status or "all"; queued unless asked otherwise."""
+        return self.form.cleaned_data.get("status") or Status.QUEUED
+
+    def counts(self) -> dict[str, int]:
+        """Messages by status under the other filters, and in `all`; one statement."""
+        found = dict(self.any_status.order_by().values_list("status").annotate(number=Count("pk")))
+        return {ALL: sum(found.values())} | {status: found.get(status, 0) for status in Status.values}
+
+
+def toolbar(form: forms.Form, url: str, target: str) -> FormHelper:
+    """How crispy draws a filter form: one row, the rarer filters folded away on a narrow screen.
+
+    With JavaScript a change swaps only `target`; without, Enter or the button loads the page.
+    """
+    helper = FormHelper()
+    helper.form_id = "filters"
+    helper.form_method = "get"
+    helper.form_action = url
+    helper.form_class = "toolbar"
+    helper.form_show_errors = False
+    helper.disable_csrf = True
+    helper.attrs = {
+        "role": "search",
+        "hx-get": url,
+        "hx-target": target,
+        "hx-swap": "outerHTML",
+        "hx-trigger": "submit, change, input delay:350ms from:#id_q, input delay:350ms from:#id_sender",
+        "hx-sync": "this:replace",
+    }
+    is_narrowed = any(form.data.get(name) for name in ("sender", "reason", "date_from", "date_to"))
+    helper.layout = Layout(
+        Field("q", wrapper_class="tool tool-search"),
+        *([Field("batch")] if "batch" in form.fields else []),
+        HTML(f'<details class="more-tools"{" open" if is_narrowed else ""}><summary>More filters</summary>'),
+        Div(
+            Field("sender", wrapper_class="tool tool-sender"),
+            Field("reason", wrapper_class="tool"),
+            Field("date_from", wrapper_class="tool"),
+            Field("date_to", wrapper_class="tool"),
+            css_class="tools",
+        ),
+        HTML("</details>"),
+        HTML('<div class="tool tool-apply"><button class="btn btn-quiet" type="submit">Apply</button></div>'),
+    )
+    return helper
+
+
+def query_of(data: QueryDict, *leave_out: str) -> str:
+    """The query string of a request without what is empty and without some names, for links that keep the filter."""
+    kept = QueryDict(mutable=True)
+    for name, values in data.lists():
+        if name not in leave_out and any(values):
+            kept.setlist(name, values)
+    return kept.urlencode()

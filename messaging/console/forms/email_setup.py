@@ -1,0 +1,203 @@
+"""The forms of Email Setup (seed row S8): the company's layer, and the test message."""
+
+import ipaddress
+import re
+from typing import Any, cast
+
+from crispy_forms.helper import FormHelper
+from django import forms
+from django.contrib.auth.models import User
+from django.core.exceptions import ImproperlyConfigured, ValidationError
+from django.db import IntegrityError, transaction
+from django.db.models import F
+from django.utils import timezone
+
+from messaging.intake.addresses import reverse_path
+from messaging.intake.errors import BadAddress
+from messaging.models import EmailSettings
+from messaging.setup.layers import DEFAULT_PORTS, NAMES
+from messaging.setup.secrets import encrypt
+
+AuthType = EmailSettings.AuthType
+SendType = EmailSettings.SendType
+LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.IGNORECASE)
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+CHANGED_MEANWHILE = "Somebody else changed these settings while you had them open. Load the page again to see them."
+
+
+class EmailSetupForm(forms.ModelForm):
+    """One layer of email settings. Writes that layer and nothing else; an empty field falls through (seed row S13)."""
+
+    password = forms.CharField(
+        required=False,
+        strip=False,
+        max_length=1000,
+        widget=forms.PasswordInput(render_value=False, attrs={"autocomplete": "new-password"}),
+    )
+    field_order = list(NAMES)
+    forget_password = forms.BooleanField(required=False, label="Forget the stored password")
+
+    class Meta:
+        model = EmailSettings
+        fields = ["send_type", "auth_type", "host", "port", "username", "from_address", "ehlo_name", "version"]
+        widgets = {
+            "version": forms.HiddenInput(),
+            "host": forms.TextInput(attrs={"placeholder": "mail.example.com", "spellcheck": "false"}),
+            "port": forms.TextInput(attrs={"inputmode": "numeric"}),
+            "username": forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
+            "from_address": forms.TextInput(attrs={"placeholder": "office@example.com", "spellcheck": "false"}),
+            "ehlo_name": forms.TextInput(attrs={"spellcheck": "false"}),
+        }
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.fields["version"].required = False
+        self.initial["version"] = self.instance.version if self.instance.pk else 0
+        cast(forms.ChoiceField, self.fields["send_type"]).choices = [("", "Not set"), *SendType.choices]
+        cast(forms.ChoiceField, self.fields["auth_type"]).choices = [("", "Not set"), *AuthType.choices]
+        self.fields["port"].widget.attrs["placeholder"] = self._usual_port()
+        self.fields["port"].error_messages["invalid"] = "Enter a number from 1 to 65535."
+        stored = bool(self.instance.password_encrypted)
+        self.fields["password"].help_text = (
+            "A password is stored. Leave empty to keep it." if stored else "No password is stored."
+        )
+        if not stored:
+            del self.fields["forget_password"]
+        self.helper = FormHelper()
+        self.helper.form_tag = False
+        self.helper.disable_csrf = True
+
+    def _usual_port(self) -> str:
+        if not self.instance.auth_type:
+            return "25, 465 or 587"
+        return str(DEFAULT_PORTS.get(AuthType(self.instance.auth_type), 25))
+
+    def clean_auth_type(self) -> str:
+        auth_type = str(self.cleaned_data["auth_type"])
+        if auth_type == AuthType.SSL:
+            raise ValidationError(
+                "“ssl” means SSL 3.0, which this machine’s OpenSSL no longer has, and no modern server either. "
+                "Choose tls-implicit instead."
+            )
+        return auth_type
+
+    def clean_host(self) -> str:
+        return server_name(self.cleaned_data["host"])
+
+    def clean_ehlo_name(self) -> str:
+        name = self.cleaned_data["ehlo_name"]
+        return server_name(name) if name and not _is_literal(name) else name
+
+    def clean_username(self) -> str:
+        return _one_line(self.cleaned_data["username"])
+
+    def clean_password(self) -> str:
+        return _one_line(self.cleaned_data["password"])
+
+    def clean_from_address(self) -> str:
+        address = self.cleaned_data["from_address"]
+        try:
+            return reverse_path(address) if address else ""
+        except BadAddress as error:
+            raise ValidationError(str(error)) from error
+
+    def save_as(self, by: User) -> EmailSettings:
+        """Save the layer as a new version.
+
+        Raises:
+            ValidationError: somebody else saved it since the form was shown, or no encryption key; nothing was written.
+        """
+        row: EmailSettings = self.instance
+        row.password_encrypted = self._password(row.password_encrypted)
+        row.updated_by = by
+        if row.pk is None:
+            self._insert(row)
+        else:
+            self._update(row, self.cleaned_data["version"] or 0)
+        return row
+
+    def _password(self, stored: str) -> str:
+        if not self.cleaned_data["password"]:
+            return "" if self.cleaned_data.get("forget_password") else stored
+        try:
+            return encrypt(self.cleaned_data["password"])
+        except ImproperlyConfigured as error:
+            raise ValidationError(f"The password cannot be stored safely on this server. {error}") from error
+
+    def _insert(self, row: EmailSettings) -> None:
+        row.version = 1
+        try:
+            with transaction.atomic():
+                row.save()
+        except IntegrityError as error:
+            raise ValidationError(CHANGED_MEANWHILE) from error
+
+    def _update(self, row: EmailSettings, seen: int) -> None:
+        names = [name for name in self.Meta.fields if name != "version"]
+        values = {name: getattr(row, name) for name in [*names, "password_encrypted", "updated_by"]}
+        same = EmailSettings.objects.filter(pk=row.pk, version=seen)
+        if not same.update(**values, version=F("version") + 1, updated_at=timezone.now()):
+            raise ValidationError(CHANGED_MEANWHILE)
+
+
+class TestMessageForm(forms.Form):
+    """To whom the test message goes."""
+
+    recipient = forms.CharField(
+        max_length=320,
+        label="Send it to",
+        error_messages={"required": "Enter the address that the test message should go to."},
+        widget=forms.TextInput(attrs={"inputmode": "email", "autocomplete": "email", "spellcheck": "false"}),
+    )
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.helper = FormHelper()
+        self.helper.form_tag = False
+        self.helper.disable_csrf = True
+
+
+def server_name(name: str) -> str:
+    """A host name or IP address as it goes into the settings; "" stays "".
+
+    Raises:
+        ValidationError: a scheme, a path, a port, blanks, or no name at all, each with what to do.
+    """
+    name = name.strip()
+    if not name:
+        return ""
+    if "://" in name or "/" in name:
+        raise ValidationError("Enter the server name alone, without http:// or smtp:// and without a path.")
+    if CONTROL.search(name) or " " in name:
+        raise ValidationError("A server name has no blanks or line breaks.")
+    if _is_address(name.strip("[]")):
+        return name.strip("[]")
+    if ":" in name or "@" in name:
+        raise ValidationError("Enter the server name alone: the port and the user name have fields of their own.")
+    try:
+        name = name.encode("idna").decode() if not name.isascii() else name
+    except UnicodeError as error:
+        raise ValidationError("This is not a valid server name.") from error
+    labels = name.rstrip(".").split(".")
+    if len(name) > 253 or not all(LABEL.fullmatch(label) for label in labels):
+        raise ValidationError("This is not a valid server name.")
+    return name
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_literal(name: str) -> bool:
+    """An address literal (RFC 5321 4.1.3), which EHLO allows in place of a name."""
+    return name.startswith("[") and name.endswith("]") and _is_address(name[1:-1].removeprefix("IPv6:"))
+
+
+def _one_line(text: str) -> str:
+    if CONTROL.search(text):
+        raise ValidationError("Line breaks and control characters are not possible here.")
+    return text

@@ -1,0 +1,122 @@
+"""Template tags of the console: icons, badges, times and people in words."""
+
+from datetime import datetime
+from email.utils import parseaddr
+
+from django import template
+from django.templatetags.static import static
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from messaging.console import words
+from messaging.models import Message
+
+register = template.Library()
+
+register.filter("person", words.person)
+register.filter("sending_account", words.sending_account)
+register.filter("moment", words.moment)
+register.filter("next_try", words.next_try)
+
+
+@register.simple_tag
+def icon(name: str, label: str = "") -> SafeString:
+    """A 16 px icon of the sprite; decoration unless it has a label."""
+    href = f"{static('icons.svg')}#{name}"
+    if label:
+        return format_html(
+            '<svg class="icon" role="img" aria-label="{}"><title>{}</title><use href="{}"/></svg>', label, label, href
+        )
+    return format_html('<svg class="icon" aria-hidden="true"><use href="{}"/></svg>', href)
+
+
+@register.simple_tag
+def badge(name: str, label: str = "") -> SafeString:
+    """A status or result as icon and word; the colour only repeats it."""
+    text = label or dict(Message.Status.choices).get(name) or words.RESULT_WORDS.get(name, name)
+    return format_html('<span class="badge-status is-{}">{}<span>{}</span></span>', name, icon(name), text)
+
+
+@register.simple_tag
+def when(value: datetime | None, nothing: str = "") -> SafeString | str:
+    """A short time whose full date and zone are in its title."""
+    if value is None:
+        return nothing
+    local = timezone.localtime(value)
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>',
+        local.isoformat(timespec="seconds"),
+        date_format(local, "l j F Y, H:i:s T"),
+        words.moment(value),
+    )
+
+
+@register.simple_tag
+def when_exactly(value: datetime | None) -> SafeString | str:
+    """Date and time to the second."""
+    if value is None:
+        return ""
+    local = timezone.localtime(value)
+    return format_html(
+        '<time datetime="{}">{}</time>', local.isoformat(timespec="milliseconds"), date_format(local, "j M Y, H:i:s")
+    )
+
+
+@register.filter
+def mailbox(header: str) -> str:
+    """Who a From field names, as short as it can be told: the display name, or the address."""
+    name, address = parseaddr(header)
+    return name or address or header
+
+
+@register.filter
+def first_mailbox(recipients: str) -> str:
+    """The first of a message's recipients (Message.recipients_text, maybe cut off), by name if there is one."""
+    name, bracket, _ = recipients.partition(" <")
+    return name if bracket and "@" not in name else recipients.partition(",")[0]
+
+
+@register.filter
+def results(counts: dict[str, int]) -> list[tuple[str, str, int]]:
+    """Counts by result as (name, word, number), those that are there."""
+    return [(name, word, counts[name]) for name, word in words.RESULT_WORDS.items() if counts.get(name)]
+
+
+@register.filter
+def tallies(counts: dict[str, int]) -> list[tuple[str, str, int]]:
+    """The results a batch always shows, even none of them, then the others that are there."""
+    always = ("sent", "failed", "unknown", "skipped", "retrying", "waiting")
+    names = [*always, *(name for name in ("sending", "held", "cancelled") if counts[name])]
+    return [(name, words.RESULT_WORDS[name], counts[name]) for name in names]
+
+
+@register.filter
+def result_word(name: str) -> str:
+    """A batch item's result in words."""
+    return words.RESULT_WORDS.get(name, name).lower()
+
+
+@register.filter
+def stage_word(stage: str) -> str:
+    """How far the transaction got, with the command's name."""
+    return words.STAGE_WORDS.get(stage, stage)
+
+
+@register.filter
+def tenth(percent: int) -> int:
+    """Rounded down to a tenth of the way, so that progress is not read out every second."""
+    return percent // 10 * 10
+
+
+@register.filter
+def unlocalised(number: float) -> str:
+    """A number as SVG reads it, whatever the language."""
+    return f"{number:g}"
+
+
+@register.filter
+def setting_name(name: str) -> str:
+    """A setting as its form field is called."""
+    return words.SETTING_WORDS[name]

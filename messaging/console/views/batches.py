@@ -1,0 +1,210 @@
+"""Batch Message Processing (seed row S7): choose, review, confirm, follow, report."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib import messages as notes
+from django.db.models import Q, QuerySet
+from django.db.models.functions import Left
+from django.http import HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods, require_safe
+from django_htmx.http import HttpResponseStopPolling, push_url, trigger_client_event
+
+from messaging import batches
+from messaging.console.filters import WaitingFilter, query_of, toolbar
+from messaging.console.paging import Page, page_of
+from messaging.models import AccountPause, Batch, BatchItem, Message
+from messaging.queue import NotPossible
+from messaging.setup.layers import resolve
+
+from .guard import back_to, clean_url, is_part, post_only, who
+from .messages import RECIPIENTS_SHOWN, rows_for_a_list
+
+PER_PAGE = 100
+LAST_ID = 2**63 - 1
+BAR_ORDER = ("sent", "failed", "unknown", "held", "cancelled", "skipped", "retrying", "sending")
+
+
+def waiting() -> QuerySet[Message]:
+    """What a batch may take: queued and in no other batch."""
+    return Message.objects.filter(status=Message.Status.QUEUED, batch=None)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def new(request: HttpRequest) -> HttpResponse:
+    """Choose messages; POST makes a draft of them and goes on to its review."""
+    return _choose(request) if request.method == "POST" else _offer(request)
+
+
+def _offer(request: HttpRequest) -> HttpResponse:
+    filters = WaitingFilter(request.GET, queryset=waiting())
+    found = filters.qs
+    page = page_of(found, rows_for_a_list(), request.GET.get("page"), total=found.count(), size=PER_PAGE)
+    context = {
+        "filters": filters,
+        "helper": toolbar(filters.form, reverse("batch-new"), "#list"),
+        "page": page,
+        "query": query_of(request.GET, "page"),
+    }
+    if not is_part(request):
+        return render(request, "messaging/batch_new.html", context)
+    return push_url(render(request, "messaging/_batch_choice.html", context), clean_url(request))
+
+
+def _choose(request: HttpRequest) -> HttpResponse:
+    query = request.POST.get("filter", "")[:4000]
+    if request.POST.get("all_matching") == "1":
+        chosen = WaitingFilter(QueryDict(query), queryset=waiting()).qs
+    else:
+        ids = [int(value) for value in request.POST.getlist("message") if value.isascii() and value.isdigit()]
+        chosen = Message.objects.filter(pk__in=[pk for pk in ids if pk <= LAST_ID])
+    try:
+        batch = batches.choose(chosen, by=who(request), account=who(request))
+    except NotPossible as error:
+        notes.warning(request, str(error))
+        return back_to(request, reverse("batch-new"))
+    return redirect(batch)
+
+
+@require_safe
+def all_batches(request: HttpRequest) -> HttpResponse:
+    """The batches so far, the newest first."""
+    found = Batch.objects.all()
+    rows = Batch.objects.select_related("created_by", "account")
+    page = page_of(found, rows, request.GET.get("page"), total=found.count())
+    counts = batches.counts_of(page.rows)
+    listed = [(batch, sum(counts[batch.pk].values()), counts[batch.pk]) for batch in page.rows]
+    return render(request, "messaging/batch_list.html", {"page": page, "batches": listed})
+
+
+@require_safe
+def batch_page(request: HttpRequest, pk: int) -> HttpResponse:
+    """A draft's review, or the progress and report of a confirmed batch."""
+    batch = _get(pk)
+    context = {"batch": batch} | _items(request, batch)
+    if batch.status == Batch.Status.DRAFT:
+        return render(request, "messaging/batch_review.html", context | _review(batch))
+    return render(request, "messaging/batch_report.html", context | _standing(batch))
+
+
+def _get(pk: int) -> Batch:
+    found = Batch.objects.select_related("created_by", "account", "retry_of", "cancelled_by")
+    return get_object_or_404(found, pk=pk)
+
+
+def _review(batch: Batch) -> dict[str, Any]:
+    setup = resolve(batch.account)
+    skipped = batches.skip_reasons(batch)
+    total = batch.items.count()
+    return {
+        "setup": setup,
+        "problems": setup.problems(),
+        "warnings": setup.warnings(),
+        "pause": AccountPause.objects.filter(account=batch.account).first(),
+        "skipped": skipped,
+        "total": total,
+        "number": total - len(skipped),
+    }
+
+
+def _items(request: HttpRequest, batch: Batch) -> dict[str, Any]:
+    """The named messages of a batch, of one outcome if asked for, page by page."""
+    outcome = request.GET.get("outcome", "")
+    outcome = outcome if outcome in batches.RESULTS else ""
+    found = batches.items(batch, outcome or None)
+    rows = batches.items(batch).select_related("message__author")
+    rows = rows.annotate(to_shown=Left("message__recipients_text", RECIPIENTS_SHOWN))
+    rows = rows.defer("message__recipients_text", "message__message_id")
+    page: Page[BatchItem] = page_of(found, rows, request.GET.get("page"), total=found.count(), size=PER_PAGE)
+    return {"items": page, "outcome": outcome}
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A piece of the progress bar, in percent of its width."""
+
+    result: str
+    start: float
+    width: float
+
+
+def _standing(batch: Batch) -> dict[str, Any]:
+    report = batches.report(batch)
+    at_work = Q(account=batch.account)
+    return {
+        "report": report,
+        "bar": _bar(report.counts),
+        "reasons": batches.reasons(batch),
+        "pause": None if report.is_finished else AccountPause.objects.filter(at_work).first(),
+        "can_cancel": bool(report.counts["waiting"] or report.counts["retrying"]),
+    }
+
+
+def _bar(counts: dict[str, int]) -> list[Segment]:
+    segments, start = [], 0.0
+    for result in BAR_ORDER:
+        width = 100 * counts[result] / max(counts["total"], 1)
+        if width:
+            segments.append(Segment(result, round(start, 3), round(width, 3)))
+            start += width
+    return segments
+
+
+@require_safe
+def progress(request: HttpRequest, pk: int) -> HttpResponse:
+    """The numbers of a batch, asked for every second while it runs; 286 tells htmx that it is over."""
+    batch = _get(pk)
+    context = {"batch": batch} | _standing(batch)
+    response = render(request, "messaging/_batch_progress.html", context)
+    if not context["report"].is_finished:
+        return response
+    response.status_code = HttpResponseStopPolling.status_code
+    return trigger_client_event(response, "batch-finished")
+
+
+@require_safe
+def item_list(request: HttpRequest, pk: int) -> HttpResponse:
+    """The list of a batch's messages alone."""
+    batch = _get(pk)
+    report = batches.report(batch)
+    return render(request, "messaging/_batch_items.html", {"batch": batch, "report": report} | _items(request, batch))
+
+
+@post_only
+def confirm(request: HttpRequest, pk: int) -> HttpResponse:
+    """Release the batch; pressed twice, the second press shows it."""
+    batch = _get(pk)
+    try:
+        if not batches.confirm(batch, by=who(request)):
+            words = "discarded" if batch.confirmed_at is None else "confirmed"
+            notes.info(request, f"This batch was {words} before; nothing was sent twice.")
+    except NotPossible as error:
+        notes.error(request, str(error))
+    return redirect(batch)
+
+
+@post_only
+def cancel(request: HttpRequest, pk: int) -> HttpResponse:
+    """Discard a draft, or take out what has not gone yet."""
+    batch = _get(pk)
+    was_draft = batch.status == Batch.Status.DRAFT
+    number = batches.cancel(batch, by=who(request))
+    if was_draft:
+        notes.info(request, f"Batch {batch.pk} was discarded; its messages still wait in the queue.")
+        return redirect("batch-new")
+    words = "1 message is" if number == 1 else f"{number} messages are"
+    notes.info(request, f"{words} back in the queue and wait for another batch.")
+    return redirect(batch)
+
+
+@post_only
+def retry(request: HttpRequest, pk: int) -> HttpResponse:
+    """A new draft of what failed; its review comes next."""
+    batch = _get(pk)
+    try:
+        return redirect(batches.retry_failed(batch, by=who(request)))
+    except NotPossible:
+        notes.warning(request, "None of the failed messages is left to retry: they were retried or changed meanwhile.")
+        return redirect(batch)

@@ -1,0 +1,102 @@
+"""What is in a message, each on a route of its own: the HTML body for its frame, attachments, the whole message."""
+
+import re
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import get_object_or_404, render
+from django.utils.http import content_disposition_header
+from django.views.decorators.clickjacking import xframe_options_sameorigin
+from django.views.decorators.http import require_safe
+
+from messaging import content
+from messaging.console.html_body import InlineImages, framed
+from messaging.models import Attachment, Message
+
+OPENS_IN_BROWSER = {"application/pdf", "image/png", "image/jpeg", "image/gif", "text/plain"}
+TYPE = re.compile(r"(application|audio|font|image|model|text|video)/[\w.+-]+")
+# What a browser might run if it ever ignored the disposition; such files leave as plain octets.
+ACTIVE = re.compile(r"html|xml|svg|script", re.IGNORECASE)
+
+FRAME_POLICY = (
+    "sandbox allow-popups allow-popups-to-escape-sandbox; default-src 'none'; img-src {images}; "
+    "style-src 'unsafe-inline'; form-action 'none'; base-uri 'none'; frame-ancestors 'self'"
+)
+FILE_POLICY = "default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; frame-ancestors 'none'"
+
+
+@require_safe
+@xframe_options_sameorigin
+def html_body(request: HttpRequest, pk: int) -> HttpResponse:
+    """The HTML body; `?images=1` lets remote images in. Nothing in it can run, submit or reach the console."""
+    message = get_object_or_404(Message.objects.select_related("content"), pk=pk)
+    html = content.bodies(message).html
+    if not html:
+        raise Http404("This message has no HTML body.")
+    response = HttpResponse(framed(html, InlineImages(_inline_images(message))))
+    images = "http: https: data:" if "images" in request.GET else "data:"
+    # The middleware leaves a policy alone that is there already.
+    response["Content-Security-Policy"] = FRAME_POLICY.format(images=images)
+    response["Referrer-Policy"] = "no-referrer"
+    response["X-DNS-Prefetch-Control"] = "off"
+    response["Cache-Control"] = "private, no-store"
+    return response
+
+
+def _inline_images(message: Message) -> dict[str, tuple[str, int, Callable[[], bytes]]]:
+    return {
+        row.content_id: (row.content_type, row.size, partial(_read, row))
+        for row in message.attachments.all()
+        if row.content_id
+    }
+
+
+def _read(attachment: Attachment) -> bytes:
+    try:
+        return b"".join(content.open_attachment(attachment))
+    except content.MissingContent:
+        return b""
+
+
+@require_safe
+def attachment(request: HttpRequest, pk: int, number: int) -> HttpResponseBase:
+    """One attachment, streamed: opened by the browser where that is safe, else (or with ?download=1) saved."""
+    row = get_object_or_404(Attachment, message_id=pk, number=number)
+    try:
+        body = content.open_attachment(row)
+    except content.MissingContent as error:
+        return render(request, "messaging/missing.html", {"explanation": str(error), "pk": pk}, status=410)
+    opens = row.content_type in OPENS_IN_BROWSER and "download" not in request.GET
+    response = _streamed(body, _safe_type(row.content_type), row.filename or f"part-{row.number}", saved=not opens)
+    response["Content-Length"] = str(row.size)
+    return response
+
+
+@require_safe
+def eml(request: HttpRequest, pk: int) -> HttpResponseBase:
+    """The message exactly as it goes over the wire, as a file."""
+    message = get_object_or_404(Message.objects.select_related("content"), pk=pk)
+    try:
+        body = content.assemble(message)
+    except content.MissingContent as error:
+        return render(request, "messaging/missing.html", {"explanation": str(error), "pk": pk}, status=410)
+    return _streamed(body, "application/octet-stream", f"message-{pk}.eml", saved=True)
+
+
+def _safe_type(content_type: str) -> str:
+    if content_type == "text/plain":
+        return "text/plain; charset=utf-8"
+    if not TYPE.fullmatch(content_type) or ACTIVE.search(content_type):
+        return "application/octet-stream"
+    return content_type
+
+
+def _streamed(body: Iterator[bytes], content_type: str, filename: str, *, saved: bool) -> StreamingHttpResponse:
+    response = StreamingHttpResponse(body, content_type=content_type)
+    response["Content-Disposition"] = content_disposition_header(saved, filename) or "attachment"
+    response["Content-Security-Policy"] = FILE_POLICY
+    response["X-Content-Type-Options"] = "nosniff"
+    response["Cache-Control"] = "private, no-store"
+    return response

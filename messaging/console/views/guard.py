@@ -1,0 +1,66 @@
+"""Who may call a view, and how; refusals in the house style."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Concatenate, ParamSpec, cast
+
+from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
+from django.http.response import HttpResponseBase
+from django.shortcuts import render
+from django_htmx.middleware import HtmxDetails
+
+from messaging.console.filters import query_of
+
+P = ParamSpec("P")
+View = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
+
+
+def who(request: HttpRequest) -> User:
+    """The person at the browser; LoginRequiredMiddleware lets nobody else through."""
+    return cast(User, request.user)
+
+
+def is_part(request: HttpRequest) -> bool:
+    """Whether htmx asks for a part of the page (and not for a whole one, as it does on the way back)."""
+    htmx: HtmxDetails | None = getattr(request, "htmx", None)
+    return htmx is not None and bool(htmx) and not htmx.history_restore_request
+
+
+def clean_url(request: HttpRequest) -> str:
+    """The address of a list without the filters that are empty, for the browser's address bar."""
+    query = query_of(request.GET)
+    return f"{request.path}?{query}" if query else request.path
+
+
+def post_only(view: View[P]) -> View[P]:
+    """An action: anything but POST changes nothing and is told so (405)."""
+
+    @wraps(view)
+    def guarded(request: HttpRequest, *args: P.args, **options: P.kwargs) -> HttpResponseBase:
+        if request.method != "POST":
+            response = render(request, "messaging/405.html", status=405)
+            response["Allow"] = "POST"
+            return response
+        return view(request, *args, **options)
+
+    return guarded
+
+
+def admins_only(view: View[P]) -> View[P]:
+    """Setup pages: for staff; others get the house's 403."""
+
+    @wraps(view)
+    def guarded(request: HttpRequest, *args: P.args, **options: P.kwargs) -> HttpResponseBase:
+        if not who(request).is_staff:
+            raise PermissionDenied("Only an administrator can see and change this page.")
+        return view(request, *args, **options)
+
+    return guarded
+
+
+def back_to(request: HttpRequest, url: str) -> HttpResponse:
+    """Redirect after an action, keeping the list's filter that the form passed on as `filter`."""
+    query = query_of(QueryDict(request.POST.get("filter", "")[:4000]))
+    return HttpResponseRedirect(f"{url}?{query}" if query else url)

@@ -1,0 +1,158 @@
+"""The message queue (seed row S5) and one message (seed row S6)."""
+
+from collections.abc import Callable
+
+from django.contrib import messages as notes
+from django.db.models import Q, QuerySet
+from django.db.models.functions import Left
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_safe
+from django_htmx.http import push_url
+
+from messaging import content, queue
+from messaging.console.filters import MessageFilter, query_of, toolbar
+from messaging.console.forms.actions import CancelForm, HoldForm
+from messaging.console.html_body import has_remote_images
+from messaging.console.paging import page_of
+from messaging.console.words import standing
+from messaging.models import Message, Recipient
+
+from .guard import back_to, clean_url, is_part, post_only, who
+
+RECIPIENTS_SHOWN = 120
+SEVERITY = [Recipient.Status.UNKNOWN, Recipient.Status.FAILED, Recipient.Status.PENDING, Recipient.Status.ACCEPTED]
+
+
+def rows_for_a_list() -> QuerySet[Message]:
+    """Messages with what a row shows, without what may be long."""
+    return (
+        Message.objects.select_related("author")
+        .defer("recipients_text", "message_id", "reverse_path")
+        .annotate(to_shown=Left("recipients_text", RECIPIENTS_SHOWN))
+    )
+
+
+@require_safe
+def queue_list(request: HttpRequest) -> HttpResponse:
+    """The list under the toolbar; with htmx only the part below the toolbar."""
+    filters = MessageFilter(request.GET, queryset=Message.objects.all())
+    found = filters.qs
+    counts = filters.counts()
+    page = page_of(found, rows_for_a_list(), request.GET.get("page"), total=counts[filters.shown])
+    context = {
+        "filters": filters,
+        "helper": toolbar(filters.form, reverse("messages"), "#list"),
+        "counts": [(status, label, counts[status]) for status, label in [*Message.Status.choices, ("all", "All")]],
+        "page": page,
+        "query": query_of(request.GET, "page"),
+        "query_any_status": query_of(request.GET, "page", "status"),
+    }
+    if not is_part(request):
+        return render(request, "messaging/message_list.html", context)
+    return push_url(render(request, "messaging/_message_list.html", context), clean_url(request))
+
+
+@require_safe
+def detail(request: HttpRequest, pk: int) -> HttpResponse:
+    """One message: content, recipients, attachments, attempts, and what may be done."""
+    found = Message.objects.select_related("author", "account", "batch", "content")
+    message = get_object_or_404(found, pk=pk)
+    recipients = sorted(message.recipients.all(), key=lambda row: SEVERITY.index(Recipient.Status(row.status)))
+    attempts = list(message.attempts.select_related("account"))
+    bodies = content.bodies(message)
+    context = {
+        "message": message,
+        "standing": standing(message, recipients, attempts),
+        "actions": queue.possible_actions(message),
+        "hold_form": HoldForm(),
+        "cancel_form": CancelForm(),
+        "recipients": recipients,
+        "attachments": list(message.attachments.all()),
+        "bodies": bodies,
+        "images_wanted": "images" in request.GET,
+        "has_remote_images": has_remote_images(bodies.html),
+        "attempts": attempts[::-1],
+        "events": message.events.select_related("by"),
+        "query": query_of(request.GET, "images"),
+    }
+    return render(request, "messaging/message_detail.html", context)
+
+
+@require_safe
+def neighbour(request: HttpRequest, pk: int, newer: bool) -> HttpResponse:
+    """Redirect to the next message of the list as filtered, in its order (newest first)."""
+    found = MessageFilter(request.GET, queryset=Message.objects.all()).qs.order_by("pk" if newer else "-pk")
+    other = found.filter(Q(pk__gt=pk) if newer else Q(pk__lt=pk)).values_list("pk", flat=True).first()
+    if other is None:
+        end = "first" if newer else "last"
+        notes.info(request, f"That was the {end} message of the list.")
+    url = reverse("message", args=[other or pk])
+    query = query_of(request.GET)
+    return redirect(f"{url}?{query}" if query else url)
+
+
+def _retry(request: HttpRequest, message: Message) -> str:
+    queue.retry(message, by=who(request))
+    return "It is tried again now, for the recipients that have not accepted it."
+
+
+def _send_again(request: HttpRequest, message: Message) -> str:
+    queue.send_again(message, by=who(request))
+    return "It is sent again now."
+
+
+def _mark_as_sent(request: HttpRequest, message: Message) -> str:
+    queue.mark_as_sent(message, by=who(request))
+    return "Marked as sent."
+
+
+def _try_now(request: HttpRequest, message: Message) -> str:
+    queue.try_now(message, by=who(request))
+    return "It is tried now."
+
+
+def _release(request: HttpRequest, message: Message) -> str:
+    queue.release(message, by=who(request))
+    return "Released: it is back in the queue."
+
+
+def _hold(request: HttpRequest, message: Message) -> str:
+    form = HoldForm(request.POST)
+    if not form.is_valid():
+        raise queue.NotPossible(form.in_words())
+    queue.hold(message, by=who(request), why=form.cleaned_data["why"], until=form.cleaned_data["until"])
+    return "Held: no batch and no schedule takes it."
+
+
+def _cancel(request: HttpRequest, message: Message) -> str:
+    form = CancelForm(request.POST)
+    if not form.is_valid():
+        raise queue.NotPossible(form.in_words())
+    queue.cancel(message, by=who(request), why=form.cleaned_data["why"])
+    return "Cancelled: it will not be sent."
+
+
+ACTIONS: dict[str, Callable[[HttpRequest, Message], str]] = {
+    "retry": _retry,
+    "send-again": _send_again,
+    "mark-as-sent": _mark_as_sent,
+    "try-now": _try_now,
+    "release": _release,
+    "hold": _hold,
+    "cancel": _cancel,
+}
+
+
+@post_only
+def act(request: HttpRequest, pk: int, action: str) -> HttpResponse:
+    """One of ACTIONS on a message; back to its page, which says what came of it."""
+    if action not in ACTIONS:
+        raise Http404
+    message = get_object_or_404(Message, pk=pk)
+    try:
+        notes.success(request, ACTIONS[action](request, message))
+    except queue.NotPossible as error:
+        notes.warning(request, str(error))
+    return back_to(request, message.get_absolute_url())

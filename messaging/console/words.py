@@ -1,0 +1,137 @@
+"""How things stand, in words for office people."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.contrib.auth.models import User
+from django.utils import timezone
+from django.utils.formats import date_format
+
+from messaging.delivery.outcomes import Stage
+from messaging.delivery.retry import max_tries
+from messaging.models import Message, Recipient, SendAttempt
+
+Status = Message.Status
+
+RESULT_WORDS = {
+    "sent": "Sent",
+    "failed": "Failed",
+    "unknown": "Unknown",
+    "skipped": "Skipped",
+    "held": "Held",
+    "cancelled": "Taken out",
+    "retrying": "Will be tried again",
+    "sending": "Sending",
+    "waiting": "Waiting",
+    "chosen": "Chosen",
+}
+STAGE_WORDS: dict[str, str] = {
+    Stage.PREPARE: "Preparing",
+    Stage.CONNECT: "Connecting",
+    Stage.GREETING: "Greeting",
+    Stage.EHLO: "EHLO",
+    Stage.STARTTLS: "STARTTLS",
+    Stage.AUTH: "Sign-in (AUTH)",
+    Stage.MAIL: "Sender (MAIL)",
+    Stage.RCPT: "Recipient (RCPT)",
+    Stage.DATA: "Content (DATA)",
+    Stage.END: "End of content",
+}
+
+SETTING_WORDS = {
+    "send_type": "Send type",
+    "auth_type": "Auth type",
+    "host": "Server",
+    "port": "Port",
+    "username": "User name",
+    "password": "Password",
+    "from_address": "From address",
+    "ehlo_name": "EHLO name",
+}
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a message stands, and what to do next ("" where there is nothing to do or say)."""
+
+    headline: str
+    advice: str = ""
+
+
+def person(user: User | None, nobody: str = "") -> str:
+    """A person's full name, or the user name where there is none."""
+    return (user.get_full_name() or user.get_username()) if user is not None else nobody
+
+
+def sending_account(user: User | None) -> str:
+    """Whose email settings are used."""
+    return person(user, "The company")
+
+
+def next_try(message: Message) -> str:
+    """When it moves by itself: "next try 14:05, attempt 3 of 8"; "" when it waits for somebody."""
+    if message.status == Status.HELD:
+        return f"until {moment(message.held_until)}" if message.held_until else "until released"
+    if message.status != Status.QUEUED or message.not_before is None:
+        return ""
+    if message.not_before <= timezone.now():
+        return f"due now, attempt {message.tries + 1} of {max_tries()}" if message.tries else "due now"
+    if message.tries:
+        return f"next try {moment(message.not_before)}, attempt {message.tries + 1} of {max_tries()}"
+    return f"from {moment(message.not_before)}"
+
+
+def moment(value: datetime | None) -> str:
+    """A time as short as it can be told: 14:05 today, 3 Mar 14:05 this year, 3 Mar 2025 before."""
+    if value is None:
+        return ""
+    local, today = timezone.localtime(value), timezone.localdate()
+    if local.date() == today:
+        return date_format(local, "H:i")
+    return date_format(local, "j M H:i" if local.year == today.year else "j M Y")
+
+
+def standing(message: Message, recipients: list[Recipient], attempts: list[SendAttempt]) -> Standing:
+    """The first thing to read on a message's page."""
+    advice = attempts[-1].advice if attempts else ""
+    match message.status:
+        case Status.QUEUED:
+            return _queued(message, advice)
+        case Status.HELD:
+            until = f"until {moment(message.held_until)}" if message.held_until else "until somebody releases it"
+            return Standing(f"Held {until}. {_sentence(message.reason)}", "Release it to put it back into the queue.")
+        case Status.SENDING:
+            return Standing("It is being handed to the mail server now.", "Load this page again to see the outcome.")
+        case Status.SENT:
+            when = f" {moment(message.sent_at)}" if message.sent_at else ""
+            return Standing(f"Accepted by the mail server{when}.")
+        case Status.FAILED:
+            return Standing(_sentence(message.reason) or "It was refused.", _failed(advice, recipients))
+        case Status.UNKNOWN:
+            return Standing(_sentence(message.reason) or "Whether it arrived is not known.", advice)
+    return Standing(_sentence(message.reason) or "Taken out of the queue for good.")
+
+
+def _queued(message: Message, advice: str) -> Standing:
+    if message.not_before is None:
+        return Standing(
+            "Waits in the queue for Batch Message Processing.", "Choose it in a batch, or let the schedule take it."
+        )
+    when = next_try(message)
+    if message.tries:
+        return Standing(f"{_sentence(message.reason)} {when[:1].upper()}{when[1:]}.".strip(), advice)
+    if message.not_before <= timezone.now():
+        return Standing("It is due and goes out as soon as a worker is free.")
+    return Standing(f"It goes out by itself {when}.")
+
+
+def _failed(advice: str, recipients: list[Recipient]) -> str:
+    accepted = sum(recipient.status == Recipient.Status.ACCEPTED for recipient in recipients)
+    if not accepted:
+        return advice
+    only_others = f"{accepted} of {len(recipients)} recipients accepted it; a retry goes to the others only."
+    return f"{advice} {only_others}".strip()
+
+
+def _sentence(text: str) -> str:
+    return text if not text or text.endswith((".", "!", "?")) else f"{text}."

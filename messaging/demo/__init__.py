@@ -1,0 +1,13 @@
+"""Believable mail of a service company that does not exist.
+
+`first_run` fills a new installation: some forty messages wait in the queue, and a few of the days before show how
+messages end. `add_messages` makes any number more, waiting or as history. Everything passes the gate.
+"""
+
+from .company import OFFICE
+from .first_run import first_run
+from .many import add_messages
+
+OFFICE_ADDRESS = OFFICE.address
+
+__all__ = ["OFFICE_ADDRESS", "add_messages", "first_run"]

@@ -1,0 +1,63 @@
+"""Make somebody who may sign in, or give them a new password."""
+
+import getpass
+import sys
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from messaging.management import operators
+
+
+class Command(BaseCommand):
+    help = (
+        "Create an operator (with --admin: an administrator). Without --password-stdin or --generate the password is "
+        "asked for; where nobody can be asked, one is generated and printed."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("username")
+        parser.add_argument("--admin", action="store_true", help="may change Email Setup, schedules and users")
+        parser.add_argument("--email", default="")
+        parser.add_argument("--full-name", default="")
+        parser.add_argument("--new-password", action="store_true", help="the user exists: only set a new password")
+        password = parser.add_mutually_exclusive_group()
+        password.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
+        password.add_argument("--generate", action="store_true", help="make a random password and print it")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        username = options["username"]
+        user = User.objects.filter(username=username).first()
+        if user and not options["new_password"]:
+            raise CommandError(f"“{username}” exists already. To set a new password, add --new-password.")
+        if not user and options["new_password"]:
+            raise CommandError(f"There is no user “{username}”. To create one, leave --new-password out.")
+        password, is_generated = _password(options)
+        try:
+            if user:
+                operators.set_password(user, password)
+            else:
+                operators.create(
+                    username,
+                    password,
+                    is_admin=options["admin"],
+                    email=options["email"],
+                    full_name=options["full_name"],
+                )
+        except ValidationError as error:
+            raise CommandError(" ".join(error.messages)) from error
+        self.stdout.write(f"{username} can sign in" + (f" with this password: {password}" if is_generated else "."))
+
+
+def _password(options: dict[str, Any]) -> tuple[str, bool]:
+    """The password, and whether it was generated."""
+    if options["password_stdin"]:
+        return sys.stdin.readline().rstrip("\r\n"), False
+    if options["generate"] or not sys.stdin.isatty():
+        return operators.readable_password(), True
+    password = getpass.getpass("Password: ")
+    if getpass.getpass("Once more: ") != password:
+        raise CommandError("The two passwords are not the same. Nothing was changed.")
+    return password, False

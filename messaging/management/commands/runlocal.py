@@ -1,0 +1,199 @@
+"""`make run`: everything on one machine. Prepares what is missing, then runs web, worker, beat and mail catcher."""
+
+import errno
+import hashlib
+import re
+import socket
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from typing import Any
+
+from celery import current_app
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.contrib.staticfiles.finders import get_finders
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+from django.db import OperationalError, connection, transaction
+from django.db.models import Q
+
+from config import processes
+from messaging import demo
+from messaging.management import operators
+from messaging.management.supervisor import Ended, Supervisor
+from messaging.models import EmailSettings, Message
+
+HOST = "127.0.0.1"
+FIRST_OPERATOR = "admin"
+SECONDS_TO_ANSWER = 60
+
+
+class Command(BaseCommand):
+    help = "Run Outtray on this machine: web, worker, beat and a local mail catcher. Ctrl-C stops them."
+    requires_system_checks = []
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        for variable, port in (("PORT", settings.PORT), ("CATCHER_PORT", settings.CATCHER_PORT)):
+            _check_port(variable, port)
+        _check_services()
+        call_command("migrate", verbosity=0, interactive=False)
+        _collect_static()
+        password = _first_operator()
+        _first_mail()
+        connection.close()
+        lock = threading.Lock()
+
+        def say(line: str) -> None:
+            with lock:
+                sys.stdout.write(line + "\n")
+                sys.stdout.flush()
+
+        # The catcher first: it is what the others send to.
+        commands = {name: processes.command_line(name, HOST) for name in ("catcher", "web", "worker", "beat")}
+        supervisor = Supervisor(commands, outlives="catcher", say=say)
+        ended = supervisor.run(lambda: say(_block(password) if _answers() else _no_answer()))
+        if ended:
+            raise CommandError(_explained(ended))
+
+
+# --- Before anything is started --------------------------------------------------------------------
+
+
+def _check_port(variable: str, port: int) -> None:
+    """Raises CommandError unless `port` of this machine is free."""
+    try:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((HOST, port))
+            probe.listen()
+    except OverflowError as error:
+        raise CommandError(f"{variable} is {port}, and a port is a number from 1 to 65535.") from error
+    except OSError as error:
+        another = f"choose another: make run {variable}={port + 1 if port >= 1024 else 8000}"
+        if error.errno == errno.EADDRINUSE:
+            raise CommandError(
+                f"Port {port} is in use ({variable}). Is Outtray running already? Stop it, or {another}"
+            ) from error
+        raise CommandError(f"Port {port} cannot be used ({variable}): {error.strerror}. Please {another}") from error
+
+
+def _check_services() -> None:
+    """Raises CommandError when the database or the broker does not answer."""
+    try:
+        connection.ensure_connection()
+    except OperationalError as error:
+        raise CommandError(
+            f"The database does not answer (DATABASE_URL, {_database()}). Is it running, and does the database exist? "
+            f"{error}"
+        ) from error
+    try:
+        with current_app.connection() as broker:
+            broker.ensure_connection(max_retries=1, interval_start=0, timeout=5)
+    except Exception as error:  # each transport has errors of its own
+        raise CommandError(
+            f"The broker does not answer (CELERY_BROKER_URL, {_broker()}). Is it running? {error}"
+        ) from error
+
+
+# --- Preparing -------------------------------------------------------------------------------------
+
+
+def _collect_static() -> None:
+    """collectstatic takes seconds, so it runs only when a file of it, or a library, was changed."""
+    stamp = settings.STATIC_ROOT / ".collected"
+    found = hashlib.sha256()
+    for finder in get_finders():
+        for path, storage in finder.list([]):
+            found.update(f"{path} {storage.get_modified_time(path)} {storage.size(path)}\n".encode())
+    if stamp.exists() and stamp.read_text() == found.hexdigest():
+        return
+    call_command("collectstatic", verbosity=0, interactive=False)
+    stamp.parent.mkdir(parents=True, exist_ok=True)
+    stamp.write_text(found.hexdigest())
+
+
+def _first_operator() -> str:
+    """The password of the first operator, made now; "" when there is an administrator already."""
+    if User.objects.filter(Q(is_superuser=True) | Q(username=FIRST_OPERATOR)).exists():
+        return ""
+    password = operators.readable_password()
+    operators.create(FIRST_OPERATOR, password, is_admin=True)
+    return password
+
+
+def _first_mail() -> None:
+    """On the very first start: Email Setup points at the mail catcher, and the demo's messages wait in the queue."""
+    if EmailSettings.objects.filter(account=None).exists() or Message.objects.exists():
+        return
+    with transaction.atomic():
+        EmailSettings.objects.create(
+            send_type=EmailSettings.SendType.SMTP,
+            host=HOST,
+            port=settings.CATCHER_PORT,
+            from_address=demo.OFFICE_ADDRESS,
+            ehlo_name=f"[{HOST}]",
+        )
+        demo.first_run()
+
+
+# --- What is printed -------------------------------------------------------------------------------
+
+
+def _answers() -> bool:
+    """Whether the web process answered within SECONDS_TO_ANSWER."""
+    end = time.monotonic() + SECONDS_TO_ANSWER
+    while time.monotonic() < end:
+        try:
+            urllib.request.urlopen(f"http://{HOST}:{settings.PORT}/healthz", timeout=5).close()
+        except urllib.error.HTTPError as error:
+            error.close()
+        except OSError:
+            time.sleep(0.1)
+            continue
+        return True
+    return False
+
+
+def _block(password: str) -> str:
+    if password:
+        sign_in = f"{FIRST_OPERATOR}, password {password} (shown only this once)"
+    else:
+        sign_in = "with your password (forgotten? make password)"
+    rows = {
+        "Open": f"http://localhost:{settings.PORT}/",
+        "Sign in": sign_in,
+        "Caught mail": f"{settings.CAUGHT_DIR}/*.eml (SMTP {HOST}:{settings.CATCHER_PORT})",
+        "Kept in": f"{_database()}; broker {_broker()}",
+        "Stop": "Ctrl-C",
+    }
+    lines = "\n".join(f"  {name:12} {text}" for name, text in rows.items())
+    return f"\nOuttray is running.\n\n{lines}\n"
+
+
+def _no_answer() -> str:
+    return f"The web process has not answered for {SECONDS_TO_ANSWER} seconds; see its lines above. Ctrl-C stops."
+
+
+def _explained(ended: Ended) -> str:
+    how = f"was killed by signal {-ended.code}" if ended.code < 0 else f"ended with exit code {ended.code}"
+    return (
+        f"The {ended.name} process {how}; its last lines are above. Everything else was stopped too. "
+        "Nothing is lost: start again with make run"
+    )
+
+
+def _database() -> str:
+    database = settings.DATABASES["default"]
+    if database["ENGINE"].endswith("sqlite3"):
+        return str(database["NAME"])
+    return f"PostgreSQL {database['HOST'] or 'localhost'}:{database['PORT'] or 5432}/{database['NAME']}"
+
+
+def _broker() -> str:
+    """The broker's address without its password."""
+    if settings.CELERY_BROKER_URL.startswith("filesystem"):
+        return str(settings.VAR_DIR / "broker")
+    return re.sub(r"//[^@/]*@", "//", settings.CELERY_BROKER_URL)

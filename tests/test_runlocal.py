@@ -1,0 +1,306 @@
+"""`make run` as a person meets it: real processes, a folder and ports of its own."""
+
+import contextlib
+import http.cookiejar
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+import urllib.parse
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from config import local_env, processes
+from messaging.management.supervisor import Ended, Supervisor
+from tests.installation import ROOT, Installation, wait_for
+
+pytestmark = pytest.mark.process
+
+BLOCK_END = "Stop "
+
+
+def free_ports(count):
+    with contextlib.ExitStack() as stack:
+        listening = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [each.getsockname()[1] for each in listening]
+
+
+class Local:
+    """An own `.env`, data folder and ports; `start` does what the Makefile's `run` does."""
+
+    def __init__(self, folder, **variables):
+        self.folder = folder
+        self.port, self.catcher_port = free_ports(2)
+        own = {"ENV_FILE": str(folder / ".env"), "PORT": str(self.port), "CATCHER_PORT": str(self.catcher_port)}
+        self.env = Installation(folder).env | own | variables
+        for name in ("SECRET_KEY", "FIELD_ENCRYPTION_KEYS", "HTTPS"):
+            del self.env[name]
+        self.runs = 0
+
+    def start(self):
+        """Start it; its output is read from a file, as a terminal would show it."""
+        self.runs += 1
+        self.log = self.folder / f"run-{self.runs}.log"
+        command = f"{sys.executable} config/local_env.py && exec {sys.executable} manage.py runlocal"
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                ["/bin/sh", "-c", command], cwd=ROOT, env=self.env, stdout=log, stderr=subprocess.STDOUT
+            )
+        return self
+
+    @property
+    def output(self):
+        return self.log.read_text()
+
+    def ready(self):
+        assert wait_for(lambda: BLOCK_END in self.output or self.process.poll() is not None, seconds=60), self.output
+        assert BLOCK_END in self.output, self.output
+        return self.output
+
+    def stop(self, number=signal.SIGINT):
+        self.process.send_signal(number)
+        return self.process.wait(40)
+
+    def processes(self):
+        """Command lines, by pid, of the processes that have our folder in their environment."""
+        found = {}
+        for folder in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if f"VAR_DIR={self.env['VAR_DIR']}".encode() in (folder / "environ").read_bytes().split(b"\0"):
+                    found[int(folder.name)] = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        return found
+
+    def ask(self, code):
+        command = [sys.executable, "manage.py", "shell", "--no-imports", "-c", f"from messaging.models import *\n{code}"]
+        return subprocess.check_output(command, cwd=ROOT, env=self.env, timeout=60, text=True).strip()
+
+    def sign_in(self, password):
+        """Sign in as a browser would; the address and the text of the page that follows."""
+        jar = http.cookiejar.CookieJar()
+        browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(jar))
+        page = browser.open(f"http://127.0.0.1:{self.port}/", timeout=20)
+        token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page.read().decode())[1]
+        form = {"csrfmiddlewaretoken": token, "username": "admin", "password": password}
+        after = browser.open(page.url, urllib.parse.urlencode(form).encode(), timeout=20)
+        return urllib.parse.urlsplit(after.url).path, after.read().decode()
+
+
+@pytest.fixture
+def local(tmp_path):
+    local = Local(tmp_path)
+    yield local
+    for pid in local.processes():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def password_in(output):
+    return re.search(r"password (\S+) \(shown only this once\)", output)[1]
+
+
+def test_first_start_second_start_and_ctrl_c(local):
+    first = local.start().ready()
+    assert f"http://localhost:{local.port}/" in first
+    assert str(local.folder / "var" / "caught") in first
+    assert len(re.findall(r"^Outtray is running\.$", first, re.MULTILINE)) == 1
+    assert stat.S_IMODE((local.folder / ".env").stat().st_mode) == 0o600
+    address, page = local.sign_in(password_in(first))
+    assert address == "/messages/"
+    assert "brightwater.example" in page or "Invoice" in page
+    with socket.create_connection(("127.0.0.1", local.catcher_port), 5) as catcher:
+        assert catcher.recv(100).startswith(b"220 ")
+    assert local.ask("print(EmailSettings.objects.get().port)") == str(local.catcher_port)
+    count = local.ask("print(Message.objects.count())")
+    assert int(count) > 50
+
+    assert local.stop(signal.SIGINT) == 0
+    assert wait_for(lambda: not local.processes(), seconds=2), local.processes()
+    assert "Traceback" not in local.output
+
+    keys = (local.folder / ".env").read_text()
+    began = time.monotonic()
+    second = local.start().ready()
+    assert time.monotonic() - began < 15
+    assert "shown only this once" not in second
+    assert "make password" in second
+    assert local.ask("print(Message.objects.count())") == count
+    assert (local.folder / ".env").read_text() == keys
+    assert local.sign_in(password_in(first))[0] == "/messages/"
+    assert local.stop(signal.SIGTERM) == 0
+    assert wait_for(lambda: not local.processes(), seconds=2), local.processes()
+
+
+def test_output_stays_calm(local):
+    local.start().ready()
+    time.sleep(7)  # longer than from one sweep to the next
+    noise = [line for line in local.output.splitlines() if " | " in line and "Catching mail" not in line]
+    assert noise == []
+    local.stop()
+
+
+def test_ctrl_c_at_any_moment_leaves_nothing(local):
+    for moment in (0.2, 0.7, 1.2, 1.7, 2.2):
+        local.start()
+        time.sleep(moment)
+        local.stop(signal.SIGINT)
+        assert wait_for(lambda: not local.processes(), seconds=2), local.processes()
+
+
+@pytest.mark.parametrize("name", ["web", "worker", "catcher"])
+def test_when_one_process_dies_everything_stops_and_says_which(local, name):
+    local.start().ready()
+    part = {"web": "gunicorn", "worker": " worker ", "catcher": "catchmail"}[name]
+    os.kill(min(pid for pid, command in local.processes().items() if part in command), signal.SIGKILL)
+    assert local.process.wait(40) == 1
+    assert f"The {name} process was killed by signal 9" in local.output
+    assert wait_for(lambda: not local.processes(), seconds=2), local.processes()
+
+
+@pytest.mark.parametrize("variable", ["PORT", "CATCHER_PORT"])
+def test_port_in_use_is_named_before_anything_is_made(local, variable):
+    port = int(local.env[variable])
+    with socket.create_server(("127.0.0.1", port)):
+        assert local.start().process.wait(30) == 1
+    assert local.output == (
+        f"CommandError: Port {port} is in use ({variable}). Is Outtray running already? Stop it, or choose another: "
+        f"make run {variable}={port + 1}\n"
+    )
+    assert not (local.folder / "var" / "outtray.sqlite3").exists()
+
+
+@pytest.mark.parametrize("port", ["0", "70000"])
+def test_port_that_is_none(tmp_path, port):
+    local = Local(tmp_path, PORT=port).start()
+    assert local.process.wait(30) == 1
+    assert f"PORT is {port}, and a port is a number from 1 to 65535." in local.output
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("DATABASE_URL", "postgres://me:s3cret@127.0.0.1:{port}/outtray"),
+        ("CELERY_BROKER_URL", "redis://:s3cret@127.0.0.1:{port}/0"),
+    ],
+)
+def test_service_that_is_away_is_named_without_its_password(tmp_path, variable, value):
+    local = Local(tmp_path, **{variable: value.format(port=free_ports(1)[0])}).start()
+    assert local.process.wait(60) == 1
+    assert f"does not answer ({variable}, " in local.output
+    assert "s3cret" not in local.output
+    assert "Traceback" not in local.output
+
+
+@pytest.mark.services
+def test_with_postgresql_and_redis(tmp_path):
+    with Installation(tmp_path, os.environ["DATABASE_URL"], os.environ["CELERY_BROKER_URL"]) as installation:
+        urls = {name: installation.env[name] for name in ("DATABASE_URL", "CELERY_BROKER_URL")}
+        local = Local(tmp_path, **urls)
+        output = local.start().ready()
+        assert f"PostgreSQL 127.0.0.1:5432/{installation.database}" in output
+        assert "broker redis://" in output
+        assert local.sign_in(password_in(output))[0] == "/messages/"
+        assert int(local.ask("print(Message.objects.filter(status='queued').count())")) > 35
+        assert local.stop() == 0
+        assert not (tmp_path / "var" / "outtray.sqlite3").exists()
+        assert wait_for(lambda: not local.processes(), seconds=2)
+
+
+# --- The supervisor on its own -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def told(monkeypatch):
+    """What the supervisor said; pytest's signal handlers are put back."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    yield []
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def python(code):
+    return [sys.executable, "-u", "-c", code]
+
+
+UNTIL_TERM = (
+    "import signal, time, sys\n"
+    "def end(*_): print('ending', time.monotonic()); sys.exit()\n"
+    "signal.signal(signal.SIGTERM, end); print('up'); time.sleep(60)"
+)
+
+
+def test_one_outlives_the_others(told):
+    commands = {"base": python(UNTIL_TERM), "leaf": python(UNTIL_TERM)}
+    supervisor = Supervisor(commands, outlives="base", say=told.append)
+
+    def interrupt():
+        wait_for(lambda: sum("up" in line for line in told) == 2, seconds=10)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    assert supervisor.run(interrupt) is None
+    ended = [line.split()[0] for line in told if "ending" in line]
+    assert ended == ["leaf", "base"]
+
+
+def test_process_that_will_not_end_is_killed(told, monkeypatch):
+    monkeypatch.setattr("messaging.management.supervisor.GRACE_SECONDS", 0.5)
+    stubborn = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up'); time.sleep(60)"
+    after_it = f"import time\ntime.sleep(1)\n{'raise SystemExit(3)'}"
+    supervisor = Supervisor({"stays": python(stubborn), "ends": python(after_it)}, outlives="", say=told.append)
+    began = time.monotonic()
+    assert supervisor.run() == Ended("ends", 3)
+    assert time.monotonic() - began < 10
+    assert supervisor.running == {}
+
+
+def test_nobody_reads_the_output_any_more(told):
+    def say(line):
+        raise BrokenPipeError
+
+    supervisor = Supervisor({"talks": python("print('x'); import time; time.sleep(60)")}, outlives="", say=say)
+    assert supervisor.run() is None
+    assert supervisor.running == {}
+
+
+# --- The keys of this machine ---------------------------------------------------------------------------
+
+
+def test_keys_are_written_once_and_private(tmp_path):
+    path = tmp_path / ".env"
+    assert local_env.complete(path, {}) == ["SECRET_KEY", "FIELD_ENCRYPTION_KEYS", "HTTPS"]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    text = path.read_text()
+    assert local_env.complete(path, {}) == []
+    assert path.read_text() == text
+
+
+def test_what_the_file_or_the_environment_says_stays(tmp_path):
+    path = tmp_path / ".env"
+    path.write_text("PORT=9000\nexport SECRET_KEY=mine")
+    assert local_env.complete(path, {"HTTPS": "on"}) == ["FIELD_ENCRYPTION_KEYS"]
+    assert path.read_text().startswith("PORT=9000\nexport SECRET_KEY=mine\nFIELD_ENCRYPTION_KEYS=")
+
+
+def test_no_file_is_made_of_a_device():
+    assert local_env.complete(Path(os.devnull), {}) == []
+
+
+def test_needs_only_the_standard_library(tmp_path):
+    command = [sys.executable, "-S", "-I", "config/local_env.py"]
+    subprocess.run(command, cwd=ROOT, env={"ENV_FILE": str(tmp_path / ".env")}, check=True, timeout=20)
+    assert (tmp_path / ".env").exists()
+
+
+# --- The command lines ------------------------------------------------------------------------------------
+
+
+def test_every_process_has_a_command_line():
+    for name in processes.NAMES:
+        assert processes.command_line(name)[0] == sys.executable
+    assert "127.0.0.1:8000" in processes.command_line("web")
+    assert "0.0.0.0:8000" in processes.command_line("web", "0.0.0.0")
