@@ -51,7 +51,7 @@ X_FRAME_OPTIONS = "DENY"
 if env.bool("BEHIND_PROXY", default=False):
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
-# Nothing inline and nothing from another host, anywhere in the console (message bodies have their own, stricter policy).
+# Nothing inline and nothing from another host, anywhere in the console; message bodies have a stricter policy still.
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [SELF],
@@ -110,7 +110,7 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "messaging.console.context.console",
-            ]
+            ],
         },
     }
 ]

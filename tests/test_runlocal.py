@@ -77,7 +77,14 @@ class Local:
         return found
 
     def ask(self, code):
-        command = [sys.executable, "manage.py", "shell", "--no-imports", "-c", f"from messaging.models import *\n{code}"]
+        command = [
+            sys.executable,
+            "manage.py",
+            "shell",
+            "--no-imports",
+            "-c",
+            f"from messaging.models import *\n{code}",
+        ]
         return subprocess.check_output(command, cwd=ROOT, env=self.env, timeout=60, text=True).strip()
 
     def sign_in(self, password):

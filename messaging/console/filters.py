@@ -37,7 +37,8 @@ def _text(label: str, placeholder: str, **options: Any) -> django_filters.CharFi
 
 def _date(label: str, **options: Any) -> django_filters.DateFilter:
     # Beyond these years time zone arithmetic or the database gives up; nobody means them.
-    limits = [MinValueValidator(date(1990, 1, 1)), MaxValueValidator(date(2199, 12, 31))]
+    words = "Enter a day from 1990 to 2199."
+    limits = [MinValueValidator(date(1990, 1, 1), words), MaxValueValidator(date(2199, 12, 31), words)]
     return django_filters.DateFilter(label=label, widget=DateInput(), validators=limits, **options)
 
 

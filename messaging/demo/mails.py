@@ -92,7 +92,7 @@ def _attach(mail: EmailMessage, file: File) -> None:
     if file.cid:
         page = mail.get_body(("html",))
         assert isinstance(page, EmailMessage)
-        page.add_related(file.data, main, sub, cid=f"<{file.cid}>", filename=file.name)
+        page.add_related(file.data, main, sub, cid=f"<{file.cid}>", filename=file.name, disposition="inline")
     else:
         mail.add_attachment(file.data, main, sub, filename=file.name)
 

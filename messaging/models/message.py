@@ -83,10 +83,13 @@ class Message(models.Model):
 
 
 class MessageContent(models.Model):
-    """The RFC 5322 bytes of a message with the encoded bodies of its attachments cut out (see intake/content.py)."""
+    """The RFC 5322 bytes of a message with the encoded bodies of its attachments cut out (see content.py)."""
 
     message = models.OneToOneField(Message, models.CASCADE, primary_key=True, related_name="content")
     skeleton = models.BinaryField()
+
+    def __str__(self) -> str:
+        return f"content of message {self.pk}"
 
 
 class Attachment(models.Model):

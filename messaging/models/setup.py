@@ -30,7 +30,9 @@ class EmailSettings(models.Model):
     send_type = models.PositiveSmallIntegerField(choices=SendType, null=True, blank=True)
     auth_type = models.CharField(max_length=12, choices=AuthType, blank=True)
     host = models.CharField("server", max_length=255, blank=True)
-    port = models.PositiveIntegerField(null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(65535)])
+    port = models.PositiveIntegerField(
+        null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(65535)]
+    )
     username = models.CharField("user name", max_length=255, blank=True)
     password_encrypted = models.TextField(blank=True)
     from_address = models.CharField(max_length=320, blank=True)

@@ -25,8 +25,8 @@ const keys = {
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
-  const isArrow = event.key.startsWith("Arrow");
-  if (isArrow && !event.target.closest("tr[data-row]")) return;
+  const scrolls = event.target.closest("[role=region], .tabs") && !event.target.closest("tr[data-row]");
+  if (event.key.startsWith("Arrow") && scrolls) return;
   if (event.key === "Enter" && event.target.matches("tr[data-row], [data-pick]")) {
     event.preventDefault();
     link(event.target.closest("tr"))?.click();

@@ -94,7 +94,7 @@ def test_unknown_message_is_decided_by_a_person(office, signed_in):
     expect(page.get_by_text("Finished.")).to_be_visible(timeout=30_000)
     page.get_by_role("link", name="Invoice for drop@unknown.example").click()
     look(page, "unknown-message")
-    page.get_by_text("Mark as sent").last.click()
+    page.locator("summary", has_text="Mark as sent").click()
     page.get_by_role("button", name="Yes, it arrived").click()
     expect(page.get_by_text("Marked as sent").first).to_be_visible()
 

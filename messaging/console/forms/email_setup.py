@@ -12,7 +12,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.utils import timezone
 
-from messaging.intake.addresses import reverse_path
+from messaging.intake.addresses import envelope_address, reverse_path
 from messaging.intake.errors import BadAddress
 from messaging.models import EmailSettings
 from messaging.setup.layers import DEFAULT_PORTS, NAMES
@@ -155,6 +155,12 @@ class TestMessageForm(forms.Form):
         self.helper = FormHelper()
         self.helper.form_tag = False
         self.helper.disable_csrf = True
+
+    def clean_recipient(self) -> str:
+        try:
+            return envelope_address(self.cleaned_data["recipient"])
+        except BadAddress as error:
+            raise ValidationError(str(error)) from error
 
 
 def server_name(name: str) -> str:

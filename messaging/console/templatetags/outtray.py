@@ -89,7 +89,7 @@ def tallies(counts: dict[str, int]) -> list[tuple[str, str, int]]:
     """The results a batch always shows, even none of them, then the others that are there."""
     always = ("sent", "failed", "unknown", "skipped", "retrying", "waiting")
     names = [*always, *(name for name in ("sending", "held", "cancelled") if counts[name])]
-    return [(name, words.RESULT_WORDS[name], counts[name]) for name in names]
+    return [(name, result_word(name), counts[name]) for name in names]
 
 
 @register.filter

@@ -57,7 +57,7 @@ def send_test(request: HttpRequest) -> HttpResponse:
         try:
             result = probe.send_test_message(None, form.cleaned_data["recipient"], who(request))
         except Refused as error:
-            form.add_error("recipient", str(error))
+            form.add_error(None, str(error))
     stored = EmailSettings.objects.filter(account=None).first() or EmailSettings()
     status = 200 if result else 422
     return _page(request, EmailSetupForm(instance=stored), status=status, test_form=form, result=result)

@@ -36,14 +36,10 @@ class Command(BaseCommand):
     requires_system_checks = []
 
     def handle(self, *args: Any, **options: Any) -> None:
-        for variable, port in (("PORT", settings.PORT), ("CATCHER_PORT", settings.CATCHER_PORT)):
-            _check_port(variable, port)
-        _check_services()
-        call_command("migrate", verbosity=0, interactive=False)
-        _collect_static()
-        password = _first_operator()
-        _first_mail()
-        connection.close()
+        try:
+            password = _prepare()
+        except KeyboardInterrupt:
+            raise SystemExit(130) from None  # nothing was started yet
         lock = threading.Lock()
 
         def say(line: str) -> None:
@@ -62,15 +58,30 @@ class Command(BaseCommand):
 # --- Before anything is started --------------------------------------------------------------------
 
 
+def _prepare() -> str:
+    """Make whatever is missing; the password of an operator who was made. Raises CommandError."""
+    if settings.PORT == settings.CATCHER_PORT:
+        raise CommandError(f"PORT and CATCHER_PORT are both {settings.PORT}. Choose another: make run PORT=8000")
+    _check_port("PORT", settings.PORT)
+    _check_port("CATCHER_PORT", settings.CATCHER_PORT)
+    _check_services()
+    call_command("migrate", verbosity=0, interactive=False)
+    _collect_static()
+    password = _first_operator()
+    _first_mail()
+    connection.close()
+    return password
+
+
 def _check_port(variable: str, port: int) -> None:
     """Raises CommandError unless `port` of this machine is free."""
+    if not 1 <= port <= 65535:
+        raise CommandError(f"{variable} is {port}, and a port is a number from 1 to 65535.")
     try:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((HOST, port))
             probe.listen()
-    except OverflowError as error:
-        raise CommandError(f"{variable} is {port}, and a port is a number from 1 to 65535.") from error
     except OSError as error:
         another = f"choose another: make run {variable}={port + 1 if port >= 1024 else 8000}"
         if error.errno == errno.EADDRINUSE:
@@ -96,9 +107,6 @@ def _check_services() -> None:
         raise CommandError(
             f"The broker does not answer (CELERY_BROKER_URL, {_broker()}). Is it running? {error}"
         ) from error
-
-
-# --- Preparing -------------------------------------------------------------------------------------
 
 
 def _collect_static() -> None:

@@ -1,0 +1,245 @@
+"""Email Setup and Schedules in the console (seed rows S8, S12 to S14)."""
+
+import json
+
+import pytest
+from django_celery_beat.models import PeriodicTask, PeriodicTasks
+
+from messaging.console.forms.email_setup import server_name
+from messaging.models import EmailSettings, Message
+from messaging.setup.layers import resolve
+
+pytestmark = pytest.mark.django_db
+
+FORM = {
+    "send_type": "3", "auth_type": "tls-explicit", "host": "smtp.example.com", "port": "", "username": "anna",
+    "password": "s3cret pässword", "from_address": "office@example.com", "ehlo_name": "", "version": "0",
+}  # fmt: skip
+
+
+@pytest.fixture
+def admin(client, operator):
+    operator.is_staff = True
+    operator.save()
+    client.force_login(operator)
+    return client
+
+
+def save(admin, **changes):
+    row = EmailSettings.objects.filter(account=None).first()
+    return admin.post("/setup/email/", FORM | {"version": str(row.version if row else 0)} | changes)
+
+
+def text(response):
+    return response.content.decode()
+
+
+@pytest.mark.parametrize("path", ["/setup/email/", "/setup/schedules/"])
+def test_only_admins_see_setup(client, operator, path):
+    client.force_login(operator)
+    for response in (client.get(path), client.post(path, FORM)):
+        assert response.status_code == 403
+        assert "Only an administrator" in text(response)
+    assert client.post("/setup/email/test/", {"recipient": "a@example.com"}).status_code == 403
+    assert not EmailSettings.objects.exists()
+
+
+def test_settings_are_saved_and_the_password_is_never_shown(admin, operator):
+    assert save(admin).status_code == 302
+    row = EmailSettings.objects.get()
+    assert (row.host, row.send_type, row.version, row.updated_by) == ("smtp.example.com", 3, 1, operator)
+    assert "s3cret" not in row.password_encrypted
+    assert resolve(None).password == "s3cret pässword"
+    page = text(admin.get("/setup/email/"))
+    assert "s3cret" not in page
+    assert row.password_encrypted not in page
+    assert "A password is stored" in page
+    assert "usual port of tls-explicit" in page
+    assert 'placeholder="587"' in page
+
+
+def test_empty_password_keeps_it_and_the_box_forgets_it(admin):
+    save(admin)
+    save(admin, password="", host="other.example.com")
+    assert resolve(None).password == "s3cret pässword"
+    assert resolve(None).host == "other.example.com"
+    save(admin, password="", forget_password="on")
+    assert resolve(None).password == ""
+    assert "No password is stored" in text(admin.get("/setup/email/"))
+
+
+def test_rejected_form_does_not_render_the_password_back(admin):
+    response = save(admin, host="http://x")
+    assert response.status_code == 422
+    assert "s3cret" not in text(response)
+
+
+def test_second_of_two_admins_is_told(admin):
+    save(admin)
+    save(admin, host="first.example.com")
+    response = admin.post("/setup/email/", FORM | {"host": "second.example.com", "version": "1"})
+    assert response.status_code == 422
+    assert "Somebody else changed these settings" in text(response)
+    assert EmailSettings.objects.get().host == "first.example.com"
+    response = admin.post("/setup/email/", FORM | {"host": "third.example.com", "version": "0"})
+    assert response.status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("host", "mail example.com"), ("host", "mail.example.com\r\nX: 1"), ("host", "smtp://mail.example.com"),
+        ("host", "mail.example.com/path"), ("host", "mail.example.com:25"), ("host", "a" * 300 + ".example"),
+        ("host", "-bad.example"), ("host", "a..b"), ("host", "me@example.com"), ("host", "<script>"), ("host", "\x00"),
+        ("port", "0"), ("port", "70000"), ("port", "-1"), ("port", "abc"), ("port", "9" * 400), ("port", "2.5"),
+        ("send_type", "4"), ("send_type", "x"), ("auth_type", "magic"), ("auth_type", "ssl"),
+        ("username", "a\r\nb"), ("password", "a\nb"), ("from_address", "not an address"),
+        ("from_address", "a@example.com\r\nBcc: x@example.com"), ("ehlo_name", "two words"), ("ehlo_name", "a\r\nQUIT"),
+    ],
+)  # fmt: skip
+def test_bad_values_are_refused_and_nothing_is_saved(admin, field, value):
+    response = save(admin, **{field: value})
+    assert response.status_code == 422
+    assert field in response.context["form"].errors
+    assert not EmailSettings.objects.exists()
+
+
+def test_ssl_says_what_to_choose_instead(admin):
+    assert "no longer has" in text(save(admin, auth_type="ssl"))
+    assert "Choose tls-implicit" in text(save(admin, auth_type="ssl"))
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [("Mail.Example.COM", "Mail.Example.COM"), ("  localhost ", "localhost"), ("192.0.2.1", "192.0.2.1"),
+     ("[2001:db8::1]", "2001:db8::1"), ("2001:db8::1", "2001:db8::1"), ("bücher.example", "xn--bcher-kva.example")],
+)  # fmt: skip
+def test_server_names(given, kept):
+    assert server_name(given) == kept
+
+
+def test_mapi_is_saved_with_a_warning(admin):
+    assert save(admin, send_type="0").status_code == 302
+    assert "Batches are refused for now: The send type is 0 (MAPI, Outlook)" in text(admin.get("/setup/email/"))
+
+
+def test_password_in_the_clear_over_a_network_warns(admin):
+    save(admin, auth_type="default")
+    assert "travel to smtp.example.com in the clear" in text(admin.get("/setup/email/"))
+    save(admin, auth_type="default", host="127.0.0.1")
+    assert "travel to" not in text(admin.get("/setup/email/"))
+
+
+def test_missing_encryption_key_is_told_and_nothing_is_saved(admin, settings):
+    settings.FIELD_ENCRYPTION_KEYS = []
+    response = save(admin)
+    assert response.status_code == 422
+    assert "cannot be stored safely" in text(response)
+    assert not EmailSettings.objects.exists()
+
+
+def test_form_writes_only_its_own_layer(admin, operator):
+    EmailSettings.objects.create(account=operator, host="mine.example.com")
+    save(admin)
+    assert EmailSettings.objects.get(account=operator).host == "mine.example.com"
+    assert resolve(operator).host == "mine.example.com"
+
+
+# --- Test message ------------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db(transaction=True)
+def test_test_message_shows_the_dialogue_with_the_password_masked(admin, mail_server):
+    mail_server.users["anna"] = "s3cret"
+    save(admin, host="127.0.0.1", port=str(mail_server.port), auth_type="default", password="s3cret")
+    page = text(admin.post("/setup/email/test/", {"recipient": "me@example.com"}))
+    assert "The mail server accepted the test message" in page
+    assert "RCPT TO:&lt;me@example.com&gt;" in page
+    assert " ms</td>" in page
+    for secret in ("s3cret", "AGFubmEAczNjcmV0"):
+        assert secret not in page
+    assert mail_server.received[0].recipients == ["me@example.com"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_failed_test_message_says_what_to_change(admin, mail_server):
+    mail_server.users["anna"] = "another"
+    save(admin, host="127.0.0.1", port=str(mail_server.port), auth_type="default")
+    page = text(admin.post("/setup/email/test/", {"recipient": "me@example.com"}))
+    assert "The mail server refused the user name or the password." in page
+    assert "Enter user name and password again in Email Setup." in page
+
+
+def test_test_message_defaults_to_your_own_address(admin):
+    assert 'value="anna@office.example"' in text(admin.get("/setup/email/"))
+
+
+@pytest.mark.parametrize("recipient", ["", "nobody", "a@b@c", "a@example.com\r\nRCPT TO:<x@example.com>", "x" * 400])
+def test_test_message_to_no_address_is_refused(admin, recipient):
+    response = admin.post("/setup/email/test/", {"recipient": recipient})
+    assert response.status_code == 422
+    assert not Message.objects.exists()
+
+
+def test_test_message_by_get_sends_nothing(admin):
+    assert admin.get("/setup/email/test/").status_code == 405
+
+
+# --- Schedules ---------------------------------------------------------------------------------------
+
+
+def schedule():
+    return PeriodicTask.objects.get(name="Batch Message Processing")
+
+
+def test_schedule_is_off_until_switched_on(admin):
+    page = text(admin.get("/setup/schedules/"))
+    assert "does not run by itself" in page
+    task = schedule()
+    assert (task.enabled, task.task, json.loads(task.kwargs)) == (
+        False,
+        "messaging.tasks.process_queue",
+        {"account": None},
+    )
+    admin.get("/setup/schedules/")
+    assert PeriodicTask.objects.filter(name=task.name).count() == 1
+
+
+def test_schedule_at_intervals(admin, operator):
+    before = PeriodicTasks.last_change()
+    response = admin.post("/setup/schedules/", {"enabled": "on", "kind": "every", "minutes": "20", "account": "anna"})
+    assert response.status_code == 302
+    task = schedule()
+    assert (task.enabled, task.interval.every, task.interval.period) == (True, 20, "minutes")
+    assert (task.crontab, json.loads(task.kwargs)) == (None, {"account": "anna"})
+    assert PeriodicTasks.last_change() != before
+    page = text(admin.get("/setup/schedules/"))
+    assert 'value="20"' in page
+    assert "runs by itself" in page
+
+
+def test_schedule_at_times_on_days(admin, settings):
+    admin.post("/setup/schedules/", {"enabled": "on", "kind": "times", "times": "18:30, 8:30", "days": ["1", "5"]})
+    task = schedule()
+    assert (task.crontab.hour, task.crontab.minute, task.crontab.day_of_week) == ("8,18", "30", "1,5")
+    assert (task.interval, str(task.crontab.timezone)) == (None, settings.TIME_ZONE)
+    assert 'value="08:30, 18:30"' in text(admin.get("/setup/schedules/"))
+    admin.post("/setup/schedules/", {"kind": "every", "minutes": "5"})
+    task = schedule()
+    assert (task.enabled, task.crontab, task.interval.every) == (False, None, 5)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"kind": "every"}, {"kind": "every", "minutes": "0"}, {"kind": "every", "minutes": "1441"},
+        {"kind": "every", "minutes": "x"}, {"kind": "times", "days": ["1"]}, {"kind": "times", "times": "18:00"},
+        {"kind": "times", "times": "25:00", "days": ["1"]}, {"kind": "times", "times": "noon", "days": ["1"]},
+        {"kind": "times", "times": "08:00 09:30", "days": ["1"]}, {"kind": "times", "times": "8:00", "days": ["9"]},
+        {"kind": "often"}, {}, {"kind": "every", "minutes": "5", "account": "nobody"},
+    ],
+)  # fmt: skip
+def test_senseless_schedules_are_refused(admin, values):
+    response = admin.post("/setup/schedules/", {"enabled": "on"} | values)
+    assert response.status_code == 422
+    assert not schedule().enabled
