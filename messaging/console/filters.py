@@ -97,7 +97,9 @@ class WaitingFilter(django_filters.FilterSet):
 class MessageFilter(WaitingFilter):
     """The filters of the message list; the status comes last, so that each status can be counted."""
 
-    status = django_filters.ChoiceFilter(choices=[(ALL, "All"), *Status.choices], method="not_yet", label="Status")
+    status = django_filters.ChoiceFilter(
+        choices=[(ALL, "All"), *Status.choices], method="not_yet", label="Status", widget=forms.HiddenInput()
+    )
     batch = django_filters.NumberFilter(
         label="Batch",
         method="in_batch",
@@ -146,12 +148,12 @@ def toolbar(form: forms.Form, url: str, target: str) -> FormHelper:
         "hx-target": target,
         "hx-swap": "outerHTML",
         "hx-trigger": "submit, change, input delay:350ms from:#id_q, input delay:350ms from:#id_sender",
-        "hx-sync": "this:replace",
+        "hx-sync": "this:queue last",
     }
     is_narrowed = any(form.data.get(name) for name in ("sender", "reason", "date_from", "date_to"))
     helper.layout = Layout(
         Field("q", wrapper_class="tool tool-search"),
-        *([Field("batch")] if "batch" in form.fields else []),
+        *(Field(name) for name in ("status", "batch") if name in form.fields),
         HTML(f'<details class="more-tools"{" open" if is_narrowed else ""}><summary>More filters</summary>'),
         Div(
             Field("sender", wrapper_class="tool tool-sender"),
