@@ -1,7 +1,7 @@
 # make run    everything on this machine: web, worker, beat, mail catcher (PORT=8001 CATCHER_PORT=1026 to move them)
 # make test   every check and test; DATABASE_URL and CELERY_BROKER_URL name the real services to test with
 
-PYTHON := $(shell command -v python3.11 || command -v python3)
+PYTHON := $(or $(shell command -v python3.11 || command -v python3),python3)
 VENV := .venv
 BIN := $(VENV)/bin
 OPERATOR ?= admin

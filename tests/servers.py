@@ -41,13 +41,20 @@ class MailServer:
 
     def __enter__(self) -> "MailServer":
         self.loop = asyncio.new_event_loop()
+        started = threading.Event()
+        self.thread = threading.Thread(target=self._run, args=(started,), daemon=True)
+        self.thread.start()
+        assert started.wait(10)
+        return self
+
+    def _run(self, started: threading.Event) -> None:
+        """In a thread of its own from the start: a browser test may have a loop in the main one."""
         implicit = self.tls if self.tls_from_the_start else None
         listening = self.loop.create_server(self._session, "127.0.0.1", 0, ssl=implicit)
         self.listener = self.loop.run_until_complete(listening)
         self.port = self.listener.sockets[0].getsockname()[1]
-        self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
-        self.thread.start()
-        return self
+        started.set()
+        self.loop.run_forever()
 
     def __exit__(self, *error: object) -> None:
         self.loop.call_soon_threadsafe(self._stop)

@@ -10,7 +10,9 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from django.views.defaults import server_error
 
+from messaging.console.templatetags.outtray import counted
 from messaging.models import AccountPause, Heartbeat, Message, SendAttempt
 from tests.conftest import make_message
 
@@ -414,3 +416,22 @@ def test_mail_with_a_broken_body_still_has_a_page(office):
     raw = mail.as_bytes().replace(b'charset="utf-8"', b'charset="klingon"') + b"\xff\xfe\x00"
     message = make_message("b@example.com", raw=raw, due=False)
     assert office.get(f"/messages/{message.pk}/").status_code == 200
+
+
+def test_a_long_history_is_not_counted_to_its_end(office, queue, monkeypatch):
+    monkeypatch.setattr("messaging.console.filters.MOST_COUNTED", 2)
+    for _ in range(4):
+        make_message("c@example.com", due=False)
+    counts = {status: number for status, _, number in office.get("/messages/").context["counts"]}
+    assert (counts["queued"], counts["sent"]) == (2, 1)
+
+
+@pytest.mark.parametrize(("number", "words"), [(0, "0"), (99_999, "99,999"), (100_000, "100,000+")])
+def test_numbers_that_were_cut_say_so(number, words):
+    assert counted(number) == words
+
+
+def test_pages_of_trouble_need_no_database_and_no_context(rf):
+    response = server_error(rf.get("/"))
+    assert response.status_code == 500
+    assert "Messages in the queue are safe" in response.content.decode()

@@ -11,6 +11,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from messaging.console import words
+from messaging.console.filters import MOST_COUNTED
 from messaging.models import Message
 
 register = template.Library()
@@ -62,6 +63,12 @@ def when_exactly(value: datetime | None) -> SafeString | str:
     return format_html(
         '<time datetime="{}">{}</time>', local.isoformat(timespec="milliseconds"), date_format(local, "j M Y, H:i:s")
     )
+
+
+@register.filter
+def counted(number: int) -> str:
+    """A number of messages as MessageFilter counts them: 1,234, or 100,000+ where it stopped."""
+    return f"{number:,}+" if number >= MOST_COUNTED else f"{number:,}"
 
 
 @register.filter
