@@ -8,7 +8,7 @@ OPERATOR ?= admin
 PIP_COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
-.PHONY: run test check browser password requirements clean
+.PHONY: run test check browser password requirements clean python-venv
 
 run: $(VENV)/run.stamp
 	@$(BIN)/python config/local_env.py
@@ -57,9 +57,15 @@ clean:
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Outtray needs Python 3.11 or later; this is $$($(PYTHON) --version)."; exit 1; }
-	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || \
-		{ echo "Python's venv module is not complete. On Debian: apt install python3-venv"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || $(MAKE) --no-print-directory python-venv
 	@$(PYTHON) -m venv $(VENV)
+
+# Debian keeps a part of Python's venv module in a package of its own.
+python-venv:
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "Installing Debian's python3-venv ..."; \
+		apt-get update -qq && apt-get install -qqy --no-install-recommends python3-venv >/dev/null; \
+	else echo "Python's venv module is not complete. On Debian: sudo apt install python3-venv"; exit 1; fi
 
 $(VENV)/run.stamp: requirements.txt | $(VENV)/bin/python
 	@echo "Installing what Outtray needs into $(VENV); this takes a minute, once ..."
