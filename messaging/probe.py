@@ -4,13 +4,17 @@ import time
 from dataclasses import dataclass, field
 
 from django.contrib.auth.models import User
-from django.core.mail import EmailMessage
+from django.core.mail import BadHeaderError, EmailMessage
 from django.utils import timezone
 
 from messaging.delivery.lane import Lane
-from messaging.intake.gate import Submission, accept
+from messaging.delivery.smtp import Patience
+from messaging.intake.gate import Refused, Submission, accept
 from messaging.models import Message, MessageEvent, SendAttempt
 from messaging.setup.layers import resolve
+
+# Somebody sits before the page: a server that takes longer than this is told as such.
+PATIENCE = Patience(scale=0.05, final_reply=60.0)
 
 
 @dataclass
@@ -40,7 +44,10 @@ def send_test_message(account: User | None, recipient: str, by: User) -> TestRes
         sender,
         [recipient],
     )
-    raw = mail.message().as_bytes()
+    try:
+        raw = mail.message().as_bytes()
+    except BadHeaderError as error:
+        raise Refused("The recipient is not an address: it has more than one line.") from error
     message = accept(Submission(raw, sender, [recipient], author=by, via="test message", hold_reason="Test message"))
     return _deliver(message, account)
 
@@ -55,7 +62,7 @@ def _deliver(message: Message, account: User | None) -> TestResult:
     # Held until this moment, so that no batch and no schedule takes it along.
     account_id = account.pk if account else None
     Message.objects.filter(pk=message.pk).update(status=Message.Status.QUEUED, reason="", account_id=account_id)
-    Lane(account_id, say=say).run_one(message.pk)
+    Lane(account_id, say=say, patience=PATIENCE).run_one(message.pk)
     _end(message)
     result.attempt = message.attempts.last()
     result.ok = message.status == Message.Status.SENT

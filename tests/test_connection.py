@@ -7,6 +7,7 @@ from django.db import connection as database
 
 from messaging import probe
 from messaging.delivery.lane import Lane
+from messaging.intake.gate import Refused
 from messaging.models import AccountPause, EmailSettings, Message
 from messaging.setup.secrets import encrypt
 from tests.certificates import Authority
@@ -168,3 +169,9 @@ def test_failed_test_message_says_why_and_is_not_tried_again(operator):
     assert result.explanation == "The mail server refused the connection."
     assert "server and port" in result.advice
     assert Message.objects.get().status == "failed"
+
+
+def test_test_message_to_something_with_two_lines_is_refused(mail_server, email_setup, operator):
+    with pytest.raises(Refused, match="not an address"):
+        probe.send_test_message(None, "a@example.com\nBcc: b@example.com", operator)
+    assert not Message.objects.exists()

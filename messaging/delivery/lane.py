@@ -44,6 +44,7 @@ class Lane:
         turn_seconds: after that long the lane ends between two messages, so that others get a turn.
         clock: what time it is.
         say: hears the dialogue, for the test message.
+        patience: how long to wait for the server.
     """
 
     account_id: int | None
@@ -51,6 +52,9 @@ class Lane:
     turn_seconds: float = math.inf
     clock: Clock = timezone.now
     say: Say | None = None
+    patience: Patience = field(
+        default_factory=lambda: Patience(settings.SMTP_TIMEOUT_SCALE, settings.SMTP_FINAL_REPLY_TIMEOUT)
+    )
     owner: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}")
     delivered: int = 0
     connection: Connection | None = None
@@ -166,9 +170,7 @@ class Lane:
                 return connection
             connection.close(politely=True)
         setup = self._setup()
-        self.connection = connection = Connection(
-            setup, Patience(settings.SMTP_TIMEOUT_SCALE, settings.SMTP_FINAL_REPLY_TIMEOUT), self.say
-        )
+        self.connection = connection = Connection(setup, self.patience, self.say)
         attempt.server = setup.server
         connection.open()
         attempt.tls = connection.tls
