@@ -4,7 +4,7 @@ import threading
 from typing import Any
 
 from celery import shared_task
-from celery.signals import worker_shutting_down
+from celery.signals import worker_ready, worker_shutting_down
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.utils import timezone
@@ -19,6 +19,12 @@ shutting_down = threading.Event()
 def _stop_lanes(**kwargs: Any) -> None:
     """On a warm shutdown each lane finishes the message at hand and gives back the rest."""
     shutting_down.set()
+
+
+@worker_ready.connect
+def _sweep_at_once(**kwargs: Any) -> None:
+    """Do not wait for beat: what an earlier worker left behind is looked at now."""
+    sweep.delay()
 
 
 @shared_task

@@ -9,6 +9,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from datetime import datetime
 from typing import Any
 
 from celery import current_app
@@ -19,16 +20,19 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError, connection, transaction
 from django.db.models import Q
+from django.utils import timezone
 
 from config import processes
 from messaging import demo
+from messaging.housekeeping import SWEEP
 from messaging.management import operators
 from messaging.management.supervisor import Ended, Supervisor
-from messaging.models import EmailSettings, Message
+from messaging.models import EmailSettings, Heartbeat, Message
 
 HOST = "127.0.0.1"
 FIRST_OPERATOR = "admin"
 SECONDS_TO_ANSWER = 60
+SECONDS_TO_REPORT = 15
 
 
 class Command(BaseCommand):
@@ -50,7 +54,8 @@ class Command(BaseCommand):
         # The catcher first: it is what the others send to.
         commands = {name: processes.command_line(name, HOST) for name in ("catcher", "web", "worker", "beat")}
         supervisor = Supervisor(commands, outlives="catcher", say=say)
-        ended = supervisor.run(lambda: say(_block(password) if _answers() else _no_answer()))
+        begin = timezone.now()
+        ended = supervisor.run(lambda: say(_block(password) if _answers() and _works(begin) else _no_answer()))
         if ended:
             raise CommandError(_explained(ended))
 
@@ -163,6 +168,18 @@ def _answers() -> bool:
             continue
         return True
     return False
+
+
+def _works(begin: datetime) -> bool:
+    """Wait until worker and beat have reported, so that the first page does not warn that nothing is sent.
+
+    Always true: without them the page says what is wrong better than we could here.
+    """
+    end = time.monotonic() + SECONDS_TO_REPORT
+    while time.monotonic() < end and not Heartbeat.objects.filter(name=SWEEP, at__gte=begin).exists():
+        time.sleep(0.1)
+    connection.close()
+    return True
 
 
 def _block(password: str) -> str:
