@@ -57,7 +57,7 @@ def queue_list(request: HttpRequest) -> HttpResponse:
 @require_safe
 def detail(request: HttpRequest, pk: int) -> HttpResponse:
     """One message: content, recipients, attachments, attempts, and what may be done."""
-    found = Message.objects.select_related("author", "account", "batch", "content")
+    found = Message.objects.select_related("author", "account", "batch__created_by", "content")
     message = get_object_or_404(found, pk=pk)
     recipients = sorted(message.recipients.all(), key=lambda row: SEVERITY.index(Recipient.Status(row.status)))
     attempts = list(message.attempts.select_related("account"))
