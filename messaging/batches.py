@@ -22,7 +22,7 @@ from messaging.setup.layers import resolve
 
 Status = Message.Status
 State = BatchItem.State
-CHUNK = 5000
+CHUNK = 5000  # rows per statement, well below SQLite's limit of parameters
 
 RESULTS = ("waiting", "sending", "retrying", "sent", "failed", "unknown", "held", "cancelled", "skipped")
 UNFINISHED = ("waiting", "sending", "retrying")
@@ -88,10 +88,17 @@ def _release(batch: Batch, now: datetime) -> None:
     # Whoever is not in the batch now was not free: somebody else was faster.
     mine = Message.objects.filter(batch=batch).values("pk")
     batch.items.filter(message_id__in=mine).update(state=State.RELEASED)
-    skipped = [item for item, reason in _with_reasons(batch, batch.items.filter(state=State.CHOSEN)) if reason]
-    for start in range(0, len(skipped), CHUNK):
-        BatchItem.objects.bulk_update(skipped[start : start + CHUNK], ["state", "reason"], batch_size=500)
+    _skip_the_rest(batch)
     _reset_refused(batch)
+
+
+def _skip_the_rest(batch: Batch) -> None:
+    by_reason: dict[str, list[int]] = {}
+    for item, reason in _with_reasons(batch, batch.items.filter(state=State.CHOSEN)):
+        by_reason.setdefault(reason, []).append(item.pk)
+    for reason, ids in by_reason.items():
+        for start in range(0, len(ids), CHUNK):
+            BatchItem.objects.filter(pk__in=ids[start : start + CHUNK]).update(state=State.SKIPPED, reason=reason)
 
 
 def _free(batch: Batch) -> Q:
@@ -113,20 +120,19 @@ def _reset_refused(batch: Batch) -> None:
 
 def skip_reasons(batch: Batch) -> list[tuple[BatchItem, str]]:
     """The items of a draft that would be skipped if it were confirmed now, each with why."""
-    taken = batch.items.exclude(message__in=_releasable(batch).values("pk"))
-    return [(item, reason) for item, reason in _with_reasons(batch, taken) if reason]
+    return _with_reasons(batch, batch.items.exclude(message__in=_releasable(batch).values("pk")))
 
 
 def _with_reasons(batch: Batch, items: QuerySet[BatchItem]) -> list[tuple[BatchItem, str]]:
-    rows = []
-    for item in items.select_related("message", "message__batch", "message__batch__created_by"):
-        item.reason = _why_not(item.message, batch)
-        item.state = State.SKIPPED
-        rows.append((item, item.reason))
-    return rows
+    needed = ("subject", "status", "sent_at", "reason", "batch__created_by__username")
+    names = ("batch__created_by__first_name", "batch__created_by__last_name")
+    rows = items.select_related("message__batch__created_by").only(
+        "batch", *(f"message__{name}" for name in (*needed, *names))
+    )
+    return [(item, _why_not(item.message)) for item in rows]
 
 
-def _why_not(message: Message, batch: Batch) -> str:
+def _why_not(message: Message) -> str:
     """Why a message cannot be released, in plain words."""
     other = message.batch
     if other is not None and message.status in (Status.QUEUED, Status.SENDING):
@@ -215,12 +221,15 @@ def cancel(batch: Batch, *, by: User | None) -> int:
         Batch.objects.filter(pk=batch.pk).exclude(status=Batch.Status.CANCELLED).update(
             status=Batch.Status.CANCELLED, cancelled_at=now, cancelled_by=by
         )
-        locked = Message.objects.filter(batch=batch, status=Status.QUEUED).select_for_update(of=("self",))
-        rest = Message.objects.filter(pk__in=list(locked.values_list("pk", flat=True)))
-        leave_batch(rest, outcome=Status.CANCELLED)
-        number = rest.update(batch=None, not_before=None, account=None)
+        # Locked first: what a lane claims meanwhile is not written down as taken out.
+        rest = Message.objects.filter(batch=batch, status=Status.QUEUED).select_for_update(of=("self",))
+        ids = list(rest.values_list("pk", flat=True))
+        for start in range(0, len(ids), CHUNK):
+            part = Message.objects.filter(pk__in=ids[start : start + CHUNK])
+            leave_batch(part, outcome=Status.CANCELLED)
+            part.update(batch=None, not_before=None, account=None)
     batch.refresh_from_db()
-    return number
+    return len(ids)
 
 
 def retry_failed(batch: Batch, *, by: User | None) -> Batch:

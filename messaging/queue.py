@@ -7,7 +7,7 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import F, OuterRef, QuerySet, Subquery, Value
 from django.utils import timezone
 
 from messaging import wake
@@ -97,11 +97,11 @@ def possible_actions(message: Message) -> list[str]:
 
 def leave_batch(messages: QuerySet[Message], outcome: str = "") -> None:
     """Write down, for the report of the batch that messages are about to leave, what became of them there."""
-    leaving = messages.exclude(batch=None).values_list("pk", "batch_id", "status", "reason")
-    for pk, batch_id, status, reason in list(leaving):
-        BatchItem.objects.filter(batch_id=batch_id, message_id=pk, outcome="").update(
-            outcome=outcome or status, reason=reason
-        )
+    own = Message.objects.filter(pk=OuterRef("message_id"))
+    BatchItem.objects.filter(message__in=messages, batch=F("message__batch"), outcome="").update(
+        outcome=Value(outcome) if outcome else Subquery(own.values("status")[:1]),
+        reason=Subquery(own.values("reason")[:1]),
+    )
 
 
 @contextmanager
