@@ -35,6 +35,17 @@ answer = batch.pk
 """
 STATES = "answer = dict(Message.objects.values_list('message_id', 'status'))"
 
+QUEUE_AND_SCHEDULE = (
+    QUEUE_AND_CONFIRM.partition("batch = ")[0]
+    + """
+from django_celery_beat.models import IntervalSchedule, PeriodicTask
+every_second = IntervalSchedule.objects.create(every=1, period="seconds")
+PeriodicTask.objects.create(name="Batch Message Processing", task="messaging.tasks.process_queue",
+                            interval=every_second, kwargs="{{}}", enabled={enabled})
+answer = None
+"""
+)
+
 
 @pytest.fixture(params=["embedded", pytest.param("services", marks=pytest.mark.services)])
 def installation(request, tmp_path):
@@ -110,3 +121,15 @@ def test_worker_told_to_stop_finishes_the_message_at_hand(installation):
         states = installation.ask(STATES)
         assert set(states.values()) == {"sent", "queued"}
         assert sum(state == "sent" for state in states.values()) == len(server.received)
+
+
+def test_schedule_processes_what_waits_as_a_batch_of_its_own(installation):
+    with MailServer() as server:
+        installation.start(WORKER)
+        installation.start(BEAT)
+        installation.ask(QUEUE_AND_SCHEDULE.format(port=server.port, count=5, enabled=True))
+        states = wait_for(lambda: settled(installation))
+        assert states, "not done in time"
+        assert set(states.values()) == {"sent"}
+        assert len(server.received) == 5
+    assert installation.ask("answer = list(Batch.objects.values_list('source', flat=True))") == ["schedule"]
