@@ -183,7 +183,8 @@ CELERY_BEAT_SCHEDULE = {
         "task": "messaging.tasks.sweep",
         "schedule": schedule(run_every=5),
         "options": {"expires": 60},
-    }
+    },
+    "tidy": {"task": "messaging.tasks.tidy", "schedule": schedule(run_every=3600), "options": {"expires": 600}},
 }
 
 # --- Delivery ------------------------------------------------------------------------------------

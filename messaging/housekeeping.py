@@ -13,7 +13,7 @@ DRAFTS_KEPT = timedelta(days=1)
 
 
 def sweep(now: datetime) -> None:
-    """Rescue ended leases, end holds, wake lanes for what is due, drop forgotten drafts, leave a sign of life.
+    """Rescue ended leases, end holds, wake lanes for what is due, leave a sign of life; five statements when idle.
 
     Idempotent: two beats or a task delivered three times do no more than one.
     """
@@ -21,8 +21,13 @@ def sweep(now: datetime) -> None:
     _end_holds(now)
     for account_id in claims.due_accounts(now):
         wake.wake(account_id)
+    if not Heartbeat.objects.filter(name=SWEEP).update(at=now):
+        Heartbeat.objects.get_or_create(name=SWEEP, defaults={"at": now})
+
+
+def tidy(now: datetime) -> None:
+    """Drop forgotten drafts of batches."""
     Batch.objects.filter(status=Batch.Status.DRAFT, created_at__lt=now - DRAFTS_KEPT).delete()
-    Heartbeat.objects.update_or_create(name=SWEEP, defaults={"at": now})
 
 
 def _end_holds(now: datetime) -> None:

@@ -46,6 +46,12 @@ def sweep() -> None:
 
 
 @shared_task
+def tidy() -> None:
+    """Every hour: drop what nobody came back to."""
+    housekeeping.tidy(timezone.now())
+
+
+@shared_task
 def process_queue(account: str | None = None) -> None:
     """The schedule's run of Batch Message Processing (seed row S14), as the account it names."""
     user = User.objects.get(username=account) if account else None

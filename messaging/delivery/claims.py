@@ -13,7 +13,8 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Count, F, Q, QuerySet
+from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet
+from django.db.models.functions import Coalesce
 
 from messaging.models import AccountPause, AttemptOutcome, Category, Message, MessageEvent, Recipient, SendAttempt
 
@@ -190,9 +191,9 @@ def _due(now: datetime) -> QuerySet[Message]:
 
 def due_accounts(now: datetime) -> Sequence[int | None]:
     """Accounts with due messages, less those that are paused and not yet to be probed."""
-    paused = set(AccountPause.objects.filter(next_probe_at__gt=now).values_list("account_id", flat=True))
-    accounts = _due(now).order_by().values_list("account_id", flat=True).distinct()
-    return [account_id for account_id in accounts if account_id not in paused]
+    same_account = {"key": Coalesce(OuterRef("account_id"), 0)}
+    paused = AccountPause.objects.annotate(key=Coalesce("account_id", 0)).filter(next_probe_at__gt=now, **same_account)
+    return list(_due(now).exclude(Exists(paused)).order_by().values_list("account_id", flat=True).distinct())
 
 
 def due_count(account_id: int | None, now: datetime) -> int:
