@@ -61,21 +61,32 @@ def make_invoice(random: Random, number: str, day: date) -> Invoice:
 
 
 def invoice_pdf(invoice: Invoice, customer: Customer) -> bytes:
+    due = long_date(invoice.day + timedelta(days=14))
+    closing = f"Please pay by {due}, quoting {invoice.number}. {company.BANK}."
+    return _priced_pdf("Invoice", "To pay", invoice, customer, closing)
+
+
+def quotation_pdf(quotation: Invoice, customer: Customer) -> bytes:
+    valid = long_date(quotation.day + timedelta(days=30))
+    closing = f"Valid until {valid}. To order, answer the mail or ring us, quoting {quotation.number}."
+    return _priced_pdf("Quotation", "In all", quotation, customer, closing)
+
+
+def _priced_pdf(kind: str, total_word: str, invoice: Invoice, customer: Customer, closing: str) -> bytes:
     rows = [["Description", "Qty", "Each", "Amount"]]
     rows += [[what, str(number), money(each), money(number * each)] for what, number, each in invoice.lines]
     totals = [
         ["", "", "Net", money(invoice.net)],
         ["", "", f"VAT {VAT_PERCENT}%", money(invoice.vat)],
-        ["", "", "To pay", money(invoice.total)],
+        ["", "", total_word, money(invoice.total)],
     ]
-    due = long_date(invoice.day + timedelta(days=14))
     return _pdf(
-        f"Invoice {invoice.number}",
+        f"{kind} {invoice.number}",
         [
             *_addressed(customer, invoice.day),
             _table(rows + totals, (92, 16, 30, 32), totals=3),
             Spacer(1, 8 * mm),
-            Paragraph(f"Please pay by {due}, quoting {invoice.number}. {company.BANK}.", TEXT),
+            Paragraph(closing, TEXT),
         ],
     )
 

@@ -102,7 +102,7 @@ def quote_with_two_reports(customer: Customer, landlord: Customer, at: datetime,
         at=at,
         token=token,
         files=[
-            File("Quotation Q-1187.pdf", reports.invoice_pdf(bill, customer)),
+            File("Quotation Q-1187.pdf", reports.quotation_pdf(bill, customer)),
             File("Inspection report SR-2994.pdf", report),
         ],
         cc=[landlord],
