@@ -7,7 +7,7 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import F, OuterRef, QuerySet, Subquery, Value
+from django.db.models import Case, F, OuterRef, QuerySet, Subquery, Value, When
 from django.utils import timezone
 
 from messaging import wake
@@ -67,11 +67,20 @@ def hold(message: Message, *, by: User, why: str, until: datetime | None = None)
     """Keep a queued message from every batch and schedule, until a time or until released."""
     with _change(message, [Status.QUEUED], by, f"Held: {why}") as change:
         leave_batch(Message.objects.filter(pk=message.pk), outcome=Status.HELD)
-        change(status=Status.HELD, held_until=until, not_before=None, batch=None, reason=why[:500], reason_category="")
+        # A time that a program asked for outlives the hold; the order of a batch does not.
+        not_before = Case(When(batch=None, then=F("not_before")), default=None)
+        change(
+            status=Status.HELD,
+            held_until=until,
+            not_before=not_before,
+            batch=None,
+            reason=why[:500],
+            reason_category="",
+        )
 
 
 def release(message: Message, *, by: User) -> None:
-    """Put a held message back into the queue, where it waits for a batch."""
+    """Put a held message back into the queue, where it waits for a batch or for the time it was given."""
     with _change(message, [Status.HELD], by, "Released") as change:
         change(status=Status.QUEUED, held_until=None, reason="")
 

@@ -35,7 +35,7 @@ class Authority:
             other_name = x509.DNSName(name)
         builder = builder.add_extension(x509.SubjectAlternativeName([other_name]), critical=False)
         certificate = builder.sign(self.key, hashes.SHA256())
-        path = self.folder / f"{name}{days}.pem"
+        path = self.folder / f"{name.replace(':', '-')}{days}.pem"
         path.write_bytes(
             certificate.public_bytes(serialization.Encoding.PEM)
             + key.private_bytes(

@@ -31,6 +31,7 @@ class MailServer:
     users: dict[str, str] = field(default_factory=dict)
     tls: ssl.SSLContext | None = None
     tls_from_the_start: bool = False
+    address: str = "127.0.0.1"
     size: int = 33_554_432
     smtputf8: bool = True
     at_end: Callable[[Received], None] = lambda message: None
@@ -50,7 +51,7 @@ class MailServer:
     def _run(self, started: threading.Event) -> None:
         """In a thread of its own from the start: a browser test may have a loop in the main one."""
         implicit = self.tls if self.tls_from_the_start else None
-        listening = self.loop.create_server(self._session, "127.0.0.1", 0, ssl=implicit)
+        listening = self.loop.create_server(self._session, self.address, 0, ssl=implicit)
         self.listener = self.loop.run_until_complete(listening)
         self.port = self.listener.sockets[0].getsockname()[1]
         started.set()

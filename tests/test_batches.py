@@ -1,10 +1,12 @@
 """Batch Message Processing (seed row S7): nothing chosen twice is sent twice; the report says what became of each."""
 
+import datetime as dt
 import threading
 
 import pytest
 from django.core.management import call_command
 from django.db import connection
+from django.utils import timezone
 
 from messaging import batches, queue
 from messaging.delivery.lane import Lane
@@ -247,6 +249,25 @@ def test_held_message_stays_until_released(mail_server, email_setup, operator):
     batches.process_all(by=operator, account=None, source="test")
     Lane(None).run()
     assert len(mail_server.received) == 1
+
+
+def test_time_a_program_asked_for_outlives_a_hold(operator):
+    tomorrow = timezone.now() + dt.timedelta(days=1)
+    message = make_message("a@example.com", not_before=tomorrow, due=False)
+    queue.hold(message, by=operator, why="Wait")
+    queue.release(message, by=operator)
+    assert message.not_before == tomorrow
+
+
+def test_hold_takes_a_message_out_of_its_batch(mail_server, email_setup, operator):
+    batch = choose(*waiting(1), by=operator)
+    batches.confirm(batch, by=operator)
+    message = Message.objects.get()
+    queue.hold(message, by=operator, why="Wait")
+    queue.release(message, by=operator)
+    Lane(operator.pk).run()
+    assert mail_server.received == []
+    assert [result for _, result, _ in results(batch)] == ["held"]
 
 
 def test_cancelled_message_never_leaves(mail_server, email_setup, operator):

@@ -1,6 +1,7 @@
 """Securing and signing in (seed rows S11, S12): verified by default, never falling back to clear text."""
 
 import base64
+import socket
 
 import pytest
 from django.db import connection as database
@@ -70,6 +71,23 @@ def test_certificate_that_cannot_be_verified_stops_delivery(authority, tmp_path_
     assert (message.status, message.tries) == ("queued", 0)
     assert pause.explanation == "The mail server’s certificate could not be verified."
     assert words in attempt.reply_text
+
+
+def has_ipv6():
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6 loopback")
+@pytest.mark.parametrize("host", ["::1", "[::1]"])
+def test_ipv6_address_with_and_without_brackets(authority, host):
+    with MailServer(tls=authority.server_context(name="::1"), address="::1") as server:
+        message, attempt, _ = deliver_with(server, auth_type="tls-explicit", host=host)
+    assert message.status == "sent"
+    assert attempt.server == f"[::1]:{server.port}"
 
 
 def test_starttls_never_falls_back_to_clear_text(mail_server):

@@ -85,9 +85,8 @@ class Result:
 class _Client(smtplib.SMTP):
     """smtplib's client with replies read under one deadline and every line told to `say`."""
 
-    def __init__(self, host: str, patience: Patience, say: Say) -> None:
+    def __init__(self, patience: Patience, say: Say) -> None:
         super().__init__(local_hostname="localhost", timeout=patience.seconds(Stage.CONNECT))
-        self._host = host  # smtplib checks the certificate against this name
         self.say = say
         self.hidden = False
         self.reply_seconds = 0.0
@@ -154,6 +153,7 @@ class Connection:
         self.say = say or (lambda direction, line: None)
         self.transactions = 0
         self.tls = ""
+        self._host = setup.host.strip("[]")  # an IPv6 address may come in brackets
         self._client: _Client | None = None
 
     @property
@@ -173,7 +173,7 @@ class Connection:
         problems = self.setup.problems()
         if problems:
             raise StageFailed(Reply(Stage.CONNECT, None, " ".join(problems), "setup"))
-        self._client = client = _Client(self.setup.host, self.patience, self.say)
+        self._client = client = _Client(self.patience, self.say)
         try:
             self._connect(client)
             self._hello(client)
@@ -245,7 +245,7 @@ class Connection:
         self.say("*", f"connecting to {self.server}")
         try:
             sock: socket.socket = socket.create_connection(
-                (self.setup.host.strip("[]"), self.setup.port), self.patience.seconds(Stage.CONNECT)
+                (self._host, self.setup.port), self.patience.seconds(Stage.CONNECT)
             )
         except (OSError, UnicodeError) as error:
             raise StageFailed(_local_failure(Stage.CONNECT, error)) from error
@@ -254,7 +254,7 @@ class Connection:
         if self.setup.auth_type == AuthType.TLS_IMPLICIT:
             with _told_as(Stage.STARTTLS):
                 sock.settimeout(self.patience.seconds(Stage.STARTTLS))
-                client.sock = ssl.create_default_context().wrap_socket(sock, server_hostname=self.setup.host)
+                client.sock = ssl.create_default_context().wrap_socket(sock, server_hostname=self._host)
             self._note_tls(client)
         self._expect(client, Stage.GREETING)
 
@@ -275,7 +275,7 @@ class Connection:
         client.forget_unread()
         with _told_as(Stage.STARTTLS):
             assert client.sock is not None
-            client.sock = ssl.create_default_context().wrap_socket(client.sock, server_hostname=self.setup.host)
+            client.sock = ssl.create_default_context().wrap_socket(client.sock, server_hostname=self._host)
         client.esmtp_features = {}
         client.does_esmtp = False
         client.ehlo_resp = client.helo_resp = None
@@ -285,7 +285,7 @@ class Connection:
         assert isinstance(client.sock, ssl.SSLSocket)
         cipher = client.sock.cipher()
         self.tls = f"{client.sock.version()} {cipher[0] if cipher else ''}".strip()
-        self.say("*", f"secured with {self.tls}, certificate verified for {self.setup.host}")
+        self.say("*", f"secured with {self.tls}, certificate verified for {self._host}")
 
     def _sign_in(self, client: _Client) -> None:
         """AUTH (RFC 4954) with the best mechanism both sides know; passwords are UTF-8 (RFC 4616)."""

@@ -83,7 +83,8 @@ class EmailSetup:
 
     @property
     def server(self) -> str:
-        return f"{self.host}:{self.port}"
+        host = self.host if ":" not in self.host or self.host.startswith("[") else f"[{self.host}]"
+        return f"{host}:{self.port}"
 
     @property
     def signs_in(self) -> bool:
