@@ -11,11 +11,12 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import Case, CharField, Count, F, Min, Q, QuerySet, Value, When
+from django.db.models import Case, CharField, Count, F, Min, OuterRef, Q, QuerySet, Subquery, Value, When
 from django.utils import timezone
 from django.utils.formats import date_format
 
 from messaging import wake
+from messaging.delivery import claims
 from messaging.models import Batch, BatchItem, Message, Recipient
 from messaging.queue import NotPossible, leave_batch
 from messaging.setup.layers import resolve
@@ -86,8 +87,10 @@ def _release(batch: Batch, now: datetime) -> None:
         status=Status.QUEUED, batch=batch, account=batch.account, not_before=now, tries=0, reason="", reason_category=""
     )
     # Whoever is not in the batch now was not free: somebody else was faster.
-    mine = Message.objects.filter(batch=batch).values("pk")
-    batch.items.filter(message_id__in=mine).update(state=State.RELEASED)
+    # (A subquery per item, by primary key: a join is planned as nested loops while the batch is not in the statistics.)
+    own = Message.objects.filter(pk=OuterRef("message_id"))
+    released = batch.items.annotate(there=Subquery(own.values("batch_id")[:1])).filter(there=batch.pk)
+    released.update(state=State.RELEASED)
     _skip_the_rest(batch)
     _reset_refused(batch)
 
@@ -214,20 +217,24 @@ def reasons(batch: Batch) -> list[tuple[str, str, int]]:
 def cancel(batch: Batch, *, by: User | None) -> int:
     """Take what has not gone out back into the queue, where it waits for another batch; how many that were.
 
-    The messages being sent at this moment are finished. A draft is discarded.
+    What a lane has claimed but not begun to send is taken from it, too; the messages being sent at this moment are
+    finished. A draft is discarded. A batch that is finished stays as it is.
     """
     now = timezone.now()
+    claimed = Q(status=Status.SENDING, in_data=False)
     with transaction.atomic():
-        Batch.objects.filter(pk=batch.pk).exclude(status=Batch.Status.CANCELLED).update(
-            status=Batch.Status.CANCELLED, cancelled_at=now, cancelled_by=by
-        )
-        # Locked first: what a lane claims meanwhile is not written down as taken out.
-        rest = Message.objects.filter(batch=batch, status=Status.QUEUED).select_for_update(of=("self",))
-        ids = list(rest.values_list("pk", flat=True))
+        # Locked first: what a lane begins meanwhile is not written down as taken out.
+        rest = Message.objects.filter(Q(status=Status.QUEUED) | claimed, batch=batch)
+        ids = list(rest.select_for_update(of=("self",)).values_list("pk", flat=True))
         for start in range(0, len(ids), CHUNK):
             part = Message.objects.filter(pk__in=ids[start : start + CHUNK])
             leave_batch(part, outcome=Status.CANCELLED)
-            part.update(batch=None, not_before=None, account=None)
+            part.update(status=Status.QUEUED, batch=None, not_before=None, account=None, **claims.RELEASED)
+        is_open = bool(ids) or Message.objects.filter(batch=batch, status=Status.SENDING).exists()
+        states = [Batch.Status.DRAFT, *([Batch.Status.CONFIRMED] if is_open else [])]
+        Batch.objects.filter(pk=batch.pk, status__in=states).update(
+            status=Batch.Status.CANCELLED, cancelled_at=now, cancelled_by=by
+        )
     batch.refresh_from_db()
     return len(ids)
 
@@ -238,8 +245,9 @@ def retry_failed(batch: Batch, *, by: User | None) -> Batch:
     Raises:
         NotPossible: there are none.
     """
-    failed = Message.objects.filter(batch_items__in=items(batch, "failed"), status=Status.FAILED)
-    return choose(failed, by=by, account=by or batch.account, retry_of=batch)
+    failed = items(batch, "failed").values("message_id")
+    still_failed = Message.objects.filter(pk__in=failed, status=Status.FAILED)
+    return choose(still_failed, by=by, account=by or batch.account, retry_of=batch)
 
 
 def process_all(*, by: User | None, account: User | None, source: str) -> Batch | None:

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from django.db.models import Q
 
-from messaging import wake
+from messaging import batches, wake
 from messaging.delivery import claims
 from messaging.models import Batch, Heartbeat, Message, MessageEvent
 
@@ -26,8 +26,11 @@ def sweep(now: datetime) -> None:
 
 
 def tidy(now: datetime) -> None:
-    """Drop forgotten drafts of batches."""
+    """Drop forgotten drafts of batches; take out what a crash left in cancelled ones."""
     Batch.objects.filter(status=Batch.Status.DRAFT, created_at__lt=now - DRAFTS_KEPT).delete()
+    left = Batch.objects.filter(status=Batch.Status.CANCELLED, messages__status=Message.Status.QUEUED)
+    for batch in left.distinct():
+        batches.cancel(batch, by=None)
 
 
 def _end_holds(now: datetime) -> None:

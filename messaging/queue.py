@@ -27,7 +27,11 @@ def mark_as_sent(message: Message, *, by: User) -> None:
         message.recipients.filter(status=Recipient.Status.UNKNOWN).update(
             status=Recipient.Status.ACCEPTED, decided_at=now, reply_text=f"Marked as sent by {by.get_username()}"
         )
-        if message.recipients.filter(status=Recipient.Status.FAILED).exists():
+        if message.recipients.filter(status=Recipient.Status.PENDING).exists():
+            # Others were asked to come back later, and have not had it.
+            change(status=Status.QUEUED, not_before=now, reason="", reason_category="")
+            wake.wake_after_commit(message.account_id)
+        elif message.recipients.filter(status=Recipient.Status.FAILED).exists():
             change(status=Status.FAILED, reason="A recipient was refused.", reason_category=Category.ADDRESS)
         else:
             change(status=Status.SENT, sent_at=now, reason="", reason_category="")

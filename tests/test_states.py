@@ -90,7 +90,7 @@ class Claims(RuleBasedStateMachine):
     def renew(self, owner):
         claims.renew(owner, self.now)
 
-    @rule(seconds=st.sampled_from([1, 31]))
+    @rule(seconds=st.sampled_from([1, 31, 61]))
     def time_passes_and_the_sweep_runs(self, seconds):
         self.now += dt.timedelta(seconds=seconds)
         claims.rescue(self.now)

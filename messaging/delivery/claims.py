@@ -16,7 +16,17 @@ from django.db import transaction
 from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Coalesce
 
-from messaging.models import AccountPause, AttemptOutcome, Category, Message, MessageEvent, Recipient, SendAttempt
+from messaging.models import (
+    AccountPause,
+    AttemptOutcome,
+    Batch,
+    BatchItem,
+    Category,
+    Message,
+    MessageEvent,
+    Recipient,
+    SendAttempt,
+)
 
 from .outcomes import UNKNOWN, Stage
 
@@ -88,7 +98,8 @@ def start_data(message: Message, attempt: SendAttempt, now: datetime) -> None:
     """
     with transaction.atomic():
         _write(message, in_data=True, lease_expires_at=now + timedelta(seconds=settings.LEASE_SECONDS))
-        attempt.save()
+        _insert(attempt)
+    message.in_data = True
 
 
 def record(message: Message, attempt: SendAttempt, recipients: Iterable[Recipient], decision: Decision) -> None:
@@ -113,7 +124,28 @@ def record(message: Message, attempt: SendAttempt, recipients: Iterable[Recipien
         Recipient.objects.bulk_update(
             recipients, ["status", "reply_code", "enhanced_code", "reply_text", "decided_at"], batch_size=200
         )
-        attempt.save()
+        if message.in_data:
+            attempt.save(force_update=True)
+        else:
+            _insert(attempt)
+        if decision.status == Status.QUEUED and message.batch_id:
+            _leave_cancelled_batch(message)
+
+
+def _insert(attempt: SendAttempt) -> None:
+    if attempt.pk is not None:
+        # An earlier try to write it: its commit failed, and its number may be another attempt's by now, or the
+        # commit was made and only the answer lost.
+        SendAttempt.objects.filter(message_id=attempt.message_id, fence=attempt.fence).delete()
+        attempt.pk = None
+    attempt.save(force_insert=True)
+
+
+def _leave_cancelled_batch(message: Message) -> None:
+    """What comes back after its batch was cancelled waits for another batch, not for its next try."""
+    items = BatchItem.objects.filter(message=message, batch=message.batch_id or 0, batch__status=Batch.Status.CANCELLED)
+    if items.update(outcome=Status.CANCELLED):
+        Message.objects.filter(pk=message.pk).update(batch=None, not_before=None, account=None)
 
 
 def _write(message: Message, **values: Any) -> None:
@@ -127,10 +159,15 @@ def _write(message: Message, **values: Any) -> None:
 def rescue(now: datetime) -> tuple[int, int]:
     """Decide about messages whose lease ended: their worker stopped or lost the database.
 
+    One that may have been accepted gets a second lease's time: a worker that knows the outcome may still be waiting to
+    write it.
+
     Returns:
         (back in the queue, unknown): never handed over; possibly accepted.
     """
-    expired = Message.objects.filter(status=Status.SENDING, lease_expires_at__lt=now)
+    second_lease = now - timedelta(seconds=settings.LEASE_SECONDS)
+    ended = Q(in_data=False, lease_expires_at__lt=now) | Q(in_data=True, lease_expires_at__lt=second_lease)
+    expired = Message.objects.filter(ended, status=Status.SENDING)
     if not expired.exists():
         return 0, 0
     with transaction.atomic():
@@ -186,7 +223,10 @@ def _leave_unknown(message: Message, now: datetime) -> None:
 
 
 def _due(now: datetime) -> QuerySet[Message]:
-    return Message.objects.filter(status=Status.QUEUED, not_before__lte=now)
+    """Queued and due; what a cancelled batch still holds is not."""
+    return Message.objects.filter(status=Status.QUEUED, not_before__lte=now).exclude(
+        batch__status=Batch.Status.CANCELLED
+    )
 
 
 def due_accounts(now: datetime) -> Sequence[int | None]:
@@ -200,7 +240,8 @@ def due_count(account_id: int | None, now: datetime) -> int:
     return _due(now).filter(account_id=account_id).count()
 
 
-def lanes_at_work(account_id: int | None, now: datetime) -> int:
-    """How many lanes hold live leases on messages of an account."""
+def lanes_at_work(account_id: int | None, now: datetime, *, besides: str = "") -> int:
+    """How many lanes, `besides` one, hold live leases on messages of an account."""
     live = Message.objects.filter(status=Status.SENDING, account_id=account_id, lease_expires_at__gte=now)
+    live = live.exclude(lease_owner=besides)
     return int(live.aggregate(lanes=Count("lease_owner", distinct=True, filter=~Q(lease_owner="")))["lanes"])

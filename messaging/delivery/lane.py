@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.db import InterfaceError, OperationalError, connections
+from django.db import DatabaseError, IntegrityError, InterfaceError, OperationalError, connections
 from django.utils import timezone
 
 from messaging import content
@@ -25,10 +25,15 @@ from messaging.setup.layers import EmailSetup, resolve
 from . import claims, pauses
 from .claims import Decision, LeaseLost
 from .outcomes import Reply, Stage, Verdict, judge
+from .pauses import Leave
 from .retry import max_tries, next_try
-from .smtp import Connection, Envelope, Patience, Result, Say, StageFailed
+from .smtp import Abandoned, BareLineEnd, Connection, Envelope, Patience, Result, Say, StageFailed
 
 log = logging.getLogger(__name__)
+
+# Seconds to wait with a known outcome for a database that is away: longer than any lease, because the fence tells
+# whether it may still be written.
+DATABASE_PATIENCE = 600.0
 
 T = TypeVar("T")
 Clock = Callable[[], datetime]
@@ -60,11 +65,15 @@ class Lane:
     connection: Connection | None = None
     set_up_fault: Verdict | None = None
     turn_ends: float = math.inf
+    is_probe: bool = False
+    is_alone: bool = False
 
     def run(self) -> int:
         """Deliver whatever is due; how many transactions were recorded."""
-        if not pauses.may_send(self.account_id, self.clock()):
+        leave = pauses.leave_to_send(self.account_id, self.clock())
+        if leave == Leave.NO:
             return 0
+        self.is_probe = leave == Leave.PROBE
         self.turn_ends = time.monotonic() + self.turn_seconds
         with self._leases():
             while not self._must_end():
@@ -78,7 +87,11 @@ class Lane:
         return self.delivered
 
     def run_one(self, message_id: int) -> bool:
-        """Deliver one queued message now, due or not; False when it could not be claimed."""
+        """Deliver one queued message now, due or not; False when it could not be claimed.
+
+        Its failure pauses nobody; its success ends a pause.
+        """
+        self.is_alone = self.is_probe = True
         with self._leases():
             message = claims.take_one(message_id, self.owner, self.clock())
             if message is not None:
@@ -100,7 +113,7 @@ class Lane:
             done.set()
             if self.connection is not None:
                 self.connection.close(politely=True)
-            _persistently(lambda: claims.give_back(self.owner))
+            _persistently(lambda: claims.give_back(self.owner), settings.LEASE_SECONDS)
             keeper.join()
 
     def _keep(self, done: threading.Event) -> None:
@@ -127,10 +140,10 @@ class Lane:
         try:
             result = self._transact(message, attempt, pending)
             self._record(message, attempt, pending, result)
+        except Abandoned:
+            log.info("message %d was taken back before it was sent", message.pk)
         except LeaseLost as lost:
             log.warning("lease lost: %s", lost)
-            if self.connection is not None:
-                self.connection.close()
 
     def _transact(self, message: Message, attempt: SendAttempt, pending: list[Recipient]) -> Result:
         """Open or reuse the connection and hand the message over; the Result says where it ended and how."""
@@ -142,23 +155,34 @@ class Lane:
             message.needs_smtputf8,
         )
 
-        def before_data(so_far: Result) -> None:
+        def before_data(so_far: Result) -> bool:
             attempt.stage = Stage.DATA
             attempt.recipients = _replies(pending, so_far)
-            _persistently(lambda: claims.start_data(message, attempt, self.clock()))
+            try:
+                _persistently(lambda: claims.start_data(message, attempt, self.clock()), settings.LEASE_SECONDS)
+            except LeaseLost:
+                return False
+            return True
 
         try:
             pieces = content.assemble(message)
             connection = self._connected(attempt)
             was_used = connection.transactions > 0
             result = connection.transact(envelope, pieces, before_data)
-            if was_used and not connection.is_open and result.final.stage == Stage.MAIL:
+            if was_used and not connection.is_open and _ended_between(result.final):
                 # The server ended a used connection between two messages: that says nothing about this one.
                 result = self._connected(attempt).transact(envelope, content.assemble(message), before_data)
         except StageFailed as failure:
             return Result(failure.reply)
-        except (content.MissingContent, ValueError) as error:
+        except (content.MissingContent, BareLineEnd) as error:
             return Result(Reply(Stage.PREPARE, None, str(error), "content missing"))
+        except (DatabaseError, Abandoned):
+            raise
+        except Exception as error:
+            # One bad message never stops the others.
+            log.exception("message %d", message.pk)
+            stage = Stage.END if message.in_data else Stage.PREPARE
+            return Result(Reply(stage, None, f"{type(error).__name__}: {error}", "not prepared"))
         return result
 
     def _connected(self, attempt: SendAttempt) -> Connection:
@@ -174,7 +198,6 @@ class Lane:
         attempt.server = setup.server
         connection.open()
         attempt.tls = connection.tls
-        pauses.clear(self.account_id)
         return connection
 
     def _setup(self) -> EmailSetup:
@@ -194,13 +217,35 @@ class Lane:
         attempt.reply_text = reply.text
         if verdict.outcome == AttemptOutcome.SETUP:
             self.set_up_fault = verdict
-            pauses.pause(self.account_id, verdict, server=attempt.server, words=reply.text, now=now)
-            decision = Decision(Message.Status.QUEUED, message.tries, message.not_before or now, verdict.category,
+            if not self.is_alone and not self._others_are_served(verdict):
+                _persistently(
+                    lambda: pauses.pause(self.account_id, verdict, server=attempt.server, words=reply.text, now=now),
+                    DATABASE_PATIENCE,
+                )
+            decision = Decision(Message.Status.QUEUED, message.tries, message.not_before, verdict.category,
                                 verdict.explanation)  # fmt: skip
         else:
             decision = _decide(message, pending, verdicts, verdict, result, now)
-        _persistently(lambda: claims.record(message, attempt, pending, decision))
+            if self.is_probe:
+                _persistently(lambda: pauses.clear(self.account_id), DATABASE_PATIENCE)
+                self.is_probe = False
+        try:
+            _persistently(lambda: claims.record(message, attempt, pending, decision), DATABASE_PATIENCE)
+        except IntegrityError:
+            # The account (or the batch) was deleted meanwhile; what happened to the message is kept all the same.
+            attempt.account_id = attempt.batch_id = None
+            _persistently(lambda: claims.record(message, attempt, pending, decision), DATABASE_PATIENCE)
         self.delivered += 1
+
+    def _others_are_served(self, verdict: Verdict) -> bool:
+        """Too many connections at once is no reason to stop those that are open."""
+        busy = verdict.category == Category.BUSY
+        return busy and claims.lanes_at_work(self.account_id, self.clock(), besides=self.owner) > 0
+
+
+def _ended_between(reply: Reply) -> bool:
+    """Whether a server ended a connection before it looked at the next message."""
+    return reply.stage == Stage.MAIL and (bool(reply.error) or reply.code == 421)
 
 
 def _verdicts(pending: list[Recipient], result: Result) -> list[Verdict]:
@@ -294,9 +339,9 @@ def _replies(pending: list[Recipient], result: Result) -> list[dict[str, object]
     return rows
 
 
-def _persistently(write: Callable[[], T]) -> T:
-    """Call `write` again while the database is away, for as long as the lease lasts."""
-    give_up = time.monotonic() + settings.LEASE_SECONDS
+def _persistently(write: Callable[[], T], seconds: float) -> T:
+    """Call `write` again while the database is away, at most for so long."""
+    give_up = time.monotonic() + seconds
     while True:
         try:
             return write()

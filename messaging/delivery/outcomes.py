@@ -107,6 +107,8 @@ TABLE = [
     Line(SETUP, Category.SETUP, "Email Setup is not complete.", ASK_ADMIN, error="setup"),
     Line(PERMANENT, Category.CONTENT, "The stored content of this message is missing or damaged on this server.",
          "Have the program that wrote the message send it again.", error="content missing"),
+    Line(TRANSIENT, Category.SETUP, "This server could not prepare the message for sending.",
+         "An administrator looks into the log and at the disk; it is tried again by itself.", error="not prepared"),
     Line(PERMANENT, Category.CONTENT, "The message is larger than the mail server takes.",
          "Send fewer or smaller attachments, or a link to them.", error="too big"),
     Line(PERMANENT, Category.ADDRESS, "The mail server cannot take an address with accented or non-Latin letters.",

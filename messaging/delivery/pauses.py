@@ -2,6 +2,7 @@
 
 import logging
 from datetime import datetime
+from enum import StrEnum
 
 from django.db import transaction
 
@@ -13,20 +14,26 @@ from .retry import next_probe
 log = logging.getLogger(__name__)
 
 
+class Leave(StrEnum):
+    """Whether a lane may open a connection."""
+
+    YES = "yes"
+    PROBE = "as a probe"
+    NO = "no"
+
+
 def pause(account_id: int | None, verdict: Verdict, *, server: str, words: str, now: datetime) -> None:
-    """Pause an account, or put its next probe further off when it is paused already."""
+    """Pause an account. Lanes that meet the same fault together, or a probe that fails, do not count it again."""
     with transaction.atomic():
-        row, created = AccountPause.objects.select_for_update().get_or_create(
+        row, created = AccountPause.objects.select_for_update(of=("self",)).get_or_create(
             account_id=account_id,
-            defaults={"since": now, "failures": 0, "next_probe_at": now, "explanation": verdict.explanation},
+            defaults={"since": now, "next_probe_at": next_probe(1, now), "explanation": verdict.explanation},
         )
-        row.failures += 1
-        row.next_probe_at = next_probe(row.failures, now)
         row.server = server
         row.explanation = verdict.explanation
         row.advice = verdict.advice
         row.reply_text = words
-        row.save()
+        row.save(update_fields=["server", "explanation", "advice", "reply_text"])
     if created:
         log.warning("account %s paused: %s (%s)", account_id or "company", verdict.explanation, server)
 
@@ -37,10 +44,12 @@ def clear(account_id: int | None) -> None:
         log.warning("account %s sends again", account_id or "company")
 
 
-def may_send(account_id: int | None, now: datetime) -> bool:
-    """Whether a lane may open a connection. When a probe is due, says yes to one lane and no to all others."""
+def leave_to_send(account_id: int | None, now: datetime) -> Leave:
+    """YES unless the account is paused; when a probe is due, PROBE to one lane, and the next probe is further off."""
     row = AccountPause.objects.filter(account_id=account_id).first()
     if row is None:
-        return True
+        return Leave.YES
     due = AccountPause.objects.filter(pk=row.pk, next_probe_at=row.next_probe_at, next_probe_at__lte=now)
-    return due.update(next_probe_at=next_probe(row.failures + 1, now)) == 1
+    failures = row.failures + 1
+    taken = due.update(failures=failures, next_probe_at=next_probe(failures, now))
+    return Leave.PROBE if taken else Leave.NO

@@ -23,5 +23,5 @@ def next_try(tries: int, now: datetime) -> datetime | None:
 
 def next_probe(failures: int, now: datetime) -> datetime:
     """When to probe an account again after `failures` set-up failures in a row."""
-    gaps = settings.PROBE_GAPS
+    gaps = settings.PROBE_GAPS or [900]
     return now + timedelta(seconds=gaps[min(failures, len(gaps)) - 1])

@@ -47,6 +47,14 @@ class StageFailed(Exception):
         self.reply = reply
 
 
+class BareLineEnd(ValueError):
+    """The content has a bare CR or LF, which could smuggle a second message (RFC 5321 2.3.8)."""
+
+
+class Abandoned(Exception):
+    """The caller did not want the content sent after all; nothing was."""
+
+
 @dataclass(frozen=True)
 class Patience:
     """How long to wait: `scale` times STAGE_SECONDS, and seconds for the reply that decides."""
@@ -182,7 +190,7 @@ class Connection:
                 self._hello(client)
             if self.setup.signs_in:
                 self._sign_in(client)
-        except StageFailed:
+        except BaseException:
             self.close()
             raise
         self.transactions = 0
@@ -198,20 +206,21 @@ class Connection:
                 client.docmd("QUIT")
         client.close()
 
-    def transact(self, envelope: Envelope, content: Iterable[bytes], before_data: Callable[[Result], None]) -> Result:
+    def transact(self, envelope: Envelope, content: Iterable[bytes], before_data: Callable[[Result], bool]) -> Result:
         """Hand one message over.
 
         Args:
             envelope: who to whom.
             content: the message with CRLF line ends, in pieces; dot-stuffed here.
             before_data: called once a recipient is accepted and before any content is sent, so that the caller can
-                commit that from now on the message may be accepted. What it raises ends the transaction.
+                commit that from now on the message may be accepted. False gives the transaction up.
 
         Returns:
             Result: also when refused. After a reply of 421 or a broken connection the connection is closed.
 
         Raises:
-            ValueError: the content has a bare CR or LF; nothing of it was completed and the connection is closed.
+            Abandoned: `before_data` said no; the connection is ready for the next transaction.
+            BareLineEnd: nothing of the content was completed, and the connection is closed.
         """
         result = Result(Reply(Stage.MAIL, None))
         client = self._client
@@ -226,13 +235,17 @@ class Connection:
                 return result
             self._introduce(client, envelope, result)
             if any(reply.ok for reply in result.recipients.values()):
-                before_data(result)
+                if not before_data(result):
+                    self.reset()
+                    raise Abandoned
                 result.final = self._hand_over(client, content)
             elif result.recipients:
                 result.final = result.recipients[envelope.recipients[-1]]
             self.transactions += 1
         except StageFailed as failure:
             result.final = failure.reply
+        except Abandoned:
+            raise
         except BaseException:
             self.close()
             raise
@@ -305,7 +318,8 @@ class Connection:
         reply = Reply(Stage.AUTH, 334)
         try:
             for step in steps:
-                line = step or _cram_md5(user, password, reply.text)
+                with _told_as(Stage.AUTH):
+                    line = step or _cram_md5(user, password, reply.text)
                 reply = self._ask(client, Stage.AUTH, line)
                 if reply.code == 235:
                     return
@@ -338,7 +352,14 @@ class Connection:
             with _told_as(group[0][0]):
                 self._put(client, [line for _, line, _ in group])
             for stage, _, address in group:
-                reply = self._hear(client, stage)
+                try:
+                    reply = self._hear(client, stage)
+                except StageFailed:
+                    if stage == Stage.RCPT and not result.final.ok:
+                        # Refused at MAIL and hung up: the refusal counts, not that the rest went unanswered.
+                        self.close()
+                        break
+                    raise
                 if stage == Stage.MAIL:
                     result.final = reply
                 else:
@@ -459,7 +480,8 @@ def _local_failure(stage: Stage, error: Exception) -> Reply:
 
 
 def _reply(stage: Stage, code: int, text: bytes) -> Reply:
-    words = text.decode("utf-8", "backslashreplace")[:2000]
+    # Control characters would break log lines, and PostgreSQL keeps no NUL.
+    words = _CONTROL.sub("\ufffd", text.decode("utf-8", "backslashreplace"))[:2000]
     return Reply(stage, code, words) if code > 0 else Reply(stage, None, words, "not SMTP")
 
 
@@ -473,6 +495,7 @@ def _cram_md5(user: str, password: str, challenge: str) -> str:
     return _base64(f"{user} {digest}")
 
 
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _BARE = re.compile(rb"\r(?!\n|\Z)|(?<!\r)\n")
 
 
@@ -480,16 +503,16 @@ def dot_stuffed(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """Double the dot at each line start (RFC 5321 4.5.2) and end the last line.
 
     Raises:
-        ValueError: a bare CR or LF, which could smuggle a second message (RFC 5321 2.3.8).
+        BareLineEnd: there is a bare CR or LF.
     """
     tail = b"\r\n"
     for piece in pieces:
         data = tail + piece
         if _BARE.search(data, 1):
-            raise ValueError("bare CR or LF in the content")
+            raise BareLineEnd("bare CR or LF in the content")
         yield data.replace(b"\r\n.", b"\r\n..")[2:]
         tail = data[-2:]
     if tail[1:] == b"\r":
-        raise ValueError("bare CR in the content")
+        raise BareLineEnd("bare CR in the content")
     if tail != b"\r\n":
         yield b"\r\n"

@@ -127,11 +127,11 @@ def resolve(account: User | None) -> EmailSetup:
     for layer in LAYERS:
         source, found = layer(account)
         for name, value in found.items():
-            if name in values:
+            if name in values or (name == "password" and value and _names_own_server(values, source)):
                 continue
             if name == "password":
                 try:
-                    value = decrypt(value)
+                    value = Secret(decrypt(value))
                 except LostKey as error:
                     lost_key, value = str(error), ""
             values[name] = Value(value, source)
@@ -139,6 +139,11 @@ def resolve(account: User | None) -> EmailSetup:
         port = DEFAULT_PORTS.get(AuthType(values["auth_type"].value), 25)
         values["port"] = Value(port, f"usual port of {values['auth_type'].value}")
     return EmailSetup(values, lost_key)
+
+
+def _names_own_server(values: dict[str, Value], source: str) -> bool:
+    """Whether a higher layer named another server: the password of this layer is not for that one."""
+    return "host" in values and values["host"].source != source
 
 
 def _account_layer(account: User | None) -> tuple[str, dict[str, Any]]:
