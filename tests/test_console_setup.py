@@ -1,12 +1,14 @@
 """Email Setup and Schedules in the console (seed rows S8, S12 to S14)."""
 
+import datetime as dt
 import json
 
 import pytest
+from django.utils import timezone
 from django_celery_beat.models import PeriodicTask, PeriodicTasks
 
 from messaging.console.forms.email_setup import server_name
-from messaging.models import EmailSettings, Message
+from messaging.models import AccountPause, EmailSettings, Message
 from messaging.setup.layers import resolve
 
 pytestmark = pytest.mark.django_db
@@ -60,12 +62,30 @@ def test_settings_are_saved_and_the_password_is_never_shown(admin, operator):
 
 def test_empty_password_keeps_it_and_the_box_forgets_it(admin):
     save(admin)
-    save(admin, password="", host="other.example.com")
+    save(admin, password="", username="ben")
     assert resolve(None).password == "s3cret pässword"
-    assert resolve(None).host == "other.example.com"
+    assert resolve(None).username == "ben"
     save(admin, password="", forget_password="on")
     assert resolve(None).password == ""
     assert "No password is stored" in text(admin.get("/setup/email/"))
+
+
+def test_stored_password_does_not_follow_to_another_server(admin):
+    save(admin)
+    answer = save(admin, password="", host="other.example.com")
+    assert answer.status_code == 422
+    assert "Enter the password again" in text(answer)
+    assert resolve(None).host == "smtp.example.com"
+    assert save(admin, password="new", host="other.example.com").status_code == 302
+    assert (resolve(None).host, resolve(None).password) == ("other.example.com", "new")
+    assert save(admin, password="", forget_password="on", host="third.example.com").status_code == 302
+
+
+def test_saved_settings_are_tried_at_once_by_a_paused_account(admin):
+    later = timezone.now() + dt.timedelta(minutes=15)
+    AccountPause.objects.create(since=timezone.now(), next_probe_at=later, explanation="refused")
+    save(admin)
+    assert AccountPause.objects.get().next_probe_at <= timezone.now()
 
 
 def test_rejected_form_does_not_render_the_password_back(admin):

@@ -44,6 +44,11 @@ def clear(account_id: int | None) -> None:
         log.warning("account %s sends again", account_id or "company")
 
 
+def probe_at_once(now: datetime) -> None:
+    """Something was corrected: let every paused account try now."""
+    AccountPause.objects.filter(next_probe_at__gt=now).update(next_probe_at=now)
+
+
 def leave_to_send(account_id: int | None, now: datetime) -> Leave:
     """YES unless the account is paused; when a probe is due, PROBE to one lane, and the next probe is further off."""
     row = AccountPause.objects.filter(account_id=account_id).first()

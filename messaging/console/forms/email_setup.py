@@ -57,7 +57,7 @@ class EmailSetupForm(forms.ModelForm):
         cast(forms.ChoiceField, self.fields["auth_type"]).choices = [("", "Not set"), *AuthType.choices]
         self.fields["port"].widget.attrs["placeholder"] = self._usual_port()
         self.fields["port"].error_messages["invalid"] = "Enter a number from 1 to 65535."
-        stored = bool(self.instance.password_encrypted)
+        stored = self._stored_password = bool(self.instance.password_encrypted)
         self.fields["password"].help_text = (
             "A password is stored. Leave empty to keep it." if stored else "No password is stored."
         )
@@ -100,6 +100,14 @@ class EmailSetupForm(forms.ModelForm):
             return reverse_path(address) if address else ""
         except BadAddress as error:
             raise ValidationError(str(error)) from error
+
+    def clean(self) -> dict[str, Any]:
+        """A stored password is for the server it was entered for: whoever names another one has to know it."""
+        values = super().clean() or self.cleaned_data
+        keeps_password = self._stored_password and not values.get("password") and not values.get("forget_password")
+        if keeps_password and "host" in self.changed_data and not self.has_error("host"):
+            self.add_error("password", "Enter the password again, because the server is another one now.")
+        return values
 
     def save_as(self, by: User) -> EmailSettings:
         """Save the layer as a new version.
