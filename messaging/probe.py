@@ -7,8 +7,8 @@ from django.contrib.auth.models import User
 from django.core.mail import BadHeaderError, EmailMessage
 from django.utils import timezone
 
+from messaging.delivery.dialogue import Patience
 from messaging.delivery.lane import Lane
-from messaging.delivery.smtp import Patience
 from messaging.intake.gate import Refused, Submission, accept
 from messaging.models import Message, MessageEvent, SendAttempt
 from messaging.setup.layers import resolve

@@ -150,6 +150,12 @@ def plain_server(sock, heard):
             sock.sendall(b"250 ok\r\n")
 
 
+def refuse_everything(sock):
+    sock.sendall(b"220 hi\r\n")
+    while sock.recv(100):
+        sock.sendall(b"554 5.7.1 no\r\n")
+
+
 def test_server_that_knows_only_helo_is_served():
     heard = []
     with ScriptedServer(lambda sock: plain_server(sock, heard)) as server:
@@ -334,6 +340,7 @@ def test_refused_connection_pauses_the_account_and_keeps_tries(db, settings):
         (lambda sock: sock.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n"), "did not answer"),
         (lambda sock: sock.close(), "did not answer"),
         (lambda sock: (sock.sendall(b"220 hi\r\n"), sock.recv(100), sock.close()), "broke off"),
+        (lambda sock: refuse_everything(sock), "does not talk to this machine"),
     ],
 )
 def test_server_that_does_not_serve_pauses_the_account(play, words):

@@ -24,10 +24,11 @@ from messaging.setup.layers import EmailSetup, resolve
 
 from . import claims, pauses
 from .claims import Decision, LeaseLost
+from .dialogue import Patience, Say, StageFailed
 from .outcomes import Reply, Stage, Verdict, judge
 from .pauses import Leave
 from .retry import max_tries, next_try
-from .smtp import Abandoned, BareLineEnd, Connection, Envelope, Patience, Result, Say, StageFailed
+from .smtp import Abandoned, BareLineEnd, Connection, Envelope, Result
 
 log = logging.getLogger(__name__)
 

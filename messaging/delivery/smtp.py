@@ -1,7 +1,6 @@
 """A connection to an SMTP server and one RFC 5321 transaction on it, stage by stage.
 
-On top of smtplib: it keeps the socket, the TLS wrapping and the EHLO features. Ours are the replies (one deadline
-per reply, whatever the server drips), sign-in with any password, the transaction, and what exactly was heard where.
+dialogue.py speaks and listens; here is what is said in which order, and what exactly was heard where.
 """
 
 import base64
@@ -10,41 +9,18 @@ import re
 import smtplib
 import socket
 import ssl
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from messaging.reencode import to_7bit
 from messaging.setup.layers import AuthType, EmailSetup
 
+from .dialogue import Client, Patience, Say, StageFailed, local_failure, reply_of, told_as
 from .outcomes import Reply, Stage
 
-# Seconds to wait at each stage (RFC 5321 4.5.3.2); connecting is ours. Scaled by settings.SMTP_TIMEOUT_SCALE.
-STAGE_SECONDS = {
-    Stage.CONNECT: 150,
-    Stage.GREETING: 300,
-    Stage.EHLO: 300,
-    Stage.STARTTLS: 300,
-    Stage.AUTH: 300,
-    Stage.MAIL: 300,
-    Stage.RCPT: 300,
-    Stage.DATA: 120,
-}
 CONTENT_SECONDS = 180
 PIPELINE_LENGTH = 50
-MAX_REPLY_LINE = 8192
-MAX_REPLY_LINES = 200
-
-Say = Callable[[str, str], None]
-
-
-class StageFailed(Exception):
-    """The dialogue cannot go on; `reply` says where and why."""
-
-    def __init__(self, reply: Reply) -> None:
-        super().__init__(f"{reply.stage}: {reply.code or reply.error} {reply.text}")
-        self.reply = reply
 
 
 class BareLineEnd(ValueError):
@@ -53,17 +29,6 @@ class BareLineEnd(ValueError):
 
 class Abandoned(Exception):
     """The caller did not want the content sent after all; nothing was."""
-
-
-@dataclass(frozen=True)
-class Patience:
-    """How long to wait: `scale` times STAGE_SECONDS, and seconds for the reply that decides."""
-
-    scale: float = 1.0
-    final_reply: float = 600.0
-
-    def seconds(self, stage: Stage) -> float:
-        return self.final_reply if stage == Stage.END else STAGE_SECONDS[stage] * self.scale
 
 
 @dataclass(frozen=True)
@@ -90,62 +55,6 @@ class Result:
         return at_rcpt if at_rcpt and not at_rcpt.ok else self.final
 
 
-class _Client(smtplib.SMTP):
-    """smtplib's client with replies read under one deadline and every line told to `say`."""
-
-    def __init__(self, patience: Patience, say: Say) -> None:
-        super().__init__(local_hostname="localhost", timeout=patience.seconds(Stage.CONNECT))
-        self.say = say
-        self.hidden = False
-        self.reply_seconds = 0.0
-        self._unread = b""
-
-    def putcmd(self, cmd: str, args: str = "") -> None:
-        line = f"{cmd.upper()} {args}" if args else cmd  # smtplib says "ehlo name", we say whole lines
-        self.say("C", "***" if self.hidden else line)
-        super().putcmd(line)
-
-    def getreply(self) -> tuple[int, bytes]:
-        """Read one reply. Code -1 is something that is not SMTP (smtplib's convention).
-
-        Raises:
-            OSError: closed, reset or timed out (socket.timeout).
-        """
-        deadline = time.monotonic() + self.reply_seconds
-        texts: list[bytes] = []
-        while len(texts) < MAX_REPLY_LINES:
-            line = self._read_line(deadline)
-            self.say("S", line.decode("utf-8", "backslashreplace"))
-            if not re.match(rb"[2-5]\d\d([ -]|$)", line):
-                return -1, line
-            texts.append(line[4:].strip())
-            if line[3:4] != b"-":
-                return int(line[:3]), b"\n".join(texts)
-        return -1, b"a reply of more lines than any server sends"
-
-    def _read_line(self, deadline: float) -> bytes:
-        assert self.sock is not None
-        while b"\n" not in self._unread:
-            if len(self._unread) > MAX_REPLY_LINE:
-                self._unread = b""
-                return b"(a line of more than 8192 octets)"
-            self.sock.settimeout(max(deadline - time.monotonic(), 0.001))
-            received = self.sock.recv(4096)
-            if not received:
-                raise ConnectionAbortedError("the server closed the connection")
-            self._unread += received
-        line, self._unread = self._unread.split(b"\n", 1)
-        return line.rstrip(b"\r")
-
-    def forget_unread(self) -> None:
-        """Drop what came before TLS: it could be anybody's (CVE-2011-0411)."""
-        self._unread = b""
-
-    def send_content(self, data: bytes) -> None:
-        assert self.sock is not None
-        self.sock.sendall(data)
-
-
 class Connection:
     """One connection with the settings of one account, for many transactions.
 
@@ -162,7 +71,7 @@ class Connection:
         self.transactions = 0
         self.tls = ""
         self._host = setup.host.strip("[]")  # an IPv6 address may come in brackets
-        self._client: _Client | None = None
+        self._client: Client | None = None
 
     @property
     def is_open(self) -> bool:
@@ -181,7 +90,7 @@ class Connection:
         problems = self.setup.problems()
         if problems:
             raise StageFailed(Reply(Stage.CONNECT, None, " ".join(problems), "setup"))
-        self._client = client = _Client(self.patience, self.say)
+        self._client = client = Client(self.patience, self.say)
         try:
             self._connect(client)
             self._hello(client)
@@ -254,39 +163,39 @@ class Connection:
 
     # --- Opening ---------------------------------------------------------------------------------
 
-    def _connect(self, client: _Client) -> None:
+    def _connect(self, client: Client) -> None:
         self.say("*", f"connecting to {self.server}")
         try:
             sock: socket.socket = socket.create_connection(
                 (self._host, self.setup.port), self.patience.seconds(Stage.CONNECT)
             )
         except (OSError, UnicodeError) as error:
-            raise StageFailed(_local_failure(Stage.CONNECT, error)) from error
+            raise StageFailed(local_failure(Stage.CONNECT, error)) from error
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         client.sock = sock
         if self.setup.auth_type == AuthType.TLS_IMPLICIT:
-            with _told_as(Stage.STARTTLS):
+            with told_as(Stage.STARTTLS):
                 sock.settimeout(self.patience.seconds(Stage.STARTTLS))
                 client.sock = ssl.create_default_context().wrap_socket(sock, server_hostname=self._host)
             self._note_tls(client)
-        self._expect(client, Stage.GREETING)
+        client.expect(Stage.GREETING)
 
-    def _hello(self, client: _Client) -> None:
+    def _hello(self, client: Client) -> None:
         name = self.setup.ehlo_name
-        with _told_as(Stage.EHLO):
+        with told_as(Stage.EHLO):
             client.reply_seconds = self.patience.seconds(Stage.EHLO)
             code, text = client.ehlo(name)
             if 500 <= code < 600:
                 code, text = client.helo(name)
         if code != 250:
-            raise StageFailed(_reply(Stage.EHLO, code, text))
+            raise StageFailed(reply_of(Stage.EHLO, code, text))
 
-    def _starttls(self, client: _Client) -> None:
+    def _starttls(self, client: Client) -> None:
         if not client.has_extn("starttls"):
             raise StageFailed(Reply(Stage.STARTTLS, None, "STARTTLS is not offered", "no starttls"))
-        self._expect(client, Stage.STARTTLS, "STARTTLS")
+        client.expect(Stage.STARTTLS, "STARTTLS")
         client.forget_unread()
-        with _told_as(Stage.STARTTLS):
+        with told_as(Stage.STARTTLS):
             assert client.sock is not None
             client.sock = ssl.create_default_context().wrap_socket(client.sock, server_hostname=self._host)
         client.esmtp_features = {}
@@ -294,13 +203,13 @@ class Connection:
         client.ehlo_resp = client.helo_resp = None
         self._note_tls(client)
 
-    def _note_tls(self, client: _Client) -> None:
+    def _note_tls(self, client: Client) -> None:
         assert isinstance(client.sock, ssl.SSLSocket)
         cipher = client.sock.cipher()
         self.tls = f"{client.sock.version()} {cipher[0] if cipher else ''}".strip()
         self.say("*", f"secured with {self.tls}, certificate verified for {self._host}")
 
-    def _sign_in(self, client: _Client) -> None:
+    def _sign_in(self, client: Client) -> None:
         """AUTH (RFC 4954) with the best mechanism both sides know; passwords are UTF-8 (RFC 4616)."""
         user, password = self.setup.username, self.setup.password
         offered = client.esmtp_features.get("auth", "").upper().split()
@@ -318,9 +227,9 @@ class Connection:
         reply = Reply(Stage.AUTH, 334)
         try:
             for step in steps:
-                with _told_as(Stage.AUTH):
+                with told_as(Stage.AUTH):
                     line = step or _cram_md5(user, password, reply.text)
-                reply = self._ask(client, Stage.AUTH, line)
+                reply = client.ask(Stage.AUTH, line)
                 if reply.code == 235:
                     return
                 if reply.code != 334:
@@ -331,7 +240,7 @@ class Connection:
 
     # --- A transaction ---------------------------------------------------------------------------
 
-    def _unfit(self, client: _Client, envelope: Envelope) -> Reply | None:
+    def _unfit(self, client: Client, envelope: Envelope) -> Reply | None:
         """What the server has said it cannot take, without asking it."""
         limit = client.esmtp_features.get("size", "").strip()
         if limit.isdigit() and 0 < int(limit) < envelope.size:
@@ -340,7 +249,7 @@ class Connection:
             return Reply(Stage.MAIL, None, "SMTPUTF8 is not offered", "no smtputf8")
         return None
 
-    def _introduce(self, client: _Client, envelope: Envelope, result: Result) -> None:
+    def _introduce(self, client: Client, envelope: Envelope, result: Result) -> None:
         """MAIL and RCPT, pipelined where the server offers it (RFC 2920)."""
         mail = f"MAIL FROM:<{envelope.reverse_path}>" + self._mail_parameters(client, envelope)
         waiting = [(Stage.MAIL, mail, "")]
@@ -349,11 +258,11 @@ class Connection:
         step = PIPELINE_LENGTH if client.has_extn("pipelining") else 1
         for start in range(0, len(waiting), step):
             group = waiting[start : start + step]
-            with _told_as(group[0][0]):
-                self._put(client, [line for _, line, _ in group])
+            with told_as(group[0][0]):
+                client.put([line for _, line, _ in group])
             for stage, _, address in group:
                 try:
-                    reply = self._hear(client, stage)
+                    reply = client.hear(stage)
                 except StageFailed:
                     if stage == Stage.RCPT and not result.final.ok:
                         # Refused at MAIL and hung up: the refusal counts, not that the rest went unanswered.
@@ -372,7 +281,7 @@ class Connection:
                 raise StageFailed(closing[0])
 
     @staticmethod
-    def _mail_parameters(client: _Client, envelope: Envelope) -> str:
+    def _mail_parameters(client: Client, envelope: Envelope) -> str:
         parameters = ""
         if client.has_extn("size"):
             parameters += f" SIZE={envelope.size}"
@@ -382,9 +291,9 @@ class Connection:
             parameters += " SMTPUTF8"
         return parameters
 
-    def _hand_over(self, client: _Client, content: Iterable[bytes]) -> Reply:
+    def _hand_over(self, client: Client, content: Iterable[bytes]) -> Reply:
         """DATA, the content, the end of data and the reply that decides."""
-        reply = self._ask(client, Stage.DATA, "DATA")
+        reply = client.ask(Stage.DATA, "DATA")
         if reply.code != 354:
             return reply if not reply.ok else Reply(Stage.DATA, None, reply.text, "not SMTP")
         assert client.sock is not None
@@ -403,8 +312,8 @@ class Connection:
             client.send_content(pending + b".\r\n")
             self.say("C", f"(content, {octets + len(pending)} octets, and the final dot)")
         except OSError as error:
-            raise StageFailed(_local_failure(stage, error)) from error
-        return self._hear(client, Stage.END)
+            raise StageFailed(local_failure(stage, error)) from error
+        return client.hear(Stage.END)
 
     def _tidy(self, result: Result) -> None:
         """Leave the connection ready for the next transaction, or closed."""
@@ -419,70 +328,11 @@ class Connection:
         if self._client is None:
             return
         try:
-            if self._ask(self._client, Stage.MAIL, "RSET").ok:
+            if self._client.ask(Stage.MAIL, "RSET").ok:
                 return
         except StageFailed:
             pass
         self.close()
-
-    # --- One command, one reply ------------------------------------------------------------------
-
-    def _put(self, client: _Client, lines: Sequence[str]) -> None:
-        if len(lines) == 1:
-            client.putcmd(lines[0])
-            return
-        for line in lines:
-            self.say("C", line)
-        client.send("\r\n".join(lines) + "\r\n")
-
-    def _hear(self, client: _Client, stage: Stage) -> Reply:
-        client.reply_seconds = self.patience.seconds(stage)
-        with _told_as(stage):
-            code, text = client.getreply()
-        reply = _reply(stage, code, text)
-        if reply.error:
-            raise StageFailed(reply)
-        return reply
-
-    def _ask(self, client: _Client, stage: Stage, line: str) -> Reply:
-        with _told_as(stage):
-            self._put(client, [line])
-        return self._hear(client, stage)
-
-    def _expect(self, client: _Client, stage: Stage, line: str = "") -> None:
-        reply = self._ask(client, stage, line) if line else self._hear(client, stage)
-        if not reply.ok:
-            raise StageFailed(reply)
-
-
-@contextmanager
-def _told_as(stage: Stage) -> Iterator[None]:
-    """Turn an error of the socket, of TLS or of smtplib into StageFailed at `stage`."""
-    try:
-        yield
-    except (OSError, smtplib.SMTPException, ValueError) as error:
-        raise StageFailed(_local_failure(stage, error)) from error
-
-
-def _local_failure(stage: Stage, error: Exception) -> Reply:
-    """Name an error of this machine with one of the words that outcomes.TABLE knows."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return Reply(stage, None, error.verify_message or str(error), "certificate")
-    if isinstance(error, ssl.SSLError):
-        return Reply(stage, None, str(error), "tls")
-    if isinstance(error, socket.gaierror | UnicodeError) and stage == Stage.CONNECT:
-        return Reply(stage, None, str(error), "name not found")
-    if isinstance(error, ConnectionRefusedError):
-        return Reply(stage, None, str(error), "connection refused")
-    if isinstance(error, TimeoutError):
-        return Reply(stage, None, "no answer in time", "timeout")
-    return Reply(stage, None, str(error) or type(error).__name__, "connection lost")
-
-
-def _reply(stage: Stage, code: int, text: bytes) -> Reply:
-    # Control characters would break log lines, and PostgreSQL keeps no NUL.
-    words = _CONTROL.sub("\ufffd", text.decode("utf-8", "backslashreplace"))[:2000]
-    return Reply(stage, code, words) if code > 0 else Reply(stage, None, words, "not SMTP")
 
 
 def _base64(text: str) -> str:
@@ -495,7 +345,6 @@ def _cram_md5(user: str, password: str, challenge: str) -> str:
     return _base64(f"{user} {digest}")
 
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _BARE = re.compile(rb"\r(?!\n|\Z)|(?<!\r)\n")
 
 

@@ -1,0 +1,171 @@
+"""One command, one reply: the client side of an SMTP dialogue.
+
+On top of smtplib: it keeps the socket and the EHLO features. Ours are the replies (one deadline per reply, whatever the
+server drips) and what an error means.
+"""
+
+import re
+import smtplib
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from .outcomes import Reply, Stage
+
+# Seconds to wait at each stage (RFC 5321 4.5.3.2); connecting is ours. Scaled by settings.SMTP_TIMEOUT_SCALE.
+STAGE_SECONDS = {
+    Stage.CONNECT: 150,
+    Stage.GREETING: 300,
+    Stage.EHLO: 300,
+    Stage.STARTTLS: 300,
+    Stage.AUTH: 300,
+    Stage.MAIL: 300,
+    Stage.RCPT: 300,
+    Stage.DATA: 120,
+}
+MAX_REPLY_LINE = 8192
+MAX_REPLY_LINES = 200
+
+Say = Callable[[str, str], None]
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+
+
+class StageFailed(Exception):
+    """The dialogue cannot go on; `reply` says where and why."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(f"{reply.stage}: {reply.code or reply.error} {reply.text}")
+        self.reply = reply
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to wait: `scale` times STAGE_SECONDS, and seconds for the reply that decides."""
+
+    scale: float = 1.0
+    final_reply: float = 600.0
+
+    def seconds(self, stage: Stage) -> float:
+        return self.final_reply if stage == Stage.END else STAGE_SECONDS[stage] * self.scale
+
+
+class Client(smtplib.SMTP):
+    """smtplib's client with replies read under one deadline and every line told to `say`."""
+
+    def __init__(self, patience: Patience, say: Say) -> None:
+        super().__init__(local_hostname="localhost", timeout=patience.seconds(Stage.CONNECT))
+        self.patience = patience
+        self.say = say
+        self.hidden = False
+        self.reply_seconds = 0.0
+        self._unread = b""
+
+    def putcmd(self, cmd: str, args: str = "") -> None:
+        line = f"{cmd.upper()} {args}" if args else cmd  # smtplib says "ehlo name", we say whole lines
+        self.say("C", "***" if self.hidden else line)
+        super().putcmd(line)
+
+    def getreply(self) -> tuple[int, bytes]:
+        """Read one reply. Code -1 is something that is not SMTP (smtplib's convention).
+
+        Raises:
+            OSError: closed, reset or timed out (socket.timeout).
+        """
+        deadline = time.monotonic() + self.reply_seconds
+        texts: list[bytes] = []
+        while len(texts) < MAX_REPLY_LINES:
+            line = self._read_line(deadline)
+            self.say("S", line.decode("utf-8", "backslashreplace"))
+            if not re.match(rb"[2-5]\d\d([ -]|$)", line):
+                return -1, line
+            texts.append(line[4:].strip())
+            if line[3:4] != b"-":
+                return int(line[:3]), b"\n".join(texts)
+        return -1, b"a reply of more lines than any server sends"
+
+    def _read_line(self, deadline: float) -> bytes:
+        assert self.sock is not None
+        while b"\n" not in self._unread:
+            if len(self._unread) > MAX_REPLY_LINE:
+                self._unread = b""
+                return b"(a line of more than 8192 octets)"
+            self.sock.settimeout(max(deadline - time.monotonic(), 0.001))
+            received = self.sock.recv(4096)
+            if not received:
+                raise ConnectionAbortedError("the server closed the connection")
+            self._unread += received
+        line, self._unread = self._unread.split(b"\n", 1)
+        return line.rstrip(b"\r")
+
+    def forget_unread(self) -> None:
+        """Drop what came before TLS: it could be anybody's (CVE-2011-0411)."""
+        self._unread = b""
+
+    def send_content(self, data: bytes) -> None:
+        assert self.sock is not None
+        self.sock.sendall(data)
+
+    def put(self, lines: Sequence[str]) -> None:
+        """Say one command, or several at once (RFC 2920)."""
+        if len(lines) == 1:
+            self.putcmd(lines[0])
+            return
+        for line in lines:
+            self.say("C", line)
+        self.send("\r\n".join(lines) + "\r\n")
+
+    def hear(self, stage: Stage) -> Reply:
+        """The next reply, of whatever code. Raises StageFailed: there is none, or it is not SMTP."""
+        self.reply_seconds = self.patience.seconds(stage)
+        with told_as(stage):
+            code, text = self.getreply()
+        return reply_of(stage, code, text)
+
+    def ask(self, stage: Stage, line: str) -> Reply:
+        """Say a command and hear its reply. Raises StageFailed."""
+        with told_as(stage):
+            self.put([line])
+        return self.hear(stage)
+
+    def expect(self, stage: Stage, line: str = "") -> None:
+        """Hear a 2xx reply, to a command if there is one. Raises StageFailed when it is another."""
+        reply = self.ask(stage, line) if line else self.hear(stage)
+        if not reply.ok:
+            raise StageFailed(reply)
+
+
+def reply_of(stage: Stage, code: int, text: bytes) -> Reply:
+    """smtplib's code and text as a Reply. Raises StageFailed: it is not SMTP."""
+    # Control characters would break log lines, and PostgreSQL keeps no NUL.
+    words = _CONTROL.sub("\ufffd", text.decode("utf-8", "backslashreplace"))[:2000]
+    if code < 0:
+        raise StageFailed(Reply(stage, None, words, "not SMTP"))
+    return Reply(stage, code, words)
+
+
+@contextmanager
+def told_as(stage: Stage) -> Iterator[None]:
+    """Turn an error of the socket, of TLS or of smtplib into StageFailed at `stage`."""
+    try:
+        yield
+    except (OSError, smtplib.SMTPException, ValueError) as error:
+        raise StageFailed(local_failure(stage, error)) from error
+
+
+def local_failure(stage: Stage, error: Exception) -> Reply:
+    """Name an error of this machine with one of the words that outcomes.TABLE knows."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return Reply(stage, None, error.verify_message or str(error), "certificate")
+    if isinstance(error, ssl.SSLError):
+        return Reply(stage, None, str(error), "tls")
+    if isinstance(error, socket.gaierror | UnicodeError) and stage == Stage.CONNECT:
+        return Reply(stage, None, str(error), "name not found")
+    if isinstance(error, ConnectionRefusedError):
+        return Reply(stage, None, str(error), "connection refused")
+    if isinstance(error, TimeoutError):
+        return Reply(stage, None, "no answer in time", "timeout")
+    return Reply(stage, None, str(error) or type(error).__name__, "connection lost")
