@@ -186,6 +186,7 @@ def test_failed_test_message_says_why_and_is_not_tried_again(operator):
     assert not result.ok
     assert result.explanation == "The mail server refused the connection."
     assert "server and port" in result.advice
+    assert "Connection refused" in result.dialogue[-1][1]
     assert Message.objects.get().status == "failed"
 
 

@@ -99,7 +99,9 @@ class Connection:
                 self._hello(client)
             if self.setup.signs_in:
                 self._sign_in(client)
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, StageFailed):
+                self._tell(error)
             self.close()
             raise
         self.transactions = 0
@@ -152,6 +154,7 @@ class Connection:
                 result.final = result.recipients[envelope.recipients[-1]]
             self.transactions += 1
         except StageFailed as failure:
+            self._tell(failure)
             result.final = failure.reply
         except Abandoned:
             raise
@@ -160,6 +163,11 @@ class Connection:
             raise
         self._tidy(result)
         return result
+
+    def _tell(self, failure: StageFailed) -> None:
+        """An error of this machine belongs into the dialogue; what the server said is there already."""
+        if failure.reply.error:
+            self.say("*", failure.reply.text)
 
     # --- Opening ---------------------------------------------------------------------------------
 
