@@ -33,10 +33,11 @@ def _sweep_at_once(**kwargs: Any) -> None:
 @shared_task
 def deliver(account_id: int | None) -> int:
     """Run a lane over the due messages of an account, for one turn; what is left then gets another."""
-    delivered = Lane(account_id, stop=shutting_down.is_set, turn_seconds=settings.LANE_TURN_SECONDS).run()
-    if delivered and not shutting_down.is_set():
+    lane = Lane(account_id, stop=shutting_down.is_set, turn_seconds=settings.LANE_TURN_SECONDS)
+    # After a set-up fault the sweep decides: at once would hammer a server that has enough connections.
+    if lane.run() and lane.set_up_fault is None and not shutting_down.is_set():
         wake.wake(account_id)
-    return delivered
+    return lane.delivered
 
 
 @shared_task

@@ -16,6 +16,7 @@ from messaging.delivery.lane import Lane
 from messaging.models import AccountPause, EmailSettings, Message, SendAttempt
 from messaging.setup.layers import resolve
 from messaging.setup.secrets import encrypt
+from messaging.tasks import deliver
 from tests.conftest import make_message, set_up
 from tests.servers import MailServer, ScriptedServer
 
@@ -179,6 +180,25 @@ def test_too_many_connections_at_once_do_not_pause_those_that_work():
         in_threads(4, lambda: Lane(None, turn_seconds=1).run())
     assert not AccountPause.objects.exists()
     assert Message.objects.filter(status="sent").count() > 5
+
+
+def test_lane_turned_away_is_not_woken_again_at_once(woken):
+    with ScriptedServer(lambda sock: sock.sendall(b"421 4.7.0 too many connections\r\n")) as server:
+        set_up(server)
+        turned_away, being_sent = make_message("a@example.com"), make_message("b@example.com")
+        assert claims.take_one(being_sent.pk, "another lane at work", timezone.now())
+        deliver(None)
+    assert status(turned_away) == "queued"
+    assert not AccountPause.objects.exists()
+    assert woken == []
+
+
+def test_lane_whose_turn_ended_is_woken_for_the_rest(mail_server, email_setup, settings, woken):
+    settings.LANE_TURN_SECONDS = 0.1
+    mail_server.at_end = lambda received: time.sleep(0.15)
+    make_message("a@example.com"), make_message("b@example.com")
+    deliver(None)
+    assert woken == [None]
 
 
 def in_threads(count, work):
