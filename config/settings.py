@@ -196,10 +196,12 @@ LEASE_SECONDS = env.int("LEASE_SECONDS", default=30)
 LANES_PER_ACCOUNT = env.int("LANES_PER_ACCOUNT", default=4)
 # A lane ends after its turn and another is woken: the sweep and other accounts get a place in the worker, too.
 LANE_TURN_SECONDS = env.int("LANE_TURN_SECONDS", default=30)
-CLAIM_SIZE = env.int("CLAIM_SIZE", default=10)
+CLAIM_SIZE = env.int("CLAIM_SIZE", default=50)
 MESSAGES_PER_CONNECTION = env.int("MESSAGES_PER_CONNECTION", default=500)
 # Gaps in seconds between the tries of one message after a transient failure; one more try than there are gaps.
 RETRY_GAPS = env.list("RETRY_GAPS", cast=int, default=[30, 120, 600, 1800, 3600, 10800, 21600])
+# Seconds after its first try during which a message is tried again.
+RETRY_MAX_AGE = env.int("RETRY_MAX_AGE", default=2 * 86400)
 # Gaps in seconds between probes of an account whose set-up is at fault; the last one repeats.
 PROBE_GAPS = env.list("PROBE_GAPS", cast=int, default=[15, 60, 300, 900])
 # RFC 5321 4.5.3.2 names 2 to 10 minutes per stage; the scale applies to all but the wait for the final reply,

@@ -1,24 +1,48 @@
 """What has to happen every few seconds, whoever asks for it and however often."""
 
+import logging
 from datetime import datetime, timedelta
 
+from django.conf import settings
 from django.db.models import Q
 
 from messaging import batches, wake
-from messaging.delivery import claims
-from messaging.models import Batch, Heartbeat, Message, MessageEvent
+from messaging.delivery import claims, pauses
+from messaging.models import AccountPause, Batch, Heartbeat, Message, MessageEvent
+
+log = logging.getLogger(__name__)
 
 SWEEP = "sweep"
 DRAFTS_KEPT = timedelta(days=1)
+PAUSES_KEPT = timedelta(days=90)
 
 
-def sweep(now: datetime) -> None:
-    """Rescue ended leases, end holds, wake lanes for what is due, leave a sign of life; five statements when idle.
+class ClockWatch:
+    """Notices when this machine's clock was put forward or back, by comparing it with one that cannot be."""
 
-    Idempotent: two beats or a task delivered three times do no more than one.
+    def __init__(self) -> None:
+        self._last: tuple[datetime, float] | None = None
+
+    def has_jumped(self, now: datetime, ticks: float) -> bool:
+        """Whether the clock did not go on like `ticks` (seconds of time.monotonic) since it was last asked."""
+        before, self._last = self._last, (now, ticks)
+        if before is None:
+            return False
+        return abs((now - before[0]).total_seconds() - (ticks - before[1])) > settings.LEASE_SECONDS / 3
+
+
+def sweep(now: datetime, *, clock_jumped: bool = False) -> None:
+    """Rescue ended leases, end holds and pauses, wake lanes for what is due, leave a sign of life; six statements.
+
+    Idempotent: two beats or a task delivered three times do no more than one. After a jump of the clock nobody's lease
+    has ended because of it: all get their full time again, and the living renew theirs.
     """
+    if clock_jumped:
+        log.warning("the clock was put forward or back; all leases get their full time again")
+        claims.renew_all(now)
     claims.rescue(now)
     _end_holds(now)
+    pauses.end_due(now)
     for account_id in claims.due_accounts(now):
         wake.wake(account_id)
     if not Heartbeat.objects.filter(name=SWEEP).update(at=now):
@@ -26,7 +50,8 @@ def sweep(now: datetime) -> None:
 
 
 def tidy(now: datetime) -> None:
-    """Drop forgotten drafts of batches; take out what a crash left in cancelled ones."""
+    """Drop forgotten drafts of batches and old pauses; take out what a crash left in cancelled batches."""
+    AccountPause.history.filter(ended_at__lt=now - PAUSES_KEPT).delete()
     Batch.objects.filter(status=Batch.Status.DRAFT, created_at__lt=now - DRAFTS_KEPT).delete()
     left = Batch.objects.filter(status=Batch.Status.CANCELLED, messages__status=Message.Status.QUEUED)
     for batch in left.distinct():

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from typing import Any
 
 from celery import shared_task
@@ -16,6 +17,7 @@ from messaging.queue import NotPossible
 
 log = logging.getLogger(__name__)
 shutting_down = threading.Event()
+clock = housekeeping.ClockWatch()
 
 
 @worker_shutting_down.connect
@@ -35,7 +37,7 @@ def deliver(account_id: int | None) -> int:
     """Run a lane over the due messages of an account, for one turn; what is left then gets another."""
     lane = Lane(account_id, stop=shutting_down.is_set, turn_seconds=settings.LANE_TURN_SECONDS)
     # After a set-up fault the sweep decides: at once would hammer a server that has enough connections.
-    if lane.run() and lane.set_up_fault is None and not shutting_down.is_set():
+    if lane.run() and lane.halted_by is None and not shutting_down.is_set():
         wake.wake(account_id)
     return lane.delivered
 
@@ -43,7 +45,8 @@ def deliver(account_id: int | None) -> int:
 @shared_task
 def sweep() -> None:
     """Every few seconds: rescue ended leases, wake lanes for what is due, show that worker and beat live."""
-    housekeeping.sweep(timezone.now())
+    now = timezone.now()
+    housekeeping.sweep(now, clock_jumped=clock.has_jumped(now, time.monotonic()))
 
 
 @shared_task

@@ -3,12 +3,13 @@
 import logging
 
 from celery import current_app
-from django.conf import settings
+from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
 from messaging.delivery import claims
+from messaging.setup.layers import resolve
 
 log = logging.getLogger(__name__)
 
@@ -23,8 +24,9 @@ def wake_after_commit(account_id: int | None) -> None:
 def wake(account_id: int | None) -> None:
     """Wake as many lanes as the due messages of an account are worth, less those at work."""
     now = timezone.now()
+    account = None if account_id is None else User.objects.filter(pk=account_id).first()
     wanted = -(-claims.due_count(account_id, now) // MESSAGES_PER_LANE)
-    idle = settings.LANES_PER_ACCOUNT - claims.lanes_at_work(account_id, now)
+    idle = resolve(account).max_connections - claims.lanes_at_work(account_id, now)
     for _ in range(min(wanted, idle)):
         _send(account_id)
 

@@ -164,7 +164,7 @@ def test_pages_of_fifty_with_few_statements(office, operator):
 
 
 def test_list_statements_do_not_grow_with_authors_or_pauses(office, queue, operator):
-    AccountPause.objects.create(account=operator, since=timezone.now(), next_probe_at=timezone.now(), explanation="x")
+    AccountPause.objects.create(account=operator, since=timezone.now(), until=timezone.now(), explanation="x")
     with CaptureQueriesContext(connection) as statements:
         office.get("/messages/?status=all")
     assert len(statements) <= 8
@@ -363,7 +363,7 @@ def test_silence_of_worker_and_beat_is_told_until_they_report(office):
 def test_paused_account_is_told_with_what_to_do(office, operator):
     Heartbeat.objects.create(name="sweep", at=timezone.now())
     AccountPause.objects.create(
-        account=None, since=timezone.now(), next_probe_at=timezone.now() + timedelta(minutes=1),
+        account=None, since=timezone.now(), until=timezone.now() + timedelta(minutes=1),
         explanation="The mail server refused the user name or the password.", advice="Enter them again.",
         server="smtp.example.com:587", reply_text="535 5.7.8 <bad>",
     )  # fmt: skip

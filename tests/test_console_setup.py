@@ -83,9 +83,9 @@ def test_stored_password_does_not_follow_to_another_server(admin):
 
 def test_saved_settings_are_tried_at_once_by_a_paused_account(admin):
     later = timezone.now() + dt.timedelta(minutes=15)
-    AccountPause.objects.create(since=timezone.now(), next_probe_at=later, explanation="refused")
+    AccountPause.objects.create(since=timezone.now(), until=later, explanation="refused")
     save(admin)
-    assert AccountPause.objects.get().next_probe_at <= timezone.now()
+    assert AccountPause.objects.get().until <= timezone.now()
 
 
 def test_rejected_form_does_not_render_the_password_back(admin):

@@ -326,7 +326,7 @@ def test_refused_connection_pauses_the_account_and_keeps_tries(db, settings):
     assert run_lane() == 0, "no second try before the probe is due"
     with MailServer() as server:
         set_up(server)
-        AccountPause.objects.update(next_probe_at=timezone.now())
+        AccountPause.objects.update(until=timezone.now())
         run_lane()
         assert [outcome(message) for message in messages] == ["sent"] * 3
     assert not AccountPause.objects.exists()

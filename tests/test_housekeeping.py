@@ -35,9 +35,7 @@ def test_sweep_leaves_a_paused_account_alone_until_its_probe_is_due(woken, opera
         message = make_message("a@example.com")
         Message.objects.filter(pk=message.pk).update(account=owner)
     now = timezone.now()
-    AccountPause.objects.create(
-        account=account, since=now, next_probe_at=now + dt.timedelta(minutes=1), explanation="refused"
-    )
+    AccountPause.objects.create(account=account, since=now, until=now + dt.timedelta(minutes=1), explanation="refused")
     housekeeping.sweep(now)
     assert woken == [None if whose == "anna" else operator.pk]
     woken.clear()

@@ -47,6 +47,12 @@ SETTING_WORDS = {
     "password": "Password",
     "from_address": "From address",
     "ehlo_name": "EHLO name",
+    "max_connections": "Connections at once",
+    "messages_per_connection": "Messages per connection",
+    "per_minute": "Messages per minute",
+    "per_hour": "Messages per hour",
+    "sending_window": "Sending window",
+    "time_zone": "Time zone",
 }
 
 

@@ -2,7 +2,7 @@
 
 All SQL of delivery is here. A claim is (owner, fence): every write names both, so whoever lost the lease can write
 nothing. PostgreSQL locks the rows (SKIP LOCKED); SQLite takes the write lock at BEGIN (IMMEDIATE). The same code
-serves both.
+serves both. What several lanes of a process write at one time is committed together (group_commit.py).
 """
 
 import logging
@@ -12,9 +12,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Coalesce
+from django.utils.dateparse import parse_datetime
 
 from messaging.models import (
     AccountPause,
@@ -23,21 +24,36 @@ from messaging.models import (
     BatchItem,
     Category,
     Message,
+    MessageContent,
     MessageEvent,
     Recipient,
     SendAttempt,
 )
+from messaging.setup.layers import Rate
 
+from .group_commit import GroupCommit
 from .outcomes import UNKNOWN, Stage
+from .sql import update_each
 
 log = logging.getLogger(__name__)
 
 Status = Message.Status
-RELEASED: dict[str, Any] = {"lease_owner": "", "lease_expires_at": None, "in_data": False}
+RELEASED: dict[str, Any] = {"lease_owner": "", "lease_expires_at": None, "in_data": False, "handover": None}
+ADVISORY_LOCK = 0x6F757472  # "outr": so that nobody else's advisory locks on this database are ours
+CONTENT_READ_AHEAD = 128 * 1024  # octets; larger texts are read when it is their turn
 
 
 class LeaseLost(Exception):
     """Somebody else decides about this message by now; forget it."""
+
+
+class LimitReached(Exception):
+    """The account has sent what it may for now; `rate` is the limit, `until` when it may send again."""
+
+    def __init__(self, rate: Rate, until: datetime) -> None:
+        super().__init__(f"{rate.number} per {rate.unit} until {until}")
+        self.rate = rate
+        self.until = until
 
 
 @dataclass(frozen=True)
@@ -49,31 +65,108 @@ class Decision:
     not_before: datetime | None = None
     category: str = ""
     reason: str = ""
+    give_up_at: datetime | None = None
 
 
-def take(account_id: int | None, owner: str, limit: int, now: datetime) -> list[Message]:
-    """Claim up to `limit` due messages of an account, oldest due first."""
-    return _claim(_due(now).filter(account_id=account_id).order_by("not_before", "id"), owner, limit, now)
+@dataclass(frozen=True)
+class Terms:
+    """What an account's claims have to keep to."""
+
+    max_lanes: int | None = None
+    rates: Sequence[Rate] = ()
+    urgent_only: bool = False
+
+
+# --- Claims ----------------------------------------------------------------------------------------
+
+
+def take(account_id: int | None, owner: str, limit: int, now: datetime, terms: Terms = Terms()) -> list[Message]:
+    """Claim up to `limit` due messages of an account: urgent ones first, then oldest due first.
+
+    None are returned, too, when as many lanes as `terms` allow are at work.
+
+    Raises:
+        LimitReached: a rate is used up.
+    """
+    with transaction.atomic():
+        if terms.max_lanes or terms.rates:
+            _one_at_a_time(account_id)
+        if terms.max_lanes and lanes_at_work(account_id, now, besides=owner) >= terms.max_lanes:
+            return []
+        if terms.rates:
+            limit = min(limit, _allowance(account_id, terms.rates, now))
+        due = _due(now).filter(account_id=account_id)
+        messages = _claim(due.filter(urgent=True).order_by("not_before", "id"), owner, limit, now)
+        if len(messages) < limit and not terms.urgent_only:
+            rest = due.filter(urgent=False).order_by("not_before", "id")
+            messages += _claim(rest, owner, limit - len(messages), now)
+    _read_contents(messages)
+    return messages
 
 
 def take_one(message_id: int, owner: str, now: datetime) -> Message | None:
     """Claim one queued message whether due or not; None when it cannot be had."""
-    claimed = _claim(Message.objects.filter(pk=message_id, status=Status.QUEUED), owner, 1, now)
+    with transaction.atomic():
+        claimed = _claim(Message.objects.filter(pk=message_id, status=Status.QUEUED), owner, 1, now)
     return claimed[0] if claimed else None
 
 
 def _claim(rows: QuerySet[Message], owner: str, limit: int, now: datetime) -> list[Message]:
     expires = now + timedelta(seconds=settings.LEASE_SECONDS)
-    with transaction.atomic():
-        locked = rows.select_for_update(skip_locked=True, of=("self",)).prefetch_related("recipients", "attachments")
-        messages = list(locked[:limit])
+    locked = rows.select_for_update(skip_locked=True, of=("self",)).prefetch_related("recipients", "attachments")
+    messages = list(locked.defer("recipients_text", "subject", "from_header")[:limit])
+    if messages:
         Message.objects.filter(pk__in=[message.pk for message in messages]).update(
-            status=Status.SENDING, lease_owner=owner, lease_expires_at=expires, fence=F("fence") + 1, in_data=False
+            status=Status.SENDING,
+            lease_owner=owner,
+            lease_expires_at=expires,
+            fence=F("fence") + 1,
+            in_data=False,
+            handover=None,
         )
     for message in messages:
         message.status, message.lease_owner, message.lease_expires_at = Status.SENDING, owner, expires
         message.fence += 1
     return messages
+
+
+def _one_at_a_time(account_id: int | None) -> None:
+    """Let the claims of one account wait for each other, so that together they keep to its limits."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [ADVISORY_LOCK, account_id or 0])
+
+
+def _allowance(account_id: int | None, rates: Sequence[Rate], now: datetime) -> int:
+    """How many messages the account may take on now: counted from its attempts, so that nothing can get out of step.
+
+    Raises:
+        LimitReached: none.
+    """
+    attempts = SendAttempt.objects.filter(account_id=account_id, started_at__lte=now)
+    at_hand = Message.objects.filter(status=Status.SENDING, account_id=account_id).count()
+    free = []
+    for rate in rates:
+        begun = attempts.filter(started_at__gt=now - rate.period)
+        free.append(rate.number - begun.count() - at_hand)
+        if free[-1] <= 0:
+            times = begun.order_by("-started_at").values_list("started_at", flat=True)
+            oldest = times[rate.number - 1 : rate.number].first() or now
+            raise LimitReached(rate, max(oldest + rate.period, now + timedelta(seconds=1)))
+    return min(free)
+
+
+def _read_contents(messages: Sequence[Message]) -> None:
+    """Fetch the texts of many small messages at once."""
+    small = []
+    for message in messages:
+        attached = sum(attachment.encoded_size for attachment in message.attachments.all())
+        if message.size - attached <= CONTENT_READ_AHEAD:
+            small.append(message)
+    contents = MessageContent.objects.in_bulk([message.pk for message in small])
+    for message in small:
+        if message.pk in contents:
+            message.content = contents[message.pk]
 
 
 def renew(owner: str, now: datetime) -> int:
@@ -83,11 +176,42 @@ def renew(owner: str, now: datetime) -> int:
     )
 
 
+def renew_all(now: datetime) -> int:
+    """Give every lease its full time from now on: the clock jumped, and what it says about their ends means nothing."""
+    return Message.objects.filter(status=Status.SENDING).update(
+        lease_expires_at=now + timedelta(seconds=settings.LEASE_SECONDS)
+    )
+
+
 def give_back(owner: str) -> int:
     """Return to the queue what an owner claimed and did not start; tries unspent."""
-    return Message.objects.filter(lease_owner=owner, status=Status.SENDING, in_data=False).update(
-        status=Status.QUEUED, **RELEASED
-    )
+    return _give_back(Q(lease_owner=owner))
+
+
+def take_back(account_id: int | None, *, everybody: bool = False) -> int:
+    """Take from the lanes of an account (or of all) what they have claimed and not started; urgent messages go on."""
+    return _give_back(Q(urgent=False) if everybody else Q(urgent=False, account_id=account_id))
+
+
+def _give_back(which: Q) -> int:
+    with transaction.atomic():
+        claimed = Message.objects.filter(which, status=Status.SENDING, in_data=False)
+        # In one order everywhere: whoever locks many of these rows must not wait for each other in a circle.
+        ids = list(claimed.select_for_update(of=("self",)).order_by("pk").values_list("pk", flat=True))
+        return Message.objects.filter(pk__in=ids).update(status=Status.QUEUED, **RELEASED)
+
+
+# --- How far it got, and what came of it -------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Change:
+    """What a lane has to write about one message it holds; `attempt` when it is over."""
+
+    message: Message
+    values: dict[str, Any]
+    attempt: SendAttempt | None = None
+    recipients: Sequence[Recipient] = ()
 
 
 def start_data(message: Message, attempt: SendAttempt, now: datetime) -> None:
@@ -96,9 +220,15 @@ def start_data(message: Message, attempt: SendAttempt, now: datetime) -> None:
     Raises:
         LeaseLost: the claim is not ours any more.
     """
-    with transaction.atomic():
-        _write(message, in_data=True, lease_expires_at=now + timedelta(seconds=settings.LEASE_SECONDS))
-        _insert(attempt)
+    handover = {
+        "account": attempt.account_id,
+        "batch": attempt.batch_id,
+        "started_at": attempt.started_at.isoformat(),
+        "server": attempt.server,
+        "tls": attempt.tls,
+        "recipients": attempt.recipients,
+    }
+    _commit(_Change(message, {"in_data": True, "handover": handover}))
     message.in_data = True
 
 
@@ -109,36 +239,68 @@ def record(message: Message, attempt: SendAttempt, recipients: Iterable[Recipien
         LeaseLost: the claim is not ours any more; nothing is written.
     """
     assert attempt.finished_at is not None
-    sent = {"sent_at": attempt.finished_at} if decision.status == Status.SENT else {}
+    values = {
+        "status": decision.status,
+        "tries": decision.tries,
+        "not_before": decision.not_before,
+        "give_up_at": decision.give_up_at,
+        "reason_category": decision.category,
+        "reason": decision.reason[:500],
+        "sent_at": attempt.finished_at if decision.status == Status.SENT else message.sent_at,
+        **RELEASED,
+    }
+    _commit(_Change(message, values, attempt, list(recipients)))
+
+
+def _commit(change: _Change) -> None:
+    if not _together.commit(change):
+        raise LeaseLost(f"message {change.message.pk}, fence {change.message.fence}")
+
+
+def _write(changes: Sequence[_Change]) -> list[bool]:
+    """Write what several lanes have to say in one transaction; of each, whether its claim still held."""
     with transaction.atomic():
-        _write(
-            message,
-            status=decision.status,
-            tries=decision.tries,
-            not_before=decision.not_before,
-            reason_category=decision.category,
-            reason=decision.reason[:500],
-            **RELEASED,
-            **sent,
-        )
-        Recipient.objects.bulk_update(
-            recipients, ["status", "reply_code", "enhanced_code", "reply_text", "decided_at"], batch_size=200
-        )
-        if message.in_data:
-            attempt.save(force_update=True)
-        else:
-            _insert(attempt)
-        if decision.status == Status.QUEUED and message.batch_id:
-            _leave_cancelled_batch(message)
+        rows = Message.objects.filter(pk__in=[change.message.pk for change in changes], status=Status.SENDING)
+        locked = rows.select_for_update(of=("self",)).order_by("pk")
+        owned = set(locked.values_list("pk", "lease_owner", "fence"))
+        held = [(change.message.pk, change.message.lease_owner, change.message.fence) in owned for change in changes]
+        live = [change for change, is_held in zip(changes, held, strict=True) if is_held]
+        started = [change for change in live if change.attempt is None]
+        over = [change for change in live if change.attempt is not None]
+        for group in (started, over):
+            update_each(Message, [(change.message.pk, change.values) for change in group])
+        _write_outcomes(over)
+    return held
 
 
-def _insert(attempt: SendAttempt) -> None:
-    if attempt.pk is not None:
-        # An earlier try to write it: its commit failed, and its number may be another attempt's by now, or the
-        # commit was made and only the answer lost.
-        SendAttempt.objects.filter(message_id=attempt.message_id, fence=attempt.fence).delete()
-        attempt.pk = None
-    attempt.save(force_insert=True)
+def _write_outcomes(over: Sequence[_Change]) -> None:
+    update_each(
+        Recipient,
+        [
+            (
+                recipient.pk,
+                {
+                    "status": recipient.status,
+                    "reply_code": recipient.reply_code,
+                    "enhanced_code": recipient.enhanced_code,
+                    "reply_text": recipient.reply_text,
+                    "decided_at": recipient.decided_at,
+                },
+            )
+            for change in over
+            for recipient in change.recipients
+        ],
+    )
+    attempts = [change.attempt for change in over if change.attempt is not None]
+    for attempt in attempts:
+        attempt.pk = None  # from an earlier try to write it, whose commit failed
+    SendAttempt.objects.bulk_create(attempts)
+    for change in over:
+        if change.values["status"] == Status.QUEUED and change.message.batch_id:
+            _leave_cancelled_batch(change.message)
+
+
+_together: GroupCommit[_Change] = GroupCommit(_write)
 
 
 def _leave_cancelled_batch(message: Message) -> None:
@@ -148,12 +310,7 @@ def _leave_cancelled_batch(message: Message) -> None:
         Message.objects.filter(pk=message.pk).update(batch=None, not_before=None, account=None)
 
 
-def _write(message: Message, **values: Any) -> None:
-    held = Message.objects.filter(
-        pk=message.pk, lease_owner=message.lease_owner, fence=message.fence, status=Status.SENDING
-    )
-    if not held.update(**values):
-        raise LeaseLost(f"message {message.pk}, fence {message.fence}")
+# --- What others decide ------------------------------------------------------------------------------
 
 
 def rescue(now: datetime) -> tuple[int, int]:
@@ -189,19 +346,15 @@ def rescue(now: datetime) -> tuple[int, int]:
 
 
 def _leave_unknown(message: Message, now: datetime) -> None:
-    attempt = SendAttempt.objects.filter(message=message, fence=message.fence).first()
-    refused = {}
-    if attempt is not None:
-        attempt.finished_at = now
-        attempt.stage = Stage.END
-        attempt.outcome = AttemptOutcome.UNKNOWN
-        attempt.category = Category.NETWORK
-        attempt.explanation = "The worker stopped after the message was handed over and before the reply was recorded."
-        attempt.advice = UNKNOWN.advice
-        refused = {
-            reply["address"]: reply for reply in attempt.recipients if reply["outcome"] != AttemptOutcome.UNKNOWN
-        }
-        attempt.save()
+    attempt = _last_words(message)
+    attempt.finished_at = now
+    attempt.stage = Stage.END
+    attempt.outcome = AttemptOutcome.UNKNOWN
+    attempt.category = Category.NETWORK
+    attempt.explanation = "The worker stopped after the message was handed over and before the reply was recorded."
+    attempt.advice = UNKNOWN.advice
+    attempt.save()
+    refused = {reply["address"]: reply for reply in attempt.recipients if reply["outcome"] != AttemptOutcome.UNKNOWN}
     for recipient in message.recipients.filter(status=Recipient.Status.PENDING):
         reply = refused.get(recipient.address)
         if reply is None:
@@ -217,8 +370,25 @@ def _leave_unknown(message: Message, now: datetime) -> None:
         status=Status.UNKNOWN,
         tries=message.tries + 1,
         reason_category=Category.NETWORK,
-        reason=UNKNOWN.explanation if attempt is None else attempt.explanation,
+        reason=attempt.explanation,
         **RELEASED,
+    )
+
+
+def _last_words(message: Message) -> SendAttempt:
+    """The attempt that its worker did not live to record."""
+    said = message.handover or {}
+    started_at = parse_datetime(said.get("started_at", "")) or message.lease_expires_at
+    assert started_at is not None
+    return SendAttempt(
+        message=message,
+        account=message.account,
+        batch=message.batch,
+        fence=message.fence,
+        started_at=started_at,
+        server=said.get("server", ""),
+        tls=said.get("tls", ""),
+        recipients=said.get("recipients", []),
     )
 
 
@@ -230,10 +400,14 @@ def _due(now: datetime) -> QuerySet[Message]:
 
 
 def due_accounts(now: datetime) -> Sequence[int | None]:
-    """Accounts with due messages, less those that are paused and not yet to be probed."""
-    same_account = {"key": Coalesce(OuterRef("account_id"), 0)}
-    paused = AccountPause.objects.annotate(key=Coalesce("account_id", 0)).filter(next_probe_at__gt=now, **same_account)
-    return list(_due(now).exclude(Exists(paused)).order_by().values_list("account_id", flat=True).distinct())
+    """Accounts with messages that are due and may go out; where a person paused, only urgent ones may."""
+    current = AccountPause.objects.annotate(key=Coalesce("account_id", 0)).filter(Q(until=None) | Q(until__gt=now))
+    own = current.filter(key=Coalesce(OuterRef("account_id"), 0))
+    everybody = current.filter(kind=AccountPause.Kind.ALL)
+    stopped = Exists(own.filter(kind__in=AccountPause.STOP_URGENT))
+    waiting = Exists(own.exclude(kind__in=AccountPause.STOP_URGENT)) | Exists(everybody)
+    due = _due(now).exclude(stopped).exclude(Q(urgent=False) & waiting)
+    return list(due.order_by().values_list("account_id", flat=True).distinct())
 
 
 def due_count(account_id: int | None, now: datetime) -> int:

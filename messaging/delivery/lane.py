@@ -9,7 +9,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
 
@@ -19,15 +19,16 @@ from django.db import DatabaseError, IntegrityError, InterfaceError, Operational
 from django.utils import timezone
 
 from messaging import content
-from messaging.models import AttemptOutcome, Category, Message, Recipient, SendAttempt
+from messaging.models import AccountPause, AttemptOutcome, Category, Message, Recipient, SendAttempt
+from messaging.setup import windows
 from messaging.setup.layers import EmailSetup, resolve
 
 from . import claims, pauses
-from .claims import Decision, LeaseLost
+from .claims import LeaseLost, LimitReached, Terms
+from .decision import complete, decide, judge_result, put_back, replies_of
 from .dialogue import Patience, Say, StageFailed
-from .outcomes import Reply, Stage, Verdict, judge
+from .outcomes import Reply, Scope, Stage, Verdict
 from .pauses import Leave
-from .retry import max_tries, next_try
 from .smtp import Abandoned, BareLineEnd, Connection, Envelope, Result
 
 log = logging.getLogger(__name__)
@@ -35,6 +36,7 @@ log = logging.getLogger(__name__)
 # Seconds to wait with a known outcome for a database that is away: longer than any lease, because the fence tells
 # whether it may still be written.
 DATABASE_PATIENCE = 600.0
+FIRST_CLAIM = 4
 
 T = TypeVar("T")
 Clock = Callable[[], datetime]
@@ -64,27 +66,32 @@ class Lane:
     owner: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}")
     delivered: int = 0
     connection: Connection | None = None
-    set_up_fault: Verdict | None = None
+    halted_by: Verdict | None = None
     turn_ends: float = math.inf
     is_probe: bool = False
     is_alone: bool = False
+    claim_size: int = FIRST_CLAIM
+    setup: EmailSetup | None = None
 
     def run(self) -> int:
-        """Deliver whatever is due; how many transactions were recorded."""
-        leave = pauses.leave_to_send(self.account_id, self.clock())
-        if leave == Leave.NO:
-            return 0
-        self.is_probe = leave == Leave.PROBE
+        """Deliver whatever is due and allowed; how many transactions were recorded."""
         self.turn_ends = time.monotonic() + self.turn_seconds
+        leave = pauses.leave_to_send(self.account_id, self.clock())
+        if not leave.may_send:
+            return 0
         with self._leases():
-            while not self._must_end():
-                claimed = claims.take(self.account_id, self.owner, settings.CLAIM_SIZE, self.clock())
+            while leave.may_send and not self._must_end():
+                self.is_probe = leave.is_probe
+                claimed = self._claim(leave)
                 if not claimed:
                     break
+                begun = time.monotonic()
                 for message in claimed:
                     if self._must_end():
                         break
                     self.deliver(message)
+                self._fit_claim_size(time.monotonic() - begun)
+                leave = pauses.leave_to_send(self.account_id, self.clock())
         return self.delivered
 
     def run_one(self, message_id: int) -> bool:
@@ -100,7 +107,31 @@ class Lane:
         return message is not None
 
     def _must_end(self) -> bool:
-        return self.set_up_fault is not None or time.monotonic() > self.turn_ends or self.stop()
+        return self.halted_by is not None or time.monotonic() > self.turn_ends or self.stop()
+
+    def _claim(self, leave: Leave) -> list[Message]:
+        """Claim what the account's limits and sending window leave to claim; note what they do not."""
+        now = self.clock()
+        setup = self.setup or self._resolve()
+        opens = windows.next_opening(setup.sending_window, setup.time_zone, now)
+        if opens is not None:
+            words = f"Outside the sending window ({setup.sending_window}, {setup.time_zone})."
+            pauses.wait_until(self.account_id, AccountPause.Kind.WINDOW, opens, words, now)
+        terms = Terms(setup.max_connections, setup.rates, urgent_only=leave.urgent_only or opens is not None)
+        limit = 1 if leave.is_probe else min(self.claim_size, settings.CLAIM_SIZE)
+        try:
+            return claims.take(self.account_id, self.owner, limit, now, terms)
+        except LimitReached as reached:
+            words = f"The limit of {reached.rate.number} messages per {reached.rate.unit} is reached."
+            pauses.wait_until(self.account_id, AccountPause.Kind.LIMIT, reached.until, words, now)
+            return []
+
+    def _fit_claim_size(self, seconds: float) -> None:
+        """Claim about half a second's work: a slow lane must not keep from the others what they could send."""
+        if seconds < 0.25:
+            self.claim_size = min(2 * self.claim_size, settings.CLAIM_SIZE)
+        elif seconds > 1.0:
+            self.claim_size = max(1, self.claim_size // 2)
 
     @contextmanager
     def _leases(self) -> Iterator[None]:
@@ -158,7 +189,7 @@ class Lane:
 
         def before_data(so_far: Result) -> bool:
             attempt.stage = Stage.DATA
-            attempt.recipients = _replies(pending, so_far)
+            attempt.recipients = replies_of(pending, so_far)
             try:
                 _persistently(lambda: claims.start_data(message, attempt, self.clock()), settings.LEASE_SECONDS)
             except LeaseLost:
@@ -190,45 +221,38 @@ class Lane:
         """A connection with the settings as they are now; a new one after enough messages (and for new settings)."""
         connection = self.connection
         if connection is not None and connection.is_open:
-            if connection.transactions < settings.MESSAGES_PER_CONNECTION:
+            if connection.transactions < connection.setup.messages_per_connection:
                 attempt.server, attempt.tls = connection.server, connection.tls
                 return connection
             connection.close(politely=True)
-        setup = self._setup()
+        setup = self._resolve()
         self.connection = connection = Connection(setup, self.patience, self.say)
         attempt.server = setup.server
         connection.open()
         attempt.tls = connection.tls
         return connection
 
-    def _setup(self) -> EmailSetup:
+    def _resolve(self) -> EmailSetup:
+        """The settings as they are now; they hold until the next connection."""
         account = None if self.account_id is None else User.objects.filter(pk=self.account_id).first()
-        return resolve(account)
+        self.setup = resolve(account)
+        return self.setup
 
     def _record(self, message: Message, attempt: SendAttempt, pending: list[Recipient], result: Result) -> None:
         now = self.clock()
         attempt.finished_at = now
-        attempt.recipients = _replies(pending, result)
-        verdicts = _verdicts(pending, result)
-        reply, verdict = _leading(pending, verdicts, result)
-        attempt.stage = reply.stage
-        attempt.outcome = verdict.outcome
-        attempt.category, attempt.explanation, attempt.advice = verdict.category, verdict.explanation, verdict.advice
-        attempt.reply_code, attempt.enhanced_code = reply.code, reply.enhanced
-        attempt.reply_text = reply.text
+        judgement = judge_result(pending, result)
+        complete(attempt, pending, result, judgement)
+        verdict = judgement.leading
         if verdict.outcome == AttemptOutcome.SETUP:
-            self.set_up_fault = verdict
-            if not self.is_alone and not self._others_are_served(verdict):
-                _persistently(
-                    lambda: pauses.pause(self.account_id, verdict, server=attempt.server, words=reply.text, now=now),
-                    DATABASE_PATIENCE,
-                )
-            decision = Decision(Message.Status.QUEUED, message.tries, message.not_before, verdict.category,
-                                verdict.explanation)  # fmt: skip
+            self._halt(attempt, verdict, now)
+            decision = put_back(message, verdict, judgement.reply.stage, now)
         else:
-            decision = _decide(message, pending, verdicts, verdict, result, now)
-            if self.is_probe:
-                _persistently(lambda: pauses.clear(self.account_id), DATABASE_PATIENCE)
+            decision = decide(message, pending, judgement, result, now)
+            if verdict.scope == Scope.PACE:
+                self._halt(attempt, verdict, now)
+            elif self.is_probe:
+                _persistently(lambda: pauses.clear(self.account_id, now), DATABASE_PATIENCE)
                 self.is_probe = False
         try:
             _persistently(lambda: claims.record(message, attempt, pending, decision), DATABASE_PATIENCE)
@@ -238,106 +262,26 @@ class Lane:
             _persistently(lambda: claims.record(message, attempt, pending, decision), DATABASE_PATIENCE)
         self.delivered += 1
 
+    def _halt(self, attempt: SendAttempt, verdict: Verdict, now: datetime) -> None:
+        """End this lane, and pause the account: what was heard concerns every message."""
+        self.halted_by = verdict
+        if self.is_alone or self._others_are_served(verdict):
+            return
+        words = attempt.reply_text
+        _persistently(
+            lambda: pauses.pause(self.account_id, verdict, server=attempt.server, words=words, now=now),
+            DATABASE_PATIENCE,
+        )
+
     def _others_are_served(self, verdict: Verdict) -> bool:
         """Too many connections at once is no reason to stop those that are open."""
-        busy = verdict.category == Category.BUSY
+        busy = verdict.outcome == AttemptOutcome.SETUP and verdict.category == Category.BUSY
         return busy and claims.lanes_at_work(self.account_id, self.clock(), besides=self.owner) > 0
 
 
 def _ended_between(reply: Reply) -> bool:
     """Whether a server ended a connection before it looked at the next message."""
     return reply.stage == Stage.MAIL and (bool(reply.error) or reply.code == 421)
-
-
-def _verdicts(pending: list[Recipient], result: Result) -> list[Verdict]:
-    """A verdict per recipient. Set-up is at fault only where it kept everybody from being served."""
-    verdicts = [judge(result.reply_for(recipient.address)) for recipient in pending]
-    if all(verdict.outcome == AttemptOutcome.SETUP for verdict in verdicts):
-        return verdicts
-    return [
-        replace(verdict, outcome=AttemptOutcome.PERMANENT) if verdict.outcome == AttemptOutcome.SETUP else verdict
-        for verdict in verdicts
-    ]
-
-
-GRAVEST_FIRST = [
-    AttemptOutcome.UNKNOWN,
-    AttemptOutcome.SETUP,
-    AttemptOutcome.PERMANENT,
-    AttemptOutcome.TRANSIENT,
-    AttemptOutcome.ACCEPTED,
-]
-
-
-def _leading(pending: list[Recipient], verdicts: list[Verdict], result: Result) -> tuple[Reply, Verdict]:
-    """The reply and verdict that speak for the whole attempt: the gravest of the recipients'."""
-    if not verdicts:
-        return result.final, judge(result.final)
-    place = min(range(len(verdicts)), key=lambda index: GRAVEST_FIRST.index(verdicts[index].outcome))
-    return result.reply_for(pending[place].address), verdicts[place]
-
-
-def _decide(
-    message: Message, pending: list[Recipient], verdicts: list[Verdict], leading: Verdict, result: Result, now: datetime
-) -> Decision:
-    """Set each recipient's outcome and from them the message's; spends a try."""
-    tries = message.tries + 1
-    again = next_try(tries, now)
-    for recipient, verdict in zip(pending, verdicts, strict=True):
-        reply = result.reply_for(recipient.address)
-        recipient.reply_code, recipient.enhanced_code = reply.code, reply.enhanced
-        recipient.reply_text = reply.text
-        recipient.decided_at = now
-        recipient.status = _recipient_status(verdict.outcome, last_try=again is None)
-    everyone = {recipient.status for recipient in message.recipients.all()}
-    if Recipient.Status.UNKNOWN in everyone:
-        return Decision(Message.Status.UNKNOWN, tries, None, leading.category, leading.explanation)
-    if Recipient.Status.PENDING in everyone:
-        waiting = next(verdict for verdict in verdicts if verdict.outcome == AttemptOutcome.TRANSIENT)
-        return Decision(Message.Status.QUEUED, tries, again, waiting.category, waiting.explanation)
-    if Recipient.Status.FAILED in everyone:
-        return Decision(Message.Status.FAILED, tries, None, *_why_failed(message, leading))
-    return Decision(Message.Status.SENT, tries)
-
-
-def _why_failed(message: Message, leading: Verdict) -> tuple[str, str]:
-    """Category and words of a failed message; the attempt that failed may be an earlier one."""
-    if leading.outcome == AttemptOutcome.PERMANENT:
-        return leading.category, leading.explanation
-    if leading.outcome == AttemptOutcome.TRANSIENT:
-        return leading.category, f"{leading.explanation} Given up after {max_tries()} tries."
-    return message.reason_category or Category.ADDRESS, "A recipient was refused in an earlier try."
-
-
-def _recipient_status(outcome: str, *, last_try: bool) -> str:
-    if outcome == AttemptOutcome.TRANSIENT:
-        return Recipient.Status.FAILED if last_try else Recipient.Status.PENDING
-    return {
-        AttemptOutcome.ACCEPTED: Recipient.Status.ACCEPTED,
-        AttemptOutcome.PERMANENT: Recipient.Status.FAILED,
-        AttemptOutcome.UNKNOWN: Recipient.Status.UNKNOWN,
-    }[AttemptOutcome(outcome)]
-
-
-def _replies(pending: list[Recipient], result: Result) -> list[dict[str, object]]:
-    """The replies per recipient, for SendAttempt.recipients. Before the end of data, an accepted RCPT is unknown."""
-    rows: list[dict[str, object]] = []
-    for recipient in pending:
-        reply = result.reply_for(recipient.address)
-        outcome = judge(reply).outcome
-        if outcome == AttemptOutcome.ACCEPTED and reply.stage != Stage.END:
-            outcome = AttemptOutcome.UNKNOWN
-        rows.append(
-            {
-                "address": recipient.address,
-                "outcome": outcome,
-                "stage": reply.stage,
-                "reply_code": reply.code,
-                "enhanced_code": reply.enhanced,
-                "reply_text": reply.text,
-            }
-        )
-    return rows
 
 
 def _persistently(write: Callable[[], T], seconds: float) -> T:

@@ -6,6 +6,7 @@ public documentation of the servers named.
 
 import re
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 
 from messaging.models import AttemptOutcome, Category
@@ -49,6 +50,12 @@ class Reply:
         return self.code is not None and 200 <= self.code < 300
 
 
+class Scope(StrEnum):
+    MESSAGE = "message"
+    PACE = "pace"
+    SETUP = "setup"
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What a reply means for a message: see AttemptOutcome and Category."""
@@ -57,6 +64,8 @@ class Verdict:
     category: str
     explanation: str
     advice: str = ""
+    scope: Scope = Scope.MESSAGE
+    wait: timedelta = timedelta()
 
 
 @dataclass(frozen=True)

@@ -1,60 +1,111 @@
-"""An account whose set-up is at fault sends nothing until a probe succeeds; its messages wait, their tries unspent."""
+"""What keeps an account from sending for now, who put it there, and when it ends.
+
+Set-up at fault and a server that wants us slower end when a probe gets through; limits and sending windows end by
+themselves; what a person ordered ends when they said, or by a person. The messages wait, their tries unspent.
+"""
 
 import logging
 from datetime import datetime
-from enum import StrEnum
+from typing import NamedTuple
 
 from django.db import transaction
+from django.db.models import Q, QuerySet
 
-from messaging.models import AccountPause
+from messaging.models import AccountPause, Category
 
-from .outcomes import Verdict
+from .outcomes import Scope, Verdict
 from .retry import next_probe
 
 log = logging.getLogger(__name__)
 
+Kind = AccountPause.Kind
 
-class Leave(StrEnum):
-    """Whether a lane may open a connection."""
 
-    YES = "yes"
-    PROBE = "as a probe"
-    NO = "no"
+class Leave(NamedTuple):
+    """Whether a lane may send: at all, only urgent messages, as the one that tries whether it works again."""
+
+    may_send: bool = True
+    urgent_only: bool = False
+    is_probe: bool = False
+
+
+NO_LEAVE = Leave(may_send=False)
+
+
+def leave_to_send(account_id: int | None, now: datetime) -> Leave:
+    """What the account's pauses allow at `now`. A probe is given to one lane, and the next one is further off."""
+    urgent_only = False
+    to_probe = []
+    for row in AccountPause.objects.filter(Q(account_id=account_id) | Q(kind=Kind.ALL)):
+        holds = row.until is None or row.until > now
+        if holds and row.kind in AccountPause.STOP_URGENT:
+            return NO_LEAVE
+        if row.kind in AccountPause.PROBED:
+            to_probe.append(row)
+        elif holds:
+            urgent_only = True
+    is_probe = bool(to_probe) and all(_take_probe(row, now) for row in to_probe)
+    return Leave(not to_probe or is_probe, urgent_only, is_probe)
+
+
+def _take_probe(row: AccountPause, now: datetime) -> bool:
+    due = AccountPause.objects.filter(pk=row.pk, until=row.until)
+    return bool(due.update(failures=row.failures + 1, until=next_probe(row.failures + 1, now)))
 
 
 def pause(account_id: int | None, verdict: Verdict, *, server: str, words: str, now: datetime) -> None:
-    """Pause an account. Lanes that meet the same fault together, or a probe that fails, do not count it again."""
+    """Pause an account whose set-up is at fault, or whose server wants it slower.
+
+    Lanes that meet the same fault together, or a probe that fails, do not count it again.
+    """
+    kind = Kind.BUSY if verdict.scope == Scope.PACE or verdict.category == Category.BUSY else Kind.FAULT
     with transaction.atomic():
         row, created = AccountPause.objects.select_for_update(of=("self",)).get_or_create(
             account_id=account_id,
-            defaults={"since": now, "next_probe_at": next_probe(1, now), "explanation": verdict.explanation},
+            kind=kind,
+            defaults={"since": now, "until": next_probe(1, now), "explanation": verdict.explanation},
         )
+        row.until = max(row.until or now, now + verdict.wait)
         row.server = server
         row.explanation = verdict.explanation
         row.advice = verdict.advice
         row.reply_text = words
-        row.save(update_fields=["server", "explanation", "advice", "reply_text"])
+        row.save(update_fields=["until", "server", "explanation", "advice", "reply_text"])
     if created:
         log.warning("account %s paused: %s (%s)", account_id or "company", verdict.explanation, server)
 
 
-def clear(account_id: int | None) -> None:
-    """Let an account send again."""
-    if AccountPause.objects.filter(account_id=account_id).delete()[0]:
+def clear(account_id: int | None, now: datetime) -> None:
+    """A message got through: whatever was at fault is over."""
+    rows = AccountPause.objects.filter(account_id=account_id, kind__in=AccountPause.PROBED)
+    if rows.update(ended_at=now):
         log.warning("account %s sends again", account_id or "company")
 
 
-def probe_at_once(now: datetime) -> None:
-    """Something was corrected: let every paused account try now."""
-    AccountPause.objects.filter(next_probe_at__gt=now).update(next_probe_at=now)
+def wait_until(account_id: int | None, kind: AccountPause.Kind, until: datetime, words: str, now: datetime) -> None:
+    """Note that the account has reached a limit or the end of its sending window."""
+    AccountPause.objects.update_or_create(
+        account_id=account_id,
+        kind=kind,
+        defaults={"until": until, "explanation": words},
+        create_defaults={"since": now, "until": until, "explanation": words},
+    )
 
 
-def leave_to_send(account_id: int | None, now: datetime) -> Leave:
-    """YES unless the account is paused; when a probe is due, PROBE to one lane, and the next probe is further off."""
-    row = AccountPause.objects.filter(account_id=account_id).first()
-    if row is None:
-        return Leave.YES
-    due = AccountPause.objects.filter(pk=row.pk, next_probe_at=row.next_probe_at, next_probe_at__lte=now)
-    failures = row.failures + 1
-    taken = due.update(failures=failures, next_probe_at=next_probe(failures, now))
-    return Leave.PROBE if taken else Leave.NO
+def settings_changed(now: datetime) -> None:
+    """Something was corrected: let every paused account try now, by its new limits."""
+    AccountPause.objects.filter(kind__in=AccountPause.PROBED, until__gt=now).update(until=now)
+    _of_settings().delete()
+
+
+def end_due(now: datetime) -> None:
+    """End what ends by itself and is over. (Those that are probed end when a message gets through.)"""
+    over = AccountPause.objects.filter(until__lte=now).exclude(kind__in=AccountPause.PROBED)
+    if over.exists():
+        over.filter(kind__in=(Kind.PERSON, Kind.ALL)).update(ended_at=now)
+        _of_settings().filter(until__lte=now).delete()
+
+
+def _of_settings() -> QuerySet[AccountPause]:
+    """Limits and windows come and go every minute or day; nobody asks for their history."""
+    return AccountPause.objects.filter(kind__in=(Kind.LIMIT, Kind.WINDOW))

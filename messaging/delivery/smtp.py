@@ -5,7 +5,6 @@ dialogue.py speaks and listens; here is what is said in which order, and what ex
 
 import base64
 import hmac
-import re
 import smtplib
 import socket
 import ssl
@@ -144,14 +143,12 @@ class Connection:
             if unfit:
                 result.final = unfit
                 return result
-            self._introduce(client, envelope, result)
+            data = self._introduce(client, envelope, result)
             if any(reply.ok for reply in result.recipients.values()):
-                if not before_data(result):
-                    self.reset()
-                    raise Abandoned
-                result.final = self._hand_over(client, content)
+                result.final = self._offer(client, data, content, before_data, result)
             elif result.recipients:
                 result.final = result.recipients[envelope.recipients[-1]]
+                self._end_empty(client, data)
             self.transactions += 1
         except StageFailed as failure:
             self._tell(failure)
@@ -257,13 +254,21 @@ class Connection:
             return Reply(Stage.MAIL, None, "SMTPUTF8 is not offered", "no smtputf8")
         return None
 
-    def _introduce(self, client: Client, envelope: Envelope, result: Result) -> None:
-        """MAIL and RCPT, pipelined where the server offers it (RFC 2920)."""
+    def _introduce(self, client: Client, envelope: Envelope, result: Result) -> Reply | None:
+        """MAIL, RCPT and DATA, in one go where the server offers PIPELINING (RFC 2920).
+
+        Returns:
+            The reply to DATA; None where it has not been asked, because the server does not pipeline or refused MAIL.
+        """
         mail = f"MAIL FROM:<{envelope.reverse_path}>" + self._mail_parameters(client, envelope)
         waiting = [(Stage.MAIL, mail, "")]
         waiting += [(Stage.RCPT, f"RCPT TO:<{address}>", address) for address in envelope.recipients]
         client.command_encoding = "utf-8" if envelope.needs_smtputf8 else "ascii"
-        step = PIPELINE_LENGTH if client.has_extn("pipelining") else 1
+        step = 1
+        if client.has_extn("pipelining"):
+            step = PIPELINE_LENGTH
+            waiting.append((Stage.DATA, "DATA", ""))
+        data = None
         for start in range(0, len(waiting), step):
             group = waiting[start : start + step]
             with told_as(group[0][0]):
@@ -272,21 +277,51 @@ class Connection:
                 try:
                     reply = client.hear(stage)
                 except StageFailed:
-                    if stage == Stage.RCPT and not result.final.ok:
+                    if stage != Stage.MAIL and not result.final.ok:
                         # Refused at MAIL and hung up: the refusal counts, not that the rest went unanswered.
                         self.close()
                         break
                     raise
                 if stage == Stage.MAIL:
                     result.final = reply
-                else:
+                elif stage == Stage.RCPT:
                     result.recipients[address] = reply
+                else:
+                    data = reply
             if not result.final.ok:
                 result.recipients.clear()
-                return
+                self._end_empty(client, data)
+                return None
             closing = [reply for reply in result.recipients.values() if reply.code == 421]
             if closing:
                 raise StageFailed(closing[0])
+        return data
+
+    def _offer(
+        self,
+        client: Client,
+        data: Reply | None,
+        content: Iterable[bytes],
+        before_data: Callable[[Result], bool],
+        result: Result,
+    ) -> Reply:
+        """DATA, the caller's last word, the content; the reply that decides for those accepted at RCPT."""
+        waits_already = data is not None and data.code == 354
+        if (data is None or waits_already) and not before_data(result):
+            if waits_already:
+                self.close()  # only hanging up makes sure that the server takes nothing
+            self.reset()
+            raise Abandoned
+        reply = data or client.ask(Stage.DATA, "DATA")
+        if reply.code != 354:
+            return reply if not reply.ok else Reply(Stage.DATA, None, reply.text, "not SMTP")
+        return self._hand_over(client, content)
+
+    def _end_empty(self, client: Client, data: Reply | None) -> None:
+        """A server that wants content although it accepted nobody gets a lone dot (RFC 2920 3.1)."""
+        if data is not None and data.code == 354 and self.is_open:
+            client.send_content(b".\r\n")
+            client.hear(Stage.DATA)
 
     @staticmethod
     def _mail_parameters(client: Client, envelope: Envelope) -> str:
@@ -300,10 +335,7 @@ class Connection:
         return parameters
 
     def _hand_over(self, client: Client, content: Iterable[bytes]) -> Reply:
-        """DATA, the content, the end of data and the reply that decides."""
-        reply = client.ask(Stage.DATA, "DATA")
-        if reply.code != 354:
-            return reply if not reply.ok else Reply(Stage.DATA, None, reply.text, "not SMTP")
+        """The content, the end of data and the reply that decides."""
         assert client.sock is not None
         stage = Stage.DATA
         octets = 0
@@ -353,9 +385,6 @@ def _cram_md5(user: str, password: str, challenge: str) -> str:
     return _base64(f"{user} {digest}")
 
 
-_BARE = re.compile(rb"\r(?!\n|\Z)|(?<!\r)\n")
-
-
 def dot_stuffed(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """Double the dot at each line start (RFC 5321 4.5.2) and end the last line.
 
@@ -365,11 +394,13 @@ def dot_stuffed(pieces: Iterable[bytes]) -> Iterator[bytes]:
     tail = b"\r\n"
     for piece in pieces:
         data = tail + piece
-        if _BARE.search(data, 1):
+        line_ends = data.count(b"\r\n")
+        is_split = data.endswith(b"\r")  # its LF is the next piece's first octet
+        if data.count(b"\n") != line_ends or data.count(b"\r") - is_split != line_ends:
             raise BareLineEnd("bare CR or LF in the content")
-        yield data.replace(b"\r\n.", b"\r\n..")[2:]
-        tail = data[-2:]
-    if tail[1:] == b"\r":
+        yield data.replace(b"\r\n.", b"\r\n..")[len(tail) :]
+        tail = b"\r\n" if data.endswith(b"\r\n") else b"\r" if is_split else b""
+    if tail == b"\r":
         raise BareLineEnd("bare CR in the content")
-    if tail != b"\r\n":
+    if not tail:
         yield b"\r\n"

@@ -3,7 +3,8 @@
 from .attempt import AttemptOutcome, Category, SendAttempt
 from .batch import Batch, BatchItem
 from .message import Attachment, Message, MessageContent, MessageEvent, Recipient
-from .setup import AccountPause, EmailSettings, Heartbeat
+from .pause import AccountPause
+from .setup import EmailSettings, Heartbeat
 
 __all__ = [
     "AccountPause",

@@ -16,7 +16,6 @@ class Category(models.TextChoices):
 
 
 class AttemptOutcome(models.TextChoices):
-    IN_PROGRESS = "in_progress", "In progress"
     ACCEPTED = "accepted", "Accepted"
     TRANSIENT = "transient", "Will be tried again"
     PERMANENT = "permanent", "Refused"
@@ -40,7 +39,7 @@ class SendAttempt(models.Model):
     server = models.CharField(max_length=300, blank=True, help_text="host:port")
     tls = models.CharField(max_length=80, blank=True, help_text="Version and cipher; empty: in the clear.")
     stage = models.CharField(max_length=12)
-    outcome = models.CharField(max_length=12, choices=AttemptOutcome, default=AttemptOutcome.IN_PROGRESS)
+    outcome = models.CharField(max_length=12, choices=AttemptOutcome)
     category = models.CharField(max_length=12, choices=Category, blank=True)
     reply_code = models.PositiveSmallIntegerField(null=True, blank=True)
     enhanced_code = models.CharField(max_length=12, blank=True)
@@ -51,6 +50,7 @@ class SendAttempt(models.Model):
 
     class Meta:
         ordering = ["id"]
+        indexes = [models.Index(fields=["account", "started_at"], name="attempt_pace")]
 
     def __str__(self) -> str:
         return f"{self.started_at:%Y-%m-%d %H:%M:%S} {self.server} {self.outcome}"

@@ -55,19 +55,28 @@ class Message(models.Model):
     not_before = models.DateTimeField(null=True, blank=True, help_text="Due from then on; empty: waits for a batch.")
     sent_at = models.DateTimeField(null=True, blank=True)
     held_until = models.DateTimeField(null=True, blank=True)
+    urgent = models.BooleanField(
+        default=False, db_default=False, help_text="Goes first, and although a person paused sending."
+    )
 
     tries = models.PositiveSmallIntegerField(default=0, help_text="Tries spent; set-up failures spend none.")
+    give_up_at = models.DateTimeField(null=True, blank=True, help_text="Set by the first try: no try after that.")
     lease_owner = models.CharField(max_length=80, blank=True)
     lease_expires_at = models.DateTimeField(null=True, blank=True)
     fence = models.PositiveIntegerField(default=0, help_text="Fencing number: grows with every claim.")
     in_data = models.BooleanField(default=False, help_text="Committed before the content is sent: may be accepted.")
+    handover = models.JSONField(
+        null=True, blank=True, help_text="With in_data: the attempt so far, for when its worker dies."
+    )
 
     class Meta:
         ordering = ["-id"]
         indexes = [
             models.Index(fields=["status", "-id"], name="message_status"),
             models.Index(
-                fields=["account", "not_before", "id"], name="message_due", condition=models.Q(status="queued")
+                fields=["account", "urgent", "not_before", "id"],
+                name="message_due",
+                condition=models.Q(status="queued"),
             ),
             models.Index(fields=["lease_expires_at"], name="message_lease", condition=models.Q(status="sending")),
             models.Index(fields=["batch", "status"], name="message_batch"),

@@ -1,4 +1,4 @@
-"""How mail leaves: settings by layer, and what keeps an account from sending."""
+"""How mail leaves: settings by layer, and signs of life."""
 
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -37,6 +37,20 @@ class EmailSettings(models.Model):
     password_encrypted = models.TextField(blank=True)
     from_address = models.CharField(max_length=320, blank=True)
     ehlo_name = models.CharField("EHLO name", max_length=255, blank=True)
+    max_connections = models.PositiveIntegerField(
+        "connections at once", null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(100)]
+    )
+    messages_per_connection = models.PositiveIntegerField(
+        null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(100_000)]
+    )
+    per_minute = models.PositiveIntegerField(
+        "messages per minute", null=True, blank=True, validators=[MaxValueValidator(1_000_000)]
+    )
+    per_hour = models.PositiveIntegerField(
+        "messages per hour", null=True, blank=True, validators=[MaxValueValidator(10_000_000)]
+    )
+    sending_window = models.CharField(max_length=200, blank=True)
+    time_zone = models.CharField(max_length=60, blank=True)
     version = models.PositiveIntegerField(default=1, help_text="Grows with every save, for optimistic locking.")
     updated_at = models.DateTimeField(auto_now=True)
     updated_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
@@ -47,25 +61,6 @@ class EmailSettings(models.Model):
 
     def __str__(self) -> str:
         return f"Email settings of {self.account or 'the company'}"
-
-
-class AccountPause(models.Model):
-    """An account whose set-up is at fault: its messages wait, their tries unspent, until a probe succeeds."""
-
-    account = models.OneToOneField(settings.AUTH_USER_MODEL, models.CASCADE, null=True, related_name="+")
-    since = models.DateTimeField()
-    failures = models.PositiveIntegerField(default=1)
-    next_probe_at = models.DateTimeField()
-    server = models.CharField(max_length=300, blank=True)
-    explanation = models.CharField(max_length=500)
-    advice = models.CharField(max_length=500, blank=True)
-    reply_text = models.TextField(blank=True)
-
-    class Meta:
-        constraints = [models.UniqueConstraint(Coalesce("account", 0), name="one_pause_per_account")]
-
-    def __str__(self) -> str:
-        return f"{self.account or 'Company account'} paused: {self.explanation}"
 
 
 class Heartbeat(models.Model):

@@ -9,19 +9,23 @@ import ipaddress
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cache
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.models import User
 
 from messaging.models import EmailSettings
 
 from .secrets import LostKey, decrypt
+from .windows import ALWAYS
 
 SendType = EmailSettings.SendType
 AuthType = EmailSettings.AuthType
 
 NAMES = ("send_type", "auth_type", "host", "port", "username", "password", "from_address", "ehlo_name")
+LIMITS = ("max_connections", "messages_per_connection", "per_minute", "per_hour", "sending_window", "time_zone")
 DEFAULT_PORTS = {AuthType.TLS_IMPLICIT: 465, AuthType.TLS_EXPLICIT: 587}
 
 
@@ -31,6 +35,18 @@ class Value:
 
     value: Any
     source: str
+
+
+@dataclass(frozen=True)
+class Rate:
+    """At most `number` messages within `period`, which is called `unit`."""
+
+    number: int
+    period: timedelta
+    unit: str
+
+
+RATES = {"per_minute": (timedelta(minutes=1), "minute"), "per_hour": (timedelta(hours=1), "hour")}
 
 
 class Secret(str):
@@ -44,7 +60,7 @@ class Secret(str):
 
 @dataclass(frozen=True)
 class EmailSetup:
-    """The settings that one sending account delivers with; `values` maps each of NAMES to its Value."""
+    """The settings that one sending account delivers with; `values` maps each of NAMES and LIMITS to its Value."""
 
     values: dict[str, Value]
     lost_key: str = ""
@@ -80,6 +96,30 @@ class EmailSetup:
     @property
     def ehlo_name(self) -> str:
         return str(self.values["ehlo_name"].value)
+
+    @property
+    def max_connections(self) -> int:
+        """How many connections the account may have open at once."""
+        return int(self.values["max_connections"].value)
+
+    @property
+    def messages_per_connection(self) -> int:
+        return int(self.values["messages_per_connection"].value)
+
+    @property
+    def rates(self) -> list[Rate]:
+        """The limits of messages per time that are set, the shortest time first."""
+        numbers = {name: int(self.values[name].value) for name in RATES}
+        return [Rate(number, *RATES[name]) for name, number in numbers.items() if number]
+
+    @property
+    def sending_window(self) -> str:
+        """As windows.py reads it, in the time zone of `time_zone`."""
+        return str(self.values["sending_window"].value)
+
+    @property
+    def time_zone(self) -> str:
+        return str(self.values["time_zone"].value)
 
     @property
     def server(self) -> str:
@@ -166,6 +206,12 @@ def _builtin_layer(account: User | None) -> tuple[str, dict[str, Any]]:
         "password": "",
         "from_address": "",
         "ehlo_name": _machine_name(),
+        "max_connections": settings.LANES_PER_ACCOUNT,
+        "messages_per_connection": settings.MESSAGES_PER_CONNECTION,
+        "per_minute": 0,
+        "per_hour": 0,
+        "sending_window": ALWAYS,
+        "time_zone": settings.TIME_ZONE,
     }
 
 
@@ -176,7 +222,7 @@ def _set_values(row: EmailSettings | None) -> dict[str, Any]:
     """What a row sets; the password stays encrypted here."""
     if row is None:
         return {}
-    columns = {name: "password_encrypted" if name == "password" else name for name in NAMES}
+    columns = {name: "password_encrypted" if name == "password" else name for name in (*NAMES, *LIMITS)}
     values = {name: getattr(row, column) for name, column in columns.items()}
     return {name: value for name, value in values.items() if value not in (None, "")}
 

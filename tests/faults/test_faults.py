@@ -137,9 +137,9 @@ def test_fault_after_the_sign_in_is_probed_less_and_less_often():
         make_message("a@example.com")
         gaps = []
         for _ in range(4):
-            AccountPause.objects.update(next_probe_at=timezone.now())
+            AccountPause.objects.update(until=timezone.now())
             Lane(None).run()
-            gaps.append((AccountPause.objects.get().next_probe_at - timezone.now()).total_seconds())
+            gaps.append((AccountPause.objects.get().until - timezone.now()).total_seconds())
     assert gaps == sorted(gaps)
     assert gaps[-1] > 4 * gaps[0]
 
@@ -153,7 +153,7 @@ def test_one_outage_met_by_several_lanes_counts_once(settings):
         make_message(f"c{number}@example.com")
     start = threading.Barrier(4)
     in_threads(4, lambda: (start.wait(), Lane(None).run()))
-    wait = AccountPause.objects.get().next_probe_at - timezone.now()
+    wait = AccountPause.objects.get().until - timezone.now()
     assert wait.total_seconds() <= settings.PROBE_GAPS[0]
 
 
@@ -301,13 +301,13 @@ def test_failed_test_message_neither_pauses_the_account_nor_puts_its_probe_off(o
     assert not AccountPause.objects.exists()
     make_message("a@example.com")
     Lane(None).run()
-    before = AccountPause.objects.get().next_probe_at
+    before = AccountPause.objects.get().until
     probe.send_test_message(None, "x@example.com", operator)
-    assert AccountPause.objects.get().next_probe_at == before
+    assert AccountPause.objects.get().until == before
 
 
 def test_test_message_that_arrives_ends_the_pause(mail_server, email_setup, operator):
-    AccountPause.objects.create(since=timezone.now(), next_probe_at=timezone.now(), explanation="refused")
+    AccountPause.objects.create(since=timezone.now(), until=timezone.now(), explanation="refused")
     assert probe.send_test_message(None, "x@example.com", operator).ok
     assert not AccountPause.objects.exists()
 
@@ -357,8 +357,9 @@ def test_attempt_whose_commit_failed_never_writes_over_another(email_setup, monk
     first, second = make_message("a@example.com"), make_message("b@example.com")
     now = timezone.now()
     one, two = claims.take(None, "w", 10, now)
-    attempt = SendAttempt(message=one, fence=one.fence, started_at=now, stage="data")
-    others = SendAttempt(message=two, fence=two.fence, started_at=now, stage="data")
+    made = {"started_at": now, "finished_at": now, "stage": "rcpt", "outcome": "transient"}
+    attempt, others = SendAttempt(message=one, fence=1, **made), SendAttempt(message=two, fence=1, **made)
+    again = claims.Decision("queued", 1, now)
     backend = connections["default"]
     really_commit = backend._commit
 
@@ -368,10 +369,10 @@ def test_attempt_whose_commit_failed_never_writes_over_another(email_setup, monk
 
     monkeypatch.setattr(backend, "_commit", disk_full)
     with pytest.raises(OperationalError):
-        claims.start_data(one, attempt, now)
+        claims.record(one, attempt, [], again)
     monkeypatch.setattr(backend, "_commit", really_commit)
-    claims.start_data(two, others, now)
-    claims.start_data(one, attempt, now)
+    claims.record(two, others, [], again)
+    claims.record(one, attempt, [], again)
     assert set(SendAttempt.objects.values_list("message_id", flat=True)) == {first.pk, second.pk}
 
 

@@ -44,7 +44,7 @@ def email_setup(request: HttpRequest) -> HttpResponse:
         except ValidationError as error:
             form.add_error(None, error)
         else:
-            pauses.probe_at_once(timezone.now())
+            pauses.settings_changed(timezone.now())
             notes.success(request, "Saved. The next connection to the mail server uses these settings.")
             return redirect("setup-email")
     return _page(request, form, status=422)

@@ -1,0 +1,135 @@
+"""From what was heard in one attempt to what is written down: per recipient, and for the message."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import NamedTuple
+
+from messaging.models import AttemptOutcome, Category, Message, Recipient, SendAttempt
+
+from . import retry
+from .claims import Decision
+from .outcomes import Reply, Stage, Verdict, judge
+from .smtp import Result
+
+Status = Message.Status
+
+GRAVEST_FIRST = [
+    AttemptOutcome.UNKNOWN,
+    AttemptOutcome.SETUP,
+    AttemptOutcome.PERMANENT,
+    AttemptOutcome.TRANSIENT,
+    AttemptOutcome.ACCEPTED,
+]
+
+
+class Judgement(NamedTuple):
+    """A verdict per recipient, and the reply and verdict that speak for the whole attempt: the gravest."""
+
+    verdicts: list[Verdict]
+    reply: Reply
+    leading: Verdict
+
+
+def judge_result(pending: Sequence[Recipient], result: Result) -> Judgement:
+    """Set-up is at fault only where it kept everybody from being served."""
+    replies = [result.reply_for(recipient.address) for recipient in pending]
+    if not replies:
+        return Judgement([], result.final, judge(result.final))
+    verdicts = [judge(reply) for reply in replies]
+    if not all(verdict.outcome == AttemptOutcome.SETUP for verdict in verdicts):
+        verdicts = [
+            replace(verdict, outcome=AttemptOutcome.PERMANENT) if verdict.outcome == AttemptOutcome.SETUP else verdict
+            for verdict in verdicts
+        ]
+    place = min(range(len(verdicts)), key=lambda index: GRAVEST_FIRST.index(verdicts[index].outcome))
+    return Judgement(verdicts, replies[place], verdicts[place])
+
+
+def complete(attempt: SendAttempt, pending: Sequence[Recipient], result: Result, judgement: Judgement) -> None:
+    """Write down in the attempt what was heard and what it means."""
+    reply, verdict = judgement.reply, judgement.leading
+    attempt.stage = reply.stage
+    attempt.outcome = verdict.outcome
+    attempt.category, attempt.explanation, attempt.advice = verdict.category, verdict.explanation, verdict.advice
+    attempt.reply_code, attempt.enhanced_code = reply.code, reply.enhanced
+    attempt.reply_text = reply.text
+    attempt.recipients = replies_of(pending, result)
+
+
+def replies_of(pending: Sequence[Recipient], result: Result) -> list[dict[str, object]]:
+    """The replies per recipient, for SendAttempt.recipients. Before the end of data, an accepted RCPT is unknown."""
+    rows: list[dict[str, object]] = []
+    for recipient in pending:
+        reply = result.reply_for(recipient.address)
+        outcome = judge(reply).outcome
+        if outcome == AttemptOutcome.ACCEPTED and reply.stage != Stage.END:
+            outcome = AttemptOutcome.UNKNOWN
+        rows.append(
+            {
+                "address": recipient.address,
+                "outcome": outcome,
+                "stage": reply.stage,
+                "reply_code": reply.code,
+                "enhanced_code": reply.enhanced,
+                "reply_text": reply.text,
+            }
+        )
+    return rows
+
+
+def put_back(message: Message, leading: Verdict, stage: Stage, now: datetime) -> Decision:
+    """Nothing of it was the message's fault: it waits, its try unspent.
+
+    One that got as far as MAIL goes behind the others, lest it alone is what the server minds.
+    """
+    not_before = now if stage in (Stage.MAIL, Stage.RCPT, Stage.DATA) else message.not_before
+    return Decision(Status.QUEUED, message.tries, not_before, leading.category, leading.explanation, message.give_up_at)
+
+
+def decide(
+    message: Message, pending: Sequence[Recipient], judgement: Judgement, result: Result, now: datetime
+) -> Decision:
+    """Set each recipient's outcome and from them the message's; spends a try."""
+    tries = message.tries + 1
+    give_up_at = message.give_up_at if message.tries and message.give_up_at else retry.give_up_at(now)
+    waiting = [verdict for verdict in judgement.verdicts if verdict.outcome == AttemptOutcome.TRANSIENT]
+    again = None
+    if waiting:
+        longest = max(waiting, key=lambda verdict: verdict.wait)
+        again = retry.next_try(tries, longest, now, give_up_at)
+    for recipient, verdict in zip(pending, judgement.verdicts, strict=True):
+        reply = result.reply_for(recipient.address)
+        recipient.reply_code, recipient.enhanced_code = reply.code, reply.enhanced
+        recipient.reply_text = reply.text
+        recipient.decided_at = now
+        recipient.status = _recipient_status(verdict.outcome, last_try=again is None)
+    leading = judgement.leading
+    everyone = {recipient.status for recipient in message.recipients.all()}
+    if Recipient.Status.UNKNOWN in everyone:
+        return Decision(Status.UNKNOWN, tries, None, leading.category, leading.explanation, give_up_at)
+    if Recipient.Status.PENDING in everyone:
+        return Decision(Status.QUEUED, tries, again, waiting[0].category, waiting[0].explanation, give_up_at)
+    if Recipient.Status.FAILED in everyone:
+        return Decision(Status.FAILED, tries, None, *_why_failed(message, leading, tries), give_up_at)
+    return Decision(Status.SENT, tries, give_up_at=give_up_at)
+
+
+def _why_failed(message: Message, leading: Verdict, tries: int) -> tuple[str, str]:
+    """Category and words of a failed message; the attempt that failed may be an earlier one."""
+    if leading.outcome == AttemptOutcome.PERMANENT:
+        return leading.category, leading.explanation
+    if leading.outcome == AttemptOutcome.TRANSIENT:
+        how_long = "1 try" if tries == 1 else f"{tries} tries"
+        return leading.category, f"{leading.explanation} Given up after {how_long}."
+    return message.reason_category or Category.ADDRESS, "A recipient was refused in an earlier try."
+
+
+def _recipient_status(outcome: str, *, last_try: bool) -> str:
+    if outcome == AttemptOutcome.TRANSIENT:
+        return Recipient.Status.FAILED if last_try else Recipient.Status.PENDING
+    return {
+        AttemptOutcome.ACCEPTED: Recipient.Status.ACCEPTED,
+        AttemptOutcome.PERMANENT: Recipient.Status.FAILED,
+        AttemptOutcome.UNKNOWN: Recipient.Status.UNKNOWN,
+    }[AttemptOutcome(outcome)]

@@ -1,0 +1,64 @@
+"""What keeps an account from sending for now: its messages wait, their tries unspent."""
+
+from django.conf import settings
+from django.db import models
+from django.db.models.functions import Coalesce
+
+
+class CurrentPauses(models.Manager["AccountPause"]):
+    """Those that have not ended."""
+
+    def get_queryset(self) -> models.QuerySet["AccountPause"]:
+        return super().get_queryset().filter(ended_at=None)
+
+
+class AccountPause(models.Model):
+    """One reason why an account (none: the company's) does not send, and until when; several may hold at once.
+
+    `until` is when it ends by itself, and for a FAULT or BUSY when one lane tries again; empty: a person ends it.
+    `objects` are the current ones; `history` has those that ended as well.
+    """
+
+    class Kind(models.TextChoices):
+        FAULT = "fault", "Set-up at fault"
+        BUSY = "busy", "Slowed down by the mail server"
+        LIMIT = "limit", "Limit reached"
+        WINDOW = "window", "Outside the sending window"
+        PERSON = "person", "Paused by a person"
+        ALL = "all", "All sending paused by a person"
+
+    # With these not even urgent messages go out: the server would not take them.
+    STOP_URGENT = (Kind.FAULT, Kind.BUSY, Kind.LIMIT)
+    # These end when a message gets through.
+    PROBED = (Kind.FAULT, Kind.BUSY)
+
+    account = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, null=True, blank=True, related_name="+")
+    kind = models.CharField(max_length=8, choices=Kind, default=Kind.FAULT, db_default=Kind.FAULT)
+    since = models.DateTimeField()
+    until = models.DateTimeField(null=True, blank=True)
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
+    failures = models.PositiveIntegerField(default=1, help_text="Of FAULT or BUSY, in a row.")
+    server = models.CharField(max_length=300, blank=True)
+    explanation = models.CharField(max_length=500)
+    advice = models.CharField(max_length=500, blank=True)
+    reply_text = models.TextField(blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+    ended_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
+
+    history = models.Manager()  # first, so that Django itself sees all rows
+    objects = CurrentPauses()
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(
+                Coalesce("account", 0),
+                "kind",
+                condition=models.Q(ended_at=None),
+                name="one_pause_per_account_and_kind",
+            )
+        ]
+
+    def __str__(self) -> str:
+        whose = "All sending" if self.kind == self.Kind.ALL else str(self.account or "Company account")
+        return f"{whose} paused: {self.explanation}"

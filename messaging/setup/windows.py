@@ -1,0 +1,96 @@
+"""Sending windows: when an account may send, as one line of text.
+
+Mon-Fri 07:00-19:00, Sat 08:00-12:00
+daily 22:00-06:00          (a span may go past midnight)
+always
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+ALWAYS = "always"
+DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+HELP = "Write days and times, such as “Mon-Fri 07:00-19:00, Sat 08:00-12:00”, “daily 22:00-06:00” or “always”."
+
+_SPAN = re.compile(r"(?P<days>[a-z]+(?:\s*-\s*[a-z]+)?)\s+(?P<start>\d{1,2}:\d\d)\s*-\s*(?P<end>\d{1,2}:\d\d)")
+
+
+class BadWindow(ValueError):
+    """What was written is no sending window; the text says what is wrong and what is allowed."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """From `start` to `end` in minutes after midnight of one weekday (Monday is 0); `end` may lie past midnight."""
+
+    weekday: int
+    start: int
+    end: int
+
+
+@lru_cache(maxsize=256)
+def parse(text: str) -> tuple[Span, ...]:
+    """The spans of a window; none for "always" or an empty text, which mean at any time. Raises BadWindow."""
+    cleaned = text.strip().lower().replace("–", "-")
+    if cleaned in ("", ALWAYS):
+        return ()
+    return tuple(span for piece in cleaned.split(",") for span in _spans(piece.strip()))
+
+
+def next_opening(text: str, zone: str, now: datetime) -> datetime | None:
+    """None while the window is open at `now` (aware); otherwise when it opens next, in UTC."""
+    spans = parse(text)
+    if not spans:
+        return None
+    where = ZoneInfo(zone)
+    today = now.astimezone(where).date()
+    openings = []
+    for offset in range(-1, 8):
+        day = today + timedelta(days=offset)
+        midnight = datetime.combine(day, time(), where)
+        for span in spans:
+            if span.weekday != day.weekday():
+                continue
+            # Added to the wall clock, so that 07:00 is 07:00 on the days when the clocks change, too.
+            start = (midnight + timedelta(minutes=span.start)).astimezone(UTC)
+            if start <= now < (midnight + timedelta(minutes=span.end)).astimezone(UTC):
+                return None
+            if start > now:
+                openings.append(start)
+    return min(openings)
+
+
+def _spans(piece: str) -> list[Span]:
+    found = _SPAN.fullmatch(piece)
+    if found is None:
+        raise BadWindow(f"“{piece}” is not a sending window. {HELP}")
+    start, end = _minutes(found["start"]), _minutes(found["end"])
+    if start == end:
+        raise BadWindow(f"“{piece}” begins and ends at the same time. {HELP}")
+    end += 24 * 60 if end < start else 0
+    return [Span(weekday, start, end) for weekday in _weekdays(found["days"])]
+
+
+def _weekdays(text: str) -> list[int]:
+    if text == "daily":
+        return list(range(7))
+    first, _, last = (part.strip() for part in text.partition("-"))
+    begin, end = _weekday(first), _weekday(last or first)
+    return [(begin + offset) % 7 for offset in range((end - begin) % 7 + 1)]
+
+
+def _weekday(name: str) -> int:
+    for number, day in enumerate(DAYS):
+        if len(name) >= 3 and day.startswith(name):
+            return number
+    raise BadWindow(f"“{name}” is not a day. {HELP}")
+
+
+def _minutes(text: str) -> int:
+    hours, minutes = map(int, text.split(":"))
+    if hours * 60 + minutes > 24 * 60 or minutes > 59:
+        raise BadWindow(f"“{text}” is not a time of day. {HELP}")
+    return hours * 60 + minutes
