@@ -1,15 +1,17 @@
 # make run    everything on this machine: web, worker, beat, mail catcher (PORT=8001 CATCHER_PORT=1026 to move them)
+# make bench  Outtray side by side with its peers; ARGS=--full for everything, ARGS=--help for the rest
 # make test   every check and test; DATABASE_URL and CELERY_BROKER_URL name the real services to test with
 
 PYTHON := $(or $(shell command -v python3.11 || command -v python3),python3)
 VENV := .venv
 BIN := $(VENV)/bin
+BENCH_VENV := .venv-bench
 OPERATOR ?= admin
 ENGINE_TESTS := tests/test_delivery.py tests/test_batches.py tests/test_states.py tests/faults
 PIP_COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
-.PHONY: run test check browser password requirements clean python-venv
+.PHONY: run test check browser bench password requirements clean python-venv
 
 run: $(VENV)/run.stamp
 	@$(BIN)/python config/local_env.py
@@ -49,12 +51,16 @@ browser: $(VENV)/test.stamp
 		apt-get update -q && apt-get install -qy --no-install-recommends chromium; \
 	else $(BIN)/playwright install chromium; fi
 
+bench: $(BENCH_VENV)/bench.stamp
+	@exec $(BENCH_VENV)/bin/python -m benchmarks $(ARGS)
+
 requirements: $(VENV)/test.stamp
 	$(PIP_COMPILE) --output-file requirements.txt requirements.in
 	$(PIP_COMPILE) --output-file requirements-dev.txt requirements-dev.in
+	$(PIP_COMPILE) --output-file benchmarks/requirements.txt benchmarks/requirements.in
 
 clean:
-	rm -rf $(VENV) var/staticfiles .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache test-results
+	rm -rf $(VENV) $(BENCH_VENV) var/staticfiles .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache test-results
 
 # --- The virtual environment; rebuilt when the pinned requirements change -----------------------------
 
@@ -63,6 +69,14 @@ $(VENV)/bin/python:
 		{ echo "Outtray needs Python 3.11 or later; this is $$($(PYTHON) --version)."; exit 1; }
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || $(MAKE) --no-print-directory python-venv
 	@$(PYTHON) -m venv $(VENV)
+
+# The benchmark's peers are no part of Outtray, so they get an environment of their own.
+$(BENCH_VENV)/bench.stamp: requirements.txt benchmarks/requirements.txt | $(VENV)/bin/python
+	@echo "Installing Outtray and the peers it is compared with into $(BENCH_VENV) ..."
+	@$(BIN)/python -m venv $(BENCH_VENV)
+	@$(BENCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+		-r requirements.txt -r benchmarks/requirements.txt
+	@touch $@
 
 # Debian keeps a part of Python's venv module in a package of its own.
 python-venv:

@@ -1,0 +1,8 @@
+"""Outtray's own settings; only the keys in a shared Redis get a prefix."""
+
+import os
+
+from config.settings import *  # noqa: F403
+
+if CELERY_BROKER_URL.startswith("redis"):  # noqa: F405
+    CELERY_BROKER_TRANSPORT_OPTIONS = {"global_keyprefix": os.environ["BENCH_PREFIX"]}
