@@ -65,7 +65,7 @@ def assemble(message: Message) -> Iterator[bytes]:
 
     Raises MissingContent before the first octet when an attachment's file is missing, or its size or hash changed.
     """
-    attachments = list(message.attachments.all())
+    attachments = list(message.attachments.all()) if message.attachment_count else []
     for attachment in attachments:
         if not blobs.is_intact(attachment.sha256, attachment.encoded_size):
             raise MissingContent(_missing(attachment))

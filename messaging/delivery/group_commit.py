@@ -1,74 +1,92 @@
 """Group commit: what several threads of a process have to write at one time goes to the disk in one transaction."""
 
+import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from concurrent.futures import Future
 from typing import Generic, TypeVar
 
-from django.db import DataError, IntegrityError
+from django.db import DataError, IntegrityError, InterfaceError, OperationalError, connections
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-
-@dataclass
-class _Entry(Generic[T]):
-    item: T
-    is_done: bool = False
-    was_written: bool = False
-    error: BaseException | None = None
+IDLE_SECONDS = 0.5
+RETRY_SECONDS = 0.5
 
 
 class GroupCommit(Generic[T]):
-    """Whoever comes while nobody writes, writes for all who came meanwhile; the others wait for it.
+    """One thread writes, in the order of coming, all that came in while it wrote before; it ends when it is idle.
 
     Args:
         write: commits the items in one transaction and says of each whether it was written.
+        patience: seconds for which a database that is away is tried again; nobody overtakes meanwhile.
     """
 
-    def __init__(self, write: Callable[[Sequence[T]], Sequence[bool]]) -> None:
+    def __init__(self, write: Callable[[Sequence[T]], Sequence[bool]], patience: float) -> None:
         self._write = write
+        self._patience = patience
         self._turn = threading.Condition()
-        self._waiting: list[_Entry[T]] = []
-        self._is_writing = False
+        self._waiting: list[tuple[T, Future[bool]]] = []
+        self._is_running = False
 
-    def commit(self, item: T) -> bool:
-        """Return once the item is committed: True, or False when `write` left it out.
+    def submit(self, item: T) -> "Future[bool]":
+        """Have the item committed; the future tells when it is: True, or False when `write` left it out.
 
-        Raises:
-            DatabaseError: the transaction failed; nothing of the item was written, as far as is known.
+        It raises DatabaseError when the transaction failed. A future cancelled before its turn is not written.
         """
-        entry = _Entry(item)
+        future: Future[bool] = Future()
         with self._turn:
-            self._waiting.append(entry)
-            while self._is_writing and not entry.is_done:
-                self._turn.wait()
-            group = [] if entry.is_done else self._waiting
-            if group:
-                self._waiting, self._is_writing = [], True
-        if group:
-            try:
-                self._write_group(group)
-            finally:
-                with self._turn:
-                    self._is_writing = False
-                    self._turn.notify_all()
-        if entry.error is not None:
-            raise entry.error
-        return entry.was_written
+            self._waiting.append((item, future))
+            if self._is_running:
+                self._turn.notify()
+            else:
+                self._is_running = True
+                threading.Thread(target=self._run, name="group commit", daemon=True).start()
+        return future
 
-    def _write_group(self, group: list[_Entry[T]]) -> None:
+    def _run(self) -> None:
+        while group := self._next_group():
+            live = [(item, future) for item, future in group if future.set_running_or_notify_cancel()]
+            if live:
+                self._write_group(live)
+        connections.close_all()
+
+    def _next_group(self) -> list[tuple[T, "Future[bool]"]]:
+        with self._turn:
+            if not self._waiting:
+                self._turn.wait(IDLE_SECONDS)
+            group, self._waiting = self._waiting, []
+            self._is_running = bool(group)
+        return group
+
+    def _write_group(self, group: Sequence[tuple[T, "Future[bool]"]]) -> None:
         try:
-            for entry, was_written in zip(group, self._write([entry.item for entry in group]), strict=True):
-                entry.was_written = was_written
+            written = self._written([item for item, _ in group])
         except (IntegrityError, DataError) as error:
             if len(group) == 1:
-                group[0].error = error
-            else:
-                # One of them is at fault; the others do not suffer for it.
-                for entry in group:
-                    self._write_group([entry])
-        except BaseException as error:
+                group[0][1].set_exception(error)
+                return
+            # One of them is at fault; the others do not suffer for it.
             for entry in group:
-                entry.error = error
-        for entry in group:
-            entry.is_done = True
+                self._write_group([entry])
+        except Exception as error:
+            for _, future in group:
+                future.set_exception(error)
+        else:
+            for (_, future), was_written in zip(group, written, strict=True):
+                future.set_result(was_written)
+
+    def _written(self, items: Sequence[T]) -> Sequence[bool]:
+        give_up = time.monotonic() + self._patience
+        while True:
+            try:
+                return self._write(items)
+            except (OperationalError, InterfaceError):
+                if time.monotonic() > give_up:
+                    raise
+                log.warning("the database is away; trying again")
+                connections["default"].close()
+                time.sleep(RETRY_SECONDS)

@@ -24,7 +24,7 @@ from messaging.setup import windows
 from messaging.setup.layers import EmailSetup, resolve
 
 from . import claims, pauses
-from .claims import LeaseLost, LimitReached, Terms
+from .claims import DATABASE_PATIENCE, LeaseLost, LimitReached, Terms
 from .decision import complete, decide, judge_result, put_back, replies_of
 from .dialogue import Patience, Say, StageFailed
 from .outcomes import Reply, Scope, Stage, Verdict
@@ -33,9 +33,6 @@ from .smtp import Abandoned, BareLineEnd, Connection, Envelope, Result
 
 log = logging.getLogger(__name__)
 
-# Seconds to wait with a known outcome for a database that is away: longer than any lease, because the fence tells
-# whether it may still be written.
-DATABASE_PATIENCE = 600.0
 FIRST_CLAIM = 4
 
 T = TypeVar("T")
@@ -72,6 +69,7 @@ class Lane:
     is_alone: bool = False
     claim_size: int = FIRST_CLAIM
     setup: EmailSetup | None = None
+    settle: Callable[[], None] = lambda: None
 
     def run(self) -> int:
         """Deliver whatever is due and allowed; how many transactions were recorded."""
@@ -143,9 +141,10 @@ class Lane:
             yield
         finally:
             done.set()
+            self._settle()
             if self.connection is not None:
                 self.connection.close(politely=True)
-            _persistently(lambda: claims.give_back(self.owner), settings.LEASE_SECONDS)
+            _persistently(lambda: claims.give_back(self.owner))
             keeper.join()
 
     def _keep(self, done: threading.Event) -> None:
@@ -191,9 +190,10 @@ class Lane:
             attempt.stage = Stage.DATA
             attempt.recipients = replies_of(pending, so_far)
             try:
-                _persistently(lambda: claims.start_data(message, attempt, self.clock()), settings.LEASE_SECONDS)
+                claims.start_data(message, attempt, self.clock())
             except LeaseLost:
                 return False
+            self._settle()
             return True
 
         try:
@@ -252,15 +252,29 @@ class Lane:
             if verdict.scope == Scope.PACE:
                 self._halt(attempt, verdict, now)
             elif self.is_probe:
-                _persistently(lambda: pauses.clear(self.account_id, now), DATABASE_PATIENCE)
+                _persistently(lambda: pauses.clear(self.account_id, now))
                 self.is_probe = False
-        try:
-            _persistently(lambda: claims.record(message, attempt, pending, decision), DATABASE_PATIENCE)
-        except IntegrityError:
-            # The account (or the batch) was deleted meanwhile; what happened to the message is kept all the same.
-            attempt.account_id = attempt.batch_id = None
-            _persistently(lambda: claims.record(message, attempt, pending, decision), DATABASE_PATIENCE)
+        self._settle()
+        written = claims.record_soon(message, attempt, pending, decision)
+
+        def settle() -> None:
+            try:
+                written()
+            except IntegrityError:
+                # The account (or the batch) was deleted meanwhile; what happened to the message is kept all the same.
+                attempt.account_id = attempt.batch_id = None
+                claims.record(message, attempt, pending, decision)
+
+        self.settle = settle
         self.delivered += 1
+
+    def _settle(self) -> None:
+        """Wait until the outcome of the message before is committed."""
+        settle, self.settle = self.settle, lambda: None
+        try:
+            settle()
+        except LeaseLost as lost:
+            log.warning("lease lost: %s", lost)
 
     def _halt(self, attempt: SendAttempt, verdict: Verdict, now: datetime) -> None:
         """End this lane, and pause the account: what was heard concerns every message."""
@@ -268,10 +282,7 @@ class Lane:
         if self.is_alone or self._others_are_served(verdict):
             return
         words = attempt.reply_text
-        _persistently(
-            lambda: pauses.pause(self.account_id, verdict, server=attempt.server, words=words, now=now),
-            DATABASE_PATIENCE,
-        )
+        _persistently(lambda: pauses.pause(self.account_id, verdict, server=attempt.server, words=words, now=now))
 
     def _others_are_served(self, verdict: Verdict) -> bool:
         """Too many connections at once is no reason to stop those that are open."""
@@ -284,9 +295,9 @@ def _ended_between(reply: Reply) -> bool:
     return reply.stage == Stage.MAIL and (bool(reply.error) or reply.code == 421)
 
 
-def _persistently(write: Callable[[], T], seconds: float) -> T:
-    """Call `write` again while the database is away, at most for so long."""
-    give_up = time.monotonic() + seconds
+def _persistently(write: Callable[[], T]) -> T:
+    """Call `write` again while the database is away, at most for DATABASE_PATIENCE."""
+    give_up = time.monotonic() + DATABASE_PATIENCE
     while True:
         try:
             return write()
