@@ -99,22 +99,17 @@ def _scope(outcome: AttemptOutcome, pace: Pace) -> Scope:
 
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _ASKS_TO_WAIT = re.compile(
-    r"\b(?:again|retry|wait|back|return|reconnect|resend|gr[ea]y-?list\w*|deferred|delayed|blocked|limited)\b"
-    r"[^.!?]{0,40}?\b(?:in|after|for|wait|least)\s+(?:at least |about |another )?"
+    r"(?:\b(?:again|retry|wait|back|return|reconnect|resend|gr[ea]y-?list\w*|deferred|delayed|blocked|limited)\b"
+    r"[^.!?]{0,40}?\b(?:in|after|for)|\bwait)\s+(?:at least |about |another )?"
     r"(?:(?P<hours>\d{1,2}):(?P<minutes>[0-5]\d):(?P<seconds>[0-5]\d)\b"
     r"|(?P<count>\d{1,5}) ?(?P<unit>s(?:ec(?:ond)?s?)?|m(?:in(?:ute)?s?)?|h(?:(?:ou)?rs?)?|days?)\b)",
-    re.IGNORECASE,
-)
-_WAIT_FIRST = re.compile(
-    r"\bwait\s+(?:at least |about |another )?"
-    r"(?P<count>\d{1,5}) ?(?P<unit>s(?:ec(?:ond)?s?)?|m(?:in(?:ute)?s?)?|h(?:(?:ou)?rs?)?|days?)\b",
     re.IGNORECASE,
 )
 
 
 def wait_told(words: str) -> timedelta:
     """How long a server asks to wait: "try again in 300 seconds", "come back in 00:05:00". Zero to a day."""
-    found = _ASKS_TO_WAIT.search(words) or _WAIT_FIRST.search(words)
+    found = _ASKS_TO_WAIT.search(words)
     if found is None:
         return timedelta()
     told = found.groupdict()

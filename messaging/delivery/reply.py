@@ -6,8 +6,9 @@ from enum import StrEnum
 from functools import cached_property
 
 # Not the start of an IP address, and with the "#" or in the brackets of qmail and IronPort.
-_ENHANCED = re.compile(r"#?([245]\.\d{1,3}\.\d{1,3})(?!\.?\d)|.*\(#([245]\.\d{1,3}\.\d{1,3})\)", re.DOTALL)
+_ENHANCED = re.compile(r"#?([245]\.\d{1,3}\.\d{1,3})(?!\.?\d)|.*\(#([245]\.\d{1,3}\.\d{1,3})(?!\.?\d)", re.DOTALL)
 _ENHANCED_AT_LINE_START = re.compile(r"^#?[245]\.\d{1,3}\.\d{1,3}(?!\.?\d)\s*", re.MULTILINE)
+_ADDRESS = re.compile(r"[^\s<>()\[\]:;,]+@[^\s<>()\[\]:;,]+")
 
 
 class Stage(StrEnum):
@@ -46,8 +47,9 @@ class Reply:
 
     @cached_property
     def words(self) -> str:
-        """The text on one line, without the enhanced status codes that a multi-line reply repeats in mid-sentence."""
-        return " ".join(_ENHANCED_AT_LINE_START.sub("", self.text).split())
+        """What the server says, on one line: without addresses, whose words are not the server's, and without the
+        enhanced status codes that a multi-line reply repeats in mid-sentence."""
+        return " ".join(_ADDRESS.sub("(address)", _ENHANCED_AT_LINE_START.sub("", self.text)).split())
 
     @property
     def ok(self) -> bool:

@@ -251,17 +251,19 @@ TABLE = [
 
     # About one recipient or message, though it sounds like our pace. A limit by the hour is no refusal, whatever the
     # code: the mailbox takes mail again in the next hour.
-    Line(TRANSIENT, GREYLISTED, code="4..",
+    Line(TRANSIENT, GREYLISTED, ENVELOPE + END, code="4..",
          text=r"gr[ea]y-?list|^try again later$|internal resources? (is |are )?temporarily"),
-    Line(TRANSIENT, MAILBOX_RATE, text=r"receiving mail (too quickly|at a rate)|recipient thread limit|"
-         r"recipient.s per hour|recipient has exceeded their limit|messages to \S+ deferred due to excessive"),
+    Line(TRANSIENT, MAILBOX_RATE, RCPT + CONTENT, text=r"receiving mail (too quickly|at a rate)|recipient thread limit|"
+         r"recipient.s per hour|messages to \S+ deferred due to excessive"),
     Line(None, SPAM, CONTENT, text=r"nature of the content|same message-id"),
-    Line(None, UNWANTED, text=r"not in whitelist for rcpt|customer block list|blacklisted by recipient|user entry|"
-         r"rejected by (this|the) (user|recipient)|:blocked\)"),
-    Line(None, LINK_LISTED, text=r"sender address \[.*blocked using|\bdbl\b|\b(uri|sur)bl\b|domain present in"),
+    Line(None, UNWANTED, ENVELOPE + END, text=r"not in whitelist for rcpt|customer block list|user entry|"
+         r"blacklisted by recipient|rejected by (this|the) (user|recipient)|:blocked\)"),
+    Line(None, BAD_SENDER, ENVELOPE + END, text=r"unresolvable"),
+    Line(None, LINK_LISTED, ENVELOPE + END,
+         text=r"sender address \[.*blocked using|\bdbl\b|\b(uri|sur)bl\b|domain present in"),
     # Sender authentication (RFC 7372) and what stands in DNS for this machine.
     Line(SETUP, NO_REVERSE_NAME, enhanced=r"[45]\.7\.25"),
-    Line(SETUP, NO_REVERSE_NAME, code="[45]..", text=r"\bptr\b|reverse (dns|hostname)|find your hostname|no rdns"),
+    Line(SETUP, NO_REVERSE_NAME, code="[45]..", text=r"\bptr\b|find your (reverse )?hostname"),
     Line(None, SENDER_UNPROVEN, CONTENT, enhanced=r"[45]\.7\.(2[0-46-7]|3[0-2]|509)"),
     Line(None, SENDER_UNPROVEN, ENVELOPE + END,
          text=r"\b(spf|dkim|dmarc|sender policy framework)\b|unauthenticated e?mail"),
@@ -270,13 +272,14 @@ TABLE = [
     Line(TRANSIENT, QUOTA, enhanced=r"5\.(4\.5|1\.90|7\.508)", pace=Pace.HOURS),
     Line(TRANSIENT, QUOTA, text=r"\bdaily .{0,40}(limit|quota)|submission ?quota|maximum credits|messaging limits|"
          r"(mails?|messages|recipients)( received)? (per|this) (hour|day)|sender throttled due", pace=Pace.HOURS),
-    Line(TRANSIENT, HELD_BACK, code="4..", enhanced=r"4\.7\.(28|50[1-9]|5[1-9]\d|6\d\d|8[5-9]\d)", pace=Pace.HOURS),
-    Line(TRANSIENT, HELD_BACK, code="4..", text=r"temporar(il)?y (been )?(rate limited|deferred|blocked|blacklisted)|"
-         r"unusual rate|user complaints", pace=Pace.HOURS),
+    Line(TRANSIENT, HELD_BACK, enhanced=r"5\.7\.28|4\.7\.(28|50[1-9]|5[1-9]\d|6\d\d|8[5-9]\d)", pace=Pace.HOURS),
+    Line(TRANSIENT, HELD_BACK, text=r"unusual rate", pace=Pace.HOURS),
+    Line(TRANSIENT, HELD_BACK, code="4..", text=r"temporarily (been )?(rate limited|deferred|blocked|blacklisted)",
+         pace=Pace.HOURS),
     Line(TRANSIENT, COME_BACK, enhanced=r"4\.(4\.5|7\.[57]00)", pace=Pace.MINUTES),
     Line(TRANSIENT, COME_BACK, text=r"too many (\w+ ){0,3}(connect\w*|sessions|messages|logins?|auth|mails?)\b|"
          r"too many recipients from|too much (mail|load)|connections? (rate )?limit|thread limit|relay limit|throttl|"
-         r"rate.?limit|sending rate|submission rate|too fre?quent|slow down|message per connection", pace=Pace.MINUTES),
+         r"rate.?limit|sending rate|submission rate|too frequent|message per connection", pace=Pace.MINUTES),
 
     # Our set-up, as the server tells it at whatever stage: Postfix and others save it up for RCPT. Where 4xx is said
     # here, waiting does not help.
@@ -285,17 +288,16 @@ TABLE = [
     Line(SETUP, OLD_TLS, UNTIL_CONTENT, enhanced=r"[45]\.7\.66"),
     Line(None, UNWANTED, ENVELOPE, text=r"tls required for rcpt"),
     Line(SETUP, WANTS_TLS, code="523|538"),
-    Line(SETUP, WANTS_TLS, enhanced=r"[45]\.7\.1[01]"),
     Line(SETUP, WANTS_TLS, UNTIL_CONTENT,
          text=r"must issue a? ?starttls|(encryption|(tls|ssl)[- ]connection) (is )?required"),
-    Line(SETUP, NO_RELAY, text=r"relay(ing)? (access )?(is )?(denied|not (permitted|allowed)|prohibited)|"
-         r"unable to relay|open relay|allowed rcpthosts|delivery is not allowed to this address"),
-    Line(None, INSIDERS_ONLY, enhanced=r"5\.7\.(12|13|124|13[3-6])"),
+    Line(SETUP, NO_RELAY, ENVELOPE, text=r"relay(ing)? (access )?(denied|not (permitted|allowed)|prohibited)|"
+         r"unable to relay|allowed rcpthosts|delivery is not allowed to this address"),
+    Line(None, INSIDERS_ONLY, RCPT + CONTENT, enhanced=r"5\.7\.(12|13|124|13[3-6])"),
+    Line(SETUP, M365_SIGN_IN_OFF, AUTH + MAIL, text=r"SmtpClientAuthentication is disabled|"
+         r"basic authentication is disabled|did not meet the criteria|security defaults"),
     Line(SETUP, WANTS_SIGN_IN, ENVELOPE, code="530"),
     Line(SETUP, WANTS_SIGN_IN, ENVELOPE, text=r"authentication (is )?required|requires authentication|not logged in|"
-         r"client (was )?not authenticated|unauthenticated senders|must issue an auth"),
-    Line(SETUP, M365_SIGN_IN_OFF, AUTH, text=r"SmtpClientAuthentication is disabled|basic authentication is disabled|"
-         r"did not meet the criteria|security defaults"),
+         r"client (was )?not authenticated|unauthenticated senders"),
     Line(SETUP, BROWSER_SIGN_IN, AUTH, text=r"log in (with|via|through) your web browser"),
     Line(SETUP, APP_PASSWORD, AUTH, text=r"application-specific password"),
     Line(SETUP, NEW_PASSWORD, AUTH, enhanced=r"4\.7\.12"),
@@ -306,9 +308,9 @@ TABLE = [
     Line(SETUP, ACCOUNT_BARRED, UNTIL_CONTENT + END, text=r"sending (has been )?(suspended|paused|denied)|"
          r"is not allowed to send:|bad outbound sender|activate your \w+ account"),
     Line(SETUP, MACHINE_BLOCKED, UNTIL_CONTENT, enhanced=r"5\.7\.(511|60[6-9]|6[1-4]\d|708)"),
-    Line(SETUP, MACHINE_BLOCKED, UNTIL_CONTENT, text=r"blocked using|\bdnsbls?\b|\brbl\b|(block|black) ?list|spamhaus|"
-         r"spamcop|(poor|bad) reputation|\blisted (at|by|in|on) |not (be )?accepted from|blocked - see|"
-         r"permanently deferred"),
+    Line(SETUP, MACHINE_BLOCKED, UNTIL_CONTENT, text=r"blocked using|\bdnsbls?\b|spamhaus|blocked - see|"
+         r"(\bip|host|client|network|\d\.\d).{0,60}((block|black) ?list|\blisted (at|by|in|on) )|"
+         r"(poor|bad|ip) reputation|not (be )?accepted from|permanently deferred"),
     Line(SETUP, MACHINE_REFUSED, UNTIL_CONTENT, text=r"client host rejected|not allowed to connect|"
          r"access to .*mail system has been rejected"),
     # The rest of what is said before MAIL.
@@ -324,29 +326,32 @@ TABLE = [
 
     # The sender. 403 is SendGrid's own, and waiting does not help there.
     Line(PERMANENT, NOT_OUR_SENDER, code="403|5..", text=r"sendasdenied|send as this sender|not owned by|"
-         r"verified sender|not (allowed|authori[sz]ed|permitted) to send (from|as)|address is not verified|"
-         r"not an authori[sz]ed sender"),
+         r"verified sender|not (allowed|authori[sz]ed|permitted) to send (from|as)|address is not verified"),
     Line(None, BAD_SENDER, text=r"sender (address )?(was )?(rejected|denied|refused|verify failed|syntax)|"
          r"domain of sender|envelope sender|invalid (sender|mail from)|sender address (must|syntax)"),
     Line(None, BAD_SENDER, ENVELOPE, enhanced=r"[45]\.(1\.[78]|7\.27)"),
     Line(None, NOT_OUR_SENDER, MAIL, code="55[0134]", enhanced=r"5\.7\.1"),
     Line(PERMANENT, BAD_SENDER, MAIL, code="55[0135]|50[14]|571"),
 
+    # The size, at whatever stage.
+    Line(None, TOO_BIG, enhanced=r"[45]\.(3\.4|2\.3)"),
+    Line(PERMANENT, TOO_BIG, code="5..", text=r"message (size exceeds|too (big|large))|email size exceeded"),
+
     # The recipient. RFC 5321 4.5.3.1.10: a 552 for too many recipients is a 452.
     Line(TRANSIENT, REST_LATER, RCPT, text=r"too many recipients|separate transaction|multiple destination domains"),
     Line(TRANSIENT, REST_LATER, RCPT, enhanced=r"[45]\.5\.3"),
     Line(None, TOO_MANY, text=r"too many recipients"),
     Line(None, MAILBOX_FULL, enhanced=r"[45]\.2\.2"),
-    Line(None, MAILBOX_FULL, code="[45]..", text=r"over ?quota|mailbox (is )?full|quota exceeded|out of storage"),
+    Line(None, MAILBOX_FULL, code="[45]..", text=r"over ?quota|mailbox (is )?full"),
     Line(None, NOT_ASCII, enhanced=r"5\.6\.[79]"),
     Line(PERMANENT, NO_DOMAIN, code="556"),
     Line(PERMANENT, NO_DOMAIN, code="5..", enhanced=r"5\.(1\.2|4\.4|4\.310)"),
-    Line(PERMANENT, NO_DOMAIN, code="5..", text=r"null ?mx|domain \S+ does not (exist|accept mail)|unrouteable"),
+    Line(PERMANENT, NO_DOMAIN, code="5..", text=r"null ?mx|unrouteable"),
     Line(PERMANENT, NO_MAILBOX, code="5..", enhanced=r"5\.1\.1|5\.1\.10|5\.7\.50[45]"),
     Line(PERMANENT, NO_MAILBOX, code="5..", enhanced=r"5\.4\.1", text=r"recipient address rejected"),
     Line(PERMANENT, MOVED, code="5..", enhanced=r"5\.(1\.6|2\.1|7\.1[78])"),
     Line(PERMANENT, MOVED, RCPT, code="551"),
-    Line(PERMANENT, MOVED, code="5..", text=r"mailbox (is |has been )?(disabled|closed)|no longer valid"),
+    Line(PERMANENT, MOVED, code="5..", text=r"mailbox is (disabled|closed)|no longer valid"),
     Line(PERMANENT, NO_MAILBOX, RCPT + END, code="5..",
          text=r"no such (user|mailbox|recipient)|doesn.t have an? \S+ account|not a valid (recipient|mailbox)|"
          r"(unknown|invalid) (user|recipient|mailbox)|"
@@ -354,31 +359,30 @@ TABLE = [
     Line(PERMANENT, BAD_ADDRESS, code="5..", enhanced=r"5\.1\.[34]"),
     Line(PERMANENT, BAD_ADDRESS, RCPT, code="501|504|555"),
     Line(TRANSIENT, DOUBTFUL_DOMAIN, code="4..", enhanced=r"4\.1\.2"),
-    Line(TRANSIENT, DOUBTFUL_DOMAIN, code="4..", text=r"domain (\S+ )?not found|cannot resolve"),
+    Line(TRANSIENT, DOUBTFUL_DOMAIN, code="4..", text=r"cannot resolve"),
     Line(TRANSIENT, DOUBTFUL_MAILBOX, code="4..", enhanced=r"4\.1\.\d+"),
     Line(TRANSIENT, MAILBOX_BUSY, code="4..", enhanced=r"4\.2\.\d+"),
     Line(None, LOOP, enhanced=r"[45]\.4\.(6|14)"),
-    Line(None, LOOP, text=r"too many hops|mail loop|loop(ing)? (is )?detected"),
+    Line(None, LOOP, text=r"too many hops|mail loop"),
     Line(TRANSIENT, NETWORK_NOT_NOW, code="4..", enhanced=r"4\.4\.\d+"),
     Line(PERMANENT, ROUTE_BROKEN, code="5..", enhanced=r"5\.4\.\d+"),
     Line(TRANSIENT, LOST_THREAD, ENVELOPE, code="50[023]"),
     Line(PERMANENT, UNWANTED, RCPT, code="5..", enhanced=r"5\.7\.\d+"),
     Line(PERMANENT, UNWANTED, RCPT, code="5..",
-         text=r"polic(y|ies)|prohibi|access denied|not authori[sz]ed|blocked|banned"),
+         text=r"polic(y|ies)|prohibi|access denied|blocked|banned"),
     Line(PERMANENT, UNWANTED, RCPT, code="541|571"),
     Line(PERMANENT, UNKNOWN_MAILBOX, RCPT, code="55[0134]"),
     Line(PERMANENT, NOBODY_LEFT, CONTENT, text=r"no valid recipients"),
 
     # The message.
-    Line(None, TOO_BIG, enhanced=r"[45]\.(3\.4|2\.3)"),
-    Line(PERMANENT, TOO_BIG, code="5..", text=r"message (size exceeds|too (big|large))|email size exceeded"),
     Line(PERMANENT, BAD_ATTACHMENT, CONTENT, code="5..", text=r"virus|malware|attachment|potential security issue"),
     Line(None, CONTENT_REFUSED, CONTENT, enhanced=r"[45]\.6\.\d+"),
-    Line(PERMANENT, FAULTY_FORM, CONTENT, code="5..", text=r"bare <?lf|\brfc ?-?\d{3,4}\b|rfc compliant|malformed|"
-         r"header (line|syntax|is)|multiple \S+ headers|line length"),
+    Line(PERMANENT, FAULTY_FORM, CONTENT, code="5..", text=r"bare <?lf|\brfc ?\d{3,4}\b|rfc compliant|"
+         r"header line|line length"),
     Line(PERMANENT, SPAM, CONTENT, code="5..", enhanced=r"5\.7\.\d+"),
     Line(PERMANENT, SPAM, CONTENT, code="5..",
-         text=r"\bspam\b|junk|black ?list|block(ed| ?list)|reputation|polic(y|ies)|prohibi"),
+         text=r"\bspam\b|junk|block(ed| ?list)|reputation|polic(y|ies)|prohibi"),
+    Line(PERMANENT, MAILBOX_FULL, RCPT, code="552"),
     Line(PERMANENT, TOO_BIG, code="552"),
     Line(PERMANENT, REFUSED, CONTENT, code="5.."),
     # Whatever is left, by code.
