@@ -4,7 +4,7 @@ import re
 from datetime import timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from messaging.delivery import reply_table as m
@@ -551,6 +551,7 @@ replies = st.builds(
 )
 
 
+@settings(max_examples=500, deadline=None)
 @given(replies)
 def test_whatever_is_heard_gets_a_verdict_that_fits_its_columns(reply):
     verdict = judge(reply)
@@ -572,6 +573,7 @@ def test_whatever_is_heard_gets_a_verdict_that_fits_its_columns(reply):
         assert verdict.advice
 
 
+@settings(max_examples=500, deadline=None)
 @given(replies)
 def test_whatever_is_heard_keeps_to_the_rules(reply):
     verdict = judge(reply)
