@@ -81,9 +81,15 @@ def next_try(message: Message) -> str:
     if message.status != Status.QUEUED or message.not_before is None:
         return ""
     if message.not_before <= timezone.now():
-        return f"due now, attempt {message.tries + 1} of {max_tries()}" if message.tries else "due now"
+        return (
+            f"due now, attempt {message.tries + 1} of {message.max_tries or max_tries()}"
+            if message.tries
+            else "due now"
+        )
     if message.tries:
-        return f"next try {moment(message.not_before)}, attempt {message.tries + 1} of {max_tries()}"
+        return (
+            f"next try {moment(message.not_before)}, attempt {message.tries + 1} of {message.max_tries or max_tries()}"
+        )
     return f"from {moment(message.not_before)}"
 
 

@@ -47,6 +47,7 @@ ADVISORY_LOCK = 0x6F757472  # "outr": so that nobody else's advisory locks on th
 # Seconds to wait with a known outcome for a database that is away: longer than any lease, because the fence tells
 # whether it may still be written.
 DATABASE_PATIENCE = 600.0
+MESSAGE_STAGES = (Stage.MAIL, Stage.RCPT, Stage.DATA, Stage.END)
 CONTENT_READ_AHEAD = 128 * 1024  # octets; larger texts are read when it is their turn
 
 
@@ -73,6 +74,7 @@ class Decision:
     category: str = ""
     reason: str = ""
     give_up_at: datetime | None = None
+    max_tries: int | None = None
 
 
 @dataclass(frozen=True)
@@ -277,6 +279,7 @@ def record_soon(
         "tries": decision.tries,
         "not_before": decision.not_before,
         "give_up_at": decision.give_up_at,
+        "max_tries": decision.max_tries,
         "reason_category": decision.category,
         "reason": decision.reason[:500],
         "sent_at": attempt.finished_at if decision.status == Status.SENT else message.sent_at,
@@ -330,7 +333,17 @@ def _write(changes: Sequence[_Change]) -> list[bool]:
 
 LEASE = ("lease_owner", "fence")
 STARTED = ("in_data", "handover")
-DECIDED = ("status", "tries", "not_before", "give_up_at", "reason_category", "reason", "sent_at", *RELEASED)
+DECIDED = (
+    "status",
+    "tries",
+    "not_before",
+    "give_up_at",
+    "max_tries",
+    "reason_category",
+    "reason",
+    "sent_at",
+    *RELEASED,
+)
 HEARD = ("status", "reply_code", "enhanced_code", "reply_text", "decided_at")
 ATTEMPT = tuple(field.attname for field in SendAttempt._meta.concrete_fields if not field.primary_key)
 
@@ -365,6 +378,17 @@ def _leave_cancelled_batch(message: Message) -> None:
     items = BatchItem.objects.filter(message=message, batch=message.batch_id or 0, batch__status=Batch.Status.CANCELLED)
     if items.update(outcome=Status.CANCELLED):
         Message.objects.filter(pk=message.pk).update(batch=None, not_before=None, account=None)
+
+
+def others_served_since(message: Message) -> bool:
+    """Whether the account's server took another message after it had last refused this one: then it minds this one."""
+    refused = SendAttempt.objects.filter(message=message, stage__in=MESSAGE_STAGES)
+    refused = refused.exclude(outcome=AttemptOutcome.ACCEPTED)
+    last = refused.order_by("-id").values_list("started_at", flat=True).first()
+    if last is None:
+        return False
+    taken = SendAttempt.objects.filter(account_id=message.account_id, outcome=AttemptOutcome.ACCEPTED)
+    return taken.filter(started_at__gt=last).exists()
 
 
 # --- What others decide ------------------------------------------------------------------------------

@@ -1,7 +1,6 @@
 """From what was heard in one attempt to what is written down: per recipient, and for the message."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
 
@@ -9,7 +8,8 @@ from messaging.models import AttemptOutcome, Category, Message, Recipient, SendA
 
 from . import retry
 from .claims import Decision
-from .outcomes import Reply, Stage, Verdict, judge
+from .outcomes import Reply, Scope, Stage, Verdict, judge
+from .reply import OPENING_STAGES
 from .smtp import Result
 
 Status = Message.Status
@@ -32,16 +32,23 @@ class Judgement(NamedTuple):
 
 
 def judge_result(pending: Sequence[Recipient], result: Result) -> Judgement:
-    """Set-up is at fault only where it kept everybody from being served."""
+    """The account's set-up or pace is at fault only where it kept everybody from being served."""
     replies = [result.reply_for(recipient.address) for recipient in pending]
     if not replies:
         return Judgement([], result.final, judge(result.final))
     verdicts = [judge(reply) for reply in replies]
-    if not all(verdict.outcome == AttemptOutcome.SETUP for verdict in verdicts):
-        verdicts = [
-            replace(verdict, outcome=AttemptOutcome.PERMANENT) if verdict.outcome == AttemptOutcome.SETUP else verdict
-            for verdict in verdicts
-        ]
+    if any(verdict.scope == Scope.MESSAGE for verdict in verdicts):
+        verdicts = [verdict.confined() for verdict in verdicts]
+    return _led(verdicts, replies)
+
+
+def confine(judgement: Judgement, pending: Sequence[Recipient], result: Result) -> Judgement:
+    """The same, told of this message only."""
+    replies = [result.reply_for(recipient.address) for recipient in pending]
+    return _led([verdict.confined() for verdict in judgement.verdicts], replies)
+
+
+def _led(verdicts: list[Verdict], replies: list[Reply]) -> Judgement:
     place = min(range(len(verdicts)), key=lambda index: GRAVEST_FIRST.index(verdicts[index].outcome))
     return Judgement(verdicts, replies[place], verdicts[place])
 
@@ -83,8 +90,16 @@ def put_back(message: Message, leading: Verdict, stage: Stage, now: datetime) ->
 
     One that got as far as MAIL goes behind the others, lest it alone is what the server minds.
     """
-    not_before = now if stage in (Stage.MAIL, Stage.RCPT, Stage.DATA) else message.not_before
-    return Decision(Status.QUEUED, message.tries, not_before, leading.category, leading.explanation, message.give_up_at)
+    not_before = message.not_before if stage in OPENING_STAGES else now
+    return Decision(
+        Status.QUEUED,
+        message.tries,
+        not_before,
+        leading.category,
+        leading.explanation,
+        message.give_up_at,
+        message.max_tries,
+    )
 
 
 def decide(
@@ -94,10 +109,11 @@ def decide(
     tries = message.tries + 1
     give_up_at = message.give_up_at if message.tries and message.give_up_at else retry.give_up_at(now)
     waiting = [verdict for verdict in judgement.verdicts if verdict.outcome == AttemptOutcome.TRANSIENT]
-    again = None
+    again = max_tries = None
     if waiting:
         longest = max(waiting, key=lambda verdict: verdict.wait)
         again = retry.next_try(tries, longest, now, give_up_at)
+        max_tries = retry.max_tries(longest)
     for recipient, verdict in zip(pending, judgement.verdicts, strict=True):
         reply = result.reply_for(recipient.address)
         recipient.reply_code, recipient.enhanced_code = reply.code, reply.enhanced
@@ -109,7 +125,8 @@ def decide(
     if Recipient.Status.UNKNOWN in everyone:
         return Decision(Status.UNKNOWN, tries, None, leading.category, leading.explanation, give_up_at)
     if Recipient.Status.PENDING in everyone:
-        return Decision(Status.QUEUED, tries, again, waiting[0].category, waiting[0].explanation, give_up_at)
+        first = waiting[0]
+        return Decision(Status.QUEUED, tries, again, first.category, first.explanation, give_up_at, max_tries)
     if Recipient.Status.FAILED in everyone:
         return Decision(Status.FAILED, tries, None, *_why_failed(message, leading, tries), give_up_at)
     return Decision(Status.SENT, tries, give_up_at=give_up_at)

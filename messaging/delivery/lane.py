@@ -19,13 +19,13 @@ from django.db import DatabaseError, IntegrityError, InterfaceError, Operational
 from django.utils import timezone
 
 from messaging import content
-from messaging.models import AccountPause, AttemptOutcome, Category, Message, Recipient, SendAttempt
+from messaging.models import AccountPause, AttemptOutcome, Message, Recipient, SendAttempt
 from messaging.setup import windows
 from messaging.setup.layers import EmailSetup, resolve
 
 from . import claims, pauses
 from .claims import DATABASE_PATIENCE, LeaseLost, LimitReached, Terms
-from .decision import complete, decide, judge_result, put_back, replies_of
+from .decision import complete, confine, decide, judge_result, put_back, replies_of
 from .dialogue import Patience, Say, StageFailed
 from .outcomes import Reply, Scope, Stage, Verdict
 from .pauses import Leave
@@ -242,16 +242,16 @@ class Lane:
         now = self.clock()
         attempt.finished_at = now
         judgement = judge_result(pending, result)
+        if judgement.leading.scope != Scope.MESSAGE and claims.others_served_since(message):
+            judgement = confine(judgement, pending, result)
         complete(attempt, pending, result, judgement)
         verdict = judgement.leading
-        if verdict.outcome == AttemptOutcome.SETUP:
+        if verdict.scope != Scope.MESSAGE:
             self._halt(attempt, verdict, now)
             decision = put_back(message, verdict, judgement.reply.stage, now)
         else:
             decision = decide(message, pending, judgement, result, now)
-            if verdict.scope == Scope.PACE:
-                self._halt(attempt, verdict, now)
-            elif self.is_probe:
+            if self.is_probe:
                 _persistently(lambda: pauses.clear(self.account_id, now))
                 self.is_probe = False
         self._settle()
@@ -286,8 +286,8 @@ class Lane:
 
     def _others_are_served(self, verdict: Verdict) -> bool:
         """Too many connections at once is no reason to stop those that are open."""
-        busy = verdict.outcome == AttemptOutcome.SETUP and verdict.category == Category.BUSY
-        return busy and claims.lanes_at_work(self.account_id, self.clock(), besides=self.owner) > 0
+        is_turned_away = verdict.scope == Scope.PACE and verdict.outcome == AttemptOutcome.SETUP
+        return is_turned_away and claims.lanes_at_work(self.account_id, self.clock(), besides=self.owner) > 0
 
 
 def _ended_between(reply: Reply) -> bool:

@@ -11,10 +11,10 @@ from typing import NamedTuple
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
-from messaging.models import AccountPause, Category
+from messaging.models import AccountPause
 
 from .outcomes import Scope, Verdict
-from .retry import next_probe
+from .retry import next_probe, slow_down_until
 
 log = logging.getLogger(__name__)
 
@@ -58,14 +58,15 @@ def pause(account_id: int | None, verdict: Verdict, *, server: str, words: str, 
 
     Lanes that meet the same fault together, or a probe that fails, do not count it again.
     """
-    kind = Kind.BUSY if verdict.scope == Scope.PACE or verdict.category == Category.BUSY else Kind.FAULT
+    kind = Kind.BUSY if verdict.scope == Scope.PACE else Kind.FAULT
     with transaction.atomic():
         row, created = AccountPause.objects.select_for_update(of=("self",)).get_or_create(
             account_id=account_id,
             kind=kind,
             defaults={"since": now, "until": next_probe(1, now), "explanation": verdict.explanation},
         )
-        row.until = max(row.until or now, now + verdict.wait)
+        if kind == Kind.BUSY:
+            row.until = max(row.until or now, slow_down_until(verdict, row.failures, now))
         row.server = server
         row.explanation = verdict.explanation
         row.advice = verdict.advice

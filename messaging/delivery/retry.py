@@ -1,21 +1,43 @@
-"""When again."""
+"""When again: a message, and an account that was turned away (RFC 5321 4.5.4.1)."""
 
 import random
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from django.conf import settings
 
 from messaging.models import Category
 
-from .outcomes import Verdict
+from .outcomes import Kind, Pace, Verdict
 
-# Seconds to wait at least, by category: who was refused as unknown, full or spam for now does not change in seconds.
-SHORTEST_GAP = {Category.ADDRESS: 600, Category.POLICY: 600}
+MINUTE, HOUR = 60, 3600
+
+# Seconds between tries where the reason is known, before the general ones of settings.RETRY_GAPS go on.
+KNOWN_GAPS: dict[Kind, Sequence[int]] = {
+    Kind.GREYLISTING: (5 * MINUTE, 10 * MINUTE, 15 * MINUTE, 30 * MINUTE),
+    Kind.REST_AT_ONCE: (1, 5 * MINUTE, 15 * MINUTE),
+    Kind.BROKEN_OFF: (MINUTE, 5 * MINUTE, 15 * MINUTE),
+    Kind.MAILBOX_BUSY: (15 * MINUTE, 30 * MINUTE, HOUR, 2 * HOUR),
+}
+# The only tries there are: somebody should look at the address the same day, and a full mailbox needs its owner.
+LAST_GAPS: dict[Kind, Sequence[int]] = {
+    Kind.IN_DOUBT: (5 * MINUTE, 30 * MINUTE, 2 * HOUR),
+    Kind.MAILBOX_FULL: (HOUR, 4 * HOUR, 12 * HOUR, 24 * HOUR),
+}
+# Whoever took it for spam, or minds our set-up, takes quick tries for more of it.
+UNWELCOME_GAPS = (30 * MINUTE, 2 * HOUR, 6 * HOUR)
+
+# Seconds between probes of an account that its server wants slower.
+PACE_GAPS: dict[Pace, Sequence[int]] = {
+    Pace.UNTOLD: (MINUTE, 2 * MINUTE, 5 * MINUTE, 15 * MINUTE),
+    Pace.MINUTES: (MINUTE, 2 * MINUTE, 5 * MINUTE, 15 * MINUTE),
+    Pace.HOURS: (HOUR, 2 * HOUR, 4 * HOUR),
+}
 
 
-def max_tries() -> int:
-    """How many tries a message has: the first, and one after each gap."""
-    return len(settings.RETRY_GAPS) + 1
+def max_tries(verdict: Verdict | None = None) -> int:
+    """How many tries a message has at most: the first, and one after each gap."""
+    return len(_gaps(verdict)) + 1
 
 
 def give_up_at(first_try: datetime) -> datetime:
@@ -28,15 +50,37 @@ def next_try(tries: int, verdict: Verdict, now: datetime, last: datetime) -> dat
 
     A tenth of jitter keeps a thousand messages refused together from coming back together.
     """
-    if tries >= max_tries():
+    gaps = _gaps(verdict)
+    if tries > len(gaps):
         return None
-    gap = settings.RETRY_GAPS[tries - 1]
-    wanted = verdict.wait.total_seconds() or SHORTEST_GAP.get(Category(verdict.category), 0)
-    again = now + timedelta(seconds=max(gap, wanted) * random.uniform(1.0, 1.1))  # noqa: S311
+    gap = gaps[tries - 1]
+    if verdict.wait:
+        general = settings.RETRY_GAPS[min(tries, len(settings.RETRY_GAPS)) - 1]
+        gap = max(general, int(verdict.wait.total_seconds()))
+    again = now + timedelta(seconds=gap * random.uniform(1.0, 1.1))  # noqa: S311
     return again if again <= last else None
 
 
 def next_probe(failures: int, now: datetime) -> datetime:
     """When to probe an account again after `failures` set-up failures in a row."""
-    gaps = settings.PROBE_GAPS or [900]
-    return now + timedelta(seconds=gaps[min(failures, len(gaps)) - 1])
+    return now + timedelta(seconds=_gap(settings.PROBE_GAPS or [900], failures))
+
+
+def slow_down_until(verdict: Verdict, failures: int, now: datetime) -> datetime:
+    """How long an account leaves a server alone that wants it slower, for the `failures`th time in a row."""
+    return now + max(timedelta(seconds=_gap(PACE_GAPS[verdict.pace], failures)), verdict.wait)
+
+
+def _gaps(verdict: Verdict | None) -> Sequence[int]:
+    general: list[int] = settings.RETRY_GAPS
+    if verdict is None:
+        return general
+    if verdict.kind in LAST_GAPS:
+        return LAST_GAPS[verdict.kind]
+    is_unwelcome = verdict.category in (Category.POLICY, Category.SETUP)
+    known = KNOWN_GAPS.get(verdict.kind, UNWELCOME_GAPS if is_unwelcome else ())
+    return [*known, *general[len(known) :]]
+
+
+def _gap(gaps: Sequence[int], number: int) -> int:
+    return gaps[min(number, len(gaps)) - 1]

@@ -99,6 +99,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name='message',
+            name='max_tries',
+            field=models.PositiveSmallIntegerField(blank=True, help_text='How many tries it has at most, after what was heard last.', null=True),
+        ),
+        migrations.AddField(
+            model_name='message',
             name='urgent',
             field=models.BooleanField(db_default=False, default=False, help_text='Goes first, and although a person paused sending.'),
         ),

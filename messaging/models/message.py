@@ -60,6 +60,9 @@ class Message(models.Model):
     )
 
     tries = models.PositiveSmallIntegerField(default=0, help_text="Tries spent; set-up failures spend none.")
+    max_tries = models.PositiveSmallIntegerField(
+        null=True, blank=True, help_text="How many tries it has at most, after what was heard last."
+    )
     give_up_at = models.DateTimeField(null=True, blank=True, help_text="Set by the first try: no try after that.")
     lease_owner = models.CharField(max_length=80, blank=True)
     lease_expires_at = models.DateTimeField(null=True, blank=True)

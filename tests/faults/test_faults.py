@@ -7,13 +7,13 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from django.db import OperationalError, connection, connections
+from django.db import OperationalError, connection
 from django.utils import timezone
 
 from messaging import batches, blobs, probe, queue
 from messaging.delivery import claims
 from messaging.delivery.lane import Lane
-from messaging.models import AccountPause, EmailSettings, Message, SendAttempt
+from messaging.models import AccountPause, EmailSettings, Message
 from messaging.setup.layers import resolve
 from messaging.setup.secrets import encrypt
 from messaging.tasks import deliver
