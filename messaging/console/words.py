@@ -80,16 +80,11 @@ def next_try(message: Message) -> str:
         return f"until {moment(message.held_until)}" if message.held_until else "until released"
     if message.status != Status.QUEUED or message.not_before is None:
         return ""
+    attempt = f"attempt {message.tries + 1} of {message.max_tries or max_tries()}"
     if message.not_before <= timezone.now():
-        return (
-            f"due now, attempt {message.tries + 1} of {message.max_tries or max_tries()}"
-            if message.tries
-            else "due now"
-        )
+        return f"due now, {attempt}" if message.tries else "due now"
     if message.tries:
-        return (
-            f"next try {moment(message.not_before)}, attempt {message.tries + 1} of {message.max_tries or max_tries()}"
-        )
+        return f"next try {moment(message.not_before)}, {attempt}"
     return f"from {moment(message.not_before)}"
 
 
