@@ -2,11 +2,12 @@
 
 import argparse
 import os
+import re
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from .contestants import Contestant, Outtray, Raw
+from .contestants import Command, Contestant, Direct, Outtray, Services, TaskPerMail
 from .machine import Processes, SinkProcess
 from .report import Figures, table
 
@@ -15,14 +16,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--messages", type=int, default=1000)
-    parser.add_argument("--only", default="", help="names of contestants, separated by commas")
+    parser.add_argument("--only", default="", help="regular expression for the names of contestants")
     options = parser.parse_args()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="outtray-bench-")))
         sink_process = Processes(folder / "sink", {})
         stack.callback(sink_process.close)
-        sink = SinkProcess(sink_process)
-        field = [each for each in contestants(folder, sink) if not options.only or each.name in options.only.split(",")]
+        embedded = Services(folder / "embedded", SinkProcess(sink_process))
+        field = [each for each in contestants(embedded) if re.search(options.only, each.name)]
         for contestant in field:
             print(f"starting {contestant.name}", flush=True)
             stack.enter_context(contestant)
@@ -35,20 +36,49 @@ def main() -> None:
         print(table("Drain, 2 KB, 0 ms, messages/s", rates, against="smtplib, 8 connections"))
 
 
-def contestants(folder: Path, sink: SinkProcess) -> list[Contestant]:
+def contestants(embedded: Services) -> list[Contestant]:
     found: list[Contestant] = [
-        Raw("smtplib, 1 connection", folder, sink, connections=1),
-        Raw("smtplib, 8 connections", folder, sink),
-        Outtray("Outtray, SQLite", folder, sink),
+        Direct("smtplib, 1 connection", embedded, connections=1),
+        Direct("smtplib, 8 connections", embedded),
+        Direct("Django's SMTP backend, 1 connection", embedded, connections=1, peer="django_smtp"),
     ]
     database_url, broker_url = os.environ.get("DATABASE_URL", ""), os.environ.get("CELERY_BROKER_URL", "")
     if database_url.startswith("postgres") and broker_url.startswith("redis"):
-        found.append(Outtray("Outtray, PostgreSQL", folder, sink, database_url=database_url, broker_url=broker_url))
+        services = Services(embedded.folder.with_name("services"), embedded.sink, database_url, broker_url)
+        found += queues(services, "PostgreSQL")
+        found += [TaskPerMail(f"one task per mail, {pool}", services, pool=pool) for pool in ("threads", "prefork")]
     else:
         print("*" * 78)
         print("* The rows on PostgreSQL and Redis are LEFT OUT. To have them, set           *")
         print("* DATABASE_URL=postgres://... and CELERY_BROKER_URL=redis://...              *")
         print("*" * 78)
+    return found + queues(embedded, "SQLite")
+
+
+def queues(services: Services, where: str) -> list[Contestant]:
+    found: list[Contestant] = [Outtray(f"Outtray, {where}", services)]
+    for processes, threads in ((1, 8), (2, 4), (8, 1)):
+        lock = services.folder / f"lock-{processes}"
+        found.append(
+            Command(
+                f"django-post_office, {processes} x {threads}, {where}",
+                services,
+                variables={"BENCH_THREADS": str(threads)},
+                peer="post_office",
+                arguments=("send_queued_mail", "--processes", str(processes), "--lockfile", str(lock)),
+            )
+        )
+    for processes in (1, 8):
+        found.append(
+            Command(
+                f"django-mailer, {processes} x, {where}",
+                services,
+                peer="django_mailer",
+                connections=processes,
+                arguments=("send_mail",),
+                processes=processes,
+            )
+        )
     return found
 
 

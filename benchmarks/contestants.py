@@ -1,28 +1,44 @@
 """Who is compared, and how each is started, loaded and let go."""
 
 import os
+import re
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from subprocess import PIPE
+from signal import SIGCONT, SIGSTOP
+from subprocess import PIPE, Popen
+from typing import Self
 
 from .agent import Agent
 from .machine import Processes, SinkProcess, postgres_database, redis_prefix, wait_for
+from .statements import total
 
 CONNECTIONS = 8
 PATIENCE = 600.0
 
 
 @dataclass
+class Services:
+    """Where contestants find what they need; no URL means the embedded default."""
+
+    folder: Path
+    sink: SinkProcess
+    database_url: str = ""
+    broker_url: str = ""
+
+
+@dataclass
 class Drain:
-    """What the sink saw of one run."""
+    """What the sink saw of one run, and what it took."""
 
     rate: float
     connections: int
     octets_each: float
     enqueue_seconds: float | None = None
     first_data_seconds: float | None = None
+    statements_each: float | None = None
 
 
 @dataclass
@@ -30,14 +46,17 @@ class Contestant:
     """Something that sends mail. Used as a context: inside it its processes exist, frozen until a run."""
 
     name: str
-    folder: Path
-    sink: SinkProcess
+    services: Services
     connections: int = CONNECTIONS
+    variables: dict[str, str] = field(default_factory=dict)
     cleanup: ExitStack = field(default_factory=ExitStack)
 
-    def __enter__(self) -> "Contestant":
+    def __enter__(self) -> Self:
         with ExitStack() as cleanup:
-            self.environment: dict[str, str] = {"PYTHONPATH": "", "ENV_FILE": os.devnull}
+            folder = self.services.folder / re.sub(r"\W+", "-", self.name)
+            self.own = Processes(folder, {"VAR_DIR": str(folder), "BENCH_SMTP_PORT": str(self.services.sink.port)})
+            self.own.environment |= self.variables
+            cleanup.callback(self.own.close)
             self.prepare(cleanup)
             self.cleanup = cleanup.pop_all()
         return self
@@ -45,14 +64,8 @@ class Contestant:
     def __exit__(self, *error: object) -> None:
         self.cleanup.close()
 
-    def processes(self, cleanup: ExitStack) -> Processes:
-        self.own = Processes(self.folder / self.name, self.environment)
-        cleanup.callback(self.own.close)
-        return self.own
-
-    def agent_of(self, peer: str) -> Agent:
+    def start_agent(self, peer: str) -> None:
         self.agent = Agent(self.own.start("-m", f"benchmarks.peers.{peer}.agent", stdin=PIPE, stdout=PIPE))
-        return self.agent
 
     def prepare(self, cleanup: ExitStack) -> None:
         raise NotImplementedError
@@ -68,22 +81,31 @@ class Contestant:
     def settle(self) -> None:
         """Wait until the contestant knows that it is done."""
 
+    def statements(self) -> int | None:
+        """SQL statements of the sending processes so far."""
+        return None
+
     def drain(self, kind: str, run: str, count: int) -> Drain:
         """Send `count` messages and look at what the sink says. Raises Void when that is not each once."""
+        sink = self.services.sink
         with self.own.awake():
             enqueue_seconds = self.load(kind, run, count)
-            self.sink.ask("reset")
+            statements = self.statements()
+            sink.ask("reset")
             ordered = self.let_go()
-            wait_for(lambda: self.sink.ask("read")["accepted"] >= count, f"{self.name}: {count} messages", PATIENCE)
+            wait_for(lambda: sink.ask("read")["accepted"] >= count, f"{self.name}: {count} messages", PATIENCE)
             self.settle()
-            seen = self.sink.ask("read")
-            check_ledger(self.name, run, count, self.sink.ask("ledger"))
+            seen = sink.ask("read")
+            check_ledger(self.name, run, count, sink.ask("ledger"))
+            if statements is not None:
+                statements = (self.statements() or 0) - statements
         return Drain(
             rate=(count - 1) / (seen["last_accept"] - seen["first_accept"]),
             connections=seen["connections"],
             octets_each=seen["octets"] / count,
             enqueue_seconds=enqueue_seconds,
             first_data_seconds=seen["first_data"] - ordered if ordered else None,
+            statements_each=None if statements is None else statements / count,
         )
 
 
@@ -101,51 +123,122 @@ def check_ledger(name: str, run: str, count: int, ledger: list[tuple[str, str, i
         raise Void(f"{name}: {lost} of {count} did not arrive; how often the others did: {dict(times)}")
 
 
-class Raw(Contestant):
+@dataclass
+class Direct(Contestant):
+    """Sends from its own memory: the limit, and Django's backend. `peer` is its folder."""
+
+    peer: str = "raw"
+
     def prepare(self, cleanup: ExitStack) -> None:
-        self.processes(cleanup)
-        self.agent_of("raw")
+        self.start_agent(self.peer)
 
     def load(self, kind: str, run: str, count: int) -> None:
         self.agent.call("load", kind=kind, run=run, count=count)
 
     def let_go(self) -> None:
-        self.agent.call("drain", port=self.sink.port, connections=self.connections)
+        self.agent.call("drain", port=self.services.sink.port, connections=self.connections)
 
 
 @dataclass
-class Outtray(Contestant):
-    """The real worker and beat, by config.processes, on PostgreSQL with Redis or on the embedded default."""
+class Queue(Contestant):
+    """A Django project with a queue in a fresh database (or in Redis)."""
 
-    database_url: str = ""
-    broker_url: str = ""
+    peer: str = ""
 
     def prepare(self, cleanup: ExitStack) -> None:
-        self.environment |= {
-            "VAR_DIR": str(self.folder / self.name / "var"),
-            "DJANGO_SETTINGS_MODULE": "benchmarks.peers.outtray.settings",
+        own, services = self.own, self.services
+        self.counted = own.folder / "statements"
+        self.counted.mkdir()
+        own.environment["DJANGO_SETTINGS_MODULE"] = f"benchmarks.peers.{self.peer}.settings"
+        if services.database_url:
+            own.environment["DATABASE_URL"] = cleanup.enter_context(postgres_database(services.database_url))
+            own.environment["CELERY_BROKER_URL"] = services.broker_url
+            own.environment["BENCH_PREFIX"] = cleanup.enter_context(redis_prefix(services.broker_url))
+        self.migrate()
+        self.start_agent(self.peer)
+
+    def migrate(self) -> None:
+        self.own.run("-m", "django", "migrate", "-v0")
+
+    def start_sending(self, *arguments: str) -> "Popen[bytes]":
+        """Start a process whose statements count."""
+        return self.own.start(*arguments, variables={"BENCH_STATEMENTS": str(self.counted)})
+
+    def load(self, kind: str, run: str, count: int) -> float:
+        return float(self.agent.call("enqueue_at_once", kind=kind, run=run, count=count))
+
+    def settle(self) -> None:
+        wait_for(lambda: not self.agent.call("unsettled"), f"{self.name}: all recorded as sent")
+
+    def statements(self) -> int:
+        return total(self.counted)
+
+
+@dataclass
+class Outtray(Queue):
+    """The real worker and beat, by config.processes, on PostgreSQL with Redis or on the embedded default."""
+
+    peer: str = "outtray"
+
+    def prepare(self, cleanup: ExitStack) -> None:
+        self.own.environment |= {
+            "ENV_FILE": os.devnull,
             "SECRET_KEY": "benchmark-" + "k" * 50,
             "FIELD_ENCRYPTION_KEYS": "A" * 43 + "=",
             "HTTPS": "off",
             "LANES_PER_ACCOUNT": str(self.connections),
         }
-        if self.database_url:
-            self.environment["DATABASE_URL"] = cleanup.enter_context(postgres_database(self.database_url))
-            self.environment["CELERY_BROKER_URL"] = self.broker_url
-            self.environment["BENCH_PREFIX"] = cleanup.enter_context(redis_prefix(self.broker_url))
-        own = self.processes(cleanup)
-        own.run("manage.py", "migrate", "-v0")
-        self.agent_of("outtray").call("set_up", port=self.sink.port)
-        self.worker = own.start("-m", "config.processes", "worker")
-        own.start("-m", "config.processes", "beat")
+        super().prepare(cleanup)
+        self.agent.call("set_up", port=self.services.sink.port)
+        self.worker = self.start_sending("-m", "config.processes", "worker")
+        self.start_sending("-m", "config.processes", "beat")
         wait_for(lambda: self.agent.call("is_ready"), f"the worker of {self.name}")
         self.drain("small", "warm-up", 5 * self.connections)
-
-    def load(self, kind: str, run: str, count: int) -> float:
-        return float(self.agent.call("enqueue_at_once", kind=kind, run=run, count=count))
 
     def let_go(self) -> float:
         return float(self.agent.call("release"))
 
+
+@dataclass
+class Command(Queue):
+    """A queue that a management command empties, as cron would start it; `arguments` are the command's."""
+
+    arguments: Sequence[str] = ()
+    processes: int = 1
+
+    def let_go(self) -> None:
+        self.started = [self.start_sending("-m", "django", *self.arguments) for _ in range(self.processes)]
+
     def settle(self) -> None:
-        wait_for(lambda: not self.agent.call("unsettled"), f"{self.name}: all recorded as sent")
+        for process in self.started:
+            process.wait(PATIENCE)
+            self.own.running.remove(process)
+        super().settle()
+
+
+@dataclass
+class TaskPerMail(Queue):
+    """A Celery worker with a task per mail. `pool` is Celery's; it stands still while the tasks are queued."""
+
+    peer: str = "task_per_mail"
+    pool: str = "prefork"
+
+    def migrate(self) -> None:
+        """There is no database in it."""
+
+    def prepare(self, cleanup: ExitStack) -> None:
+        super().prepare(cleanup)
+        worker = ("-m", "celery", "--quiet", "-A", "benchmarks.peers.task_per_mail", "worker", "--loglevel", "WARNING")
+        pool = ("--pool", self.pool, "--concurrency", str(self.connections))
+        self.worker = self.start_sending(*worker, *pool, "--without-gossip", "--without-mingle", "--without-heartbeat")
+        self.drain("small", "warm-up", 5 * self.connections)
+
+    def load(self, kind: str, run: str, count: int) -> float:
+        os.killpg(self.worker.pid, SIGSTOP)
+        return super().load(kind, run, count)
+
+    def let_go(self) -> None:
+        os.killpg(self.worker.pid, SIGCONT)
+
+    def settle(self) -> None:
+        """The sink has seen all of it, and nobody else keeps an account."""

@@ -8,9 +8,10 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from subprocess import DEVNULL
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -26,16 +27,23 @@ class Processes:
         self.running: list[subprocess.Popen[bytes]] = []
         folder.mkdir(parents=True, exist_ok=True)
 
-    def start(self, *arguments: str, **options: Any) -> "subprocess.Popen[bytes]":
+    def start(
+        self,
+        *arguments: str,
+        variables: Mapping[str, str] | None = None,
+        stdin: int = DEVNULL,
+        stdout: int | None = None,
+    ) -> "subprocess.Popen[bytes]":
         """Start Python with arguments; what it says goes to a file in the folder."""
         with (self.folder / "log").open("ab") as log:
             process = subprocess.Popen(  # noqa: S603
                 [sys.executable, *arguments],
                 cwd=ROOT,
-                env=self.environment,
+                env=self.environment | dict(variables or {}),
+                stdin=stdin,
+                stdout=stdout or log,
                 stderr=log,
                 start_new_session=True,
-                **({"stdout": log} | options),
             )
         self.running.append(process)
         return process
