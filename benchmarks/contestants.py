@@ -12,11 +12,12 @@ from subprocess import PIPE, Popen
 from typing import Self
 
 from .agent import Agent
-from .machine import Processes, SinkProcess, postgres_database, redis_prefix, wait_for
+from .machine import Processes, SinkProcess, forget_peak, memory, postgres_database, redis_prefix, wait_for
 from .statements import total
 
 CONNECTIONS = 8
 PATIENCE = 600.0
+ONE_BY_ONE = 11  # one message in so many is queued by itself, the others in one call
 
 
 @dataclass
@@ -31,12 +32,17 @@ class Services:
 
 @dataclass
 class Drain:
-    """What the sink saw of one run, and what it took."""
+    """One run: messages a second as the sink saw them, and what it took.
+
+    `each_rate` and `at_once_rate` are messages queued in a second, one by one and in one call; `first_data_seconds`
+    from the order to the first DATA at the sink; `statements_each` SQL statements of the senders per message.
+    """
 
     rate: float
     connections: int
     octets_each: float
-    enqueue_seconds: float | None = None
+    each_rate: float | None = None
+    at_once_rate: float | None = None
     first_data_seconds: float | None = None
     statements_each: float | None = None
 
@@ -47,6 +53,7 @@ class Contestant:
 
     name: str
     services: Services
+    family: str = ""
     connections: int = CONNECTIONS
     variables: dict[str, str] = field(default_factory=dict)
     cleanup: ExitStack = field(default_factory=ExitStack)
@@ -64,14 +71,18 @@ class Contestant:
     def __exit__(self, *error: object) -> None:
         self.cleanup.close()
 
+    def count(self, messages: int, kind: str, latency: float) -> int:
+        """How many messages of a scenario are its share: by connections where each waits, so that no turn is long."""
+        return max(2, messages * self.connections // CONNECTIONS) if latency else messages
+
     def start_agent(self, peer: str) -> None:
         self.agent = Agent(self.own.start("-m", f"benchmarks.peers.{peer}.agent", stdin=PIPE, stdout=PIPE))
 
     def prepare(self, cleanup: ExitStack) -> None:
         raise NotImplementedError
 
-    def load(self, kind: str, run: str, count: int) -> float | None:
-        """Get the messages ready to be sent; how long queueing them took, where there is a queue."""
+    def load(self, kind: str, run: str, count: int) -> tuple[float | None, float | None]:
+        """Get the messages ready; how many were queued in a second, one by one and in one call, if there is a queue."""
         raise NotImplementedError
 
     def let_go(self) -> float | None:
@@ -89,7 +100,7 @@ class Contestant:
         """Send `count` messages and look at what the sink says. Raises Void when that is not each once."""
         sink = self.services.sink
         with self.own.awake():
-            enqueue_seconds = self.load(kind, run, count)
+            each_rate, at_once_rate = self.load(kind, run, count)
             statements = self.statements()
             sink.ask("reset")
             ordered = self.let_go()
@@ -103,7 +114,8 @@ class Contestant:
             rate=(count - 1) / (seen["last_accept"] - seen["first_accept"]),
             connections=seen["connections"],
             octets_each=seen["octets"] / count,
-            enqueue_seconds=enqueue_seconds,
+            each_rate=each_rate,
+            at_once_rate=at_once_rate,
             first_data_seconds=seen["first_data"] - ordered if ordered else None,
             statements_each=None if statements is None else statements / count,
         )
@@ -129,11 +141,16 @@ class Direct(Contestant):
 
     peer: str = "raw"
 
+    def count(self, messages: int, kind: str, latency: float) -> int:
+        """More where it is so fast that a turn would be too short to measure."""
+        return messages * 5 if kind == "small" and not latency else super().count(messages, kind, latency)
+
     def prepare(self, cleanup: ExitStack) -> None:
         self.start_agent(self.peer)
 
-    def load(self, kind: str, run: str, count: int) -> None:
+    def load(self, kind: str, run: str, count: int) -> tuple[None, None]:
         self.agent.call("load", kind=kind, run=run, count=count)
+        return None, None
 
     def let_go(self) -> None:
         self.agent.call("drain", port=self.services.sink.port, connections=self.connections)
@@ -164,8 +181,12 @@ class Queue(Contestant):
         """Start a process whose statements count."""
         return self.own.start(*arguments, variables={"BENCH_STATEMENTS": str(self.counted)})
 
-    def load(self, kind: str, run: str, count: int) -> float:
-        return float(self.agent.call("enqueue_at_once", kind=kind, run=run, count=count))
+    def load(self, kind: str, run: str, count: int) -> tuple[float, float]:
+        """The first part one by one, the rest in one call."""
+        part = max(1, count // ONE_BY_ONE)
+        each = self.agent.call("enqueue_each", kind=kind, run=run, count=part, first=0)
+        at_once = self.agent.call("enqueue_at_once", kind=kind, run=run, count=count - part, first=part)
+        return part / each, (count - part) / at_once
 
     def settle(self) -> None:
         wait_for(lambda: not self.agent.call("unsettled"), f"{self.name}: all recorded as sent")
@@ -197,6 +218,24 @@ class Outtray(Queue):
 
     def let_go(self) -> float:
         return float(self.agent.call("release"))
+
+    def peak_above_idle(self, kind: str, run: str, count: int) -> float:
+        """Megabytes that the worker needs for messages of a kind on top of what it has when idle; Linux only."""
+        let_go = self.let_go
+        idle = 0
+
+        def remember() -> float:
+            nonlocal idle
+            idle = memory(self.worker.pid, "VmRSS")
+            forget_peak(self.worker.pid)
+            return let_go()
+
+        self.let_go = remember  # type: ignore[method-assign]
+        try:
+            self.drain(kind, run, count)
+        finally:
+            self.let_go = let_go  # type: ignore[method-assign]
+        return (memory(self.worker.pid, "VmHWM") - idle) / 1e6
 
 
 @dataclass
@@ -233,7 +272,7 @@ class TaskPerMail(Queue):
         self.worker = self.start_sending(*worker, *pool, "--without-gossip", "--without-mingle", "--without-heartbeat")
         self.drain("small", "warm-up", 5 * self.connections)
 
-    def load(self, kind: str, run: str, count: int) -> float:
+    def load(self, kind: str, run: str, count: int) -> tuple[float, float]:
         os.killpg(self.worker.pid, SIGSTOP)
         return super().load(kind, run, count)
 

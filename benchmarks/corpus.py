@@ -34,9 +34,9 @@ class Mail(NamedTuple):
         return [] if self.attachment is None else [("report.pdf", self.attachment, "application/pdf")]
 
 
-def mails(kind: str, run: str, count: int) -> list[Mail]:
-    """`count` messages of a kind; `run` keeps their names apart from those of other runs."""
-    return [_mail(kind, run, number) for number in range(count)]
+def mails(kind: str, run: str, count: int, first: int = 0) -> list[Mail]:
+    """`count` messages of a kind from number `first`; `run` keeps their names apart from those of other runs."""
+    return [_mail(kind, run, number) for number in range(first, first + count)]
 
 
 def _mail(kind: str, run: str, number: int) -> Mail:
@@ -65,5 +65,5 @@ def email_message(mail: Mail) -> EmailMessage:
     )
 
 
-def email_messages(kind: str, run: str, count: int) -> list[EmailMessage]:
-    return [email_message(mail) for mail in mails(kind, run, count)]
+def email_messages(kind: str, run: str, count: int, first: int = 0) -> list[EmailMessage]:
+    return [email_message(mail) for mail in mails(kind, run, count, first)]

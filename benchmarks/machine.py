@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -136,3 +137,14 @@ def redis_prefix(broker_url: str) -> Iterator[str]:
         client = redis.Redis.from_url(broker_url)
         for key in client.scan_iter(f"{prefix}*"):
             client.delete(key)
+
+
+def memory(pid: int, what: str) -> int:
+    """Octets of a process: VmRSS now, VmHWM at most since it began or since forget_peak()."""
+    found = re.search(rf"^{what}:\s+(\d+) kB$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    assert found
+    return int(found[1]) * 1024
+
+
+def forget_peak(pid: int) -> None:
+    Path(f"/proc/{pid}/clear_refs").write_text("5")

@@ -9,7 +9,8 @@ from collections import Counter
 import pytest
 
 from benchmarks import report
-from benchmarks.contestants import Void, check_ledger
+from benchmarks.contestants import Drain, Void, check_ledger
+from benchmarks.plan import LIMIT, Results, Scenario
 from benchmarks.sink import Sink, listen
 
 HEADER = b"From: a@b.example\r\nMessage-ID: <m%d@bench.example>\r\n\r\n"
@@ -181,3 +182,57 @@ def test_ratio_is_taken_round_by_round():
 def test_spread_is_median_lowest_and_highest():
     assert report.spread([3, 1, 200]) == "3 (1–200)"
     assert report.spread([0.111, 0.2, 0.3], ".2f") == "0.20 (0.11–0.30)"
+
+
+def test_a_target_is_judged_by_the_median():
+    assert report.verdict([0.1, 0.5, 0.9], 0.5, at_least=True) == "met"
+    assert report.verdict([0.1, 0.49, 0.9], 0.5, at_least=True) == "**not met**"
+    assert report.verdict([1, 3, 9], 3, at_least=False) == "met"
+    assert report.verdict([1, 4, 9], 3, at_least=False) == "**not met**"
+
+
+def results(**rates):
+    """A scenario of 2 KB at 0 ms: rates of three rounds by contestant, with the family as its name."""
+    scenario = Scenario("small", 0, 10)
+    drains = {
+        name: [Drain(rate, 8, 2000.0, each_rate=rate * 2, at_once_rate=rate * 4, statements_each=2.5) for rate in three]
+        for name, three in rates.items()
+    }
+    return Results({scenario: drains}, families={name: name.rstrip("!") for name in rates})
+
+
+def row(text, start):
+    return next(line for line in text.splitlines() if line.startswith(f"| {start}"))
+
+
+def test_targets_are_worked_out_against_the_best_of_a_peer():
+    measured = results(
+        **{
+            LIMIT: [100, 200, 400],
+            "outtray, PostgreSQL": [50, 120, 160],
+            "post_office, PostgreSQL": [10, 10, 10],
+            "post_office, PostgreSQL!": [20, 20, 20],
+        }
+    )
+    text = report.report(measured)
+    assert row(text, "drain, 2 KB, 0 ms: times django-post_office") == (
+        "| drain, 2 KB, 0 ms: times django-post_office | ≥ 5 | 6.00 (2.50–8.00) | met |"
+    )
+    assert row(text, f"drain, 2 KB, 0 ms: of {LIMIT}").endswith("| ≥ 0.5 | 0.50 (0.40–0.60) | met |")
+    assert row(text, "queue in one call").endswith("| ≥ 20 | 12.00 (5.00–16.00) | **not met** |")
+    assert row(text, "SQL statements").endswith("| ≤ 3 | 2.50 (2.50–2.50) | met |")
+    assert row(text, "drain, 2 KB, 20 ms").endswith("| ≥ 0.9 | – | not measured |"), "what was left out is not met"
+
+
+def test_what_is_written_by_hand_survives_the_next_run(tmp_path, monkeypatch):
+    page = tmp_path / "benchmarks.md"
+    page.write_text(f"# Title\n\nMethod.\n\n{report.START}\nold\n{report.STOP}\n\nProfile.\n")
+    monkeypatch.setattr(report, "PAGE", page)
+    report.write("first")
+    report.write("second")
+    assert page.read_text() == f"# Title\n\nMethod.\n\n{report.START}\n\nsecond\n{report.STOP}\n\nProfile.\n"
+
+
+def test_the_page_has_its_markers():
+    text = report.PAGE.read_text()
+    assert text.index(report.START) < text.index(report.STOP)

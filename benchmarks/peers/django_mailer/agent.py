@@ -11,13 +11,13 @@ from benchmarks.agent import seconds, serve  # noqa: E402
 from benchmarks.corpus import email_messages  # noqa: E402
 
 
-def enqueue_each(kind: str, run: str, count: int) -> float:
-    messages = email_messages(kind, run, count)
+def enqueue_each(kind: str, run: str, count: int, first: int) -> float:
+    messages = email_messages(kind, run, count, first)
     return seconds(lambda: [message.send() for message in messages])
 
 
-def enqueue_at_once(kind: str, run: str, count: int) -> float:
-    messages = email_messages(kind, run, count)
+def enqueue_at_once(kind: str, run: str, count: int, first: int) -> float:
+    messages = email_messages(kind, run, count, first)
     return seconds(lambda: get_connection().send_messages(messages))
 
 

@@ -25,13 +25,13 @@ def is_ready() -> bool:
     return Heartbeat.objects.exists()
 
 
-def enqueue_each(kind: str, run: str, count: int) -> float:
-    messages = email_messages(kind, run, count)
+def enqueue_each(kind: str, run: str, count: int, first: int) -> float:
+    messages = email_messages(kind, run, count, first)
     return seconds(lambda: [message.send() for message in messages])
 
 
-def enqueue_at_once(kind: str, run: str, count: int) -> float:
-    messages = email_messages(kind, run, count)
+def enqueue_at_once(kind: str, run: str, count: int, first: int) -> float:
+    messages = email_messages(kind, run, count, first)
     return seconds(lambda: get_connection().send_messages(messages))
 
 

@@ -25,16 +25,16 @@ def _arguments(each: Mail) -> dict[str, Any]:
     } | ({"attachments": files} if files else {})
 
 
-def enqueue_each(kind: str, run: str, count: int) -> float:
-    ready = [_arguments(each) for each in mails(kind, run, count)]
+def enqueue_each(kind: str, run: str, count: int, first: int) -> float:
+    ready = [_arguments(each) for each in mails(kind, run, count, first)]
     return seconds(lambda: [mail.send(**arguments) for arguments in ready])
 
 
-def enqueue_at_once(kind: str, run: str, count: int) -> float:
+def enqueue_at_once(kind: str, run: str, count: int, first: int) -> float:
     """In one call; with attachments it has none for that."""
     if kind != "small":
-        return enqueue_each(kind, run, count)
-    ready = [_arguments(each) for each in mails(kind, run, count)]
+        return enqueue_each(kind, run, count, first)
+    ready = [_arguments(each) for each in mails(kind, run, count, first)]
     return seconds(lambda: mail.send_many(ready))
 
 

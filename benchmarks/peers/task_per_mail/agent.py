@@ -25,8 +25,8 @@ def _queue(mail: Mail) -> None:
     send.delay(mail.subject, mail.body, SENDER, mail.recipient, mail.headers, _keep(mail))
 
 
-def enqueue_each(kind: str, run: str, count: int) -> float:
-    ready = mails(kind, run, count)
+def enqueue_each(kind: str, run: str, count: int, first: int) -> float:
+    ready = mails(kind, run, count, first)
     return seconds(lambda: [_queue(mail) for mail in ready])
 
 
