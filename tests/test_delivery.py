@@ -232,7 +232,7 @@ def test_each_recipient_has_its_own_outcome_and_a_retry_asks_only_the_rest(mail_
 
 def test_transient_failure_is_tried_again_with_growing_gaps_and_then_given_up(mail_server, email_setup, settings):
     settings.RETRY_GAPS = [30, 120, 600]
-    mail_server.replies["busy@example.com"] = "451 4.3.0 try again later"
+    mail_server.replies["busy@example.com"] = "451 4.3.0 queue file write error"
     message = make_message("busy@example.com")
     gaps = []
     for tries in (1, 2, 3):
