@@ -74,10 +74,10 @@ class Lane:
     def run(self) -> int:
         """Deliver whatever is due and allowed; how many transactions were recorded."""
         self.turn_ends = time.monotonic() + self.turn_seconds
-        leave = pauses.leave_to_send(self.account_id, self.clock())
-        if not leave.may_send:
+        if not claims.enter(self.account_id, self.owner, self._resolve().max_connections, self.clock()):
             return 0
         with self._leases():
+            leave = pauses.leave_to_send(self.account_id, self.clock())
             while leave.may_send and not self._must_end():
                 self.is_probe = leave.is_probe
                 claimed = self._claim(leave)
@@ -115,7 +115,7 @@ class Lane:
         if opens is not None:
             words = f"Outside the sending window ({setup.sending_window}, {setup.time_zone})."
             pauses.wait_until(self.account_id, AccountPause.Kind.WINDOW, opens, words, now)
-        terms = Terms(setup.max_connections, setup.rates, urgent_only=leave.urgent_only or opens is not None)
+        terms = Terms(setup.rates, urgent_only=leave.urgent_only or opens is not None)
         limit = 1 if leave.is_probe else min(self.claim_size, settings.CLAIM_SIZE)
         try:
             return claims.take(self.account_id, self.owner, limit, now, terms)
@@ -125,10 +125,10 @@ class Lane:
             return []
 
     def _fit_claim_size(self, seconds: float) -> None:
-        """Claim about half a second's work: a slow lane must not keep from the others what they could send."""
-        if seconds < 0.25:
+        """Claim about a second's work: a slow lane must not keep from the others what they could send."""
+        if seconds < 0.5:
             self.claim_size = min(2 * self.claim_size, settings.CLAIM_SIZE)
-        elif seconds > 1.0:
+        elif seconds > 2.0:
             self.claim_size = max(1, self.claim_size // 2)
 
     @contextmanager
@@ -145,6 +145,7 @@ class Lane:
             if self.connection is not None:
                 self.connection.close(politely=True)
             _persistently(lambda: claims.give_back(self.owner))
+            _persistently(lambda: claims.leave(self.owner))
             keeper.join()
 
     def _keep(self, done: threading.Event) -> None:
@@ -287,7 +288,7 @@ class Lane:
     def _others_are_served(self, verdict: Verdict) -> bool:
         """Too many connections at once is no reason to stop those that are open."""
         is_turned_away = verdict.scope == Scope.PACE and verdict.outcome == AttemptOutcome.SETUP
-        return is_turned_away and claims.lanes_at_work(self.account_id, self.clock(), besides=self.owner) > 0
+        return is_turned_away and claims.is_served(self.account_id, self.clock())
 
 
 def _ended_between(reply: Reply) -> bool:

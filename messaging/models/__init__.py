@@ -3,11 +3,12 @@
 from .attempt import AttemptOutcome, Category, SendAttempt
 from .batch import Batch, BatchItem
 from .message import Attachment, Message, MessageContent, MessageEvent, Recipient
-from .pause import AccountPause
+from .pause import AccountPause, ActiveLane
 from .setup import EmailSettings, Heartbeat
 
 __all__ = [
     "AccountPause",
+    "ActiveLane",
     "Attachment",
     "AttemptOutcome",
     "Batch",

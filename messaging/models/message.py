@@ -39,7 +39,9 @@ class Message(models.Model):
         related_name="+",
         help_text="The sending account whose email settings are used; empty: the company's.",
     )
-    batch = models.ForeignKey("Batch", models.SET_NULL, null=True, blank=True, related_name="messages")
+    batch = models.ForeignKey(  # indexed with the status
+        "Batch", models.SET_NULL, null=True, blank=True, related_name="messages", db_index=False
+    )
 
     reverse_path = models.CharField("envelope sender", max_length=320, blank=True)
     from_header = models.CharField("from", max_length=500, blank=True)
@@ -81,7 +83,7 @@ class Message(models.Model):
                 name="message_due",
                 condition=models.Q(status="queued"),
             ),
-            models.Index(fields=["lease_expires_at"], name="message_lease", condition=models.Q(status="sending")),
+            models.Index(fields=["lease_owner"], name="message_lease", condition=models.Q(status="sending")),
             models.Index(fields=["batch", "status"], name="message_batch"),
             models.Index(fields=["status", "created_at"], name="message_created"),
             models.Index(fields=["message_id"], name="message_message_id"),

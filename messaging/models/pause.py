@@ -1,4 +1,4 @@
-"""What keeps an account from sending for now: its messages wait, their tries unspent."""
+"""Who sends for an account now, and what keeps it from sending."""
 
 from django.conf import settings
 from django.db import models
@@ -62,3 +62,14 @@ class AccountPause(models.Model):
     def __str__(self) -> str:
         whose = "All sending" if self.kind == self.Kind.ALL else str(self.account or "Company account")
         return f"{whose} paused: {self.explanation}"
+
+
+class ActiveLane(models.Model):
+    """A lane at work for an account (none: the company's): one connection at the most, counted against its limit."""
+
+    owner = models.CharField(max_length=80, primary_key=True, help_text="As in Message.lease_owner.")
+    account = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, null=True, related_name="+")
+    expires_at = models.DateTimeField(help_text="Put off by its worker while that lives.")
+
+    def __str__(self) -> str:
+        return self.owner
