@@ -199,13 +199,6 @@ def lanes_at_work(account_id: int | None, now: datetime, *, besides: str = "") -
     return ActiveLane.objects.filter(account_id=account_id, expires_at__gte=now).exclude(owner=besides).count()
 
 
-def is_served(account_id: int | None, now: datetime) -> bool:
-    """Whether the account's server takes messages at this time: it is taking one, or took one within a minute."""
-    being_sent = Message.objects.filter(status=Status.SENDING, in_data=True, account_id=account_id)
-    taken = SendAttempt.objects.filter(account_id=account_id, outcome=AttemptOutcome.ACCEPTED)
-    return being_sent.exists() or taken.filter(started_at__gt=now - timedelta(minutes=1)).exists()
-
-
 def _lease_end(now: datetime) -> datetime:
     return now + timedelta(seconds=settings.LEASE_SECONDS)
 

@@ -286,9 +286,9 @@ class Lane:
         _persistently(lambda: pauses.pause(self.account_id, verdict, server=attempt.server, words=words, now=now))
 
     def _others_are_served(self, verdict: Verdict) -> bool:
-        """Too many connections at once is no reason to stop those that are open."""
+        """Too many connections at once is no reason to stop those that are open; the last one turned away pauses."""
         is_turned_away = verdict.scope == Scope.PACE and verdict.outcome == AttemptOutcome.SETUP
-        return is_turned_away and claims.is_served(self.account_id, self.clock())
+        return is_turned_away and claims.lanes_at_work(self.account_id, self.clock(), besides=self.owner) > 0
 
 
 def _ended_between(reply: Reply) -> bool:

@@ -13,7 +13,7 @@ from django.utils import timezone
 from messaging import batches, blobs, probe, queue
 from messaging.delivery import claims
 from messaging.delivery.lane import Lane
-from messaging.models import AccountPause, EmailSettings, Message, SendAttempt
+from messaging.models import AccountPause, EmailSettings, Message
 from messaging.setup.layers import resolve
 from messaging.setup.secrets import encrypt
 from messaging.tasks import deliver
@@ -185,10 +185,8 @@ def test_too_many_connections_at_once_do_not_pause_those_that_work():
 def test_lane_turned_away_is_not_woken_again_at_once(woken):
     with ScriptedServer(lambda sock: sock.sendall(b"421 4.7.0 too many connections\r\n")) as server:
         set_up(server)
-        turned_away, being_sent = make_message("a@example.com"), make_message("b@example.com")
-        now = timezone.now()
-        claimed = claims.take_one(being_sent.pk, "another lane at work", now)
-        claims.start_data(claimed, SendAttempt(message=claimed, fence=claimed.fence, started_at=now), now)
+        turned_away = make_message("a@example.com")
+        assert claims.enter(None, "another lane at work", 4, timezone.now())
         deliver(None)
     assert status(turned_away) == "queued"
     assert not AccountPause.objects.exists()
