@@ -48,7 +48,9 @@ def send_test_message(account: User | None, recipient: str, by: User) -> TestRes
         raw = mail.message().as_bytes()
     except BadHeaderError as error:
         raise Refused("The recipient is not an address: it has more than one line.") from error
-    message = accept(Submission(raw, sender, [recipient], author=by, via="test message", hold_reason="Test message"))
+    message = accept(
+        Submission(raw, sender, [recipient], author=by, hold_reason="Test message", urgent=True, via="test message")
+    )
     return _deliver(message, account)
 
 

@@ -1,15 +1,17 @@
 """How things stand, in words for office people."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from typing import Any
 
 from django.contrib.auth.models import User
 from django.utils import timezone
-from django.utils.formats import date_format
 
 from messaging.delivery.outcomes import Stage
 from messaging.delivery.retry import max_tries
-from messaging.models import Message, Recipient, SendAttempt
+from messaging.models import AccountPause, EmailSettings, Message, Recipient, SendAttempt
+from messaging.setup.layers import RATES
+from messaging.wording import moment, person, sentence, state, waits
 
 Status = Message.Status
 
@@ -64,11 +66,6 @@ class Standing:
     advice: str = ""
 
 
-def person(user: User | None, nobody: str = "") -> str:
-    """A person's full name, or the user name where there is none."""
-    return (user.get_full_name() or user.get_username()) if user is not None else nobody
-
-
 def sending_account(user: User | None) -> str:
     """Whose email settings are used."""
     return person(user, "The company")
@@ -88,35 +85,55 @@ def next_try(message: Message) -> str:
     return f"from {moment(message.not_before)}"
 
 
-def moment(value: datetime | None) -> str:
-    """A time as short as it can be told: 14:05 today, 3 Mar 14:05 this year, 3 Mar 2025 before."""
-    if value is None:
-        return ""
-    local, today = timezone.localtime(value), timezone.localdate()
-    if local.date() == today:
-        return date_format(local, "H:i")
-    return date_format(local, "j M H:i" if local.year == today.year else "j M Y")
+def setting_value(name: str, value: Any) -> str:
+    """A setting's value as people read it; a password is never told."""
+    if name == "password":
+        return "stored" if value else "none"
+    if name == "send_type":
+        return str(EmailSettings.SendType(value).label)
+    if name in RATES:
+        return f"{value:,}" if value else "no limit"
+    return str(value) or "none"
 
 
-def standing(message: Message, recipients: list[Recipient], attempts: list[SendAttempt]) -> Standing:
-    """The first thing to read on a message's page."""
+def standing(
+    message: Message,
+    recipients: list[Recipient],
+    attempts: list[SendAttempt],
+    pauses: Sequence[AccountPause] = (),
+) -> Standing:
+    """The first thing to read on a message's page; `pauses` keep it from being sent, the gravest first."""
     advice = attempts[-1].advice if attempts else ""
     match message.status:
         case Status.QUEUED:
-            return _queued(message, advice)
+            return _paused(message, pauses) or _queued(message, advice)
         case Status.HELD:
             until = f"until {moment(message.held_until)}" if message.held_until else "until somebody releases it"
-            return Standing(f"Held {until}. {_sentence(message.reason)}", "Release it to put it back into the queue.")
+            return Standing(f"Held {until}. {sentence(message.reason)}", "Release it to put it back into the queue.")
         case Status.SENDING:
             return Standing("It is being handed to the mail server now.", "Load this page again to see the outcome.")
         case Status.SENT:
             when = f" {moment(message.sent_at)}" if message.sent_at else ""
             return Standing(f"Accepted by the mail server{when}.")
         case Status.FAILED:
-            return Standing(_sentence(message.reason) or "It was refused.", _failed(advice, recipients))
+            return Standing(sentence(message.reason) or "It was refused.", _failed(advice, recipients))
         case Status.UNKNOWN:
-            return Standing(_sentence(message.reason) or "Whether it arrived is not known.", advice)
-    return Standing(_sentence(message.reason) or "Taken out of the queue for good.")
+            return Standing(sentence(message.reason) or "Whether it arrived is not known.", advice)
+    return Standing(sentence(message.reason) or "Taken out of the queue for good.")
+
+
+def _paused(message: Message, pauses: Sequence[AccountPause]) -> Standing | None:
+    """Why it waits beyond its own time; None when nothing keeps it."""
+    due, now = message.not_before, timezone.now()
+    if due is None:
+        return None
+    holding = [pause for pause in pauses if due <= now or pause.until is None or pause.until > due]
+    if not holding:
+        return None
+    advice = holding[0].advice if holding[0].kind in AccountPause.PROBED else ""
+    others = [state(pause) for pause in holding[1:]]
+    own = _queued(message, "") if message.tries or due > now else Standing("")
+    return Standing(waits(holding[0]), " ".join(filter(None, [advice, *others, own.headline, own.advice])))
 
 
 def _queued(message: Message, advice: str) -> Standing:
@@ -126,7 +143,9 @@ def _queued(message: Message, advice: str) -> Standing:
         )
     when = next_try(message)
     if message.tries:
-        return Standing(f"{_sentence(message.reason)} {when[:1].upper()}{when[1:]}.".strip(), advice)
+        last = f"It is tried until {moment(message.give_up_at)} at the latest." if message.give_up_at else ""
+        headline = f"{sentence(message.reason)} {when[:1].upper()}{when[1:]}."
+        return Standing(headline.strip(), f"{advice} {last}".strip())
     if message.not_before <= timezone.now():
         return Standing("It is due and goes out as soon as a worker is free.")
     return Standing(f"It goes out by itself {when}.")
@@ -138,7 +157,3 @@ def _failed(advice: str, recipients: list[Recipient]) -> str:
         return advice
     only_others = f"{accepted} of {len(recipients)} recipients accepted it; a retry goes to the others only."
     return f"{advice} {only_others}".strip()
-
-
-def _sentence(text: str) -> str:
-    return text if not text or text.endswith((".", "!", "?")) else f"{text}."

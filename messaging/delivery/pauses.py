@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet
 
 from messaging.models import AccountPause
 
@@ -103,7 +103,7 @@ def end_due(now: datetime) -> None:
     """End what ends by itself and is over. (Those that are probed end when a message gets through.)"""
     over = AccountPause.objects.filter(until__lte=now).exclude(kind__in=AccountPause.PROBED)
     if over.exists():
-        over.filter(kind__in=(Kind.PERSON, Kind.ALL)).update(ended_at=now)
+        over.filter(kind__in=(Kind.PERSON, Kind.ALL)).update(ended_at=F("until"))
         _of_settings().filter(until__lte=now).delete()
 
 

@@ -33,7 +33,7 @@ class Submission:
 
     `raw` RFC 5322 bytes with any line ends; `reverse_path` "" or "<>" is the null sender; `recipients` bare addresses,
     Bcc included. `not_before` set means due from then on, unset that it waits for a batch. `hold_reason` holds it.
-    `via` names the way in, for the message's history.
+    `urgent` puts it first and past a person's pause. `via` names the way in, for the message's history.
     """
 
     raw: bytes
@@ -42,6 +42,7 @@ class Submission:
     author: User | None = None
     not_before: datetime | None = None
     hold_reason: str = ""
+    urgent: bool = False
     via: str = ""
 
 
@@ -102,6 +103,7 @@ def prepare(submission: Submission, now: datetime) -> Rows:
         needs_smtputf8=_needs_smtputf8(fitted, [reverse_path, *envelope]),
         created_at=now,
         not_before=submission.not_before,
+        urgent=submission.urgent,
     )
     _set_status(message, submission.hold_reason)
     recipients = _recipients(message, envelope, fitted.fields)

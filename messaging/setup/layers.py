@@ -7,7 +7,7 @@ one more function in LAYERS.
 
 import ipaddress
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
@@ -15,14 +15,16 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import User
+from django.db.models import Q
 
 from messaging.models import EmailSettings
 
+from . import windows
 from .secrets import LostKey, decrypt
-from .windows import ALWAYS
 
 SendType = EmailSettings.SendType
 AuthType = EmailSettings.AuthType
+Stored = Mapping[int | None, EmailSettings]  # by account
 
 NAMES = ("send_type", "auth_type", "host", "port", "username", "password", "from_address", "ehlo_name")
 LIMITS = ("max_connections", "messages_per_connection", "per_minute", "per_hour", "sending_window", "time_zone")
@@ -150,6 +152,9 @@ class EmailSetup:
             found.append(self.lost_key)
         elif self.signs_in and not (self.username and self.password):
             found.append("Send type 3 signs in, but the user name or the password is not set in Email Setup.")
+        unreadable = windows.problem(self.sending_window, self.time_zone)
+        if unreadable:
+            found.append(f"The sending window cannot be read: {unreadable} Correct it in Email Setup.")
         return found
 
     def warnings(self) -> list[str]:
@@ -162,10 +167,22 @@ class EmailSetup:
 
 def resolve(account: User | None) -> EmailSetup:
     """Resolve the settings of a sending account (row S9); None is the company's own."""
+    return resolve_each([account])[0]
+
+
+def resolve_each(accounts: Sequence[User | None]) -> list[EmailSetup]:
+    """Resolve the settings of several sending accounts, in their order; one statement."""
+    ids = [account.pk for account in accounts if account is not None]
+    rows = EmailSettings.objects.filter(Q(account=None) | Q(account__in=ids))
+    stored = {row.account_id: row for row in rows}
+    return [_resolved(account, stored) for account in accounts]
+
+
+def _resolved(account: User | None, stored: Stored) -> EmailSetup:
     values: dict[str, Value] = {}
     lost_key = ""
     for layer in LAYERS:
-        source, found = layer(account)
+        source, found = layer(account, stored)
         for name, value in found.items():
             if name in values or (name == "password" and value and _names_own_server(values, source)):
                 continue
@@ -186,18 +203,17 @@ def _names_own_server(values: dict[str, Value], source: str) -> bool:
     return "host" in values and values["host"].source != source
 
 
-def _account_layer(account: User | None) -> tuple[str, dict[str, Any]]:
+def _account_layer(account: User | None, stored: Stored) -> tuple[str, dict[str, Any]]:
     if account is None:
         return "", {}
-    row = EmailSettings.objects.filter(account=account).first()
-    return f"settings of {account.get_username()}", _set_values(row)
+    return f"settings of {account.get_username()}", _set_values(stored.get(account.pk))
 
 
-def _company_layer(account: User | None) -> tuple[str, dict[str, Any]]:
-    return "company settings", _set_values(EmailSettings.objects.filter(account=None).first())
+def _company_layer(account: User | None, stored: Stored) -> tuple[str, dict[str, Any]]:
+    return "company settings", _set_values(stored.get(None))
 
 
-def _builtin_layer(account: User | None) -> tuple[str, dict[str, Any]]:
+def _builtin_layer(account: User | None, stored: Stored) -> tuple[str, dict[str, Any]]:
     return "built-in default", {
         "send_type": SendType.SMTP,
         "auth_type": AuthType.DEFAULT,
@@ -210,12 +226,16 @@ def _builtin_layer(account: User | None) -> tuple[str, dict[str, Any]]:
         "messages_per_connection": settings.MESSAGES_PER_CONNECTION,
         "per_minute": 0,
         "per_hour": 0,
-        "sending_window": ALWAYS,
+        "sending_window": windows.ALWAYS,
         "time_zone": settings.TIME_ZONE,
     }
 
 
-LAYERS: list[Callable[[User | None], tuple[str, dict[str, Any]]]] = [_account_layer, _company_layer, _builtin_layer]
+LAYERS: list[Callable[[User | None, Stored], tuple[str, dict[str, Any]]]] = [
+    _account_layer,
+    _company_layer,
+    _builtin_layer,
+]
 
 
 def _set_values(row: EmailSettings | None) -> dict[str, Any]:

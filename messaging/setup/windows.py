@@ -7,15 +7,17 @@ always
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
-from functools import lru_cache
-from zoneinfo import ZoneInfo
+from datetime import UTC, datetime, time, timedelta, tzinfo
+from difflib import get_close_matches
+from functools import cache, lru_cache
+from zoneinfo import ZoneInfo, available_timezones
 
 ALWAYS = "always"
 DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 HELP = "Write days and times, such as “Mon-Fri 07:00-19:00, Sat 08:00-12:00”, “daily 22:00-06:00” or “always”."
 
-_SPAN = re.compile(r"(?P<days>[a-z]+(?:\s*-\s*[a-z]+)?)\s+(?P<start>\d{1,2}:\d\d)\s*-\s*(?P<end>\d{1,2}:\d\d)")
+_TIME = r"[0-9]{1,2}:[0-9]{2}"
+_SPAN = re.compile(rf"(?P<days>[a-z]+(?:\s*-\s*[a-z]+)?)\s+(?P<start>{_TIME})\s*-\s*(?P<end>{_TIME})")
 
 
 class BadWindow(ValueError):
@@ -40,12 +42,49 @@ def parse(text: str) -> tuple[Span, ...]:
     return tuple(span for piece in cleaned.split(",") for span in _spans(piece.strip()))
 
 
+@cache
+def zone_names() -> list[str]:
+    """The names of all time zones that this machine knows, in order."""
+    return sorted(available_timezones())
+
+
+@lru_cache(maxsize=256)
+def zone_named(name: str) -> ZoneInfo:
+    """The time zone of that name. Raises BadWindow, with names that are like it."""
+    names = zone_names()
+    if name in names:
+        return ZoneInfo(name)
+    wanted = name.strip().lower().replace(" ", "_")
+    # By the city alone, too: nobody remembers which part of the world a zone is filed under.
+    by_word = {word.lower(): full for full in names for word in (full.rpartition("/")[2], full)}
+    words = [wanted] if wanted in by_word else get_close_matches(wanted, by_word, n=3, cutoff=0.7)
+    alike = dict.fromkeys(by_word[word] for word in words)
+    hint = f" Did you mean {' or '.join(alike)}?" if alike else " Write it like Europe/Berlin or UTC."
+    raise BadWindow(f"“{name}” is not a time zone.{hint}")
+
+
+def problem(text: str, zone: str) -> str:
+    """Why a sending window cannot be read, in words; "" when it can."""
+    try:
+        if parse(text):
+            zone_named(zone)
+    except BadWindow as bad:
+        return str(bad)
+    return ""
+
+
 def next_opening(text: str, zone: str, now: datetime) -> datetime | None:
-    """None while the window is open at `now` (aware); otherwise when it opens next, in UTC."""
-    spans = parse(text)
+    """None while the window is open at `now` (aware); otherwise when it opens next, in UTC.
+
+    One that cannot be read holds up nothing here: EmailSetup.problems() does, before a connection is opened.
+    """
+    try:
+        spans = parse(text)
+        where: tzinfo = zone_named(zone) if spans else UTC
+    except BadWindow:
+        return None
     if not spans:
         return None
-    where = ZoneInfo(zone)
     today = now.astimezone(where).date()
     openings = []
     for offset in range(-1, 8):

@@ -10,16 +10,24 @@ from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from messaging import wording
 from messaging.console import words
 from messaging.console.filters import MOST_COUNTED
 from messaging.models import Message
 
 register = template.Library()
 
-register.filter("person", words.person)
+register.filter("person", wording.person)
 register.filter("sending_account", words.sending_account)
-register.filter("moment", words.moment)
+register.filter("moment", wording.moment)
 register.filter("next_try", words.next_try)
+register.filter("at", wording.at)
+register.filter("by_whom", wording.by_whom)
+register.filter("paused_by", wording.paused_by)
+register.filter("ended_by", wording.ended_by)
+register.filter("pause_state", wording.state)
+register.filter("pause_waits", wording.waits)
+register.filter("setting_value", words.setting_value)
 
 
 @register.simple_tag
@@ -50,7 +58,7 @@ def when(value: datetime | None, nothing: str = "") -> SafeString | str:
         '<time datetime="{}" title="{}">{}</time>',
         local.isoformat(timespec="seconds"),
         date_format(local, "l j F Y, H:i:s T"),
-        words.moment(value),
+        wording.moment(value),
     )
 
 

@@ -1,0 +1,246 @@
+"""Pause and resume sending, all of it or that of one account; and how it stands.
+
+Whatever is paused waits in the queue, its tries unspent; urgent messages go out although a person paused.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import Enum
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.db.models import Count, Q, QuerySet
+from django.utils import timezone
+
+from messaging import wake
+from messaging.delivery import claims, pauses
+from messaging.models import AccountPause, Batch, EmailSettings, Message
+from messaging.setup.layers import EmailSetup, resolve_each
+
+Kind = AccountPause.Kind
+Status = Message.Status
+
+# The gravest first: what a person has to know before anything else.
+ORDER = [Kind.ALL, Kind.PERSON, Kind.FAULT, Kind.BUSY, Kind.WINDOW, Kind.LIMIT]
+BY_PEOPLE = (Kind.ALL, Kind.PERSON)
+OF_SETTINGS = (Kind.LIMIT, Kind.WINDOW)
+LONGEST_REASON = 300
+LONGEST_PAUSE = timedelta(days=3660)
+
+
+class Everybody(Enum):
+    """All sending, in the place of one account."""
+
+    ALL = "all"
+
+
+ALL = Everybody.ALL
+Whose = User | None | Everybody  # None is the company's account
+
+
+class BadPause(ValueError):
+    """What was asked for is no pause: why, in plain words; `field` is the argument that is wrong."""
+
+    def __init__(self, field: str, words: str) -> None:
+        super().__init__(words)
+        self.field = field
+
+
+# --- What people order ---------------------------------------------------------------------------------
+
+
+def pause(whose: Whose, *, by: User, why: str, until: datetime | None = None) -> AccountPause:
+    """Stop sending at the next message boundary, until a time or until somebody resumes it.
+
+    Pausing again changes reason and time. By the same person it stays one pause; somebody else's takes its place, so
+    that each says truly who ordered it and since when.
+
+    Raises:
+        BadPause: no reason, one of several lines or of more than 300 characters, or a time that is not ahead.
+    """
+    now = timezone.now()
+    why = _checked_reason(why)
+    _check_time(until, now)
+    pauses.end_due(now)
+    wanted = {"since": now, "until": until, "by": by, "explanation": why}
+    with transaction.atomic():
+        row, created = (
+            _orders_on(whose)
+            .select_for_update(of=("self",))
+            .get_or_create(account=_account(whose), kind=_kind(whose), defaults=wanted)
+        )
+        if not created and row.by_id == by.pk:
+            row.until, row.explanation = until, why
+            row.save(update_fields=["until", "explanation"])
+        elif not created:
+            _end(AccountPause.objects.filter(pk=row.pk), by, now)
+            row = AccountPause.objects.create(account=_account(whose), kind=_kind(whose), **wanted)
+        # Not before the pause is committed: a lane that asked for leave earlier may still claim.
+        transaction.on_commit(lambda: claims.take_back(_key(_account(whose)), everybody=whose is ALL))
+    return row
+
+
+def resume(whose: Whose, *, by: User) -> bool:
+    """End a person's pause and wake the lanes; False when there was none (any more)."""
+    with transaction.atomic():
+        if not _end(_orders_on(whose), by, timezone.now()):
+            return False
+        if isinstance(whose, Everybody):
+            transaction.on_commit(_wake_whoever_may)
+        else:
+            wake.wake_after_commit(_key(whose))
+    return True
+
+
+def try_now(account: User | None) -> bool:
+    """Let one lane try at once whether a set-up fault, or the server's wish to go slower, is over.
+
+    Returns:
+        False when the account does not wait for such a try (any more).
+    """
+    now = timezone.now()
+    with transaction.atomic():
+        waiting = AccountPause.objects.filter(account=account, kind__in=AccountPause.PROBED)
+        if not waiting.update(until=now):
+            return False
+        wake.wake_after_commit(_key(account))
+    return True
+
+
+def _wake_whoever_may() -> None:
+    for account_id in claims.due_accounts(timezone.now()):
+        wake.wake(account_id)
+
+
+def _orders_on(whose: Whose) -> QuerySet[AccountPause]:
+    return AccountPause.objects.filter(account=_account(whose), kind=_kind(whose))
+
+
+def _account(whose: Whose) -> User | None:
+    return None if isinstance(whose, Everybody) else whose
+
+
+def _key(account: User | None) -> int | None:
+    return account.pk if account is not None else None
+
+
+def _kind(whose: Whose) -> AccountPause.Kind:
+    return Kind.ALL if isinstance(whose, Everybody) else Kind.PERSON
+
+
+def _end(rows: QuerySet[AccountPause], by: User, now: datetime) -> int:
+    return rows.update(ended_at=now, ended_by=by)
+
+
+def _checked_reason(why: str) -> str:
+    why = why.strip()
+    if not why:
+        raise BadPause("why", "Say why, so that others know.")
+    if re.search(r"[\x00-\x1f\x7f\x85\u2028\u2029]", why):
+        raise BadPause("why", "Say why in one line, without line breaks and control characters.")
+    if len(why) > LONGEST_REASON:
+        raise BadPause("why", f"Say why in at most {LONGEST_REASON} characters; these are {len(why)}.")
+    return why
+
+
+def _check_time(until: datetime | None, now: datetime) -> None:
+    if until is None:
+        return
+    if until <= now:
+        raise BadPause("until", "This time is past. Choose one that is still to come, or leave it empty.")
+    if until > now + LONGEST_PAUSE:
+        raise BadPause("until", "Choose a time within the next ten years, or leave it empty.")
+
+
+# --- How it stands -------------------------------------------------------------------------------------
+
+
+def holding(now: datetime) -> QuerySet[AccountPause]:
+    """The pauses that keep something from being sent at `now`, with the people they name."""
+    still = Q(until=None) | Q(until__gt=now) | Q(kind__in=AccountPause.PROBED)
+    return AccountPause.objects.filter(still).select_related("account", "by")
+
+
+def holding_account(account: User | None, now: datetime, *, urgent: bool = False) -> list[AccountPause]:
+    """What keeps an account's messages (or its urgent ones) from being sent, the gravest first."""
+    found = holding(now).filter(Q(account=account) | Q(kind=Kind.ALL))
+    return gravest_first(found.filter(kind__in=AccountPause.STOP_URGENT) if urgent else found)
+
+
+def gravest_first(found: Iterable[AccountPause]) -> list[AccountPause]:
+    """Pauses in the order in which people want to hear of them."""
+    return sorted(found, key=lambda pause: (ORDER.index(Kind(pause.kind)), pause.pk))
+
+
+def so_far() -> QuerySet[AccountPause]:
+    """Every pause that is kept, the latest first; limits and windows are no news and not among them."""
+    rows = AccountPause.history.exclude(kind__in=OF_SETTINGS)
+    return rows.select_related("account", "by", "ended_by").order_by("-since", "-pk")
+
+
+@dataclass(frozen=True)
+class AccountState:
+    """How one sending account stands.
+
+    `waiting` messages wait for a time, `due` ones for a lane, `sending` ones are being sent over `lanes` connections.
+    """
+
+    account: User | None
+    setup: EmailSetup
+    pauses: list[AccountPause] = field(default_factory=list)
+    waiting: int = 0
+    due: int = 0
+    sending: int = 0
+    lanes: int = 0
+
+    @property
+    def paused_by_person(self) -> AccountPause | None:
+        return next((pause for pause in self.pauses if pause.kind == Kind.PERSON), None)
+
+    @property
+    def can_try_now(self) -> bool:
+        """Whether a try at once would be one: nobody paused, nothing else holds."""
+        return bool(self.pauses) and all(pause.kind in AccountPause.PROBED for pause in self.pauses)
+
+
+@dataclass(frozen=True)
+class Overview:
+    """How sending stands as a whole: the pause of all of it, if there is one, and each account, the company first."""
+
+    pause: AccountPause | None
+    accounts: list[AccountState]
+
+
+def overview() -> Overview:
+    """Every account that has settings of its own, messages with it, or a pause; five statements."""
+    now = timezone.now()
+    found = gravest_first(holding(now))
+    whole = next((pause for pause in found if pause.kind == Kind.ALL), None)
+    own = [pause for pause in found if pause.kind != Kind.ALL]
+    counts = _counts(now)
+    ids = {*counts, *(pause.account_id for pause in own), *EmailSettings.objects.values_list("account_id", flat=True)}
+    users = User.objects.filter(pk__in=[pk for pk in ids if pk is not None])
+    accounts = [None, *sorted(users, key=lambda user: (user.get_full_name() or user.username).casefold())]
+    states = []
+    for account, setup in zip(accounts, resolve_each(accounts), strict=True):
+        key = _key(account)
+        states.append(
+            AccountState(account, setup, [row for row in own if row.account_id == key], **counts.get(key, {}))
+        )
+    return Overview(whole, states)
+
+
+def _counts(now: datetime) -> dict[int | None, dict[str, int]]:
+    queued = Q(status=Status.QUEUED)
+    with_accounts = Message.objects.filter((queued & Q(not_before__isnull=False)) | Q(status=Status.SENDING))
+    rows = with_accounts.exclude(queued & Q(batch__status=Batch.Status.CANCELLED)).order_by().values("account_id")
+    counted = rows.annotate(
+        waiting=Count("pk", filter=queued & Q(not_before__gt=now)),
+        due=Count("pk", filter=queued & Q(not_before__lte=now)),
+        sending=Count("pk", filter=Q(status=Status.SENDING)),
+        lanes=Count("lease_owner", distinct=True, filter=Q(status=Status.SENDING, lease_expires_at__gte=now)),
+    )
+    names = ("waiting", "due", "sending", "lanes")
+    return {row[0]: dict(zip(names, row[1:], strict=True)) for row in counted.values_list("account_id", *names)}
