@@ -8,6 +8,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
 
+from messaging import sending
 from messaging.housekeeping import SWEEP
 from messaging.models import AccountPause, Heartbeat
 
@@ -16,7 +17,9 @@ SILENT_AFTER = timedelta(seconds=60)
 
 @dataclass(frozen=True)
 class Obstacles:
-    """Why nothing is being sent: paused accounts, and background processes that have not reported.
+    """Why nothing is being sent: what is paused, and background processes that have not reported.
+
+    Limits and sending windows are what somebody wished, and no obstacles.
 
     `silent_since` is meaningful when `is_silent`; None then means that they never reported.
     """
@@ -33,7 +36,9 @@ def console(request: HttpRequest) -> dict[str, object]:
 
 def obstacles() -> Obstacles:
     """One statement while all is well."""
-    beat = Heartbeat.objects.filter(name=SWEEP).annotate(paused=Exists(AccountPause.objects.all())).first()
-    pauses = [] if beat is not None and not beat.paused else list(AccountPause.objects.select_related("account"))
-    is_silent = beat is None or timezone.now() - beat.at > SILENT_AFTER
-    return Obstacles(pauses, is_silent, beat.at if beat else None)
+    now = timezone.now()
+    pauses = sending.holding(now).exclude(kind__in=sending.OF_SETTINGS)
+    beat = Heartbeat.objects.filter(name=SWEEP).annotate(paused=Exists(pauses)).first()
+    found = [] if beat is not None and not beat.paused else sending.gravest_first(pauses)
+    is_silent = beat is None or now - beat.at > SILENT_AFTER
+    return Obstacles(found, is_silent, beat.at if beat else None)

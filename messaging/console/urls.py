@@ -4,7 +4,7 @@ from django.contrib.auth.views import LogoutView
 from django.urls import path
 from django.views.generic import RedirectView
 
-from .views import batches, content, health, login, messages, schedules, setup
+from .views import batches, content, health, login, messages, schedules, sending, setup
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="messages"), name="home"),
@@ -28,6 +28,8 @@ urlpatterns = [
     path("batches/<int:pk>/confirm/", batches.confirm, name="batch-confirm"),
     path("batches/<int:pk>/cancel/", batches.cancel, name="batch-cancel"),
     path("batches/<int:pk>/retry/", batches.retry, name="batch-retry"),
+    path("sending/", sending.overview, name="sending"),
+    path("sending/<slug:whose>/<slug:action>/", sending.act, name="sending-action"),
     path("setup/email/", setup.email_setup, name="setup-email"),
     path("setup/email/test/", setup.send_test, name="setup-email-test"),
     path("setup/schedules/", schedules.schedules, name="setup-schedules"),

@@ -1,9 +1,11 @@
-"""What a person must say when holding or cancelling a message."""
+"""What a person must say when holding or cancelling a message, or pausing sending."""
 
 from datetime import datetime, timedelta
 
 from django import forms
 from django.utils import timezone
+
+from messaging.sending import LONGEST_REASON
 
 
 class _InWords(forms.Form):
@@ -43,4 +45,23 @@ class CancelForm(_InWords):
         required=False,
         label="Why (optional)",
         widget=forms.TextInput(attrs={"class": "form-control", "autocomplete": "off", "id": "cancel-why"}),
+    )
+
+
+class PauseForm(_InWords):
+    """Why sending is paused, and optionally until when; messaging.sending says what a pause must be."""
+
+    why = forms.CharField(
+        required=False,
+        label="Why",
+        widget=forms.TextInput(
+            attrs={"class": "form-control", "autocomplete": "off", "required": True, "maxlength": LONGEST_REASON}
+        ),
+    )
+    until = forms.DateTimeField(
+        required=False,
+        label="Until",
+        help_text="Empty: until somebody resumes it.",
+        error_messages={"invalid": "This time could not be read. Choose a date and a time, or leave it empty."},
+        widget=forms.DateTimeInput(format="%Y-%m-%dT%H:%M", attrs={"type": "datetime-local", "class": "form-control"}),
     )

@@ -15,13 +15,30 @@ from django.utils import timezone
 from messaging.intake.addresses import envelope_address, reverse_path
 from messaging.intake.errors import BadAddress
 from messaging.models import EmailSettings
-from messaging.setup.layers import DEFAULT_PORTS, NAMES
+from messaging.setup import windows
+from messaging.setup.layers import DEFAULT_PORTS, LIMITS, NAMES
 from messaging.setup.secrets import encrypt
 
 AuthType = EmailSettings.AuthType
 SendType = EmailSettings.SendType
 LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.IGNORECASE)
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+# What to say of a number that is none, or out of the range that the model has.
+NUMBERS = {
+    "port": "Enter a number from 1 to 65535.",
+    "max_connections": "Enter a number from 1 to 100. With none nothing would be sent: to stop sending, pause it.",
+    "messages_per_connection": "Enter a number from 1 to 100000.",
+    "per_minute": "Enter a number from 0 (no limit) to 1000000.",
+    "per_hour": "Enter a number from 0 (no limit) to 10000000.",
+}
+HELP = {
+    "max_connections": "How many connections to the mail server may be open at the same time.",
+    "messages_per_connection": "After so many messages the connection is closed and a new one opened.",
+    "per_minute": "0 is no limit. What is over it waits and goes out in the next minutes; it never fails for that.",
+    "per_hour": "0 is no limit.",
+    "sending_window": f"{windows.HELP} Outside it messages wait; urgent ones go out.",
+    "time_zone": "Of the sending window, such as Europe/Berlin.",
+}
 CHANGED_MEANWHILE = "Somebody else changed these settings while you had them open. Load the page again to see them."
 
 
@@ -34,19 +51,31 @@ class EmailSetupForm(forms.ModelForm):
         max_length=1000,
         widget=forms.PasswordInput(render_value=False, attrs={"autocomplete": "new-password"}),
     )
-    field_order = list(NAMES)
+    field_order = [*NAMES, *LIMITS]
     forget_password = forms.BooleanField(required=False, label="Forget the stored password")
 
     class Meta:
         model = EmailSettings
-        fields = ["send_type", "auth_type", "host", "port", "username", "from_address", "ehlo_name", "version"]
+        fields = [*(name for name in NAMES if name != "password"), *LIMITS, "version"]
+        help_texts = HELP
         widgets = {
             "version": forms.HiddenInput(),
             "host": forms.TextInput(attrs={"placeholder": "mail.example.com", "spellcheck": "false"}),
-            "port": forms.TextInput(attrs={"inputmode": "numeric"}),
+            **{name: forms.TextInput(attrs={"inputmode": "numeric"}) for name in NUMBERS},
             "username": forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
             "from_address": forms.TextInput(attrs={"placeholder": "office@example.com", "spellcheck": "false"}),
             "ehlo_name": forms.TextInput(attrs={"spellcheck": "false"}),
+            "sending_window": forms.TextInput(
+                attrs={"placeholder": "Mon-Fri 07:00-19:00", "spellcheck": "false", "autocomplete": "off"}
+            ),
+            "time_zone": forms.TextInput(
+                attrs={
+                    "list": "time-zones",
+                    "placeholder": "Europe/Berlin",
+                    "spellcheck": "false",
+                    "autocomplete": "off",
+                }
+            ),
         }
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -56,7 +85,8 @@ class EmailSetupForm(forms.ModelForm):
         cast(forms.ChoiceField, self.fields["send_type"]).choices = [("", "Not set"), *SendType.choices]
         cast(forms.ChoiceField, self.fields["auth_type"]).choices = [("", "Not set"), *AuthType.choices]
         self.fields["port"].widget.attrs["placeholder"] = self._usual_port()
-        self.fields["port"].error_messages["invalid"] = "Enter a number from 1 to 65535."
+        for name, words in NUMBERS.items():
+            self.fields[name].error_messages |= dict.fromkeys(("invalid", "min_value", "max_value"), words)
         stored = self._stored_password = bool(self.instance.password_encrypted)
         self.fields["password"].help_text = (
             "A password is stored. Leave empty to keep it." if stored else "No password is stored."
@@ -87,6 +117,21 @@ class EmailSetupForm(forms.ModelForm):
     def clean_ehlo_name(self) -> str:
         name = self.cleaned_data["ehlo_name"]
         return server_name(name) if name and not _is_literal(name) else name
+
+    def clean_sending_window(self) -> str:
+        window = _one_line(self.cleaned_data["sending_window"])
+        try:
+            windows.parse(window)
+        except windows.BadWindow as bad:
+            raise ValidationError(str(bad)) from bad
+        return window
+
+    def clean_time_zone(self) -> str:
+        name = self.cleaned_data["time_zone"]
+        try:
+            return windows.zone_named(name).key if name else ""
+        except windows.BadWindow as bad:
+            raise ValidationError(str(bad)) from bad
 
     def clean_username(self) -> str:
         return _one_line(self.cleaned_data["username"])

@@ -4,18 +4,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.contrib import messages as notes
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.db.models.functions import Left
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
+from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 from django_htmx.http import HttpResponseStopPolling, push_url, trigger_client_event
 
-from messaging import batches
+from messaging import batches, sending
 from messaging.console.filters import WaitingFilter, query_of, toolbar
 from messaging.console.paging import Page, page_of
-from messaging.models import AccountPause, Batch, BatchItem, Message
+from messaging.models import Batch, BatchItem, Message
 from messaging.queue import NotPossible
 from messaging.setup.layers import resolve
 
@@ -102,7 +103,7 @@ def _review(batch: Batch) -> dict[str, Any]:
         "setup": setup,
         "problems": setup.problems(),
         "warnings": setup.warnings(),
-        "pause": AccountPause.objects.filter(account=batch.account).first(),
+        "pauses": sending.holding_account(batch.account, timezone.now()),
         "skipped": skipped,
         "total": total,
         "number": total - len(skipped),
@@ -132,13 +133,13 @@ class Segment:
 
 def _standing(batch: Batch) -> dict[str, Any]:
     report = batches.report(batch)
-    at_work = Q(account=batch.account)
+    waits = bool(report.counts["waiting"] or report.counts["retrying"])
     return {
         "report": report,
         "bar": _bar(report.counts),
         "reasons": batches.reasons(batch),
-        "pause": None if report.is_finished else AccountPause.objects.filter(at_work).first(),
-        "can_cancel": bool(report.counts["waiting"] or report.counts["retrying"]),
+        "pauses": sending.holding_account(batch.account, timezone.now()) if waits else [],
+        "can_cancel": waits,
     }
 
 

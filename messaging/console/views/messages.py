@@ -8,16 +8,18 @@ from django.db.models.functions import Left
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
+from django.utils import timezone
 from django.views.decorators.http import require_safe
 from django_htmx.http import push_url
 
-from messaging import content, queue
+from messaging import content, queue, sending
 from messaging.console.filters import MessageFilter, query_of, toolbar
 from messaging.console.forms.actions import CancelForm, HoldForm
 from messaging.console.html_body import has_remote_images
 from messaging.console.paging import page_of
 from messaging.console.words import standing
-from messaging.models import Message, Recipient
+from messaging.models import AccountPause, Message, Recipient
+from messaging.wording import waits
 
 from .guard import back_to, clean_url, is_part, post_only, who
 
@@ -62,10 +64,11 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
     recipients = sorted(message.recipients.all(), key=lambda row: SEVERITY.index(Recipient.Status(row.status)))
     attempts = list(message.attempts.select_related("account"))
     bodies = content.bodies(message)
+    pauses = _pauses(message)
     context = {
         "message": message,
-        "standing": standing(message, recipients, attempts),
-        "actions": queue.possible_actions(message),
+        "standing": standing(message, recipients, attempts, pauses),
+        "actions": _actions(message, pauses),
         "hold_form": HoldForm(),
         "cancel_form": CancelForm(),
         "recipients": recipients,
@@ -78,6 +81,19 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
         "query": query_of(request.GET, "images"),
     }
     return render(request, "messaging/message_detail.html", context)
+
+
+def _pauses(message: Message) -> list[AccountPause]:
+    """What keeps a message from being sent now; nobody asks before it has an account and a time."""
+    if message.status != Message.Status.QUEUED or message.not_before is None:
+        return []
+    return sending.holding_account(message.account, timezone.now(), urgent=message.urgent)
+
+
+def _actions(message: Message, pauses: list[AccountPause]) -> list[str]:
+    """What may be done; Try now only where it would change something: what is due and paused waits all the same."""
+    is_due = message.not_before is not None and message.not_before <= timezone.now()
+    return [name for name in queue.possible_actions(message) if not (name == "try_now" and is_due and pauses)]
 
 
 @require_safe
@@ -93,14 +109,20 @@ def neighbour(request: HttpRequest, pk: int, newer: bool) -> HttpResponse:
     return redirect(f"{url}?{query}" if query else url)
 
 
+def _promise(message: Message, words: str) -> str:
+    """What will happen to a message that is due now: `words`, unless its account does not send."""
+    pauses = _pauses(message)
+    return f"It is due now, and goes out as soon as it may. {waits(pauses[0])}" if pauses else words
+
+
 def _retry(request: HttpRequest, message: Message) -> str:
     queue.retry(message, by=who(request))
-    return "It is tried again now, for the recipients that have not accepted it."
+    return _promise(message, "It is tried again now, for the recipients that have not accepted it.")
 
 
 def _send_again(request: HttpRequest, message: Message) -> str:
     queue.send_again(message, by=who(request))
-    return "It is sent again now."
+    return _promise(message, "It is sent again now.")
 
 
 def _mark_as_sent(request: HttpRequest, message: Message) -> str:
@@ -110,7 +132,7 @@ def _mark_as_sent(request: HttpRequest, message: Message) -> str:
 
 def _try_now(request: HttpRequest, message: Message) -> str:
     queue.try_now(message, by=who(request))
-    return "It is tried now."
+    return _promise(message, "It is tried now.")
 
 
 def _release(request: HttpRequest, message: Message) -> str:

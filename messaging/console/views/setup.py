@@ -1,5 +1,6 @@
 """Email Setup (seed row S8), the company's layer, and its test message."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +14,12 @@ from django.views.decorators.http import require_http_methods
 
 from messaging import probe
 from messaging.console.forms.email_setup import EmailSetupForm, TestMessageForm
+from messaging.console.words import setting_value
 from messaging.delivery import pauses
 from messaging.intake.errors import Refused
-from messaging.models import AccountPause, EmailSettings
-from messaging.setup.layers import NAMES, EmailSetup, resolve
+from messaging.models import EmailSettings
+from messaging.setup import windows
+from messaging.setup.layers import LIMITS, NAMES, EmailSetup, resolve
 
 from .guard import admins_only, post_only, who
 
@@ -70,28 +73,18 @@ def _page(request: HttpRequest, form: EmailSetupForm, status: int = 200, **more:
     setup = resolve(None)
     context = {
         "form": form,
-        "rows": _rows(form, setup),
+        "rows": _rows(form, setup, NAMES),
+        "limits": _rows(form, setup, LIMITS),
+        "time_zones": windows.zone_names(),
         "setup": setup,
         "problems": setup.problems(),
         "warnings": setup.warnings(),
         "stored": EmailSettings.objects.filter(account=None).select_related("updated_by").first(),
-        "pause": AccountPause.objects.filter(account=None).first(),
         "test_form": TestMessageForm(initial={"recipient": who(request).email}),
     } | more
     return render(request, "messaging/setup_email.html", context, status=status)
 
 
-def _rows(form: EmailSetupForm, setup: EmailSetup) -> list[Row]:
-    rows = []
-    for name in NAMES:
-        value = setup.values[name]
-        rows.append(Row(form[name], _shown(name, value.value), value.source))
-    return rows
-
-
-def _shown(name: str, value: Any) -> str:
-    if name == "password":
-        return "stored" if value else "none"
-    if name == "send_type":
-        return str(EmailSettings.SendType(value).label)
-    return str(value) or "none"
+def _rows(form: EmailSetupForm, setup: EmailSetup, names: Sequence[str]) -> list[Row]:
+    values = setup.values
+    return [Row(form[name], setting_value(name, values[name].value), values[name].source) for name in names]

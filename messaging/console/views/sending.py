@@ -1,0 +1,175 @@
+"""Sending: what goes out, what keeps it, and the buttons to pause and resume."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from django.contrib import messages as notes
+from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+from messaging import sending
+from messaging.console.forms.actions import PauseForm
+from messaging.console.paging import page_of
+from messaging.console.words import SETTING_WORDS, setting_value
+from messaging.models import AccountPause
+from messaging.sending import ALL, AccountState, Everybody, Whose
+from messaging.setup.layers import LIMITS, EmailSetup
+from messaging.setup.windows import ALWAYS
+from messaging.wording import moment, person
+
+from .guard import post_only, who
+
+PAUSES_PER_PAGE = 20
+COMPANY = "company"
+LONGEST_ID = 18  # digits that a key of the database surely has room for
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A limit in force: its name, its value in words and the layer it comes from."""
+
+    name: str
+    value: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """One sending account on the page.
+
+    `key` names it in addresses, `what` on buttons; `limits` are told in short by `summary`; `form` pauses it.
+    """
+
+    key: str
+    what: str
+    state: AccountState
+    problems: list[str]
+    limits: list[Limit]
+    summary: str
+    can_try_now: bool
+    form: PauseForm
+
+
+@require_safe
+def overview(request: HttpRequest) -> HttpResponse:
+    """How sending stands, as a whole and per account, and the pauses so far."""
+    return _page(request)
+
+
+@post_only
+def act(request: HttpRequest, whose: str, action: str) -> HttpResponse:
+    """Pause, resume or try an account (or all sending) now; back to the page, which says what came of it."""
+    if action not in ACTIONS:
+        raise Http404
+    if not who(request).is_staff:
+        raise PermissionDenied("Only an administrator can pause and resume sending.")
+    return ACTIONS[action](request, _whose(whose))
+
+
+def _pause(request: HttpRequest, whose: Whose) -> HttpResponse:
+    form = PauseForm(request.POST, auto_id=f"{_key(whose)}-%s")
+    if form.is_valid():
+        why, until = form.cleaned_data["why"], form.cleaned_data["until"]
+        try:
+            pause = sending.pause(whose, by=who(request), why=why, until=until)
+        except sending.BadPause as bad:
+            form.add_error(bad.field, str(bad))
+        else:
+            end = moment(pause.until) or "somebody resumes it"
+            notes.success(request, f"{_name(whose)} is paused until {end}. Urgent messages go on.")
+            return redirect("sending")
+    return _page(request, {_key(whose): form}, status=422)
+
+
+def _resume(request: HttpRequest, whose: Whose) -> HttpResponse:
+    if sending.resume(whose, by=who(request)):
+        notes.success(request, f"{_name(whose)} goes on.")
+    else:
+        notes.info(request, f"{_name(whose)} was not paused any more: somebody was faster, or its time was over.")
+    return redirect("sending")
+
+
+def _try_now(request: HttpRequest, whose: Whose) -> HttpResponse:
+    if isinstance(whose, Everybody):
+        raise Http404
+    if not sending.try_now(whose):
+        notes.info(request, f"{_name(whose)} does not wait for a try any more.")
+    elif any(pause.kind in sending.BY_PEOPLE for pause in sending.holding_account(whose, timezone.now())):
+        notes.warning(request, f"{_name(whose)} is paused: it is tried once that is resumed.")
+    else:
+        notes.success(request, "It is tried now, with the next message that is due.")
+    return redirect("sending")
+
+
+ACTIONS: dict[str, Callable[[HttpRequest, Whose], HttpResponse]] = {
+    "pause": _pause,
+    "resume": _resume,
+    "try-now": _try_now,
+}
+
+
+def _whose(key: str) -> Whose:
+    if key == ALL.value:
+        return ALL
+    if key == COMPANY:
+        return None
+    if not key.isascii() or not key.isdigit() or len(key) > LONGEST_ID:
+        raise Http404
+    return get_object_or_404(User, pk=int(key))
+
+
+def _key(whose: Whose) -> str:
+    if isinstance(whose, Everybody):
+        return whose.value
+    return str(whose.pk) if whose is not None else COMPANY
+
+
+def _name(whose: Whose) -> str:
+    return "All sending" if isinstance(whose, Everybody) else f"Sending as {person(whose, 'the company')}"
+
+
+def _page(request: HttpRequest, forms: Mapping[str, PauseForm] = {}, status: int = 200) -> HttpResponse:
+    """The page; `forms` are those that were refused, by key."""
+    found = sending.overview()
+    so_far = sending.so_far()
+    context = {
+        "whole": found.pause,
+        "whole_form": forms.get(ALL.value) or _form(ALL.value, found.pause),
+        "rows": [_row(state, found.pause is not None, forms) for state in found.accounts],
+        "history": page_of(so_far, so_far, request.GET.get("page"), total=so_far.count(), size=PAUSES_PER_PAGE),
+        "admins": User.objects.filter(is_staff=True, is_active=True).order_by("first_name", "username"),
+    }
+    return render(request, "messaging/sending.html", context, status=status)
+
+
+def _form(key: str, pause: AccountPause | None) -> PauseForm:
+    """The form that pauses, or changes the pause there is."""
+    initial = {"why": pause.explanation, "until": pause.until} if pause else {}
+    return PauseForm(initial=initial, auto_id=f"{key}-%s")
+
+
+def _row(state: AccountState, is_paused: bool, forms: Mapping[str, PauseForm]) -> Row:
+    key, values = _key(state.account), state.setup.values
+    return Row(
+        key=key,
+        what=f"sending as {person(state.account, 'the company')}",
+        state=state,
+        problems=state.setup.problems(),
+        limits=[
+            Limit(SETTING_WORDS[name], setting_value(name, values[name].value), values[name].source) for name in LIMITS
+        ],
+        summary=_in_short(state.setup),
+        can_try_now=state.can_try_now and not is_paused,
+        form=forms.get(key) or _form(key, state.paused_by_person),
+    )
+
+
+def _in_short(setup: EmailSetup) -> str:
+    """What limits an account most, in a line."""
+    rates = [f"{rate.number:,} per {rate.unit}" for rate in setup.rates]
+    window = [f"{setup.sending_window} ({setup.time_zone})"] if setup.sending_window != ALWAYS else []
+    return ", ".join([*rates, *window]) or "none but the connections"
