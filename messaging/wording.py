@@ -27,11 +27,11 @@ def moment(value: datetime | None) -> str:
 
 
 def at(value: datetime | None) -> str:
-    """When something will happen: "at 14:05", "on 3 Mar 14:05", or "now" when it is time for it."""
+    """When something will happen: "at 14:05", "3 Mar 14:05", or "now" when it is time for it."""
     if value is None or value <= timezone.now():
         return "now"
     is_today = timezone.localtime(value).date() == timezone.localdate()
-    return f"{'at' if is_today else 'on'} {moment(value)}"
+    return f"at {moment(value)}" if is_today else moment(value)
 
 
 def by_whom(pause: AccountPause) -> str:

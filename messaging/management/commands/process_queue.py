@@ -7,10 +7,13 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
 
-from messaging import batches
+from messaging import batches, sending
 from messaging.delivery.lane import Lane
+from messaging.models import Batch
 from messaging.queue import NotPossible
+from messaging.wording import waits
 
 
 class Command(BaseCommand):
@@ -33,6 +36,8 @@ class Command(BaseCommand):
         self.stdout.write(f"Batch {batch.pk}: " + ", ".join(_told(report.counts)))
         for result, words, number in batches.reasons(batch):
             self.stdout.write(f"  {number} {result}: {words}")
+        for words in _waiting(batch, report):
+            self.stdout.write(f"  {words}")
         if report.counts["sent"] < report.counts["total"]:
             raise SystemExit(1)
 
@@ -52,6 +57,17 @@ def _interrupted() -> threading.Event:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: event.set())
     return event
+
+
+def _waiting(batch: Batch, report: batches.Report) -> list[str]:
+    """What keeps the rest of the batch, and until when; the worker goes on with it."""
+    number = report.counts["waiting"] + report.counts["retrying"]
+    if not number:
+        return []
+    pauses = sending.holding_account(batch.account, timezone.now())
+    words = [waits(pause) for pause in pauses] or ["They wait for their next try, or for another process that sends."]
+    them = "1 message is" if number == 1 else f"{number} messages are"
+    return [f"{them} not sent yet; the worker goes on with them.", *words]
 
 
 def _told(counts: dict[str, int]) -> list[str]:

@@ -1,0 +1,430 @@
+"""Pauses and limits (issue: the delivery engine, points 6 and 7): lanes against a real server, by a clock of ours."""
+
+import datetime as dt
+import threading
+from zoneinfo import ZoneInfo
+
+import pytest
+from django.db import connections
+from django.utils import timezone
+
+from messaging import housekeeping, sending
+from messaging.delivery.lane import Lane
+from messaging.models import AccountPause, EmailSettings, Message, SendAttempt
+from tests.conftest import make_message, set_up
+from tests.servers import ScriptedServer
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+NEWS = "The mail server moves to another cellar"
+
+
+class Clock:
+    """What time it is, as the tests say; lanes may not wait for it to go on by itself."""
+
+    def __init__(self, now=None):
+        self.now = now or timezone.now()
+
+    def __call__(self):
+        return self.now
+
+    def goes_on(self, **time):
+        self.now += dt.timedelta(**time)
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Lanes, sweeps and people of a test look at one clock."""
+    clock = Clock()
+    monkeypatch.setattr(timezone, "now", clock)
+    return clock
+
+
+@pytest.fixture
+def staff(operator):
+    operator.is_staff = True
+    operator.save()
+    return operator
+
+
+def run_lane(clock, account_id=None):
+    return Lane(account_id, clock=clock).run()
+
+
+def queue(number, account=None, **values):
+    messages = [make_message(f"c{place}@example.com") for place in range(number)]
+    Message.objects.filter(pk__in=[message.pk for message in messages]).update(account=account, **values)
+    return messages
+
+
+def states():
+    """How many messages have which status."""
+    found = list(Message.objects.order_by().values_list("status", flat=True))
+    return {status: found.count(status) for status in set(found)}
+
+
+def nothing_failed():
+    assert not Message.objects.filter(status__in=["failed", "unknown"]).exists()
+    assert set(Message.objects.filter(status="queued").values_list("tries", flat=True)) <= {0}
+
+
+def pause_of(kind, account=None):
+    return AccountPause.objects.get(account=account, kind=kind)
+
+
+# --- Limits ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("limit", "period", "unit"), [("per_minute", 60, "minute"), ("per_hour", 3600, "hour")])
+def test_what_is_over_the_limit_waits_until_the_time_shown_and_never_fails(mail_server, clock, limit, period, unit):
+    set_up(mail_server, **{limit: 3})
+    queue(5)
+    begun = clock.now
+    run_lane(clock)
+    assert len(mail_server.received) == 3
+    nothing_failed()
+    pause = pause_of("limit")
+    assert pause.until == begun + dt.timedelta(seconds=period)
+    assert pause.explanation == f"The limit of 3 messages per {unit} is reached."
+    clock.goes_on(seconds=period - 1)
+    run_lane(clock)
+    assert len(mail_server.received) == 3
+    clock.goes_on(seconds=2)
+    run_lane(clock)
+    assert len(mail_server.received) == 5
+    assert states() == {"sent": 5}
+
+
+def test_sweep_wakes_an_account_at_its_limit_no_sooner_than_it_may_send(mail_server, clock, woken):
+    set_up(mail_server, per_minute=2)
+    queue(3)
+    run_lane(clock)
+    housekeeping.sweep(clock.now)
+    assert woken == []
+    housekeeping.sweep(clock.goes_on(seconds=61))
+    assert woken == [None]
+    assert not AccountPause.history.exists(), "limits come and go, and leave no history"
+
+
+def test_limit_counts_a_sliding_time_and_not_the_clocks_minute(mail_server, clock):
+    set_up(mail_server, per_minute=3)
+    queue(2)
+    run_lane(clock)
+    clock.goes_on(seconds=40)
+    queue(3)
+    run_lane(clock)
+    assert len(mail_server.received) == 3
+    clock.goes_on(seconds=21)
+    run_lane(clock)
+    assert len(mail_server.received) == 5, "the first two are a minute old, the third is not"
+    queue(1)
+    run_lane(clock)
+    assert len(mail_server.received) == 5
+
+
+def test_longer_limit_holds_when_the_shorter_one_does_not(mail_server, clock):
+    set_up(mail_server, per_minute=2, per_hour=3)
+    queue(4)
+    run_lane(clock)
+    clock.goes_on(seconds=61)
+    run_lane(clock)
+    assert len(mail_server.received) == 3
+    assert pause_of("limit").explanation == "The limit of 3 messages per hour is reached."
+    nothing_failed()
+
+
+def test_failed_attempts_count_for_the_limit_as_the_server_counts_them(mail_server, clock):
+    mail_server.replies["c0@example.com"] = "550 5.1.1 no such user"
+    set_up(mail_server, per_minute=2)
+    queue(3)
+    run_lane(clock)
+    assert states() == {"failed": 1, "sent": 1, "queued": 1}
+
+
+def test_one_accounts_limit_is_not_anothers(mail_server, clock, operator):
+    set_up(mail_server, per_minute=1)
+    EmailSettings.objects.create(account=operator, per_minute=0)
+    queue(2)
+    queue(3, account=operator)
+    run_lane(clock)
+    run_lane(clock, operator.pk)
+    assert len(mail_server.received) == 4
+
+
+class Watcher:
+    """Counts how many transactions a server is in at the same time."""
+
+    def __init__(self, server):
+        self.lock, self.now, self.most = threading.Lock(), 0, 0
+        server.at_end = self
+
+    def __call__(self, message):
+        with self.lock:
+            self.now += 1
+            self.most = max(self.most, self.now)
+        threading.Event().wait(0.05)
+        with self.lock:
+            self.now -= 1
+
+
+def run_lanes(number, clock):
+    def run():
+        try:
+            Lane(None, clock=clock).run()
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=run) for _ in range(number)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive()
+
+
+def test_several_lanes_together_keep_to_the_rate(mail_server, clock):
+    set_up(mail_server, per_minute=7, max_connections=4)
+    queue(20)
+    run_lanes(4, clock)
+    assert len(mail_server.received) == 7
+    assert SendAttempt.objects.count() == 7
+    nothing_failed()
+    clock.goes_on(seconds=61)
+    run_lanes(4, clock)
+    assert len(mail_server.received) == 14
+
+
+def test_several_lanes_together_keep_to_the_connections(mail_server, clock):
+    set_up(mail_server, max_connections=2)
+    watcher = Watcher(mail_server)
+    queue(24)
+    run_lanes(5, clock)
+    assert watcher.most == 2
+    run_lane(clock)
+    assert states() == {"sent": 24}
+
+
+def test_connection_ends_after_as_many_messages_as_its_limit(mail_server, clock):
+    set_up(mail_server, messages_per_connection=2)
+    queue(5)
+    run_lane(clock)
+    assert mail_server.connections == 3
+
+
+# --- Sending windows ---------------------------------------------------------------------------------
+
+
+def at_noon(clock, zone):
+    """The clock on a Wednesday of the future, at noon in a zone."""
+    clock.now = dt.datetime(2030, 3, 6, 12, tzinfo=ZoneInfo(zone)).astimezone(dt.UTC)
+
+
+def test_window_that_closes_in_mid_batch_stops_it_until_it_opens(mail_server, clock):
+    at_noon(clock, "Asia/Kathmandu")
+    set_up(mail_server, sending_window="Wed 11:00-12:10", time_zone="Asia/Kathmandu")
+    queue(12)
+    mail_server.at_end = lambda message: clock.goes_on(minutes=2, seconds=31)
+    run_lane(clock)
+    sent = len(mail_server.received)
+    assert sent == 4, "the four claimed within the window, and no other"
+    nothing_failed()
+    pause = pause_of("window")
+    assert pause.until == dt.datetime(2030, 3, 13, 11, tzinfo=ZoneInfo("Asia/Kathmandu"))
+    assert pause.explanation == "Outside the sending window (Wed 11:00-12:10, Asia/Kathmandu)."
+    mail_server.at_end = lambda message: None
+    clock.now = pause.until - dt.timedelta(seconds=1)
+    run_lane(clock)
+    assert len(mail_server.received) == sent
+    clock.now = pause.until
+    run_lane(clock)
+    assert states() == {"sent": 12}
+
+
+def test_urgent_message_goes_out_whatever_the_window(mail_server, clock, woken):
+    at_noon(clock, "UTC")
+    set_up(mail_server, sending_window="Sun 10:00-11:00", time_zone="UTC")
+    queue(2)
+    run_lane(clock)
+    assert mail_server.received == []
+    (urgent,) = queue(1, urgent=True)
+    housekeeping.sweep(clock.now)
+    assert woken == [None], "the window keeps nobody from waking a lane for an urgent message"
+    run_lane(clock)
+    urgent.refresh_from_db()
+    assert (urgent.status, len(mail_server.received)) == ("sent", 1)
+
+
+@pytest.mark.parametrize(("window", "zone"), [("nine to five", "UTC"), ("daily 07:00-19:00", "Atlantis/Centre")])
+def test_window_that_cannot_be_read_is_a_set_up_fault_and_crashes_no_lane(mail_server, clock, window, zone):
+    set_up(mail_server, sending_window=window, time_zone=zone)
+    queue(2)
+    run_lane(clock)
+    assert mail_server.connections == 0
+    nothing_failed()
+    assert "The sending window cannot be read" in pause_of("fault").reply_text
+
+
+# --- People ------------------------------------------------------------------------------------------
+
+
+def test_persons_pause_stops_at_the_next_message_boundary(mail_server, clock, staff):
+    set_up(mail_server)
+    messages = queue(12)
+    arrived = []
+
+    def pause_at_third(message):
+        arrived.append(message)
+        if len(arrived) == 3:
+            in_thread(lambda: sending.pause(None, by=staff, why=NEWS))
+
+    mail_server.at_end = pause_at_third
+    run_lane(clock)
+    assert len(mail_server.received) == 3, "the one being sent is finished, and no other is begun"
+    assert states() == {"sent": 3, "queued": 9}
+    nothing_failed()
+    run_lane(clock)
+    assert len(mail_server.received) == 3
+    sending.resume(None, by=staff)
+    run_lane(clock)
+    assert states() == {"sent": 12}
+    assert sorted(to for message in mail_server.received for to in message.recipients) == sorted(
+        message.recipients.get().address for message in messages
+    )
+
+
+def in_thread(action):
+    """As a web process would: on a connection of its own."""
+
+    def run():
+        try:
+            action()
+        finally:
+            connections.close_all()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join(20)
+    assert not thread.is_alive()
+
+
+def test_urgent_message_goes_on_although_a_person_paused(mail_server, clock, staff, woken):
+    set_up(mail_server)
+    sending.pause(None, by=staff, why=NEWS)
+    queue(3)
+    housekeeping.sweep(clock.now)
+    assert woken == []
+    (urgent,) = queue(1, urgent=True)
+    housekeeping.sweep(clock.now)
+    assert woken == [None]
+    run_lane(clock)
+    urgent.refresh_from_db()
+    assert (urgent.status, len(mail_server.received)) == ("sent", 1)
+    assert states() == {"sent": 1, "queued": 3}
+
+
+def test_pausing_one_account_leaves_the_others_sending(mail_server, clock, staff, operator):
+    set_up(mail_server)
+    sending.pause(operator, by=staff, why=NEWS)
+    queue(2)
+    queue(2, account=operator)
+    run_lane(clock)
+    run_lane(clock, operator.pk)
+    assert len(mail_server.received) == 2
+    assert Message.objects.filter(account=operator, status="queued").count() == 2
+
+
+def test_pausing_all_stops_every_account_and_resuming_wakes_them(mail_server, clock, staff, operator, woken):
+    set_up(mail_server)
+    queue(8)
+    queue(8, account=operator)
+    arrived = []
+
+    def pause_at_second(message):
+        arrived.append(message)
+        if len(arrived) == 2:
+            in_thread(lambda: sending.pause(sending.ALL, by=staff, why=NEWS))
+
+    mail_server.at_end = pause_at_second
+    run_lane(clock)
+    run_lane(clock, operator.pk)
+    assert len(mail_server.received) == 2
+    nothing_failed()
+    housekeeping.sweep(clock.now)
+    assert woken == []
+    assert sending.resume(sending.ALL, by=staff)
+    assert set(woken) == {None, operator.pk}
+    run_lane(clock)
+    run_lane(clock, operator.pk)
+    assert states() == {"sent": 16}
+
+
+def test_pause_ends_by_itself_at_its_time(mail_server, clock, staff, woken):
+    set_up(mail_server)
+    until = clock.now + dt.timedelta(minutes=30)
+    sending.pause(None, by=staff, why=NEWS, until=until)
+    queue(2)
+    clock.now = until - dt.timedelta(seconds=1)
+    run_lane(clock)
+    housekeeping.sweep(clock.now)
+    assert (mail_server.received, woken) == ([], [])
+    housekeeping.sweep(clock.goes_on(seconds=5))
+    assert woken == [None]
+    run_lane(clock)
+    assert states() == {"sent": 2}
+    (ended,) = AccountPause.history.all()
+    assert (ended.ended_at, ended.ended_by) == (until, None), "it ended then, not when the sweep came by"
+
+
+def test_test_message_is_urgent_and_goes_out_although_all_is_paused(mail_server, clock, staff, client):
+    set_up(mail_server)
+    sending.pause(sending.ALL, by=staff, why=NEWS)
+    client.force_login(staff)
+    page = client.post("/setup/email/test/", {"recipient": "me@example.com"}).content.decode()
+    assert "The mail server accepted the test message" in page
+    assert Message.objects.get().urgent
+    assert [message.recipients for message in mail_server.received] == [["me@example.com"]]
+
+
+# --- What the server wants -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("greeting", [b"421 4.7.0 too many connections\r\n", b"421 4.3.2 slow down\r\n"])
+def test_server_that_wants_us_slower_is_no_set_up_fault(clock, greeting, woken):
+    with ScriptedServer(lambda sock: sock.sendall(greeting)) as server:
+        set_up(server)
+        queue(2)
+        run_lane(clock)
+    assert [pause.kind for pause in AccountPause.objects.all()] == ["busy"]
+    assert pause_of("busy").until > clock.now
+    nothing_failed()
+    housekeeping.sweep(clock.now)
+    assert woken == []
+
+
+def test_server_that_is_not_there_is_a_set_up_fault_until_a_try_gets_through(mail_server, clock, staff, woken):
+    set_up(mail_server, port=9)
+    queue(2)
+    run_lane(clock)
+    assert [pause.kind for pause in AccountPause.objects.all()] == ["fault"]
+    set_up(mail_server)
+    run_lane(clock)
+    assert mail_server.received == [], "nobody tries before the time, unless somebody says so"
+    assert sending.try_now(None)
+    assert woken == [None]
+    run_lane(clock)
+    assert states() == {"sent": 2}
+    assert not AccountPause.objects.exists()
+    assert AccountPause.history.get().ended_at == clock.now
+    assert not sending.try_now(None)
+
+
+def test_try_now_counts_for_nothing_while_a_person_paused(mail_server, clock, staff):
+    set_up(mail_server, port=9)
+    queue(1)
+    run_lane(clock)
+    set_up(mail_server)
+    sending.pause(None, by=staff, why=NEWS)
+    sending.try_now(None)
+    run_lane(clock)
+    assert mail_server.received == []
