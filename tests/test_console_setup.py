@@ -165,6 +165,84 @@ def test_form_writes_only_its_own_layer(admin, operator):
     assert resolve(operator).host == "mine.example.com"
 
 
+# --- Limits ------------------------------------------------------------------------------------------
+
+LIMITS = {
+    "max_connections": "2", "messages_per_connection": "50", "per_minute": "30", "per_hour": "0",
+    "sending_window": "Mon-Fri 07:00-19:00, Sat 08:00-12:00", "time_zone": "Europe/Berlin",
+}  # fmt: skip
+
+
+def test_limits_are_saved_in_the_same_layer_and_shown_with_their_source(admin):
+    page = text(admin.get("/setup/email/"))
+    for name in LIMITS:
+        assert f'name="{name}"' in page
+    assert save(admin, **LIMITS).status_code == 302
+    setup = resolve(None)
+    assert (setup.max_connections, setup.messages_per_connection, setup.time_zone) == (2, 50, "Europe/Berlin")
+    assert [(rate.number, rate.unit) for rate in setup.rates] == [(30, "minute")]
+    assert setup.sending_window == LIMITS["sending_window"]
+    assert (setup.host, setup.password) == ("smtp.example.com", "s3cret pässword")
+    rows = {row.field.name: (row.value, row.source) for row in admin.get("/setup/email/").context["limits"]}
+    assert rows["per_minute"] == ("30", "company settings")
+    assert rows["per_hour"] == ("no limit", "company settings")
+    save(admin, password="", **dict.fromkeys(LIMITS, ""))
+    rows = {row.field.name: (row.value, row.source) for row in admin.get("/setup/email/").context["limits"]}
+    assert rows["per_hour"] == ("no limit", "built-in default")
+    assert rows["max_connections"] == ("4", "built-in default")
+    assert rows["sending_window"] == ("always", "built-in default")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("max_connections", "0", "With none nothing would be sent"),
+        ("max_connections", "101", "from 1 to 100"), ("max_connections", "-1", "from 1 to 100"),
+        ("max_connections", "two", "from 1 to 100"), ("max_connections", "9" * 400, "from 1 to 100"),
+        ("messages_per_connection", "0", "from 1 to 100000"), ("messages_per_connection", "100001", "from 1 to 100000"),
+        ("per_minute", "-1", "from 0 (no limit)"), ("per_minute", "1000001", "from 0 (no limit)"),
+        ("per_minute", "1.5", "from 0 (no limit)"), ("per_hour", "10000001", "from 0 (no limit)"),
+        ("sending_window", "nine to five", "is not a sending window. Write days and times, such as"),
+        ("sending_window", "Mon 07:00-25:00", "“25:00” is not a time of day"),
+        ("sending_window", "Mo 07:00-09:00", "“mo” is not a day"),
+        ("sending_window", "Mon 07:00-\r\n09:00", "Line breaks"), ("sending_window", "x" * 201, "at most 200"),
+        ("time_zone", "Berlin", "Did you mean Europe/Berlin?"), ("time_zone", "../../etc/passwd", "not a time zone"),
+        ("time_zone", "<script>", "not a time zone"), ("time_zone", "x" * 61, "at most 60"),
+    ],
+)  # fmt: skip
+def test_senseless_limits_are_refused_with_what_is_allowed(admin, field, value, words):
+    response = save(admin, **LIMITS | {field: value})
+    assert response.status_code == 422
+    assert words in " ".join(response.context["form"].errors[field])
+    assert list(response.context["form"].errors) == [field]
+    assert not EmailSettings.objects.exists()
+
+
+def test_time_zones_are_offered_without_javascript(admin):
+    page = text(admin.get("/setup/email/"))
+    assert 'list="time-zones"' in page
+    assert '<option value="Europe/Berlin">' in page
+
+
+def test_saving_ends_limits_and_windows_at_once_and_leaves_a_persons_pause(admin, operator):
+    later = timezone.now() + dt.timedelta(hours=1)
+    for kind in ("limit", "window", "person", "all"):
+        AccountPause.objects.create(kind=kind, since=timezone.now(), until=later, explanation="x", by=operator)
+    save(admin, **LIMITS)
+    assert {pause.kind for pause in AccountPause.objects.all()} == {"person", "all"}
+
+
+def test_stored_window_that_cannot_be_read_is_a_problem_and_no_error(admin):
+    save(admin)
+    EmailSettings.objects.update(sending_window="nine to five")
+    assert "The sending window cannot be read: “nine to five” is not a sending window." in text(
+        admin.get("/setup/email/")
+    )
+    EmailSettings.objects.update(sending_window="daily 07:00-19:00", time_zone="Atlantis/Centre")
+    assert "“Atlantis/Centre” is not a time zone" in text(admin.get("/setup/email/"))
+    assert admin.get("/sending/").status_code == 200
+
+
 # --- Test message ------------------------------------------------------------------------------------
 
 
