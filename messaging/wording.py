@@ -50,7 +50,7 @@ def ended_by(pause: AccountPause) -> str:
     """Who or what ended a pause that is over, for the history."""
     if pause.ended_by is not None:
         return person(pause.ended_by)
-    return "a message that got through" if pause.kind in AccountPause.PROBED else "its time"
+    return "a try that got through" if pause.kind in AccountPause.PROBED else "its time"
 
 
 def state(pause: AccountPause) -> str:
@@ -72,12 +72,24 @@ def state(pause: AccountPause) -> str:
     return f"{pause.explanation.rstrip('.')}; goes on {at(pause.until)}."
 
 
+def banner(pause: AccountPause) -> str:
+    """What everybody is told on every page."""
+    account = person(pause.account, "the company")
+    match pause.kind:
+        case Kind.ALL:
+            return state(pause)
+        case Kind.PERSON:
+            return f"Sending as {account} is paused {by_whom(pause)}: {sentence(pause.explanation)}"
+        case Kind.BUSY:
+            return f"The mail server asked us to slow down: sending as {account} goes on {at(pause.until)}."
+    return f"Sending as {account} is paused: {sentence(pause.explanation)}"
+
+
 def waits(pause: AccountPause) -> str:
     """Why a message waits: "Waits: the limit of 30 messages per minute is reached; goes on at 14:05." """
     match pause.kind:
         case Kind.PERSON:
-            account = person(pause.account, "the company")
-            said = f"sending as {account} is paused {by_whom(pause)}: {sentence(pause.explanation)}"
+            said = banner(pause)
         case Kind.FAULT:
             said = f"{sentence(pause.explanation)} It is tried again {at(pause.until)}."
         case Kind.BUSY:

@@ -441,7 +441,7 @@ def test_history_names_who_paused_why_and_who_resumed(admin, anna, ben):
     assert "Anna Lindqvist" in rows[0]
     assert "goes on" in rows[0]
     assert "a set-up fault" in rows[1]
-    assert "a message that got through" in rows[1]
+    assert "a try that got through" in rows[1]
     assert f"All sending {WHY}" in rows[2] or WHY in rows[2]
     assert rows[2].endswith("Anna Lindqvist Ben")
 
@@ -470,7 +470,9 @@ def test_everybody_sees_on_every_page_that_a_person_paused(office, admin, anna, 
         page = words(office.get(path))
         assert f"All sending is paused by Anna Lindqvist until {moment(until)}: {WHY}" in page
         assert "Sending as Ben is paused by Anna Lindqvist until resumed: Ben changed his password" in page
-        assert "says whom to ask" in page
+        assert "Sending says since when, and whom to ask." in page
+    sending.resume(ben, by=anna)
+    assert "Sending says whom to ask." in words(office.get("/messages/"))
     page = words(admin.get("/setup/email/"))
     assert WHY in page
     assert "Open Sending to resume it" in page

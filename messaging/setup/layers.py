@@ -195,7 +195,7 @@ def _resolved(account: User | None, stored: Stored) -> EmailSetup:
     if "port" not in values:
         port = DEFAULT_PORTS.get(AuthType(values["auth_type"].value), 25)
         values["port"] = Value(port, f"usual port of {values['auth_type'].value}")
-    return EmailSetup(values, lost_key)
+    return EmailSetup({name: values[name] for name in (*NAMES, *LIMITS)}, lost_key)
 
 
 def _names_own_server(values: dict[str, Value], source: str) -> bool:

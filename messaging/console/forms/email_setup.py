@@ -34,7 +34,7 @@ NUMBERS = {
 HELP = {
     "max_connections": "How many connections to the mail server may be open at the same time.",
     "messages_per_connection": "After so many messages the connection is closed and a new one opened.",
-    "per_minute": "0 is no limit. What is over it waits and goes out in the next minutes; it never fails for that.",
+    "per_minute": "What is over it goes out later, with the time shown; it never fails for that. 0 is no limit.",
     "per_hour": "0 is no limit.",
     "sending_window": f"{windows.HELP} Outside it messages wait; urgent ones go out.",
     "time_zone": "Of the sending window, such as Europe/Berlin.",
