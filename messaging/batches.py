@@ -266,4 +266,7 @@ def process_all(*, by: User | None, account: User | None, source: str) -> Batch 
     except NotPossible:
         batch.delete()
         raise
+    if not batch.items.filter(state=State.RELEASED).exists():
+        batch.delete()  # another run at the same moment took them all
+        return None
     return batch

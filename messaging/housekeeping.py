@@ -32,7 +32,7 @@ class ClockWatch:
 
 
 def sweep(now: datetime, *, clock_jumped: bool = False) -> None:
-    """Rescue ended leases, end holds and pauses, wake lanes for what is due, leave a sign of life; six statements.
+    """Rescue ended leases, end holds and pauses, wake lanes for what is due, leave a sign of life; five statements.
 
     Idempotent: two beats or a task delivered three times do no more than one. After a jump of the clock nobody's lease
     has ended because of it: all get their full time again, and the living renew theirs.
@@ -40,13 +40,19 @@ def sweep(now: datetime, *, clock_jumped: bool = False) -> None:
     if clock_jumped:
         log.warning("the clock was put forward or back; all leases get their full time again")
         claims.renew_all(now)
-    claims.rescue(now)
+    claims.rescue(now, lambda: _was_away(now))
     _end_holds(now)
     pauses.end_due(now)
     for account_id in claims.due_accounts(now):
         wake.wake(account_id)
     if not Heartbeat.objects.filter(name=SWEEP).update(at=now):
         Heartbeat.objects.get_or_create(name=SWEEP, defaults={"at": now})
+
+
+def _was_away(now: datetime) -> bool:
+    """Whether there was an outage until now, of the database or of everything; who lived through it writes first."""
+    before = Heartbeat.objects.filter(name=SWEEP).values_list("at", flat=True).first()
+    return before is not None and now - before > timedelta(seconds=settings.LEASE_SECONDS)
 
 
 def tidy(now: datetime) -> None:

@@ -102,7 +102,9 @@ def take(account_id: int | None, owner: str, limit: int, now: datetime, terms: T
         due = _DUE.format(account="IS NULL" if account_id is None else f"= {int(account_id)}")
         messages = _claim(f"{due} AND urgent", [now], owner, limit, now)
         if len(messages) < limit and not terms.urgent_only:
-            messages += _claim(f"{due} AND NOT urgent", [now], owner, limit - len(messages), now)
+            paused = _PAUSED.format(account="IS NULL" if account_id is None else f"= {int(account_id)}")
+            which = f"{due} AND NOT urgent AND NOT EXISTS ({paused})"
+            messages += _claim(which, [now, now], owner, limit - len(messages), now)
         _read_recipients(messages)
     return messages
 
@@ -118,6 +120,9 @@ def take_one(message_id: int, owner: str, now: datetime) -> Message | None:
 # Written out because a claim is as frequent as ten or twenty deliveries, and Django takes milliseconds to build it.
 _DUE = """due.account_id {account} AND due.not_before <= %s
     AND NOT EXISTS (SELECT 1 FROM messaging_batch WHERE id = due.batch_id AND status = 'cancelled')"""
+# Asked again here: a person may have paused sending since the lane was given leave.
+_PAUSED = """SELECT 1 FROM messaging_accountpause WHERE ended_at IS NULL AND (until IS NULL OR until > %s)
+    AND (kind = 'all' OR kind = 'person' AND account_id {account})"""
 _COLUMNS = ", ".join(
     str(field.column)
     for field in Message._meta.concrete_fields
@@ -224,7 +229,8 @@ def _allowance(account_id: int | None, rates: Sequence[Rate], now: datetime) -> 
         free.append(rate.number - begun.count() - at_hand)
         if free[-1] <= 0:
             times = begun.order_by("-started_at").values_list("started_at", flat=True)
-            oldest = times[rate.number - 1 : rate.number].first() or now
+            in_the_way = max(0, rate.number - at_hand - 1)
+            oldest = times[in_the_way : in_the_way + 1].first() or now
             raise LimitReached(rate, max(oldest + rate.period, now + timedelta(seconds=1)))
     return min(free)
 
@@ -427,11 +433,11 @@ def others_served_since(message: Message) -> bool:
 # --- What others decide ------------------------------------------------------------------------------
 
 
-def rescue(now: datetime) -> tuple[int, int]:
+def rescue(now: datetime, was_away: Callable[[], bool] = lambda: False) -> tuple[int, int]:
     """Decide about messages whose lease ended: their worker stopped or lost the database.
 
-    One that may have been accepted gets a second lease's time: a worker that knows the outcome may still be waiting to
-    write it.
+    One that may have been accepted gets a second lease's time, and more if `was_away` says that nobody could write
+    until now: a worker that knows the outcome may still be waiting to write it.
 
     Returns:
         (back in the queue, unknown): never handed over; possibly accepted.
@@ -441,6 +447,8 @@ def rescue(now: datetime) -> tuple[int, int]:
     expired = Message.objects.filter(ended, status=Status.SENDING)
     if not expired.exists():
         return 0, 0
+    if was_away():
+        expired = expired.filter(in_data=False)
     with transaction.atomic():
         messages = list(expired.select_for_update(skip_locked=True, of=("self",))[:1000])
         requeued = [message for message in messages if not message.in_data]

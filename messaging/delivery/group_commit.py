@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Generic, TypeVar
 
-from django.db import DataError, IntegrityError, InterfaceError, OperationalError, connections
+from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, OperationalError, connections
 
 log = logging.getLogger(__name__)
 
@@ -15,6 +15,7 @@ T = TypeVar("T")
 
 IDLE_SECONDS = 0.5
 RETRY_SECONDS = 0.5
+READ_ONLY = "25006"  # SQLSTATE, which Django calls an InternalError: a standby, or a database being moved
 
 
 class GroupCommit(Generic[T]):
@@ -84,9 +85,15 @@ class GroupCommit(Generic[T]):
         while True:
             try:
                 return self._write(items)
-            except (OperationalError, InterfaceError):
-                if time.monotonic() > give_up:
+            except DatabaseError as error:
+                if not is_away(error) or time.monotonic() > give_up:
                     raise
                 log.warning("the database is away; trying again")
                 connections["default"].close()
                 time.sleep(RETRY_SECONDS)
+
+
+def is_away(error: Exception) -> bool:
+    """Whether the database cannot be reached or written for now (and not, that it minds what is written)."""
+    is_read_only = getattr(error.__cause__, "sqlstate", None) == READ_ONLY
+    return isinstance(error, OperationalError | InterfaceError) or is_read_only

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.db import DatabaseError, IntegrityError, InterfaceError, OperationalError, connections
+from django.db import DatabaseError, IntegrityError, connections
 from django.utils import timezone
 
 from messaging import content
@@ -27,6 +27,7 @@ from . import claims, pauses
 from .claims import DATABASE_PATIENCE, LeaseLost, LimitReached, Terms
 from .decision import complete, confine, decide, judge_result, put_back, replies_of
 from .dialogue import Patience, Say, StageFailed
+from .group_commit import is_away
 from .outcomes import Reply, Scope, Stage, Verdict
 from .pauses import Leave
 from .smtp import Abandoned, BareLineEnd, Connection, Envelope, Result
@@ -109,6 +110,7 @@ class Lane:
 
     def _claim(self, leave: Leave) -> list[Message]:
         """Claim what the account's limits and sending window leave to claim; note what they do not."""
+        self._settle()
         now = self.clock()
         setup = self.setup or self._resolve()
         opens = windows.next_opening(setup.sending_window, setup.time_zone, now)
@@ -152,7 +154,9 @@ class Lane:
         while not done.wait(settings.LEASE_SECONDS / 3):
             try:
                 claims.renew(self.owner, self.clock())
-            except (OperationalError, InterfaceError):
+            except DatabaseError as error:
+                if not is_away(error):
+                    raise
                 log.warning("leases of %s not renewed: the database is away", self.owner)
         connections.close_all()
 
@@ -187,7 +191,7 @@ class Lane:
             message.needs_smtputf8,
         )
 
-        def before_data(so_far: Result) -> bool:
+        def before_end(so_far: Result) -> bool:
             attempt.stage = Stage.DATA
             attempt.recipients = replies_of(pending, so_far)
             try:
@@ -201,10 +205,10 @@ class Lane:
             pieces = content.assemble(message)
             connection = self._connected(attempt)
             was_used = connection.transactions > 0
-            result = connection.transact(envelope, pieces, before_data)
+            result = connection.transact(envelope, pieces, before_end)
             if was_used and not connection.is_open and _ended_between(result.final):
                 # The server ended a used connection between two messages: that says nothing about this one.
-                result = self._connected(attempt).transact(envelope, content.assemble(message), before_data)
+                result = self._connected(attempt).transact(envelope, content.assemble(message), before_end)
         except StageFailed as failure:
             return Result(failure.reply)
         except (content.MissingContent, BareLineEnd) as error:
@@ -302,8 +306,8 @@ def _persistently(write: Callable[[], T]) -> T:
     while True:
         try:
             return write()
-        except (OperationalError, InterfaceError):
-            if time.monotonic() > give_up:
+        except DatabaseError as error:
+            if not is_away(error) or time.monotonic() > give_up:
                 raise
             log.warning("the database is away; trying again")
             connections["default"].close()

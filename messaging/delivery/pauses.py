@@ -9,10 +9,11 @@ from datetime import datetime
 from typing import NamedTuple
 
 from django.db import transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import Q, QuerySet
 
 from messaging.models import AccountPause
 
+from . import claims
 from .outcomes import Scope, Verdict
 from .retry import next_probe, slow_down_until
 
@@ -100,11 +101,19 @@ def settings_changed(now: datetime) -> None:
 
 
 def end_due(now: datetime) -> None:
-    """End what ends by itself and is over. (Those that are probed end when a message gets through.)"""
-    over = AccountPause.objects.filter(until__lte=now).exclude(kind__in=AccountPause.PROBED)
-    if over.exists():
-        over.filter(kind__in=(Kind.PERSON, Kind.ALL)).update(ended_at=F("until"))
-        _of_settings().filter(until__lte=now).delete()
+    """End what ends by itself and is over. (Those that are probed end when a message gets through.)
+
+    Where a person's pause holds, what a lane claimed at the very moment of the order is taken from it, too.
+    """
+    for row in AccountPause.objects.exclude(kind__in=AccountPause.PROBED):
+        is_over = row.until is not None and row.until <= now
+        if row.kind not in (Kind.PERSON, Kind.ALL):
+            if is_over:
+                row.delete()
+        elif is_over:
+            AccountPause.objects.filter(pk=row.pk).update(ended_at=row.until)
+        else:
+            claims.take_back(row.account_id, everybody=row.kind == Kind.ALL)
 
 
 def _of_settings() -> QuerySet[AccountPause]:

@@ -116,20 +116,20 @@ class Connection:
                 client.docmd("QUIT")
         client.close()
 
-    def transact(self, envelope: Envelope, content: Iterable[bytes], before_data: Callable[[Result], bool]) -> Result:
+    def transact(self, envelope: Envelope, content: Iterable[bytes], before_end: Callable[[Result], bool]) -> Result:
         """Hand one message over.
 
         Args:
             envelope: who to whom.
             content: the message with CRLF line ends, in pieces; dot-stuffed here.
-            before_data: called once a recipient is accepted and before any content is sent, so that the caller can
-                commit that from now on the message may be accepted. False gives the transaction up.
+            before_end: called once a recipient is accepted and before the end of the content is sent, so that the
+                caller can commit that from now on the message may be accepted. False gives the transaction up.
 
         Returns:
             Result: also when refused. After a reply of 421 or a broken connection the connection is closed.
 
         Raises:
-            Abandoned: `before_data` said no; the connection is ready for the next transaction.
+            Abandoned: `before_end` said no; the connection is closed, so that the server takes nothing.
             BareLineEnd: nothing of the content was completed, and the connection is closed.
         """
         result = Result(Reply(Stage.MAIL, None))
@@ -145,7 +145,11 @@ class Connection:
                 return result
             data = self._introduce(client, envelope, result)
             if any(reply.ok for reply in result.recipients.values()):
-                result.final = self._offer(client, data, content, before_data, result)
+                reply = data or client.ask(Stage.DATA, "DATA")
+                if reply.code == 354:
+                    result.final = self._hand_over(client, content, lambda: before_end(result))
+                else:
+                    result.final = reply if not reply.ok else Reply(Stage.DATA, None, reply.text, "not SMTP")
             elif result.recipients:
                 result.final = result.recipients[envelope.recipients[-1]]
                 self._end_empty(client, data)
@@ -153,8 +157,6 @@ class Connection:
         except StageFailed as failure:
             self._tell(failure)
             result.final = failure.reply
-        except Abandoned:
-            raise
         except BaseException:
             self.close()
             raise
@@ -297,26 +299,6 @@ class Connection:
                 raise StageFailed(closing[0])
         return data
 
-    def _offer(
-        self,
-        client: Client,
-        data: Reply | None,
-        content: Iterable[bytes],
-        before_data: Callable[[Result], bool],
-        result: Result,
-    ) -> Reply:
-        """DATA, the caller's last word, the content; the reply that decides for those accepted at RCPT."""
-        waits_already = data is not None and data.code == 354
-        if (data is None or waits_already) and not before_data(result):
-            if waits_already:
-                self.close()  # only hanging up makes sure that the server takes nothing
-            self.reset()
-            raise Abandoned
-        reply = data or client.ask(Stage.DATA, "DATA")
-        if reply.code != 354:
-            return reply if not reply.ok else Reply(Stage.DATA, None, reply.text, "not SMTP")
-        return self._hand_over(client, content)
-
     def _end_empty(self, client: Client, data: Reply | None) -> None:
         """A server that wants content although it accepted nobody gets a lone dot (RFC 2920 3.1)."""
         if data is not None and data.code == 354 and self.is_open:
@@ -334,8 +316,8 @@ class Connection:
             parameters += " SMTPUTF8"
         return parameters
 
-    def _hand_over(self, client: Client, content: Iterable[bytes]) -> Reply:
-        """The content, the end of data and the reply that decides."""
+    def _hand_over(self, client: Client, content: Iterable[bytes], may_end: Callable[[], bool]) -> Reply:
+        """The content, the end of data and the reply that decides. Raises Abandoned."""
         assert client.sock is not None
         stage = Stage.DATA
         octets = 0
@@ -347,6 +329,8 @@ class Connection:
                     client.send_content(pending)
                     octets += len(pending)
                 pending = piece
+            if not may_end():
+                raise Abandoned
             stage = Stage.END
             client.sock.settimeout(self.patience.seconds(Stage.END))
             client.send_content(pending + b".\r\n")
