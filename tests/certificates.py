@@ -35,7 +35,19 @@ class Authority:
             other_name = x509.DNSName(name)
         builder = builder.add_extension(x509.SubjectAlternativeName([other_name]), critical=False)
         certificate = builder.sign(self.key, hashes.SHA256())
-        path = self.folder / f"{name.replace(':', '-')}{days}.pem"
+        return self._context(f"{name.replace(':', '-')}{days}.pem", certificate, key)
+
+    def self_signed_context(self, name="127.0.0.1"):
+        """A context with a certificate that vouches for itself."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        own = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        builder = _builder(own, own, key, days=30).add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(name))]), critical=False
+        )
+        return self._context("self-signed.pem", builder.sign(key, hashes.SHA256()), key)
+
+    def _context(self, file_name, certificate, key):
+        path = self.folder / file_name
         path.write_bytes(
             certificate.public_bytes(serialization.Encoding.PEM)
             + key.private_bytes(
