@@ -1,7 +1,6 @@
-"""A real SMTP server on loopback for the delivery tests, told what to answer."""
+"""An independent SMTP server (aiosmtpd) on loopback, told what to answer. fault_server.py does what it never would."""
 
 import asyncio
-import socket
 import ssl
 import threading
 from collections.abc import Callable
@@ -129,40 +128,3 @@ class MailServer:
     def authenticate(self, server, session, envelope, mechanism, data) -> AuthResult:
         good = self.users.get(data.login.decode()) == data.password.decode()
         return AuthResult(success=good, handled=good, auth_data=data.login)
-
-
-class ScriptedServer:
-    """A bare TCP server that plays lines to each connection: what aiosmtpd would never say.
-
-    Args:
-        play: called with a connected socket file (read and write) per connection.
-    """
-
-    def __init__(self, play: Callable[[socket.socket], None]) -> None:
-        self.play = play
-        self.connections = 0
-
-    def __enter__(self) -> "ScriptedServer":
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        threading.Thread(target=self._serve, daemon=True).start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.listener.close()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                connection, _ = self.listener.accept()
-            except OSError:
-                return
-            self.connections += 1
-            threading.Thread(target=self._play, args=(connection,), daemon=True).start()
-
-    def _play(self, connection: socket.socket) -> None:
-        with connection:
-            try:
-                self.play(connection)
-            except OSError:
-                return

@@ -161,6 +161,15 @@ def test_cancel_puts_the_rest_back_where_another_batch_can_take_it(mail_server, 
     assert [result for _, result, _ in results(batch)] == ["sent", "cancelled", "cancelled", "cancelled"]
 
 
+def test_finished_batch_cannot_be_cancelled(mail_server, email_setup, operator):
+    waiting(1)
+    batch = choose(*Message.objects.all(), by=operator)
+    batches.confirm(batch, by=operator)
+    Lane(operator.pk).run()
+    assert batches.cancel(batch, by=operator) == 0
+    assert batch.status == "confirmed"
+
+
 def test_cancelled_draft_can_no_longer_be_confirmed(email_setup, operator):
     batch = choose(*waiting(1), by=operator)
     batches.cancel(batch, by=operator)

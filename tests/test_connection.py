@@ -10,9 +10,11 @@ from messaging import probe
 from messaging.delivery.lane import Lane
 from messaging.intake.gate import Refused
 from messaging.models import AccountPause, EmailSettings, Message
+from messaging.setup.layers import resolve
 from messaging.setup.secrets import encrypt
 from tests.certificates import Authority
 from tests.conftest import make_message, set_up
+from tests.fault_server import FaultServer
 from tests.servers import MailServer
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -50,29 +52,6 @@ def test_implicit_tls_secures_the_connection(authority):
     assert attempt.tls.startswith("TLSv1.3 ")
 
 
-@pytest.mark.parametrize("implicit", [True, False])
-@pytest.mark.parametrize(
-    ("certificate", "words"),
-    [
-        ({"name": "other.example"}, "not valid for"),
-        ({"days": -1}, "expired"),
-        ({"untrusted": True}, "certificate"),
-    ],
-)
-def test_certificate_that_cannot_be_verified_stops_delivery(authority, tmp_path_factory, implicit, certificate, words):
-    if "untrusted" in certificate:
-        context = Authority(tmp_path_factory.mktemp("stranger")).server_context()
-    else:
-        context = authority.server_context(**certificate)
-    auth_type = "tls-implicit" if implicit else "tls-explicit"
-    with MailServer(tls=context, tls_from_the_start=implicit) as server:
-        message, attempt, pause = deliver_with(server, auth_type=auth_type)
-        assert server.handed_over == []
-    assert (message.status, message.tries) == ("queued", 0)
-    assert pause.explanation == "The mail server’s certificate could not be verified."
-    assert words in attempt.reply_text
-
-
 def has_ipv6():
     try:
         socket.create_server(("::1", 0), family=socket.AF_INET6).close()
@@ -88,13 +67,6 @@ def test_ipv6_address_with_and_without_brackets(authority, host):
         message, attempt, _ = deliver_with(server, auth_type="tls-explicit", host=host)
     assert message.status == "sent"
     assert attempt.server == f"[::1]:{server.port}"
-
-
-def test_starttls_never_falls_back_to_clear_text(mail_server):
-    message, _, pause = deliver_with(mail_server, auth_type="tls-explicit")
-    assert mail_server.handed_over == []
-    assert message.status == "queued"
-    assert "offers no STARTTLS" in pause.explanation
 
 
 def test_tls_port_without_tls_is_explained(authority, settings):
@@ -126,11 +98,6 @@ def test_refused_sign_in_pauses_the_account_with_tries_unspent():
     assert pause.explanation == "The mail server refused the user name or the password."
 
 
-def test_server_without_sign_in_is_explained(mail_server):
-    _, _, pause = deliver_with(mail_server, send_type=3, username="u", password_encrypted=encrypt("p"))
-    assert "no way to sign in" in pause.explanation
-
-
 # --- Secrets ---------------------------------------------------------------------------------------
 
 
@@ -143,12 +110,24 @@ def test_password_is_encrypted_at_rest(db):
     assert base64.b64encode(b"hush-hush").decode() not in stored
 
 
-def test_lost_key_asks_for_the_password_again_instead_of_crashing(mail_server, settings):
-    stored = encrypt("p")
-    settings.FIELD_ENCRYPTION_KEYS = [base64.urlsafe_b64encode(b"another key of 32 octets exactly").decode()]
-    message, _, pause = deliver_with(mail_server, send_type=3, username="u", password_encrypted=stored)
-    assert message.status == "queued"
-    assert "Enter it again" in pause.reply_text
+def test_settings_shown_in_a_traceback_do_not_tell_the_password(db):
+    EmailSettings.objects.create(send_type=3, host="h", username="u", password_encrypted=encrypt("hunter2"))
+    setup = resolve(None)
+    assert setup.password == "hunter2"
+    assert "hunter2" not in repr(setup)
+
+
+def test_company_password_is_not_given_to_a_server_that_a_user_named(operator):
+    EmailSettings.objects.create(
+        send_type=3, host="smtp.company.example", username="company", password_encrypted=encrypt("hunter2")
+    )
+    with FaultServer(auth=["PLAIN"]) as server:
+        EmailSettings.objects.create(account=operator, host="127.0.0.1", port=server.port)
+        make_message("x@example.com")
+        Message.objects.update(account=operator)
+        Lane(operator.pk).run()
+    assert not server.heard("AUTH")
+    assert AccountPause.objects.get().account == operator
 
 
 # --- The test message ------------------------------------------------------------------------------
@@ -194,3 +173,26 @@ def test_test_message_to_something_with_two_lines_is_refused(mail_server, email_
     with pytest.raises(Refused, match="not an address"):
         probe.send_test_message(None, "a@example.com\nBcc: b@example.com", operator)
     assert not Message.objects.exists()
+
+
+def test_failed_test_message_neither_pauses_the_account_nor_puts_its_probe_off(operator):
+    with FaultServer(refuses=True) as server:
+        set_up(server)
+        probe.send_test_message(None, "x@example.com", operator)
+        assert not AccountPause.objects.exists()
+        make_message("a@example.com")
+        Lane(None).run()
+        before = AccountPause.objects.values().get()
+        probe.send_test_message(None, "x@example.com", operator)
+        assert AccountPause.objects.values().get() == before
+
+
+def test_test_message_that_arrives_ends_the_pause(operator):
+    with FaultServer(refuses=True) as server:
+        set_up(server)
+        make_message("a@example.com")
+        Lane(None).run()
+        assert AccountPause.objects.exists()
+        server.listen()
+        assert probe.send_test_message(None, "x@example.com", operator).ok
+    assert not AccountPause.objects.exists()

@@ -5,18 +5,18 @@ import email
 import email.message
 import email.policy
 import re
-import shutil
 import time
 
 import pytest
-from django.db import connection
 from django.utils import timezone
 
 from messaging.delivery import claims
 from messaging.delivery.lane import Lane
-from messaging.models import AccountPause, Message, Recipient, SendAttempt
+from messaging.models import Message, Recipient, SendAttempt
+from messaging.tasks import deliver
 from tests.conftest import make_message, set_up
-from tests.servers import MailServer, ScriptedServer
+from tests.fault_server import FaultServer
+from tests.servers import MailServer
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -116,55 +116,15 @@ def test_body_of_8_bits_is_declared(mail_server, email_setup):
 
 
 def test_body_of_8_bits_is_converted_for_a_server_of_7():
-    heard = []
-    with ScriptedServer(lambda sock: plain_server(sock, heard)) as server:
+    with FaultServer(esmtp=False, pipelining=False) as server:
         set_up(server)
         message = make_message("ann@example.com", raw=IN_8_BITS)
         run_lane()
     assert outcome(message) == "sent"
-    content = b"".join(heard).split(b"DATA\r\n", 1)[1].split(b"\r\n.\r\n")[0]
+    content = server.accepted[0].content
     content.decode("ascii")
     parsed = email.message_from_bytes(content, policy=email.policy.default)
     assert parsed.get_content().strip() == "Grüße aus Köln"
-
-
-def plain_server(sock, heard):
-    """A server without any extension."""
-    sock.sendall(b"220 old.example\r\n")
-    stream = sock.makefile("rb")
-    in_data = False
-    for line in stream:
-        heard.append(line)
-        if in_data:
-            if line == b".\r\n":
-                in_data = False
-                sock.sendall(b"250 ok\r\n")
-            continue
-        word = line[:4].upper()
-        if word == b"EHLO":
-            sock.sendall(b"502 what?\r\n")
-        elif word == b"DATA":
-            in_data = True
-            sock.sendall(b"354 go\r\n")
-        else:
-            sock.sendall(b"250 ok\r\n")
-
-
-def refuse_everything(sock):
-    sock.sendall(b"220 hi\r\n")
-    while sock.recv(100):
-        sock.sendall(b"554 5.7.1 no\r\n")
-
-
-def test_server_that_knows_only_helo_is_served():
-    heard = []
-    with ScriptedServer(lambda sock: plain_server(sock, heard)) as server:
-        set_up(server)
-        message = make_message("ann@example.com")
-        run_lane()
-    assert outcome(message) == "sent"
-    assert b"HELO t.example\r\n" in heard
-    assert b"MAIL FROM:<office@brightwater.example>\r\n" in heard
 
 
 def test_address_beyond_ascii_goes_with_smtputf8(mail_server, email_setup):
@@ -296,90 +256,6 @@ def test_connection_ended_between_messages_costs_no_try(email_setup, mail_server
     assert mail_server.connections == 2
 
 
-def test_missing_attachment_file_fails_that_message_only(mail_server, email_setup, media):
-    mail = email.message.EmailMessage()
-    mail["From"], mail["To"], mail["Subject"] = "a@b.example", "ann@example.com", "Invoice"
-    mail.set_content("see attached")
-    mail.add_attachment(b"%PDF-1.4 ...", maintype="application", subtype="pdf", filename="invoice.pdf")
-    broken = make_message("ann@example.com", raw=mail.as_bytes())
-    shutil.rmtree(media)
-    fine = make_message("bob@example.com")
-    run_lane()
-    assert [outcome(broken), outcome(fine)] == ["failed", "sent"]
-    assert "missing or damaged" in broken.reason
-
-
-# --- Set-up at fault -------------------------------------------------------------------------------
-
-
-def test_refused_connection_pauses_the_account_and_keeps_tries(db, settings):
-    with MailServer() as server:
-        pass
-    set_up(server)
-    messages = [make_message(f"c{number}@example.com") for number in range(3)]
-    run_lane()
-    assert [outcome(message) for message in messages] == ["queued"] * 3
-    assert {message.tries for message in messages} == {0}
-    pause = AccountPause.objects.get()
-    assert pause.explanation == "The mail server refused the connection."
-    assert SendAttempt.objects.count() == 1
-    assert run_lane() == 0, "no second try before the probe is due"
-    with MailServer() as server:
-        set_up(server)
-        AccountPause.objects.update(until=timezone.now())
-        run_lane()
-        assert [outcome(message) for message in messages] == ["sent"] * 3
-    assert not AccountPause.objects.exists()
-
-
-@pytest.mark.parametrize(
-    ("play", "words"),
-    [
-        (lambda sock: sock.sendall(b"554 5.7.1 go away\r\n"), "does not talk to this machine"),
-        (lambda sock: sock.sendall(b"421 4.3.2 too many connections\r\n"), "come back later"),
-        (lambda sock: sock.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n"), "did not answer"),
-        (lambda sock: sock.close(), "did not answer"),
-        (lambda sock: (sock.sendall(b"220 hi\r\n"), sock.recv(100), sock.close()), "broke off"),
-        (lambda sock: refuse_everything(sock), "does not talk to this machine"),
-    ],
-)
-def test_server_that_does_not_serve_pauses_the_account(play, words):
-    with ScriptedServer(play) as server:
-        set_up(server)
-        message = make_message("ann@example.com")
-        run_lane()
-    assert outcome(message) == "queued"
-    assert message.tries == 0
-    assert words in AccountPause.objects.get().explanation
-
-
-def test_silent_server_is_given_up_in_time(settings):
-    settings.SMTP_TIMEOUT_SCALE = 0.001
-    with ScriptedServer(lambda sock: time.sleep(5)) as server:
-        set_up(server)
-        message = make_message("ann@example.com")
-        begin = time.monotonic()
-        run_lane()
-        assert time.monotonic() - begin < 3
-    assert outcome(message) == "queued"
-
-
-def test_server_that_drips_a_byte_at_a_time_is_given_up_in_time(settings):
-    def drip(sock):
-        for byte in b"220 " + b"x" * 100:
-            sock.sendall(bytes([byte]))
-            time.sleep(0.05)
-
-    settings.SMTP_TIMEOUT_SCALE = 0.002
-    with ScriptedServer(drip) as server:
-        set_up(server)
-        make_message("ann@example.com")
-        begin = time.monotonic()
-        run_lane()
-        assert time.monotonic() - begin < 2
-    assert AccountPause.objects.exists()
-
-
 # --- Leases ----------------------------------------------------------------------------------------
 
 
@@ -430,22 +306,6 @@ def test_stop_finishes_the_message_at_hand_and_gives_back_the_rest(mail_server, 
     assert [outcome(message) for message in messages] == ["sent", "sent", "queued", "queued", "queued"]
 
 
-def test_lease_is_kept_while_a_slow_server_thinks(mail_server, email_setup, settings):
-    settings.LEASE_SECONDS = 1
-    rescued = []
-
-    def think(received):
-        time.sleep(1.6)
-        rescued.append(claims.rescue(timezone.now()))
-        connection.close()
-
-    mail_server.at_end = think
-    message = make_message("ann@example.com")
-    run_lane()
-    assert rescued == [(0, 0)]
-    assert outcome(message) == "sent"
-
-
 def test_every_recipient_row_is_written_by_delivery(mail_server, email_setup):
     message = make_message("a@example.com", "b@example.com")
     run_lane()
@@ -457,3 +317,11 @@ def test_lane_ends_after_its_turn(mail_server, email_setup):
     messages = [make_message(f"c{number}@example.com") for number in range(8)]
     assert 1 <= run_lane(turn_seconds=0.25) < 8
     assert {outcome(message) for message in messages} == {"sent", "queued"}
+
+
+def test_lane_whose_turn_ended_is_woken_for_the_rest(mail_server, email_setup, settings, woken):
+    settings.LANE_TURN_SECONDS = 0.1
+    mail_server.at_end = lambda received: time.sleep(0.15)
+    make_message("a@example.com"), make_message("b@example.com")
+    deliver(None)
+    assert woken == [None]

@@ -19,7 +19,7 @@ def check_invariants(*servers, queued, beside=(), sending=()):
     """Compare the database with the ledgers of the servers.
 
     Args:
-        servers: all that could have been given a message (see FaultServer.ledger).
+        servers: each FaultServer that could have been given a message.
         queued: the messages accepted into the queue before.
         beside: those of them that the fault should not concern.
         sending: those that a worker (perhaps a dead one) still has.
@@ -37,7 +37,8 @@ def check_invariants(*servers, queued, beside=(), sending=()):
     for message in beside:
         _is_served(rows[message.pk])
     for server in servers:
-        assert not getattr(server, "violations", None), server.violations
+        _arrived_whole(server)
+        assert not server.violations, f"RFC 2920: {server.violations}"
 
 
 def _is_whole(row):
@@ -101,13 +102,20 @@ def _says_what_the_server_knows(row, ledger):
         assert "unknown" in {recipient.status for recipient in everybody}, f"I3: of {row} all is known"
 
 
+def _arrived_whole(server):
+    sizes = dict(Message.objects.values_list("message_id", "size"))
+    for transaction in server.accepted:
+        assert transaction.message_id, "I3: an empty message was sent"
+        assert transaction.octets >= sizes.get(transaction.message_id, 0), "I3: a message was sent in part"
+
+
 def _is_unknown_once_per_connection(servers, rows):
     unknown = {row.message_id for row in rows if row.status == "unknown"}
     connections = sum(server.connections for server in servers)
     assert len(unknown) <= connections, f"I4: {len(unknown)} unknown of {connections} connections"
     for server in servers:
         last = {}
-        for transaction in getattr(server, "transactions", ()):
+        for transaction in server.transactions:
             last[transaction.message_id] = transaction.connection
         per_connection = Counter(number for message_id, number in last.items() if message_id in unknown)
         assert all(count == 1 for count in per_connection.values()), f"I4: {per_connection} unknown per connection"

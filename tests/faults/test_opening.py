@@ -1,17 +1,19 @@
 """Faults before the sign-in is done (1 to 16, and RST there): set-up pauses the account, tries stay unspent."""
 
+import datetime as dt
+import itertools
 import time
 
 import pytest
 
-from messaging.models import AccountPause
+from messaging.models import AccountPause, SendAttempt
 from messaging.setup.secrets import encrypt
 from tests.certificates import Authority
 from tests.conftest import make_message, set_up
 from tests.fault_server import CLOSE, OK, RESET, SILENCE, Drip, FaultServer, Pause
 
 from .invariants import check_invariants
-from .steps import AN_HOUR, TIGHT, fault, run_lane, statuses
+from .steps import AN_HOUR, TIGHT, fault, in_threads, run_lane, statuses
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -58,6 +60,20 @@ def test_server_that_refuses_the_connection():
     with FaultServer(refuses=True) as server:
         set_up(server)
         assert_account_waits_and_goes_on(server, "refused the connection")
+
+
+@fault(1)
+def test_one_outage_met_by_several_lanes_counts_once(settings):
+    settings.CLAIM_SIZE = 1
+    with FaultServer(refuses=True) as server:
+        set_up(server)
+        messages = [make_message(f"c{number}@example.com") for number in range(4)]
+        assert not in_threads(4, run_lane)
+        attempts = SendAttempt.objects.count()
+        run_lane(after=dt.timedelta(seconds=settings.PROBE_GAPS[0] + 1))
+        assert SendAttempt.objects.count() == attempts + 1, "the first probe is due after the first gap"
+        assert {message.tries for message in messages} == {0}
+        check_invariants(server, queued=messages, beside=messages)
 
 
 @pytest.mark.parametrize(
@@ -230,11 +246,11 @@ def test_fault_after_the_sign_in_is_probed_less_and_less_often():
         server.at("MAIL", "530 5.7.0 Authentication required")
         message = make_message("a@example.com")
         tried = []
-        for minute in range(0, 61):
+        for minute in range(61):
             before = server.connections
             run_lane(after=minute * AN_HOUR / 60)
             tried += [minute] if server.connections > before else []
-        gaps = [later - earlier for earlier, later in zip(tried, tried[1:], strict=False)]
+        gaps = [later - earlier for earlier, later in itertools.pairwise(tried)]
         assert gaps == sorted(gaps)
         assert gaps[0] <= 2 < 10 < gaps[-1]
         check_invariants(server, queued=[message], beside=[message])

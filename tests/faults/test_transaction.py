@@ -115,7 +115,7 @@ def test_all_recipients_are_refused_whatever_the_server_says_to_data(either_serv
     assert message.reason == "The mailbox does not exist."
     assert message.attempts.get().stage == "rcpt"
     assert either_server.connections == 1
-    assert not any(refused.content for refused in either_server.transactions if not refused.recipients), "nobody's content"
+    assert not any(one.content for one in either_server.transactions if not one.recipients), "content for nobody"
     check_invariants(either_server, queued=[message, good], beside=[good])
 
 
