@@ -260,7 +260,10 @@ def process_all(*, by: User | None, account: User | None, source: str) -> Batch 
     waiting = waiting.filter(status=Status.QUEUED, batch=None)
     if not waiting.exists():
         return None
-    batch = choose(waiting, by=by, account=account, source=source)
+    try:
+        batch = choose(waiting, by=by, account=account, source=source)
+    except NotPossible:
+        return None  # another run was faster
     try:
         confirm(batch, by=by)
     except NotPossible:

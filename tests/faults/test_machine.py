@@ -93,14 +93,20 @@ def test_disk_full_for_media_refuses_what_comes_in_and_sends_what_is_there(serve
 
 
 class FullDatabase:
-    """Refuses to write while `is_full`, as SQLite and PostgreSQL do on a full disk."""
+    """Refuses to write until there is room again, as SQLite and PostgreSQL do on a full disk."""
 
     def __init__(self):
-        self.is_full = False
+        self.full_until = 0.0
         self.refused = 0
 
+    def fill(self, seconds=60.0):
+        self.full_until = time.monotonic() + seconds
+
+    def make_room(self):
+        self.full_until = 0.0
+
     def __call__(self, execute, sql, params, many, context):
-        if self.is_full and sql.lstrip().upper().startswith(("INSERT", "UPDATE", "DELETE")):
+        if time.monotonic() < self.full_until and sql.lstrip().upper().startswith(("INSERT", "UPDATE", "DELETE")):
             self.refused += 1
             raise OperationalError("database or disk is full")
         return execute(sql, params, many, context)
@@ -117,10 +123,10 @@ def database(db):
 def test_disk_full_for_the_database_refuses_what_comes_in_whole(server, settings, database):
     settings.EMAIL_BACKEND = "messaging.backends.QueueEmailBackend"
     there = make_message("there@example.com")
-    database.is_full = True
+    database.fill()
     with pytest.raises(OperationalError):
         send_from_a_program("a@example.com")
-    database.is_full = False
+    database.make_room()
     assert list(Message.objects.all()) == [there]
     assert not Attachment.objects.exists()
     run_lane()
@@ -131,20 +137,8 @@ def test_disk_full_for_the_database_refuses_what_comes_in_whole(server, settings
 @pytest.mark.parametrize("stage", ["RCPT", "END"])
 def test_disk_full_for_a_while_costs_no_outcome(server, database, stage):
     messages = [make_message(f"c{number}@example.com") for number in range(3)]
-    until = []
-
-    def fill():
-        database.is_full = True
-        until.append(time.monotonic() + 0.7)
-
-    def execute_when_room(execute, sql, params, many, context):
-        if until and time.monotonic() > until[0]:
-            database.is_full = False
-        return execute(sql, params, many, context)
-
-    server.at(stage, [fill])
-    with connection.execute_wrapper(execute_when_room):
-        run_lane()
+    server.at(stage, [lambda: database.fill(seconds=0.7)])
+    run_lane()
     assert database.refused
     assert set(statuses(*messages)) == {"sent"}
     assert {message.tries for message in messages} == {1}
@@ -155,10 +149,10 @@ def test_disk_full_for_a_while_costs_no_outcome(server, database, stage):
 def test_disk_that_stays_full_before_the_content_sends_nothing_and_loses_nothing(server, settings, database):
     settings.LEASE_SECONDS = 0.2
     messages = [make_message(f"c{number}@example.com") for number in range(3)]
-    server.at("RCPT", [lambda: setattr(database, "is_full", True)])
+    server.at("RCPT", [database.fill])
     with pytest.raises(OperationalError):
         run_lane()
-    database.is_full = False
+    database.make_room()
     assert not server.ledger
     claims.rescue(timezone.now() + AN_HOUR)
     assert set(statuses(*messages)) == {"queued"}
