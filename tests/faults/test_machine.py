@@ -4,6 +4,7 @@ import base64
 import contextlib
 import email.message
 import os
+import re
 import resource
 import shutil
 import time
@@ -12,12 +13,14 @@ from pathlib import Path
 
 import pytest
 from django.core.mail import EmailMessage
-from django.db import OperationalError, connection, connections
+from django.db import OperationalError
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.utils import CursorWrapper
 from django.utils import timezone
 
 from messaging import blobs
 from messaging.delivery import claims
-from messaging.models import AccountPause, Attachment, Message, SendAttempt
+from messaging.models import AccountPause, Attachment, Message
 from messaging.setup.secrets import encrypt
 from tests.conftest import make_message, set_up
 from tests.fault_server import CLOSE, FaultServer
@@ -105,18 +108,23 @@ class FullDatabase:
     def make_room(self):
         self.full_until = 0.0
 
-    def __call__(self, execute, sql, params, many, context):
-        if time.monotonic() < self.full_until and sql.lstrip().upper().startswith(("INSERT", "UPDATE", "DELETE")):
+    def check(self, sql):
+        if time.monotonic() < self.full_until and re.match(r"\s*(INSERT|UPDATE|DELETE|WITH)\b", sql):
             self.refused += 1
             raise OperationalError("database or disk is full")
-        return execute(sql, params, many, context)
 
 
 @pytest.fixture
-def database(db):
+def database(db, monkeypatch):
     database = FullDatabase()
-    with connection.execute_wrapper(database):
-        yield database
+    really_execute = CursorWrapper._execute_with_wrappers
+
+    def execute(cursor, sql, params, many, executor):
+        database.check(sql)
+        return really_execute(cursor, sql, params, many, executor)
+
+    monkeypatch.setattr(CursorWrapper, "_execute_with_wrappers", execute)
+    return database
 
 
 @fault(57)
@@ -146,18 +154,18 @@ def test_disk_full_for_a_while_costs_no_outcome(server, database, stage):
 
 
 @fault(57)
-def test_disk_that_stays_full_before_the_content_sends_nothing_and_loses_nothing(server, settings, database):
+def test_disk_full_for_longer_than_a_lease_sends_nothing_twice_and_loses_nothing(server, settings, database):
+    """The lane may give up; then the sweep finds what it left."""
     settings.LEASE_SECONDS = 0.2
     messages = [make_message(f"c{number}@example.com") for number in range(3)]
-    server.at("RCPT", [database.fill])
-    with pytest.raises(OperationalError):
+    server.at("RCPT", [lambda: database.fill(seconds=2.0)])
+    with contextlib.suppress(OperationalError):
         run_lane()
+    assert database.refused
     database.make_room()
-    assert not server.ledger
     claims.rescue(timezone.now() + AN_HOUR)
-    assert set(statuses(*messages)) == {"queued"}
     check_invariants(server, queued=messages)
-    run_lane()
+    run_lane(after=AN_HOUR)
     assert set(statuses(*messages)) == {"sent"}
     check_invariants(server, queued=messages, beside=messages)
 
@@ -181,27 +189,23 @@ def test_outcome_that_cannot_be_written_for_longer_than_a_lease_is_kept(server, 
 
 
 @fault(57)
-def test_attempt_whose_commit_failed_never_writes_over_another(server, monkeypatch):
-    first, second = make_message("a@example.com"), make_message("b@example.com")
-    now = timezone.now()
-    one, two = claims.take(None, "w", 10, now)
-    attempt = SendAttempt(message=one, fence=one.fence, started_at=now, stage="data")
-    others = SendAttempt(message=two, fence=two.fence, started_at=now, stage="data")
-    backend = connections["default"]
-    really_commit = backend._commit
+@pytest.mark.parametrize("stage", ["RCPT", "END"])
+def test_commit_that_fails_for_a_while_leaves_each_attempt_once(server, monkeypatch, stage):
+    messages = [make_message(f"c{number}@example.com") for number in range(3)]
+    really_commit, full_until = BaseDatabaseWrapper._commit, []
 
-    def disk_full():
-        backend._rollback()
-        raise OperationalError("database or disk is full")
+    def disk_full(backend):
+        if full_until and time.monotonic() < full_until[0]:
+            backend._rollback()
+            raise OperationalError("database or disk is full")
+        return really_commit(backend)
 
-    monkeypatch.setattr(backend, "_commit", disk_full)
-    with pytest.raises(OperationalError):
-        claims.start_data(one, attempt, now)
-    monkeypatch.setattr(backend, "_commit", really_commit)
-    claims.start_data(two, others, now)
-    claims.start_data(one, attempt, now)
-    assert set(SendAttempt.objects.values_list("message_id", flat=True)) == {first.pk, second.pk}
-    check_invariants(server, queued=[first, second], sending=[first, second])
+    monkeypatch.setattr(BaseDatabaseWrapper, "_commit", disk_full)
+    server.at(stage, [lambda: full_until.append(time.monotonic() + 0.7)])
+    run_lane()
+    assert set(statuses(*messages)) == {"sent"}
+    assert [message.attempts.count() for message in messages] == [1, 1, 1]
+    check_invariants(server, queued=messages, beside=messages)
 
 
 # --- Attachment files ------------------------------------------------------------------------------
