@@ -16,7 +16,9 @@ from .steps import AN_HOUR, TIGHT, fault, in_threads, run_lane, status, statuses
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-MANY_OCTETS = "All work and no play makes a long message for a short transaction.\n" * 25_000  # 1.7 MB
+MANY_OCTETS = (
+    "All work and no play makes a long message for a short transaction.\n" * 90_000
+)  # 6 MB, more than the sockets hold
 
 
 @pytest.fixture
