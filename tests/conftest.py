@@ -84,6 +84,7 @@ def make_message(*recipients, subject="Your appointment", body="Dear customer,\n
 # --- Real services ---------------------------------------------------------------------------------
 
 NO_SERVICES = "no real PostgreSQL and Redis: set DATABASE_URL and CELERY_BROKER_URL"
+NO_PROGRAMS = "no programs of PostgreSQL and Redis on this machine, to start servers that may be killed"
 SERVICES = {"DATABASE_URL": "postgres", "CELERY_BROKER_URL": "redis"}
 
 
@@ -103,6 +104,10 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_terminal_summary(terminalreporter):
-    if any(NO_SERVICES in str(report.longrepr) for report in terminalreporter.stats.get("skipped", [])):
+    skipped = " ".join(str(report.longrepr) for report in terminalreporter.stats.get("skipped", []))
+    if NO_SERVICES in skipped:
         terminalreporter.write_sep("!", "REAL POSTGRESQL AND REDIS WERE NOT TESTED", yellow=True, bold=True)
         terminalreporter.write_line("To test them set DATABASE_URL=postgres://... and CELERY_BROKER_URL=redis://...")
+    if NO_PROGRAMS in skipped:
+        terminalreporter.write_sep("!", "SERVICES THAT FAIL WERE NOT TESTED", yellow=True, bold=True)
+        terminalreporter.write_line("To test them install redis-server and PostgreSQL's initdb and pg_ctl.")

@@ -52,12 +52,11 @@ class Office:
         return call
 
 
-def settle(office, seconds=PATIENCE, sweep=False):
-    """Wait until nothing moves by itself any more; with `sweep`, do what beat does. Returns whether it came to rest."""
+def settle(office, seconds=PATIENCE, between=lambda: None):
+    """Wait until nothing moves by itself any more, and call `between` while waiting; whether it came to rest."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        if sweep:
-            office.sweep()
+        between()
         if not office.counts()["moving"]:
             return True
         time.sleep(0.3)
@@ -182,12 +181,12 @@ def _told(counts):
     return ", ".join(f"{name} {number}" for name, number in counts.items())
 
 
-def installation_for(stack, folder):
+def installation_for(stack, folder, **variables):
     """An installation of a stack: "services" are those that the environment names, "embedded" needs none."""
     urls = {}
     if stack == "services":
         urls = {"database_url": os.environ["DATABASE_URL"], "broker_url": os.environ["CELERY_BROKER_URL"]}
-    return Installation(Path(folder), **urls, **VARIABLES)
+    return Installation(Path(folder), **urls, **(VARIABLES | variables))
 
 
 def run_stack(stack, kills, seed, say):

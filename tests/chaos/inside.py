@@ -12,6 +12,7 @@ import json
 import os
 import random
 import sys
+from datetime import timedelta
 
 import django
 
@@ -21,6 +22,7 @@ django.setup()
 from django.contrib.auth.models import User  # noqa: E402
 from django.db import close_old_connections, connections  # noqa: E402
 from django.utils import timezone  # noqa: E402
+from django_celery_beat.models import ClockedSchedule, PeriodicTask  # noqa: E402
 
 from messaging import batches, content, housekeeping, queue, wake  # noqa: E402
 from messaging.intake.gate import Submission, accept_many  # noqa: E402
@@ -39,8 +41,8 @@ def set_up(port, accounts):
         EmailSettings.objects.update_or_create(account=user, defaults=values)
 
 
-def fill(count, seed):
-    """Queue messages and let them go: a part as batches of several accounts, a part due at once.
+def fill(count, seed, let_go=True):
+    """Queue messages and, with `let_go`, let them go: a part as batches of several accounts, a part due at once.
 
     Returns:
         by Message-ID: the recipients, and the SHA-256 of the content as it was accepted.
@@ -52,7 +54,7 @@ def fill(count, seed):
         share = range(number, count, len(accounts))
         messages = accept_many([_submission(f"{seed}-{index}", chance) for index in share]) if share else []
         accepted |= _told(messages)
-        if messages:
+        if messages and let_go:
             _let_go(messages, account, as_batch=chance.random() < 0.7)
     return accepted
 
@@ -164,20 +166,29 @@ def snapshot():
     return rows
 
 
+def schedule(seconds):
+    """Have beat process the queue once, so many seconds from now."""
+    clocked = ClockedSchedule.objects.create(clocked_time=timezone.now() + timedelta(seconds=seconds))
+    PeriodicTask.objects.create(
+        name="Batch Message Processing", task="messaging.tasks.process_queue", clocked=clocked, one_off=True
+    )
+
+
 def batches_made():
     """Source and number of items of every batch."""
     return [[batch.source, batch.items.count()] for batch in Batch.objects.order_by("pk")]
 
 
-CALLS = {call.__name__: call for call in (set_up, fill, fill_one, counts, decide, sweep, snapshot, batches_made)}
+CALLS = [set_up, fill, fill_one, counts, decide, sweep, schedule, snapshot, batches_made]
 
 
 def main():
+    calls = {call.__name__: call for call in CALLS}
     for line in sys.stdin:
         call = json.loads(line)
         close_old_connections()
         try:
-            answer = {"answer": CALLS[call["name"]](**call["arguments"])}
+            answer = {"answer": calls[call["name"]](**call["arguments"])}
         except Exception as error:
             connections.close_all()
             answer = {"error": f"{type(error).__name__}: {error}"}

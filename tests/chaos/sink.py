@@ -44,7 +44,7 @@ class Sink:
     replied: dict[Acceptance, float] = field(default_factory=dict)  # when
     conversations: set["Conversation"] = field(default_factory=set)
     freezes: dict[str, str] = field(default_factory=dict)  # reverse-path: the stage where its message stops, once
-    frozen: set[str] = field(default_factory=set)
+    frozen: dict[str, asyncio.Event] = field(default_factory=dict)
     seen: set[str] = field(default_factory=set)  # recipients that were asked to come back
 
     def __enter__(self):
@@ -54,7 +54,6 @@ class Sink:
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
         self.port = self.listener.getsockname()[1]
         self.loop = asyncio.new_event_loop()
-        self.released = asyncio.Event()
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
         return self
@@ -91,9 +90,9 @@ class Sink:
         """Call `action` in the server's thread, `delay` seconds after a stage was reached for the count-th time."""
         self.aim = [stage, count, delay, action]
 
-    def release(self):
-        """Let go on what is frozen."""
-        self.loop.call_soon_threadsafe(self.released.set)
+    def let_go(self, reverse_path):
+        """Let a frozen message go on."""
+        self.loop.call_soon_threadsafe(self.frozen[reverse_path].set)
 
 
 class Conversation:
@@ -164,11 +163,12 @@ class Conversation:
             await asyncio.sleep(sink.random.uniform(0, sink.delay))
         if sink.freezes.get(self.reverse_path) == stage:
             del sink.freezes[self.reverse_path]
-            sink.frozen.add(self.reverse_path)
-            await sink.released.wait()
+            sink.frozen[self.reverse_path] = released = asyncio.Event()
+            await released.wait()
 
     def say(self, line):
-        self.writer.write(line.encode() + b"\r\n")
+        if not self.writer.is_closing():
+            self.writer.write(line.encode() + b"\r\n")
 
     async def line(self):
         while b"\r\n" not in self.unread:
