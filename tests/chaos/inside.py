@@ -12,7 +12,6 @@ import json
 import os
 import random
 import sys
-from datetime import timedelta
 
 import django
 
@@ -22,7 +21,7 @@ django.setup()
 from django.contrib.auth.models import User  # noqa: E402
 from django.db import close_old_connections, connections  # noqa: E402
 from django.utils import timezone  # noqa: E402
-from django_celery_beat.models import ClockedSchedule, PeriodicTask  # noqa: E402
+from django_celery_beat.models import IntervalSchedule, PeriodicTask  # noqa: E402
 
 from messaging import batches, content, housekeeping, queue, wake  # noqa: E402
 from messaging.intake.gate import Submission, accept_many  # noqa: E402
@@ -167,11 +166,9 @@ def snapshot():
 
 
 def schedule(seconds):
-    """Have beat process the queue once, so many seconds from now."""
-    clocked = ClockedSchedule.objects.create(clocked_time=timezone.now() + timedelta(seconds=seconds))
-    PeriodicTask.objects.create(
-        name="Batch Message Processing", task="messaging.tasks.process_queue", clocked=clocked, one_off=True
-    )
+    """Have beat process the queue every so many seconds."""
+    every = IntervalSchedule.objects.create(every=seconds, period="seconds")
+    PeriodicTask.objects.create(name="Batch Message Processing", task="messaging.tasks.process_queue", interval=every)
 
 
 def batches_made():
