@@ -82,6 +82,7 @@ class Run:
         backlog: messages kept waiting.
         delay: see Sink.
         persons: whether somebody decides about unknown and failed messages between the kills.
+        hurry: sweep in the end as a second beat would, instead of waiting for the next tick of the first.
     """
 
     installation: Installation
@@ -90,6 +91,7 @@ class Run:
     backlog: int = 60
     delay: float = 0.06
     persons: bool = True
+    hurry: bool = False
     say: object = staticmethod(lambda line: None)
     done: list[Kill] = field(default_factory=list)
     accepted: dict = field(default_factory=dict)
@@ -109,7 +111,7 @@ class Run:
                     self.orders += office.decide(seed=self.seed + number, share=0.3)
                 if number % 10 == 0:
                     self.say(f"  {number} kills, {len(self.accepted)} messages, {len(self.sink.ledger)} accepted")
-            self.is_settled = settle(office)
+            settle(office, between=office.sweep if self.hurry else lambda: None)
             time.sleep(0.5)
             kills = [(kill.at, len(kill.stages)) for kill in self.done]
             return compare(
