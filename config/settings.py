@@ -178,10 +178,12 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = TIME_ZONE
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+# How often beat has the lanes woken for what is due, and looks for what a dead worker left.
+SWEEP_SECONDS = env.int("SWEEP_SECONDS", default=5)
 CELERY_BEAT_SCHEDULE = {
     "sweep": {
         "task": "messaging.tasks.sweep",
-        "schedule": schedule(run_every=5),
+        "schedule": schedule(run_every=SWEEP_SECONDS),
         "options": {"expires": 60},
     },
     "tidy": {"task": "messaging.tasks.tidy", "schedule": schedule(run_every=3600), "options": {"expires": 600}},

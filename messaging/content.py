@@ -18,6 +18,10 @@ class MissingContent(Exception):
     """The file of an attachment is gone or no longer what was accepted, so the message cannot be sent whole."""
 
 
+class UnreadableContent(Exception):
+    """The file of an attachment cannot be read at this moment; its `__cause__` is the OSError that says why."""
+
+
 @dataclass(frozen=True)
 class Cut:
     """One attachment: its `body`, still encoded, belongs at `offset` of the skeleton; `size` is in octets, decoded."""
@@ -146,8 +150,10 @@ def _stored(attachment: Attachment) -> Iterator[bytes]:
         for chunk in blobs.read(attachment.sha256):
             sent += len(chunk)
             yield chunk
-    except OSError as error:
+    except FileNotFoundError as error:
         raise MissingContent(_missing(attachment)) from error
+    except OSError as error:
+        raise UnreadableContent(f"{attachment}: {error}") from error
     if sent != attachment.encoded_size:
         raise MissingContent(_missing(attachment))
 

@@ -50,9 +50,10 @@ def sweep(now: datetime, *, clock_jumped: bool = False) -> None:
 
 
 def _was_away(now: datetime) -> bool:
-    """Whether there was an outage until now, of the database or of everything; who lived through it writes first."""
+    """Whether there was an outage until now, of the database or of everything."""
     before = Heartbeat.objects.filter(name=SWEEP).values_list("at", flat=True).first()
-    return before is not None and now - before > timedelta(seconds=settings.LEASE_SECONDS)
+    longest = max(settings.LEASE_SECONDS, 3 * settings.SWEEP_SECONDS)
+    return before is not None and now - before > timedelta(seconds=longest)
 
 
 def tidy(now: datetime) -> None:

@@ -9,10 +9,11 @@ from django.db import connections
 from django.utils import timezone
 
 from messaging import housekeeping, sending
+from messaging.delivery import claims
 from messaging.delivery.lane import Lane
 from messaging.models import AccountPause, EmailSettings, Message, SendAttempt
 from tests.conftest import make_message, set_up
-from tests.servers import ScriptedServer
+from tests.fault_server import FaultServer
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -308,6 +309,21 @@ def in_thread(action):
     assert not thread.is_alive()
 
 
+def test_pause_ordered_between_leave_and_claim_holds(mail_server, clock, staff, monkeypatch):
+    set_up(mail_server)
+    queue(4)
+    take, ordered = claims.take, []
+
+    def take_late(*arguments, **options):
+        if not ordered:
+            ordered.append(sending.pause(None, by=staff, why="wrong prices"))
+        return take(*arguments, **options)
+
+    monkeypatch.setattr(claims, "take", take_late)
+    run_lane(clock)
+    assert mail_server.received == []
+
+
 def test_urgent_message_goes_on_although_a_person_paused(mail_server, clock, staff, woken):
     set_up(mail_server)
     sending.pause(None, by=staff, why=NEWS)
@@ -389,15 +405,25 @@ def test_test_message_is_urgent_and_goes_out_although_all_is_paused(mail_server,
 # --- What the server wants -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("greeting", [b"421 4.7.0 too many connections\r\n", b"421 4.3.2 slow down\r\n"])
-def test_server_that_wants_us_slower_is_no_set_up_fault(clock, greeting, woken):
-    with ScriptedServer(lambda sock: sock.sendall(greeting)) as server:
+@pytest.mark.parametrize(
+    ("stage", "reply"),
+    [
+        ("GREETING", "421 4.7.0 too many connections"),
+        ("GREETING", "421 4.3.2 slow down"),
+        ("MAIL", "421 4.7.0 Try again later, closing connection"),
+        ("RCPT", "451 4.7.500 Server busy. Please try again later"),
+        ("END", "451 4.7.500 Server busy. Please try again later"),
+    ],
+)
+def test_server_that_wants_us_slower_is_no_set_up_fault_and_costs_no_try(clock, stage, reply, woken):
+    with FaultServer() as server:
+        server.at(stage, reply)
         set_up(server)
         queue(2)
         run_lane(clock)
     assert [pause.kind for pause in AccountPause.objects.all()] == ["busy"]
     assert pause_of("busy").until > clock.now
-    nothing_failed()
+    assert set(Message.objects.values_list("status", "tries")) == {("queued", 0)}
     housekeeping.sweep(clock.now)
     assert woken == []
 

@@ -388,6 +388,8 @@ ERRORS_HERE = [
     (S.END, "not SMTP", "unknown", "network"),
     (S.PREPARE, "content missing", "permanent", "content"),
     (S.PREPARE, "not prepared", "transient", "setup"),
+    (S.PREPARE, "out of files", "setup", "setup"),
+    (S.CONNECT, "out of files", "setup", "setup"),
     (S.MAIL, "too big", "permanent", "content"),
     (S.MAIL, "no smtputf8", "permanent", "address"),
 ]

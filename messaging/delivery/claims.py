@@ -436,8 +436,8 @@ def others_served_since(message: Message) -> bool:
 def rescue(now: datetime, was_away: Callable[[], bool] = lambda: False) -> tuple[int, int]:
     """Decide about messages whose lease ended: their worker stopped or lost the database.
 
-    One that may have been accepted gets a second lease's time, and more if `was_away` says that nobody could write
-    until now: a worker that knows the outcome may still be waiting to write it.
+    One that may have been accepted gets a second lease's time, and all of it again if `was_away` says that nobody
+    could renew or write until now: a worker that knows the outcome may still be waiting to write it.
 
     Returns:
         (back in the queue, unknown): never handed over; possibly accepted.
@@ -448,6 +448,7 @@ def rescue(now: datetime, was_away: Callable[[], bool] = lambda: False) -> tuple
     if not expired.exists():
         return 0, 0
     if was_away():
+        expired.filter(in_data=True).update(lease_expires_at=_lease_end(now))
         expired = expired.filter(in_data=False)
     with transaction.atomic():
         messages = list(expired.select_for_update(skip_locked=True, of=("self",))[:1000])

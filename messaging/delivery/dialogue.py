@@ -4,6 +4,7 @@ On top of smtplib: it keeps the socket and the EHLO features. Ours are the repli
 server drips) and what an error means.
 """
 
+import errno
 import re
 import smtplib
 import socket
@@ -156,6 +157,11 @@ def told_as(stage: Stage) -> Iterator[None]:
         raise StageFailed(local_failure(stage, error)) from error
 
 
+def is_out_of_files(error: BaseException | None) -> bool:
+    """Whether this machine has no descriptor, buffer or memory left: no message would fare better."""
+    return isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+
 def local_failure(stage: Stage, error: Exception) -> Reply:
     """Name an error of this machine with one of the words that outcomes.TABLE knows."""
     if isinstance(error, ssl.SSLCertVerificationError):
@@ -166,6 +172,8 @@ def local_failure(stage: Stage, error: Exception) -> Reply:
         return Reply(stage, None, str(error), "name not found")
     if isinstance(error, ConnectionRefusedError):
         return Reply(stage, None, str(error), "connection refused")
+    if is_out_of_files(error):
+        return Reply(stage, None, str(error), "out of files")
     if isinstance(error, TimeoutError):
         return Reply(stage, None, "no answer in time", "timeout")
     return Reply(stage, None, str(error) or type(error).__name__, "connection lost")

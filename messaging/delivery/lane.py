@@ -26,7 +26,7 @@ from messaging.setup.layers import EmailSetup, resolve
 from . import claims, pauses
 from .claims import DATABASE_PATIENCE, LeaseLost, LimitReached, Terms
 from .decision import complete, confine, decide, judge_result, put_back, replies_of
-from .dialogue import Patience, Say, StageFailed
+from .dialogue import Patience, Say, StageFailed, is_out_of_files
 from .group_commit import is_away
 from .outcomes import Reply, Scope, Stage, Verdict
 from .pauses import Leave
@@ -216,6 +216,8 @@ class Lane:
         except (DatabaseError, Abandoned):
             raise
         except Exception as error:
+            if is_out_of_files(error) or is_out_of_files(error.__cause__):
+                return Result(Reply(Stage.PREPARE, None, str(error), "out of files"))
             # One bad message never stops the others.
             log.exception("message %d", message.pk)
             stage = Stage.END if message.in_data else Stage.PREPARE
@@ -245,7 +247,7 @@ class Lane:
 
     def _record(self, message: Message, attempt: SendAttempt, pending: list[Recipient], result: Result) -> None:
         now = self.clock()
-        attempt.finished_at = now
+        attempt.finished_at = max(now, attempt.started_at)  # the clock may have been put back
         judgement = judge_result(pending, result)
         if judgement.leading.scope != Scope.MESSAGE and claims.others_served_since(message):
             judgement = confine(judgement, pending, result)

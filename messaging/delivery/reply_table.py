@@ -97,6 +97,8 @@ CONTENT_LOST = Meaning(C, "The stored content of this message is missing or dama
     "Have the program that wrote the message send it again.")
 NOT_PREPARED = Meaning(S, "This server could not prepare the message for sending.",
     "An administrator looks into the log and at the disk; it is tried again by itself.")
+OUT_OF_FILES = Meaning(S, "This server has no room left for another connection or open file.",
+    "An administrator raises its limit of open files or frees memory; sending goes on by itself.")
 UNREACHABLE = Meaning(N, "The mail server could not be reached.",
     "Check the network and the server name and port in Email Setup.")
 SILENT = Meaning(N, "The mail server accepted the connection but did not answer.",
@@ -240,6 +242,7 @@ TABLE = [
     Line(SETUP, NO_STARTTLS, error="no starttls"),
     Line(SETUP, NO_AUTH, error="no auth"),
     Line(SETUP, NO_SETUP, error="setup"),
+    Line(SETUP, OUT_OF_FILES, error="out of files"),
     Line(PERMANENT, CONTENT_LOST, error="content missing"),
     Line(TRANSIENT, NOT_PREPARED, error="not prepared"),
     Line(PERMANENT, TOO_BIG, error="too big"),

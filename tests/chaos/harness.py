@@ -22,6 +22,7 @@ from .verdict import compare
 PATIENCE = 90
 VARIABLES = {
     "LEASE_SECONDS": "2",
+    "SWEEP_SECONDS": "1",
     "CLAIM_SIZE": "4",
     "LANES_PER_ACCOUNT": "3",
     "LANE_TURN_SECONDS": "5",

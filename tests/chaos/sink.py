@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 STAGES = ("connected", "EHLO", "MAIL", "RCPT", "DATA", "content", "dot", "accepted", "reply")
 
 # How a recipient behaves, by the start of its local part; the temporary ones only the first time.
-AT_RCPT = {"later": "450 4.2.0 try again later", "never": "550 5.1.1 no such user"}
-AT_END = {"busy": "451 4.3.0 try again later", "bad": "554 5.6.0 the content is refused"}
+AT_RCPT = {"later": "450 4.3.0 temporary local problem", "never": "550 5.1.1 no such user"}
+AT_END = {"busy": "451 4.3.0 temporary local problem", "bad": "554 5.6.0 the content is refused"}
 PASSING = ("later", "busy")
 
 

@@ -76,7 +76,7 @@ class Stand:
         """The five invariants; nobody was killed, so nothing may be unknown either."""
         verdict = self.verdict()
         assert verdict.findings == []
-        assert set(verdict.statuses) == {"sent", "failed"}
+        assert set(verdict.statuses) <= {"sent", "failed"}
 
 
 @pytest.fixture(scope="module")
@@ -137,11 +137,6 @@ def test_database_away_for_longer_than_two_leases(stand):
     assert verdict.statuses["unknown"] <= ACCOUNTS, "at most one per connection"
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="the first sweep after the database came back does not know that it was away: it declares unknown what a "
-    "lane, whose leases could not be renewed, is about to record",
-)
 def test_outcomes_heard_while_the_database_was_away_are_recorded(stand):
     stand.every_thread_at_a_final_dot()
     stand.postgres.stop()
@@ -152,11 +147,6 @@ def test_outcomes_heard_while_the_database_was_away_are_recorded(stand):
     stand.everything_is_true_in_the_end()
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="psycopg's ReadOnlySqlTransaction is an InternalError of Django, which the lane does not wait out: "
-    "the outcome that it knows is not recorded, and the message is unknown",
-)
 def test_database_read_only_for_a_while(stand):
     stand.in_the_middle()
     stand.postgres.read_only(True)

@@ -42,10 +42,5 @@ def test_every_message_is_sent_once(after_two_beats):
     assert after_two_beats[1].findings == []
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="whoever asks first whether something waits makes a batch, and so does who asks before that is confirmed: "
-    "the second one has nothing but skipped messages",
-)
 def test_one_batch_is_made(after_two_beats):
     assert after_two_beats[0] == [["schedule", 20]]

@@ -215,6 +215,26 @@ def test_commit_that_fails_for_a_while_leaves_each_attempt_once(server, monkeypa
 # --- Attachment files ------------------------------------------------------------------------------
 
 
+@fault(57)
+def test_outcome_whose_commit_was_made_and_only_its_answer_lost_is_written_once(server, monkeypatch):
+    run_together, lost = claims.run_together, []
+
+    def answer_lost(statements):
+        found = run_together(statements)
+        if len(lost) < 3:
+            lost.append(statements)
+            raise OperationalError("server closed the connection unexpectedly")
+        return found
+
+    monkeypatch.setattr(claims, "run_together", answer_lost)
+    monkeypatch.setattr("messaging.delivery.group_commit.RETRY_SECONDS", 0.01)
+    message = make_message("a@example.com")
+    run_lane()
+    assert (status(message), len(lost)) == ("sent", 3)
+    assert message.attempts.count() == 1
+    check_invariants(server, queued=[message], beside=[message])
+
+
 def attachment_file(media, message):
     sha256 = message.attachments.get().sha256
     return media / "blobs" / sha256[:2] / sha256[2:]
@@ -325,10 +345,6 @@ def test_out_of_file_descriptors_costs_no_try_and_goes_on_afterwards(server):
 
 
 @fault(60)
-@pytest.mark.xfail(
-    strict=True,
-    reason="dialogue.local_failure has no word for EMFILE and ENFILE: the pause says the server cannot be reached",
-)
 def test_out_of_file_descriptors_is_told_as_trouble_of_this_machine(server):
     message = make_message("a@example.com")
     with no_descriptors_left():
@@ -338,9 +354,6 @@ def test_out_of_file_descriptors_is_told_as_trouble_of_this_machine(server):
 
 
 @fault(60)
-@pytest.mark.xfail(
-    strict=True, reason="trouble of this machine (stage prepare, error 'not prepared') spends a try of the message"
-)
 def test_attachment_that_finds_no_descriptor_costs_no_try(server):
     first, report = make_message("first@example.com"), make_report("report@example.com")
     blobs._hash_of.cache_clear()
