@@ -8,6 +8,7 @@ from django.db.models import Q
 
 from messaging import batches, wake
 from messaging.delivery import claims, pauses
+from messaging.delivery.rescue import rescue
 from messaging.models import AccountPause, Batch, Heartbeat, Message, MessageEvent
 
 log = logging.getLogger(__name__)
@@ -40,7 +41,7 @@ def sweep(now: datetime, *, clock_jumped: bool = False) -> None:
     if clock_jumped:
         log.warning("the clock was put forward or back; all leases get their full time again")
         claims.renew_all(now)
-    claims.rescue(now, lambda: _was_away(now))
+    rescue(now, lambda: _was_away(now))
     _end_holds(now)
     pauses.end_due(now)
     for account_id in claims.due_accounts(now):

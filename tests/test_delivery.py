@@ -10,8 +10,9 @@ import time
 import pytest
 from django.utils import timezone
 
-from messaging.delivery import claims
+from messaging.delivery import claims, ledger
 from messaging.delivery.lane import Lane
+from messaging.delivery.rescue import rescue
 from messaging.models import Message, Recipient, SendAttempt
 from messaging.tasks import deliver
 from tests.conftest import make_message, set_up
@@ -263,8 +264,8 @@ def test_worker_that_died_before_the_content_gives_the_message_back(email_setup)
     message = make_message("ann@example.com")
     now = timezone.now()
     claims.take(None, "dead worker", 10, now)
-    assert claims.rescue(now) == (0, 0), "the lease still lives"
-    assert claims.rescue(now + dt.timedelta(seconds=31)) == (1, 0)
+    assert rescue(now) == (0, 0), "the lease still lives"
+    assert rescue(now + dt.timedelta(seconds=31)) == (1, 0)
     assert outcome(message) == "queued"
     assert message.tries == 0
     run_lane()
@@ -276,9 +277,9 @@ def test_worker_that_died_after_the_content_leaves_it_unknown(email_setup):
     now = timezone.now()
     (claimed,) = claims.take(None, "dead worker", 10, now)
     attempt = SendAttempt(message=claimed, fence=claimed.fence, started_at=now, stage="data")
-    claims.start_data(claimed, attempt, now)
-    assert claims.rescue(now + dt.timedelta(seconds=31)) == (0, 0), "the outcome may still be on its way"
-    assert claims.rescue(now + dt.timedelta(seconds=61)) == (0, 1)
+    ledger.start_data(claimed, attempt, now)
+    assert rescue(now + dt.timedelta(seconds=31)) == (0, 0), "the outcome may still be on its way"
+    assert rescue(now + dt.timedelta(seconds=61)) == (0, 1)
     assert outcome(message) == "unknown"
     assert recipients(message) == {"ann@example.com": "unknown"}
     assert message.attempts.get().outcome == "unknown"
@@ -288,14 +289,14 @@ def test_late_worker_with_an_old_fence_writes_nothing(email_setup):
     message = make_message("ann@example.com")
     now = timezone.now()
     (late,) = claims.take(None, "slow", 10, now)
-    claims.rescue(now + dt.timedelta(seconds=31))
+    rescue(now + dt.timedelta(seconds=31))
     (current,) = claims.take(None, "slow", 10, now)
     assert current.fence == late.fence + 1
     attempt = SendAttempt(message=late, fence=late.fence, started_at=now, finished_at=now, stage="end of data")
-    with pytest.raises(claims.LeaseLost):
-        claims.start_data(late, attempt, now)
-    with pytest.raises(claims.LeaseLost):
-        claims.record(late, attempt, [], claims.Decision("sent", 1))
+    with pytest.raises(ledger.LeaseLost):
+        ledger.start_data(late, attempt, now)
+    with pytest.raises(ledger.LeaseLost):
+        ledger.record(late, attempt, [], ledger.Decision("sent", 1))
     assert outcome(message) == "sending"
     assert not SendAttempt.objects.exists()
 

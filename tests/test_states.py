@@ -17,7 +17,8 @@ from hypothesis.stateful import (
 )
 
 from messaging import queue
-from messaging.delivery import claims
+from messaging.delivery import claims, ledger
+from messaging.delivery.rescue import rescue
 from messaging.models import Message, Recipient, SendAttempt
 from tests.conftest import make_message
 
@@ -49,8 +50,8 @@ class Claims(RuleBasedStateMachine):
     def deliver_and_record(self, claim, outcome):
         attempt = SendAttempt(message=claim, fence=claim.fence, started_at=self.now, stage="data")
         try:
-            claims.start_data(claim, attempt, self.now)
-        except claims.LeaseLost:
+            ledger.start_data(claim, attempt, self.now)
+        except ledger.LeaseLost:
             return
         if outcome in ("sent", "unknown"):
             self.accepted[claim.pk] += 1
@@ -59,14 +60,14 @@ class Claims(RuleBasedStateMachine):
         for recipient in recipients:
             recipient.status = {"sent": "accepted", "failed": "failed", "unknown": "unknown"}.get(outcome, "pending")
         not_before = self.now if outcome == "queued" else None
-        claims.record(claim, attempt, recipients, claims.Decision(outcome, claim.tries + 1, not_before))
+        ledger.record(claim, attempt, recipients, ledger.Decision(outcome, claim.tries + 1, not_before))
 
     @rule(claim=consumes(held_claims))
     def hand_over_and_die(self, claim):
         attempt = SendAttempt(message=claim, fence=claim.fence, started_at=self.now, stage="data")
         try:
-            claims.start_data(claim, attempt, self.now)
-        except claims.LeaseLost:
+            ledger.start_data(claim, attempt, self.now)
+        except ledger.LeaseLost:
             return
         self.accepted[claim.pk] += 1
 
@@ -76,8 +77,8 @@ class Claims(RuleBasedStateMachine):
         owns = (row.status, row.fence, row.lease_owner) == ("sending", claim.fence, claim.lease_owner)
         attempt = SendAttempt(message=claim, fence=claim.fence, started_at=self.now, finished_at=self.now, stage="rcpt")
         try:
-            claims.record(claim, attempt, [], claims.Decision("queued", claim.tries, self.now))
-        except claims.LeaseLost:
+            ledger.record(claim, attempt, [], ledger.Decision("queued", claim.tries, self.now))
+        except ledger.LeaseLost:
             assert not owns
         else:
             assert owns
@@ -93,7 +94,7 @@ class Claims(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([1, 31, 61]))
     def time_passes_and_the_sweep_runs(self, seconds):
         self.now += dt.timedelta(seconds=seconds)
-        claims.rescue(self.now)
+        rescue(self.now)
 
     @rule(
         number=st.integers(0, 1),

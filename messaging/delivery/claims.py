@@ -1,59 +1,35 @@
-"""Take a message under a lease, say how far it got, record its outcome, give it back.
+"""Take due messages of an account under a lease, renew it, give them back; and who is at work.
 
-All SQL of delivery is here. A claim is (owner, fence): every write names both, so whoever lost the lease can write
-nothing. PostgreSQL locks the rows (SKIP LOCKED); SQLite takes the write lock at BEGIN (IMMEDIATE). The same code
-serves both. What several lanes of a process write at one time is committed together (group_commit.py).
+A claim is (owner, fence): every write of a lane names both (ledger.py), so whoever lost the lease can write nothing.
+PostgreSQL locks the rows (SKIP LOCKED); SQLite takes the write lock at BEGIN (IMMEDIATE). The same code serves both.
 """
 
-import logging
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeoutError
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cache
 from typing import Any
 
 from django.conf import settings
-from django.db import OperationalError, connection, transaction
+from django.db import connection, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Coalesce
-from django.utils.dateparse import parse_datetime
 
 from messaging.models import (
     AccountPause,
     ActiveLane,
     Attachment,
-    AttemptOutcome,
     Batch,
-    BatchItem,
-    Category,
     Message,
     MessageContent,
-    MessageEvent,
     Recipient,
     SendAttempt,
 )
 from messaging.setup.layers import Rate
 
-from .group_commit import GroupCommit
-from .outcomes import UNKNOWN, Stage
-from .sql import insert_each, lock_each, run_together, update_each
-
-log = logging.getLogger(__name__)
-
 Status = Message.Status
 RELEASED: dict[str, Any] = {"lease_owner": "", "lease_expires_at": None, "in_data": False, "handover": None}
 ADVISORY_LOCK = 0x6F757472  # "outr": so that nobody else's advisory locks on this database are ours
-# Seconds to wait with a known outcome for a database that is away: longer than any lease, because the fence tells
-# whether it may still be written.
-DATABASE_PATIENCE = 600.0
-MESSAGE_STAGES = (Stage.MAIL, Stage.RCPT, Stage.DATA, Stage.END)
 CONTENT_READ_AHEAD = 128 * 1024  # octets; larger texts are read when it is their turn
-
-
-class LeaseLost(Exception):
-    """Somebody else decides about this message by now; forget it."""
 
 
 class LimitReached(Exception):
@@ -66,27 +42,11 @@ class LimitReached(Exception):
 
 
 @dataclass(frozen=True)
-class Decision:
-    """What to write on the message row: its new state, and when again."""
-
-    status: str
-    tries: int
-    not_before: datetime | None = None
-    category: str = ""
-    reason: str = ""
-    give_up_at: datetime | None = None
-    max_tries: int | None = None
-
-
-@dataclass(frozen=True)
 class Terms:
     """What an account's claims have to keep to."""
 
     rates: Sequence[Rate] = ()
     urgent_only: bool = False
-
-
-# --- Claims ----------------------------------------------------------------------------------------
 
 
 def take(account_id: int | None, owner: str, limit: int, now: datetime, terms: Terms = Terms()) -> list[Message]:
@@ -139,7 +99,7 @@ def _claim(which: str, values: list[Any], owner: str, limit: int, now: datetime)
         WHERE id IN (SELECT due.id FROM messaging_message AS due WHERE due.status = 'queued' AND {which}
                      ORDER BY due.not_before, due.id LIMIT %s {lock})
         RETURNING {_COLUMNS}"""  # noqa: S608
-    stored = [_adapted(value) for value in (owner, _lease_end(now), *values, limit)]
+    stored = [_adapted(value) for value in (owner, lease_end(now), *values, limit)]
     return sorted(Message.objects.raw(statement, stored), key=lambda message: (message.not_before or now, message.pk))
 
 
@@ -190,7 +150,7 @@ def enter(account_id: int | None, owner: str, at_most: int, now: datetime) -> bo
         lanes.filter(expires_at__lt=now).delete()
         if lanes.count() >= at_most:
             return False
-        ActiveLane.objects.create(owner=owner, account_id=account_id, expires_at=_lease_end(now))
+        ActiveLane.objects.create(owner=owner, account_id=account_id, expires_at=lease_end(now))
     return True
 
 
@@ -204,7 +164,8 @@ def lanes_at_work(account_id: int | None, now: datetime, *, besides: str = "") -
     return ActiveLane.objects.filter(account_id=account_id, expires_at__gte=now).exclude(owner=besides).count()
 
 
-def _lease_end(now: datetime) -> datetime:
+def lease_end(now: datetime) -> datetime:
+    """When a lease that is given or renewed now ends."""
     return now + timedelta(seconds=settings.LEASE_SECONDS)
 
 
@@ -237,14 +198,14 @@ def _allowance(account_id: int | None, rates: Sequence[Rate], now: datetime) -> 
 
 def renew(owner: str, now: datetime) -> int:
     """Put the end of an owner's leases off; how many messages that were."""
-    ActiveLane.objects.filter(owner=owner).update(expires_at=_lease_end(now))
-    return Message.objects.filter(lease_owner=owner, status=Status.SENDING).update(lease_expires_at=_lease_end(now))
+    ActiveLane.objects.filter(owner=owner).update(expires_at=lease_end(now))
+    return Message.objects.filter(lease_owner=owner, status=Status.SENDING).update(lease_expires_at=lease_end(now))
 
 
 def renew_all(now: datetime) -> int:
     """Give every lease its full time from now on: the clock jumped, and what it says about their ends means nothing."""
-    ActiveLane.objects.update(expires_at=_lease_end(now))
-    return Message.objects.filter(status=Status.SENDING).update(lease_expires_at=_lease_end(now))
+    ActiveLane.objects.update(expires_at=lease_end(now))
+    return Message.objects.filter(status=Status.SENDING).update(lease_expires_at=lease_end(now))
 
 
 def give_back(owner: str) -> int:
@@ -263,256 +224,6 @@ def _give_back(which: Q) -> int:
         # In one order everywhere: whoever locks many of these rows must not wait for each other in a circle.
         ids = list(claimed.select_for_update(of=("self",)).order_by("pk").values_list("pk", flat=True))
         return Message.objects.filter(pk__in=ids).update(status=Status.QUEUED, **RELEASED)
-
-
-# --- How far it got, and what came of it -------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Change:
-    """What a lane has to write about one message it holds; `attempt` when it is over."""
-
-    message: Message
-    values: dict[str, Any]
-    attempt: SendAttempt | None = None
-    recipients: Sequence[Recipient] = ()
-
-
-def start_data(message: Message, attempt: SendAttempt, now: datetime) -> None:
-    """Commit, before any content is sent, that the message may be accepted from now on.
-
-    Raises:
-        LeaseLost: the claim is not ours any more.
-        DatabaseError: the database is away for longer than a lease, or at fault.
-    """
-    handover = {
-        "account": attempt.account_id,
-        "batch": attempt.batch_id,
-        "started_at": attempt.started_at.isoformat(),
-        "server": attempt.server,
-        "tls": attempt.tls,
-        "recipients": attempt.recipients,
-    }
-    change = _Change(message, {"in_data": True, "handover": handover})
-    _settle(change, _commit(change), settings.LEASE_SECONDS)
-    message.in_data = True
-
-
-def record(message: Message, attempt: SendAttempt, recipients: Iterable[Recipient], decision: Decision) -> None:
-    """Commit the outcome of an attempt: message, changed recipients and attempt, all or nothing.
-
-    Raises:
-        LeaseLost: the claim is not ours any more; nothing is written.
-        IntegrityError: the account or the batch of the attempt is gone.
-    """
-    record_soon(message, attempt, recipients, decision)()
-
-
-def record_soon(
-    message: Message, attempt: SendAttempt, recipients: Iterable[Recipient], decision: Decision
-) -> Callable[[], None]:
-    """Like `record`, but returns at once; call what it returns to wait. What is started later is committed later."""
-    assert attempt.finished_at is not None
-    values = {
-        "status": decision.status,
-        "tries": decision.tries,
-        "not_before": decision.not_before,
-        "give_up_at": decision.give_up_at,
-        "max_tries": decision.max_tries,
-        "reason_category": decision.category,
-        "reason": decision.reason[:500],
-        "sent_at": attempt.finished_at if decision.status == Status.SENT else message.sent_at,
-        **RELEASED,
-    }
-    change = _Change(message, values, attempt, list(recipients))
-    future = _commit(change)
-    return lambda: _settle(change, future)
-
-
-def _commit(change: _Change) -> "Future[bool]":
-    if not connection.in_atomic_block:
-        return _together.submit(change)
-    # Within a caller's transaction nobody else can write for us.
-    future: Future[bool] = Future()
-    future.set_result(_write([change])[0])
-    return future
-
-
-def _settle(change: _Change, future: "Future[bool]", seconds: float | None = None) -> None:
-    try:
-        was_held = future.result(seconds)
-    except FutureTimeoutError as error:
-        future.cancel()
-        raise OperationalError("the database is away") from error
-    if not was_held:
-        raise LeaseLost(f"message {change.message.pk}, fence {change.message.fence}")
-
-
-def _write(changes: Sequence[_Change]) -> list[bool]:
-    """Write what several lanes have to say in one transaction; of each, whether its claim still held."""
-    over = [change for change in changes if change.attempt is not None]
-    started = [change for change in changes if change.attempt is None]
-    heard = [(change, recipient) for change in over for recipient in change.recipients]
-    statements = [
-        lock_each(Message, [change.message.pk for change in changes], LEASE, Status.SENDING),
-        *update_each(Recipient, HEARD, [(row.pk, *_of(row, HEARD), *_claim_of(change)) for change, row in heard],
-                     _held(len(HEARD) + 1)),
-        *insert_each(SendAttempt, ATTEMPT, [(*_of(change.attempt, ATTEMPT), *_claim_of(change)) for change in over],
-                     _held(len(ATTEMPT))),
-        *update_each(Message, DECIDED, [_decided(change) for change in over], _held(len(DECIDED) + 1)),
-        *update_each(Message, STARTED, [_decided(change) for change in started], _held(len(STARTED) + 1)),
-    ]  # fmt: skip
-    owned = set(run_together(statements))
-    held = [_claim_of(change) in owned for change in changes]
-    for change, is_held in zip(changes, held, strict=True):
-        if is_held and change.values.get("status") == Status.QUEUED and change.message.batch_id:
-            _leave_cancelled_batch(change.message)
-    return held
-
-
-LEASE = ("lease_owner", "fence")
-STARTED = ("in_data", "handover")
-DECIDED = (
-    "status",
-    "tries",
-    "not_before",
-    "give_up_at",
-    "max_tries",
-    "reason_category",
-    "reason",
-    "sent_at",
-    *RELEASED,
-)
-HEARD = ("status", "reply_code", "enhanced_code", "reply_text", "decided_at")
-ATTEMPT = tuple(field.attname for field in SendAttempt._meta.concrete_fields if not field.primary_key)
-
-
-def _of(row: Any, names: Sequence[str]) -> list[Any]:
-    return [getattr(row, name) for name in names]
-
-
-def _decided(change: _Change) -> tuple[Any, ...]:
-    return (change.message.pk, *change.values.values(), *_claim_of(change))
-
-
-def _claim_of(change: _Change) -> tuple[int, str, int]:
-    return change.message.pk, change.message.lease_owner, change.message.fence
-
-
-@cache
-def _held(first: int) -> str:
-    """The condition that the claim in the values from `first` (message, owner, fence) still holds."""
-    # A value and not EXISTS: that would be planned as a join, over an index full of what was sent a moment ago.
-    return (
-        f"(SELECT claimed.lease_owner = {{{first + 1}:text}} AND claimed.fence = {{{first + 2}}} "  # noqa: S608
-        f"AND claimed.status = '{Status.SENDING}' FROM messaging_message AS claimed WHERE claimed.id = {{{first}}})"
-    )
-
-
-_together: GroupCommit[_Change] = GroupCommit(_write, DATABASE_PATIENCE)
-
-
-def _leave_cancelled_batch(message: Message) -> None:
-    """What comes back after its batch was cancelled waits for another batch, not for its next try."""
-    items = BatchItem.objects.filter(message=message, batch=message.batch_id or 0, batch__status=Batch.Status.CANCELLED)
-    if items.update(outcome=Status.CANCELLED):
-        Message.objects.filter(pk=message.pk).update(batch=None, not_before=None, account=None)
-
-
-def others_served_since(message: Message) -> bool:
-    """Whether the account's server took another message after it had last refused this one: then it minds this one."""
-    refused = SendAttempt.objects.filter(message=message, stage__in=MESSAGE_STAGES)
-    refused = refused.exclude(outcome=AttemptOutcome.ACCEPTED)
-    last = refused.order_by("-id").values_list("started_at", flat=True).first()
-    if last is None:
-        return False
-    taken = SendAttempt.objects.filter(account_id=message.account_id, outcome=AttemptOutcome.ACCEPTED)
-    return taken.filter(started_at__gt=last).exists()
-
-
-# --- What others decide ------------------------------------------------------------------------------
-
-
-def rescue(now: datetime, was_away: Callable[[], bool] = lambda: False) -> tuple[int, int]:
-    """Decide about messages whose lease ended: their worker stopped or lost the database.
-
-    One that may have been accepted gets a second lease's time, and all of it again if `was_away` says that nobody
-    could renew or write until now: a worker that knows the outcome may still be waiting to write it.
-
-    Returns:
-        (back in the queue, unknown): never handed over; possibly accepted.
-    """
-    second_lease = now - timedelta(seconds=settings.LEASE_SECONDS)
-    ended = Q(in_data=False, lease_expires_at__lt=now) | Q(in_data=True, lease_expires_at__lt=second_lease)
-    expired = Message.objects.filter(ended, status=Status.SENDING)
-    if not expired.exists():
-        return 0, 0
-    if was_away():
-        expired.filter(in_data=True).update(lease_expires_at=_lease_end(now))
-        expired = expired.filter(in_data=False)
-    with transaction.atomic():
-        messages = list(expired.select_for_update(skip_locked=True, of=("self",))[:1000])
-        requeued = [message for message in messages if not message.in_data]
-        Message.objects.filter(pk__in=[message.pk for message in requeued]).update(status=Status.QUEUED, **RELEASED)
-        MessageEvent.objects.bulk_create(
-            MessageEvent(
-                message=message, at=now, what="Back in the queue: the worker that had it stopped before sending it"
-            )
-            for message in requeued
-        )
-        unknown = [message for message in messages if message.in_data]
-        for message in unknown:
-            _leave_unknown(message, now)
-    if messages:
-        log.warning("leases ended: %d back in the queue, %d unknown", len(requeued), len(unknown))
-    return len(requeued), len(unknown)
-
-
-def _leave_unknown(message: Message, now: datetime) -> None:
-    attempt = _last_words(message)
-    attempt.finished_at = now
-    attempt.stage = Stage.END
-    attempt.outcome = AttemptOutcome.UNKNOWN
-    attempt.category = Category.NETWORK
-    attempt.explanation = "The worker stopped after the message was handed over and before the reply was recorded."
-    attempt.advice = UNKNOWN.advice
-    attempt.save()
-    refused = {reply["address"]: reply for reply in attempt.recipients if reply["outcome"] != AttemptOutcome.UNKNOWN}
-    for recipient in message.recipients.filter(status=Recipient.Status.PENDING):
-        reply = refused.get(recipient.address)
-        if reply is None:
-            recipient.status = Recipient.Status.UNKNOWN
-        else:
-            recipient.reply_code, recipient.enhanced_code = reply["reply_code"], reply["enhanced_code"]
-            recipient.reply_text = reply["reply_text"]
-            if reply["outcome"] == AttemptOutcome.PERMANENT:
-                recipient.status = Recipient.Status.FAILED
-        recipient.decided_at = now
-        recipient.save()
-    Message.objects.filter(pk=message.pk).update(
-        status=Status.UNKNOWN,
-        tries=message.tries + 1,
-        reason_category=Category.NETWORK,
-        reason=attempt.explanation,
-        **RELEASED,
-    )
-
-
-def _last_words(message: Message) -> SendAttempt:
-    """The attempt that its worker did not live to record."""
-    said = message.handover or {}
-    started_at = parse_datetime(said.get("started_at", "")) or message.lease_expires_at
-    assert started_at is not None
-    return SendAttempt(
-        message=message,
-        account=message.account,
-        batch=message.batch,
-        fence=message.fence,
-        started_at=started_at,
-        server=said.get("server", ""),
-        tls=said.get("tls", ""),
-        recipients=said.get("recipients", []),
-    )
 
 
 def _due(now: datetime) -> QuerySet[Message]:

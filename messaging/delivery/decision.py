@@ -7,7 +7,7 @@ from typing import NamedTuple
 from messaging.models import AttemptOutcome, Category, Message, Recipient, SendAttempt
 
 from . import retry
-from .claims import Decision
+from .ledger import Decision
 from .outcomes import Reply, Scope, Stage, Verdict, judge
 from .reply import OPENING_STAGES
 from .smtp import Result

@@ -23,11 +23,12 @@ from messaging.models import AccountPause, AttemptOutcome, Message, Recipient, S
 from messaging.setup import windows
 from messaging.setup.layers import EmailSetup, resolve
 
-from . import claims, pauses
-from .claims import DATABASE_PATIENCE, LeaseLost, LimitReached, Terms
+from . import claims, ledger, pauses
+from .claims import LimitReached, Terms
 from .decision import complete, confine, decide, judge_result, put_back, replies_of
 from .dialogue import Patience, Say, StageFailed, is_out_of_files
 from .group_commit import is_away
+from .ledger import DATABASE_PATIENCE, LeaseLost
 from .outcomes import Reply, Scope, Stage, Verdict
 from .pauses import Leave
 from .smtp import Abandoned, BareLineEnd, Connection, Envelope, Result
@@ -195,7 +196,7 @@ class Lane:
             attempt.stage = Stage.DATA
             attempt.recipients = replies_of(pending, so_far)
             try:
-                claims.start_data(message, attempt, self.clock())
+                ledger.start_data(message, attempt, self.clock())
             except LeaseLost:
                 return False
             self._settle()
@@ -249,7 +250,7 @@ class Lane:
         now = self.clock()
         attempt.finished_at = max(now, attempt.started_at)  # the clock may have been put back
         judgement = judge_result(pending, result)
-        if judgement.leading.scope != Scope.MESSAGE and claims.others_served_since(message):
+        if judgement.leading.scope != Scope.MESSAGE and ledger.others_served_since(message):
             judgement = confine(judgement, pending, result)
         complete(attempt, pending, result, judgement)
         verdict = judgement.leading
@@ -262,7 +263,7 @@ class Lane:
                 _persistently(lambda: pauses.clear(self.account_id, now))
                 self.is_probe = False
         self._settle()
-        written = claims.record_soon(message, attempt, pending, decision)
+        written = ledger.record_soon(message, attempt, pending, decision)
 
         def settle() -> None:
             try:
@@ -270,7 +271,7 @@ class Lane:
             except IntegrityError:
                 # The account (or the batch) was deleted meanwhile; what happened to the message is kept all the same.
                 attempt.account_id = attempt.batch_id = None
-                claims.record(message, attempt, pending, decision)
+                ledger.record(message, attempt, pending, decision)
 
         self.settle = settle
         self.delivered += 1

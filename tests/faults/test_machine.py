@@ -19,7 +19,8 @@ from django.db.backends.utils import CursorWrapper
 from django.utils import timezone
 
 from messaging import blobs
-from messaging.delivery import claims
+from messaging.delivery import ledger
+from messaging.delivery.rescue import rescue
 from messaging.models import AccountPause, Attachment, Message
 from messaging.setup.secrets import encrypt
 from tests.conftest import make_message, set_up
@@ -163,7 +164,7 @@ def test_disk_full_for_longer_than_a_lease_sends_nothing_twice_and_loses_nothing
         run_lane()
     assert database.refused
     database.make_room()
-    claims.rescue(timezone.now() + AN_HOUR)
+    rescue(timezone.now() + AN_HOUR)
     check_invariants(server, queued=messages)
     run_lane(after=AN_HOUR)
     assert statuses(*messages).count("sent") >= 2, "at most the one at hand is in doubt"
@@ -175,7 +176,7 @@ def test_disk_full_for_longer_than_a_lease_sends_nothing_twice_and_loses_nothing
 def test_outcome_that_cannot_be_written_for_longer_than_a_lease_is_kept(server, settings, monkeypatch):
     settings.LEASE_SECONDS = 1
     messages = [make_message("a@example.com"), make_message("b@example.com")]
-    record, back = claims.record, []
+    record, back = ledger.record, []
 
     def away(*arguments):
         back.append(time.monotonic() + 1.5) if not back else None
@@ -183,7 +184,7 @@ def test_outcome_that_cannot_be_written_for_longer_than_a_lease_is_kept(server, 
             raise OperationalError("the database is away")
         return record(*arguments)
 
-    monkeypatch.setattr(claims, "record", away)
+    monkeypatch.setattr(ledger, "record", away)
     run_lane()
     assert statuses(*messages) == ["sent", "sent"]
     check_invariants(server, queued=messages, beside=messages)
@@ -217,7 +218,7 @@ def test_commit_that_fails_for_a_while_leaves_each_attempt_once(server, monkeypa
 
 @fault(57)
 def test_outcome_whose_commit_was_made_and_only_its_answer_lost_is_written_once(server, monkeypatch):
-    run_together, lost = claims.run_together, []
+    run_together, lost = ledger.run_together, []
 
     def answer_lost(statements):
         found = run_together(statements)
@@ -226,7 +227,7 @@ def test_outcome_whose_commit_was_made_and_only_its_answer_lost_is_written_once(
             raise OperationalError("server closed the connection unexpectedly")
         return found
 
-    monkeypatch.setattr(claims, "run_together", answer_lost)
+    monkeypatch.setattr(ledger, "run_together", answer_lost)
     monkeypatch.setattr("messaging.delivery.group_commit.RETRY_SECONDS", 0.01)
     message = make_message("a@example.com")
     run_lane()

@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from messaging import batches, housekeeping, queue
 from messaging.delivery import claims
+from messaging.delivery.rescue import rescue
 from messaging.models import AccountPause, Message, MessageEvent
 from messaging.tasks import deliver
 from tests.conftest import make_message, set_up
@@ -85,7 +86,7 @@ def test_lease_is_kept_while_a_slow_server_thinks(server, settings):
 
     def think():
         time.sleep(1.6)
-        rescued.append(claims.rescue(timezone.now()))
+        rescued.append(rescue(timezone.now()))
 
     server.at("END", [elsewhere(think)])
     messages = [make_message("a@example.com"), make_message("b@example.com")]

@@ -1,0 +1,199 @@
+"""What a lane writes down: that a message may be accepted from now on, and what came of it.
+
+Every write names the claim, and nothing is written for one that is somebody else's by now. What several lanes of a
+process have to write at one time is committed together (group_commit.py), on PostgreSQL in one round trip.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+from django.conf import settings
+from django.db import OperationalError, connection
+
+from messaging.models import AttemptOutcome, Batch, BatchItem, Message, Recipient, SendAttempt
+
+from . import claims
+from .group_commit import GroupCommit
+from .reply import Stage
+from .sql import insert_each, lock_each, run_together, update_each
+
+Status = Message.Status
+# Seconds to wait with a known outcome for a database that is away: longer than any lease, because the fence tells
+# whether it may still be written.
+DATABASE_PATIENCE = 600.0
+MESSAGE_STAGES = (Stage.MAIL, Stage.RCPT, Stage.DATA, Stage.END)
+STANDING = ("status", "tries", "not_before", "give_up_at", "max_tries", "reason_category", "reason", "sent_at")
+WRITTEN = (*STANDING, *claims.RELEASED)
+HEARD = ("status", "reply_code", "enhanced_code", "reply_text", "decided_at")
+ATTEMPT = tuple(field.attname for field in SendAttempt._meta.concrete_fields if not field.primary_key)
+
+
+class LeaseLost(Exception):
+    """Somebody else decides about this message by now; forget it."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What to write on the message row: its new state, and when again."""
+
+    status: str
+    tries: int
+    not_before: datetime | None = None
+    category: str = ""
+    reason: str = ""
+    give_up_at: datetime | None = None
+    max_tries: int | None = None
+
+
+@dataclass(frozen=True)
+class _Change:
+    """What a lane has to write about one message it holds: what WRITTEN names, and the attempt when it is over."""
+
+    message: Message
+    values: dict[str, Any]
+    attempt: SendAttempt | None = None
+    recipients: Sequence[Recipient] = ()
+
+
+def start_data(message: Message, attempt: SendAttempt, now: datetime) -> None:
+    """Commit, before any content is sent, that the message may be accepted from now on.
+
+    Raises:
+        LeaseLost: the claim is not ours any more.
+        DatabaseError: the database is away for longer than a lease, or at fault.
+    """
+    handover = {
+        "account": attempt.account_id,
+        "batch": attempt.batch_id,
+        "started_at": attempt.started_at.isoformat(),
+        "server": attempt.server,
+        "tls": attempt.tls,
+        "recipients": attempt.recipients,
+    }
+    values = {name: getattr(message, name) for name in STANDING} | {
+        "lease_owner": message.lease_owner,
+        "lease_expires_at": claims.lease_end(now),
+        "in_data": True,
+        "handover": handover,
+    }
+    change = _Change(message, values)
+    _settle(change, _commit(change), settings.LEASE_SECONDS)
+    message.in_data = True
+
+
+def record(message: Message, attempt: SendAttempt, recipients: Iterable[Recipient], decision: Decision) -> None:
+    """Commit the outcome of an attempt: message, changed recipients and attempt, all or nothing.
+
+    Raises:
+        LeaseLost: the claim is not ours any more; nothing is written.
+        IntegrityError: the account or the batch of the attempt is gone.
+    """
+    record_soon(message, attempt, recipients, decision)()
+
+
+def record_soon(
+    message: Message, attempt: SendAttempt, recipients: Iterable[Recipient], decision: Decision
+) -> Callable[[], None]:
+    """Like `record`, but returns at once; call what it returns to wait. What is started later is committed later."""
+    assert attempt.finished_at is not None
+    values = {
+        "status": decision.status,
+        "tries": decision.tries,
+        "not_before": decision.not_before,
+        "give_up_at": decision.give_up_at,
+        "max_tries": decision.max_tries,
+        "reason_category": decision.category,
+        "reason": decision.reason[:500],
+        "sent_at": attempt.finished_at if decision.status == Status.SENT else message.sent_at,
+        **claims.RELEASED,
+    }
+    change = _Change(message, values, attempt, list(recipients))
+    future = _commit(change)
+    return lambda: _settle(change, future)
+
+
+def _commit(change: _Change) -> "Future[bool]":
+    if not connection.in_atomic_block:
+        return _together.submit(change)
+    # Within a caller's transaction nobody else can write for us.
+    future: Future[bool] = Future()
+    future.set_result(_write([change])[0])
+    return future
+
+
+def _settle(change: _Change, future: "Future[bool]", seconds: float | None = None) -> None:
+    try:
+        was_held = future.result(seconds)
+    except FutureTimeoutError as error:
+        future.cancel()
+        raise OperationalError("the database is away") from error
+    if not was_held:
+        raise LeaseLost(f"message {change.message.pk}, fence {change.message.fence}")
+
+
+def _write(changes: Sequence[_Change]) -> list[bool]:
+    """Write what several lanes have to say in one transaction; of each, whether its claim still held."""
+    over = [(change, change.attempt) for change in changes if change.attempt is not None]
+    attempts = [(*_of(attempt, ATTEMPT), *_claim_of(change)) for change, attempt in over]
+    recipients = [
+        (recipient.pk, *_of(recipient, HEARD), *_claim_of(change))
+        for change, _ in over
+        for recipient in change.recipients
+    ]
+    messages = [(change.message.pk, *change.values.values(), *_claim_of(change)) for change in changes]
+    statements = [
+        lock_each(Message, [change.message.pk for change in changes], ("lease_owner", "fence"), Status.SENDING),
+        *update_each(Recipient, HEARD, recipients, _held(len(HEARD) + 1)),
+        *insert_each(SendAttempt, ATTEMPT, attempts, _held(len(ATTEMPT))),
+        *update_each(Message, WRITTEN, messages, _held(len(WRITTEN) + 1)),  # last: it ends the claims
+    ]
+    owned = set(run_together(statements))
+    held = [_claim_of(change) in owned for change in changes]
+    for change, is_held in zip(changes, held, strict=True):
+        if is_held and change.values["status"] == Status.QUEUED and change.message.batch_id:
+            _leave_cancelled_batch(change.message)
+    return held
+
+
+def _of(row: Any, names: Sequence[str]) -> list[Any]:
+    return [getattr(row, name) for name in names]
+
+
+def _claim_of(change: _Change) -> tuple[int, str, int]:
+    return change.message.pk, change.message.lease_owner, change.message.fence
+
+
+@cache
+def _held(first: int) -> str:
+    """The condition that the claim in the values from `first` (message, owner, fence) still holds."""
+    # A value and not EXISTS: that would be planned as a join, over an index full of what was sent a moment ago.
+    return (
+        f"(SELECT claimed.lease_owner = {{{first + 1}:text}} AND claimed.fence = {{{first + 2}}} "  # noqa: S608
+        f"AND claimed.status = '{Status.SENDING}' FROM messaging_message AS claimed WHERE claimed.id = {{{first}}})"
+    )
+
+
+_together: GroupCommit[_Change] = GroupCommit(_write, DATABASE_PATIENCE)
+
+
+def _leave_cancelled_batch(message: Message) -> None:
+    """What comes back after its batch was cancelled waits for another batch, not for its next try."""
+    items = BatchItem.objects.filter(message=message, batch=message.batch_id or 0, batch__status=Batch.Status.CANCELLED)
+    if items.update(outcome=Status.CANCELLED):
+        Message.objects.filter(pk=message.pk).update(batch=None, not_before=None, account=None)
+
+
+def others_served_since(message: Message) -> bool:
+    """Whether the account's server took another message after it had last refused this one: then it minds this one."""
+    refused = SendAttempt.objects.filter(message=message, stage__in=MESSAGE_STAGES)
+    refused = refused.exclude(outcome=AttemptOutcome.ACCEPTED)
+    last = refused.order_by("-id").values_list("started_at", flat=True).first()
+    if last is None:
+        return False
+    taken = SendAttempt.objects.filter(account_id=message.account_id, outcome=AttemptOutcome.ACCEPTED)
+    return taken.filter(started_at__gt=last).exists()

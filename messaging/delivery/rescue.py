@@ -1,0 +1,103 @@
+"""Decide about messages whose worker stopped: back in the queue, or unknown."""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Q
+from django.utils.dateparse import parse_datetime
+
+from messaging.models import AttemptOutcome, Category, Message, MessageEvent, Recipient, SendAttempt
+
+from . import claims
+from .outcomes import UNKNOWN, Stage
+
+log = logging.getLogger(__name__)
+
+Status = Message.Status
+
+
+def rescue(now: datetime, was_away: Callable[[], bool] = lambda: False) -> tuple[int, int]:
+    """Decide about messages whose lease ended: their worker stopped or lost the database.
+
+    One that may have been accepted gets a second lease's time, and all of it again if `was_away` says that nobody
+    could renew or write until now: a worker that knows the outcome may still be waiting to write it.
+
+    Returns:
+        (back in the queue, unknown): never handed over; possibly accepted.
+    """
+    second_lease = now - timedelta(seconds=settings.LEASE_SECONDS)
+    ended = Q(in_data=False, lease_expires_at__lt=now) | Q(in_data=True, lease_expires_at__lt=second_lease)
+    expired = Message.objects.filter(ended, status=Status.SENDING)
+    if not expired.exists():
+        return 0, 0
+    if was_away():
+        expired.filter(in_data=True).update(lease_expires_at=claims.lease_end(now))
+        expired = expired.filter(in_data=False)
+    with transaction.atomic():
+        messages = list(expired.select_for_update(skip_locked=True, of=("self",))[:1000])
+        requeued = [message for message in messages if not message.in_data]
+        Message.objects.filter(pk__in=[message.pk for message in requeued]).update(
+            status=Status.QUEUED, **claims.RELEASED
+        )
+        MessageEvent.objects.bulk_create(
+            MessageEvent(
+                message=message, at=now, what="Back in the queue: the worker that had it stopped before sending it"
+            )
+            for message in requeued
+        )
+        unknown = [message for message in messages if message.in_data]
+        for message in unknown:
+            _leave_unknown(message, now)
+    if messages:
+        log.warning("leases ended: %d back in the queue, %d unknown", len(requeued), len(unknown))
+    return len(requeued), len(unknown)
+
+
+def _leave_unknown(message: Message, now: datetime) -> None:
+    attempt = _last_words(message)
+    attempt.finished_at = now
+    attempt.stage = Stage.END
+    attempt.outcome = AttemptOutcome.UNKNOWN
+    attempt.category = Category.NETWORK
+    attempt.explanation = "The worker stopped after the message was handed over and before the reply was recorded."
+    attempt.advice = UNKNOWN.advice
+    attempt.save()
+    refused = {reply["address"]: reply for reply in attempt.recipients if reply["outcome"] != AttemptOutcome.UNKNOWN}
+    for recipient in message.recipients.filter(status=Recipient.Status.PENDING):
+        reply = refused.get(recipient.address)
+        if reply is None:
+            recipient.status = Recipient.Status.UNKNOWN
+        else:
+            recipient.reply_code, recipient.enhanced_code = reply["reply_code"], reply["enhanced_code"]
+            recipient.reply_text = reply["reply_text"]
+            if reply["outcome"] == AttemptOutcome.PERMANENT:
+                recipient.status = Recipient.Status.FAILED
+        recipient.decided_at = now
+        recipient.save()
+    Message.objects.filter(pk=message.pk).update(
+        status=Status.UNKNOWN,
+        tries=message.tries + 1,
+        reason_category=Category.NETWORK,
+        reason=attempt.explanation,
+        **claims.RELEASED,
+    )
+
+
+def _last_words(message: Message) -> SendAttempt:
+    """The attempt that its worker did not live to record."""
+    said = message.handover or {}
+    started_at = parse_datetime(said.get("started_at", "")) or message.lease_expires_at
+    assert started_at is not None
+    return SendAttempt(
+        message=message,
+        account=message.account,
+        batch=message.batch,
+        fence=message.fence,
+        started_at=started_at,
+        server=said.get("server", ""),
+        tls=said.get("tls", ""),
+        recipients=said.get("recipients", []),
+    )
