@@ -1,7 +1,7 @@
 """Counts the SQL statements that a contestant's processes send, without asking them.
 
 Each process writes its number into a file of its own, which the benchmark reads. What Django's cursors execute is
-counted; BEGIN, COMMIT and ROLLBACK are not, savepoints are.
+counted, each of several that are sent as one text; BEGIN, COMMIT and ROLLBACK are not, savepoints are.
 """
 
 import mmap
@@ -30,7 +30,7 @@ class Counter:
             with self.lock:
                 if self.pid != os.getpid():  # forked since
                     self._open()
-                self.number += len(params) if many else 1
+                self.number += len(params) if many else 1 + sql.count("; ")
                 self.file[:8] = self.number.to_bytes(8, "little")
         return execute(sql, params, many, context)
 
