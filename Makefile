@@ -11,7 +11,7 @@ BENCH_VENV := .venv-bench
 OPERATOR ?= admin
 KILLS ?= 200
 STACK ?= both
-ENGINE_TESTS := tests/test_delivery.py tests/test_batches.py tests/test_states.py tests/faults
+ENGINE_TESTS := tests/test_delivery.py tests/test_batches.py tests/test_states.py tests/test_limits.py tests/faults
 PIP_COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
@@ -34,7 +34,7 @@ test: check browser
 		echo "The engine on SQLite; everything on $$DATABASE_URL after it" | sed 's#//[^@/]*@#//#'; \
 		env -u DATABASE_URL -u REQUIRE_SERVICES $(BIN)/python -m pytest -q -n 2 $(ENGINE_TESTS); \
 	fi
-	@exec $(BIN)/python -m pytest
+	@exec $(BIN)/python -m pytest -n 2 --dist loadfile
 
 chaos: $(VENV)/test.stamp
 	@exec $(BIN)/python -m tests.chaos --kills $(KILLS) --stack $(STACK) $(if $(SEED),--seed $(SEED))

@@ -40,7 +40,7 @@ AT_RCPT = {
     "reject": "550 5.1.1 <{address}>: Recipient address rejected: User unknown in local recipient table",
     "full": "452 4.2.2 <{address}>: The recipient's mailbox is over quota",
 }
-GREYLISTED = "451 4.7.1 <{address}>: Greylisted, please try again later"
+GREYLISTED = "451 4.7.1 <{address}>: Greylisted, please try again in 5 seconds"
 SPAM = "550 5.7.1 Message content rejected: it looks like spam"
 
 _MESSAGE_ID = re.compile(rb"^message-id:\s*(<[^>\r\n]*>)", re.IGNORECASE | re.MULTILINE)

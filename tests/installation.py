@@ -40,6 +40,7 @@ class Installation:
             "FIELD_ENCRYPTION_KEYS": "A" * 43 + "=",
             "HTTPS": "off",
             "LEASE_SECONDS": "3",
+            "SWEEP_SECONDS": "1",
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         } | variables  # fmt: skip
         if database_url:
@@ -47,7 +48,7 @@ class Installation:
             self._on_server(f"CREATE DATABASE {self.database}")
             self.env["DATABASE_URL"] = database_url.rpartition("/")[0] + "/" + self.database
         if broker_url:
-            self.env["CELERY_BROKER_URL"] = broker_url
+            self.env["CELERY_BROKER_URL"] = _own_number(broker_url)
 
     def __enter__(self):
         self.manage("migrate", "-v0")
@@ -93,6 +94,13 @@ class Installation:
             autocommit=True,
         ) as connection:  # fmt: skip
             connection.execute(statement)
+
+
+def _own_number(broker_url):
+    """A Redis database for each process of the test run: what shares one shares its wake-ups."""
+    server, _, number = broker_url.rpartition("/")
+    process = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
+    return f"{server}/{int(number or 0) + int(process)}"
 
 
 def wait_for(condition, seconds=30, every=0.1):

@@ -8,6 +8,8 @@ os.environ.setdefault("VAR_DIR", tempfile.mkdtemp(prefix="outtray-tests-"))
 os.environ.setdefault("SECRET_KEY", "tests-only-" + "x" * 40)
 os.environ.setdefault("FIELD_ENCRYPTION_KEYS", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")
 os.environ.setdefault("HTTPS", "off")
+# A browser test leaves its event loop running in this process, and Django would take the tests after it for async.
+os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
 
 from config.settings import *  # noqa: F403
 

@@ -36,7 +36,7 @@ class Claims(RuleBasedStateMachine):
         Message.objects.all().delete()
         self.user, _ = queue.User.objects.get_or_create(username="anna")
         self.now = timezone.now() + dt.timedelta(seconds=1)
-        self.messages = [make_message(f"c{number}@example.com").pk for number in range(2)]
+        self.messages = [make_message("c0@example.com").pk, make_message("c1@example.com", urgent=True).pk]
         self.accepted = dict.fromkeys(self.messages, 0)  # by the server, as the server knows it
         self.orders = dict.fromkeys(self.messages, 1)  # to send it: the first, and each by a person since
         self.last = {}
@@ -91,10 +91,18 @@ class Claims(RuleBasedStateMachine):
     def renew(self, owner):
         claims.renew(owner, self.now)
 
-    @rule(seconds=st.sampled_from([1, 31, 61]))
-    def time_passes_and_the_sweep_runs(self, seconds):
+    @rule(everybody=st.booleans())
+    def person_pauses_sending(self, everybody):
+        claims.take_back(None, everybody=everybody)
+
+    @rule()
+    def clock_is_put_back_or_forward(self):
+        claims.renew_all(self.now)
+
+    @rule(seconds=st.sampled_from([1, 31, 61]), after_an_outage=st.booleans())
+    def time_passes_and_the_sweep_runs(self, seconds, after_an_outage):
         self.now += dt.timedelta(seconds=seconds)
-        rescue(self.now)
+        rescue(self.now, lambda: after_an_outage)
 
     @rule(
         number=st.integers(0, 1),
