@@ -221,21 +221,31 @@ def cancel(batch: Batch, *, by: User | None) -> int:
     finished. A draft is discarded. A batch that is finished stays as it is.
     """
     now = timezone.now()
-    claimed = Q(status=Status.SENDING, in_data=False)
     with transaction.atomic():
-        # Locked first: what a lane begins meanwhile is not written down as taken out.
-        rest = Message.objects.filter(Q(status=Status.QUEUED) | claimed, batch=batch)
-        ids = list(rest.select_for_update(of=("self",)).values_list("pk", flat=True))
-        for start in range(0, len(ids), CHUNK):
-            part = Message.objects.filter(pk__in=ids[start : start + CHUNK])
-            leave_batch(part, outcome=Status.CANCELLED)
-            part.update(status=Status.QUEUED, batch=None, not_before=None, account=None, **claims.RELEASED)
-        is_open = bool(ids) or Message.objects.filter(batch=batch, status=Status.SENDING).exists()
+        number = _take_out(batch)
+        is_open = bool(number) or Message.objects.filter(batch=batch, status=Status.SENDING).exists()
         states = [Batch.Status.DRAFT, *([Batch.Status.CONFIRMED] if is_open else [])]
         Batch.objects.filter(pk=batch.pk, status__in=states).update(
             status=Batch.Status.CANCELLED, cancelled_at=now, cancelled_by=by
         )
-    batch.refresh_from_db()
+        batch.refresh_from_db()
+        if batch.status == Batch.Status.CANCELLED:
+            # Once more: what was being sent, and came back before anybody could see the batch as cancelled.
+            transaction.on_commit(lambda: _take_out(batch))
+    return number
+
+
+def _take_out(batch: Batch) -> int:
+    claimed = Q(status=Status.SENDING, in_data=False)
+    with transaction.atomic():
+        # Locked first: what a lane begins meanwhile is not written down as taken out. In the order of the keys, as the
+        # lanes do it, so that nobody waits in a circle.
+        rest = Message.objects.filter(Q(status=Status.QUEUED) | claimed, batch=batch)
+        ids = list(rest.select_for_update(of=("self",)).order_by("pk").values_list("pk", flat=True))
+        for start in range(0, len(ids), CHUNK):
+            part = Message.objects.filter(pk__in=ids[start : start + CHUNK])
+            leave_batch(part, outcome=Status.CANCELLED)
+            part.update(status=Status.QUEUED, batch=None, not_before=None, account=None, **claims.RELEASED)
     return len(ids)
 
 

@@ -122,6 +122,8 @@ def decide(
         recipient.status = _recipient_status(verdict.outcome, last_try=again is None)
     leading = judgement.leading
     everyone = {recipient.status for recipient in message.recipients.all()}
+    if not everyone:
+        return Decision(Status.FAILED, tries, None, Category.ADDRESS, "It names nobody to send it to.", give_up_at)
     if Recipient.Status.UNKNOWN in everyone:
         return Decision(Status.UNKNOWN, tries, None, leading.category, leading.explanation, give_up_at)
     if Recipient.Status.PENDING in everyone:

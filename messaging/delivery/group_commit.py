@@ -1,6 +1,7 @@
 """Group commit: what several threads of a process have to write at one time goes to the disk in one transaction."""
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -29,6 +30,10 @@ class GroupCommit(Generic[T]):
     def __init__(self, write: Callable[[Sequence[T]], Sequence[bool]], patience: float) -> None:
         self._write = write
         self._patience = patience
+        self._begin()
+        os.register_at_fork(after_in_child=self._begin)
+
+    def _begin(self) -> None:
         self._turn = threading.Condition()
         self._waiting: list[tuple[T, Future[bool]]] = []
         self._is_running = False

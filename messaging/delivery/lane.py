@@ -91,6 +91,8 @@ class Lane:
                         break
                     self.deliver(message)
                 self._fit_claim_size(time.monotonic() - begun)
+                if self._must_end():
+                    break
                 leave = pauses.leave_to_send(self.account_id, self.clock())
         return self.delivered
 
@@ -143,22 +145,22 @@ class Lane:
         try:
             yield
         finally:
-            done.set()
-            self._settle()
-            if self.connection is not None:
-                self.connection.close(politely=True)
-            _persistently(lambda: claims.give_back(self.owner))
-            _persistently(lambda: claims.leave(self.owner))
-            keeper.join()
+            try:
+                self._settle()
+            finally:
+                done.set()
+                if self.connection is not None:
+                    self.connection.close(politely=True)
+                _persistently(lambda: claims.give_back(self.owner))
+                _persistently(lambda: claims.leave(self.owner))
+                keeper.join()
 
     def _keep(self, done: threading.Event) -> None:
         while not done.wait(settings.LEASE_SECONDS / 3):
             try:
                 claims.renew(self.owner, self.clock())
             except DatabaseError as error:
-                if not is_away(error):
-                    raise
-                log.warning("leases of %s not renewed: the database is away", self.owner)
+                log.warning("leases of %s not renewed: %s", self.owner, error)
         connections.close_all()
 
     # --- One message -----------------------------------------------------------------------------
@@ -250,7 +252,7 @@ class Lane:
         now = self.clock()
         attempt.finished_at = max(now, attempt.started_at)  # the clock may have been put back
         judgement = judge_result(pending, result)
-        if judgement.leading.scope != Scope.MESSAGE and ledger.others_served_since(message):
+        if judgement.leading.scope != Scope.MESSAGE and _persistently(lambda: ledger.is_minded_alone(message)):
             judgement = confine(judgement, pending, result)
         complete(attempt, pending, result, judgement)
         verdict = judgement.leading
@@ -290,12 +292,19 @@ class Lane:
         if self.is_alone or self._others_are_served(verdict):
             return
         words = attempt.reply_text
-        _persistently(lambda: pauses.pause(self.account_id, verdict, server=attempt.server, words=words, now=now))
+        try:
+            _persistently(lambda: pauses.pause(self.account_id, verdict, server=attempt.server, words=words, now=now))
+        except IntegrityError:
+            log.warning("account %s was deleted: there is nothing to pause", self.account_id)
 
     def _others_are_served(self, verdict: Verdict) -> bool:
         """Too many connections at once is no reason to stop those that are open; the last one turned away pauses."""
         is_turned_away = verdict.scope == Scope.PACE and verdict.outcome == AttemptOutcome.SETUP
-        return is_turned_away and claims.lanes_at_work(self.account_id, self.clock(), besides=self.owner) > 0
+        if not is_turned_away:
+            return False
+        # Off the list first: of several turned away together, the last one finds nobody and pauses.
+        _persistently(lambda: claims.leave(self.owner))
+        return _persistently(lambda: claims.lanes_at_work(self.account_id, self.clock())) > 0
 
 
 def _ended_between(reply: Reply) -> bool:

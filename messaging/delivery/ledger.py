@@ -82,7 +82,14 @@ def start_data(message: Message, attempt: SendAttempt, now: datetime) -> None:
         "handover": handover,
     }
     change = _Change(message, values)
-    _settle(change, _commit(change), settings.LEASE_SECONDS)
+    future = _commit(change)
+    try:
+        _settle(change, future, settings.LEASE_SECONDS)
+    except OperationalError:
+        if not future.cancelled():
+            # It may be written yet, and nothing will be sent: written behind it, this takes it back.
+            _commit(_Change(message, values | claims.RELEASED | {"status": Status.QUEUED}))
+        raise
     message.in_data = True
 
 
@@ -184,16 +191,22 @@ _together: GroupCommit[_Change] = GroupCommit(_write, DATABASE_PATIENCE)
 def _leave_cancelled_batch(message: Message) -> None:
     """What comes back after its batch was cancelled waits for another batch, not for its next try."""
     items = BatchItem.objects.filter(message=message, batch=message.batch_id or 0, batch__status=Batch.Status.CANCELLED)
-    if items.update(outcome=Status.CANCELLED):
-        Message.objects.filter(pk=message.pk).update(batch=None, not_before=None, account=None)
+    if items.filter(outcome="").update(outcome=Status.CANCELLED):
+        still_there = Message.objects.filter(pk=message.pk, batch=message.batch_id, status=Status.QUEUED)
+        still_there.update(batch=None, not_before=None, account=None)
 
 
-def others_served_since(message: Message) -> bool:
-    """Whether the account's server took another message after it had last refused this one: then it minds this one."""
+def is_minded_alone(message: Message) -> bool:
+    """Whether the account's server took other messages each time after it had refused this one as it would any.
+
+    Once may be chance: a fault that was mended and came back. Twice, and it is this message that the server minds.
+    """
     refused = SendAttempt.objects.filter(message=message, stage__in=MESSAGE_STAGES)
-    refused = refused.exclude(outcome=AttemptOutcome.ACCEPTED)
-    last = refused.order_by("-id").values_list("started_at", flat=True).first()
-    if last is None:
-        return False
+    refused = refused.exclude(outcome=AttemptOutcome.ACCEPTED).order_by("-id")
+    times = list(refused.values_list("started_at", flat=True)[:2])
     taken = SendAttempt.objects.filter(account_id=message.account_id, outcome=AttemptOutcome.ACCEPTED)
-    return taken.filter(started_at__gt=last).exists()
+    return (
+        len(times) == 2
+        and taken.filter(started_at__gt=times[0]).exists()
+        and taken.filter(started_at__gt=times[1], started_at__lte=times[0]).exists()
+    )

@@ -301,9 +301,13 @@ class Connection:
 
     def _end_empty(self, client: Client, data: Reply | None) -> None:
         """A server that wants content although it accepted nobody gets a lone dot (RFC 2920 3.1)."""
-        if data is not None and data.code == 354 and self.is_open:
+        if data is None or data.code != 354 or not self.is_open:
+            return
+        try:
             client.send_content(b".\r\n")
             client.hear(Stage.DATA)
+        except (OSError, StageFailed):
+            self.close()  # the refusal was heard; how the server ends this changes nothing
 
     @staticmethod
     def _mail_parameters(client: Client, envelope: Envelope) -> str:
