@@ -67,6 +67,9 @@ CONTENT_SECURITY_POLICY = {
 # First key encrypts, all decrypt (Fernet keys). Used for passwords at rest only.
 FIELD_ENCRYPTION_KEYS = env.list("FIELD_ENCRYPTION_KEYS", default=[])
 
+# Settings of this server alone, over everybody's: a folder of `.opt` files (seed row S10).
+EMAIL_OPT_DIR = Path(env("EMAIL_OPT_DIR")) if env("EMAIL_OPT_DIR", default="") else None
+
 # --- Django --------------------------------------------------------------------------------------
 INSTALLED_APPS = [
     "django.contrib.auth",

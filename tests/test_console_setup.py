@@ -7,9 +7,9 @@ import pytest
 from django.utils import timezone
 from django_celery_beat.models import PeriodicTask, PeriodicTasks
 
-from messaging.console.forms.email_setup import server_name
 from messaging.models import AccountPause, EmailSettings, Message
 from messaging.setup.layers import resolve
+from messaging.setup.servers import server_name
 
 pytestmark = pytest.mark.django_db
 

@@ -10,6 +10,8 @@ from django.utils import timezone
 from messaging.delivery.outcomes import Stage
 from messaging.delivery.retry import max_tries
 from messaging.models import AccountPause, EmailSettings, Message, Recipient, SendAttempt
+from messaging.setup import certificates
+from messaging.setup.fields import SECRETS
 from messaging.setup.layers import RATES
 from messaging.wording import moment, person, sentence, state, waits
 
@@ -38,23 +40,6 @@ STAGE_WORDS: dict[str, str] = {
     Stage.RCPT: "Recipient (RCPT)",
     Stage.DATA: "Content (DATA)",
     Stage.END: "End of content",
-}
-
-SETTING_WORDS = {
-    "send_type": "Send type",
-    "auth_type": "Auth type",
-    "host": "Server",
-    "port": "Port",
-    "username": "User name",
-    "password": "Password",
-    "from_address": "From address",
-    "ehlo_name": "EHLO name",
-    "max_connections": "Connections at once",
-    "messages_per_connection": "Messages per connection",
-    "per_minute": "Messages per minute",
-    "per_hour": "Messages per hour",
-    "sending_window": "Sending window",
-    "time_zone": "Time zone",
 }
 
 
@@ -86,9 +71,13 @@ def next_try(message: Message) -> str:
 
 
 def setting_value(name: str, value: Any) -> str:
-    """A setting's value as people read it; a password is never told."""
-    if name == "password":
+    """A setting's value as people read it; a secret is never told."""
+    if name in SECRETS:
         return "stored" if value else "none"
+    if name == "ca_bundle":
+        return certificates.summary(value) if value else "the system’s alone"
+    if name == "sign_in":
+        return str(EmailSettings.SignIn(value).label)
     if name == "send_type":
         return str(EmailSettings.SendType(value).label)
     if name in RATES:

@@ -4,9 +4,10 @@ from .attempt import AttemptOutcome, Category, SendAttempt
 from .batch import Batch, BatchItem
 from .message import Attachment, Message, MessageContent, MessageEvent, Recipient
 from .pause import AccountPause, ActiveLane
-from .setup import EmailSettings, Heartbeat
+from .setup import AccessToken, CompanyOptions, EmailSettings, Heartbeat, SettingChange
 
 __all__ = [
+    "AccessToken",
     "AccountPause",
     "ActiveLane",
     "Attachment",
@@ -14,6 +15,7 @@ __all__ = [
     "Batch",
     "BatchItem",
     "Category",
+    "CompanyOptions",
     "EmailSettings",
     "Heartbeat",
     "Message",
@@ -21,4 +23,5 @@ __all__ = [
     "MessageEvent",
     "Recipient",
     "SendAttempt",
+    "SettingChange",
 ]

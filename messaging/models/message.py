@@ -57,6 +57,15 @@ class Message(models.Model):
     not_before = models.DateTimeField(null=True, blank=True, help_text="Due from then on; empty: waits for a batch.")
     sent_at = models.DateTimeField(null=True, blank=True)
     held_until = models.DateTimeField(null=True, blank=True)
+    handed_to = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        db_index=False,
+        help_text="With held: whose mail program has it as a draft (send types 0 and 1).",
+    )
     urgent = models.BooleanField(
         default=False, db_default=False, help_text="Goes first, and although a person paused sending."
     )

@@ -24,6 +24,14 @@ class EmailSettings(models.Model):
         TLS_IMPLICIT = "tls-implicit", "tls-implicit – TLS from the first byte, usually port 465"
         TLS_EXPLICIT = "tls-explicit", "tls-explicit – STARTTLS, usually port 587"
 
+    class SignIn(models.TextChoices):
+        PASSWORD = "password", "User name and password"
+        MICROSOFT_APP = "microsoft-app", "Microsoft 365, as an application (client secret)"
+        MICROSOFT_USER = "microsoft-user", "Microsoft 365, signed in by a person"
+        GOOGLE_SERVICE = "google-service", "Google Workspace, service account"
+        GOOGLE_USER = "google-user", "Google, signed in by a person (refresh token)"
+        OAUTH2 = "oauth2", "Another provider of OAuth 2.0 (token endpoint)"
+
     account = models.OneToOneField(
         settings.AUTH_USER_MODEL, models.CASCADE, null=True, blank=True, related_name="email_settings"
     )
@@ -35,6 +43,15 @@ class EmailSettings(models.Model):
     )
     username = models.CharField("user name", max_length=255, blank=True)
     password_encrypted = models.TextField(blank=True)
+    sign_in = models.CharField("way to sign in", max_length=14, choices=SignIn, blank=True)
+    tenant = models.CharField(max_length=255, blank=True)
+    client_id = models.CharField("client ID", max_length=255, blank=True)
+    client_secret_encrypted = models.TextField(blank=True)
+    refresh_token_encrypted = models.TextField(blank=True)
+    service_account_encrypted = models.TextField(blank=True)
+    token_url = models.CharField("sign-in server", max_length=500, blank=True)
+    scope = models.CharField(max_length=500, blank=True)
+    ca_bundle = models.TextField("certificate authorities", blank=True, help_text="PEM; trusted beside the system's.")
     from_address = models.CharField(max_length=320, blank=True)
     ehlo_name = models.CharField("EHLO name", max_length=255, blank=True)
     max_connections = models.PositiveIntegerField(
@@ -63,11 +80,74 @@ class EmailSettings(models.Model):
         return f"Email settings of {self.account or 'the company'}"
 
 
-class Heartbeat(models.Model):
-    """When a background process last showed that it works; the console warns when it is too long ago."""
+class SettingChange(models.Model):
+    """One field of one layer of Email Setup, changed: by whom, when, from what to what. Secrets are never told."""
 
-    name = models.CharField(max_length=40, primary_key=True)
+    account = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
+    whose = models.CharField(max_length=150, blank=True, help_text="User name of the account; empty: the company's.")
+    name = models.CharField(max_length=40)
+    before = models.TextField(blank=True)
+    after = models.TextField(blank=True)
+    version = models.PositiveIntegerField(help_text="Of the layer, after this change.")
     at = models.DateTimeField()
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
+    via = models.CharField(max_length=40, blank=True, help_text="Where not by the form: the command.")
+
+    class Meta:
+        ordering = ["id"]
+        indexes = [models.Index(fields=["whose", "name", "-id"], name="change_whose")]
+
+    def __str__(self) -> str:
+        return f"{self.name} of {self.whose or 'the company'}"
+
+
+class AccessToken(models.Model):
+    """The latest token of one sign-in (OAuth 2.0), encrypted; `key` is a digest of all that it was asked for with.
+
+    `refresh_token_encrypted` is the one that came with it, where a provider gives a new one each time. Whoever renews
+    it says so in `renewing_until`, so that one process does at a time.
+    """
+
+    key = models.CharField(max_length=64, primary_key=True)
+    token_encrypted = models.TextField(blank=True)
+    refresh_token_encrypted = models.TextField(blank=True)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    renewing_until = models.DateTimeField(null=True, blank=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    def __str__(self) -> str:
+        return self.key[:8]
+
+
+class CompanyOptions(models.Model):
+    """What administrators decide for everybody; one row, made when first saved."""
+
+    users_may_edit = models.BooleanField(
+        "users may change their own email settings", default=False, help_text="At Preferences > Email."
+    )
+    user_servers = models.TextField(
+        "servers they may name", blank=True, help_text="One per line, such as smtp.example.com or *.example.com:2525."
+    )
+    version = models.PositiveIntegerField(default=1)
+    updated_at = models.DateTimeField(auto_now=True)
+    updated_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
+
+    class Meta:
+        verbose_name_plural = "company options"
+
+    def __str__(self) -> str:
+        return "Company options"
+
+
+class Heartbeat(models.Model):
+    """When a background process last showed that it works; the console warns when it is too long ago.
+
+    With a `note`, it is the process that says what keeps its server from sending.
+    """
+
+    name = models.CharField(max_length=100, primary_key=True)
+    at = models.DateTimeField()
+    note = models.TextField(blank=True)
 
     def __str__(self) -> str:
         return f"{self.name} {self.at:%H:%M:%S}"

@@ -1,15 +1,15 @@
 """Which email settings will be used, and why.
 
-Resolved value by value, the first layer that sets one wins: the sending account's own settings, the company's, the
-built-in default. Delivery, the test message, the review page and the setup pages all ask `resolve`. A new layer is
-one more function in LAYERS.
+Resolved value by value, the first layer that sets one wins: the `.opt` files of this server, the sending account's own
+settings, the company's, the built-in default. Delivery, the test message, the review page and the setup pages all ask
+`resolve`. A new layer is one more line in `_layers`.
 """
 
-import ipaddress
 import socket
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from enum import StrEnum
 from functools import cache
 from typing import Any
 
@@ -19,24 +19,42 @@ from django.db.models import Q
 
 from messaging.models import EmailSettings
 
-from . import windows
-from .secrets import LostKey, decrypt
+from . import opt_files, windows
+from .fields import LABELS, LIMITS, NAMES, NEEDS, SECRETS, column
+from .opt_files import OptFiles
+from .secrets import LostKey, Secret, decrypt
+from .servers import is_loopback
 
 SendType = EmailSettings.SendType
 AuthType = EmailSettings.AuthType
+SignIn = EmailSettings.SignIn
 Stored = Mapping[int | None, EmailSettings]  # by account
 
-NAMES = ("send_type", "auth_type", "host", "port", "username", "password", "from_address", "ehlo_name")
-LIMITS = ("max_connections", "messages_per_connection", "per_minute", "per_hour", "sending_window", "time_zone")
 DEFAULT_PORTS = {AuthType.TLS_IMPLICIT: 465, AuthType.TLS_EXPLICIT: 587}
+
+
+class Layer(StrEnum):
+    """Where a value can come from, from the top."""
+
+    OPT = "opt"
+    ACCOUNT = "account"
+    COMPANY = "company"
+    BUILTIN = "built-in"
 
 
 @dataclass(frozen=True)
 class Value:
-    """A resolved value and the layer it comes from, in words for the page."""
+    """A value, the layer it comes from, and that in words for the page (of an `.opt` file: its name).
+
+    `beneath` is what lower layers say, from the top; `unused` is why one that is set is not used. A secret that is not
+    the one in effect stays encrypted.
+    """
 
     value: Any
     source: str
+    layer: Layer
+    beneath: tuple["Value", ...] = ()
+    unused: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,21 +69,16 @@ class Rate:
 RATES = {"per_minute": (timedelta(minutes=1), "minute"), "per_hour": (timedelta(hours=1), "hour")}
 
 
-class Secret(str):
-    """A password: usable as text, never shown by repr, a log line or an error page."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "Secret('***')"
-
-
 @dataclass(frozen=True)
 class EmailSetup:
-    """The settings that one sending account delivers with; `values` maps each of NAMES and LIMITS to its Value."""
+    """The settings that one sending account delivers with; `values` maps each of NAMES and LIMITS to its Value.
+
+    `lost` are the secrets that cannot be read any more; `files` is what the `.opt` files of this server say.
+    """
 
     values: dict[str, Value]
-    lost_key: str = ""
+    lost: tuple[str, ...] = ()
+    files: OptFiles = field(default_factory=OptFiles)
 
     @property
     def send_type(self) -> int:
@@ -89,7 +102,31 @@ class EmailSetup:
 
     @property
     def password(self) -> Secret:
-        return Secret(self.values["password"].value)
+        return self.secret("password")
+
+    @property
+    def sign_in(self) -> str:
+        """One of SignIn; it counts only with send type 3."""
+        return str(self.values["sign_in"].value)
+
+    @property
+    def uses_oauth(self) -> bool:
+        """Whether the sign-in is with a token (XOAUTH2) in place of a password."""
+        return self.signs_in and self.sign_in != SignIn.PASSWORD
+
+    @property
+    def ca_bundle(self) -> str:
+        """PEM certificates trusted beside the system's; "" for none."""
+        return str(self.values["ca_bundle"].value)
+
+    def text(self, name: str) -> str:
+        """The value of one of NAMES that has no property of its own; no secret."""
+        assert name not in SECRETS
+        return str(self.values[name].value)
+
+    def secret(self, name: str) -> Secret:
+        """The value of one of SECRETS, in the clear; "" when there is none or it cannot be read."""
+        return Secret(self.values[name].value)
 
     @property
     def from_address(self) -> str:
@@ -135,7 +172,9 @@ class EmailSetup:
 
     def problems(self) -> list[str]:
         """Why nothing can be delivered in bulk with these settings, each with what to change; empty when fine."""
-        if self.send_type in (SendType.MAPI_OLD, SendType.MAPI):
+        if self.files.errors:
+            return [f"Nothing is sent until this .opt file is mended: {error}" for error in self.files.errors]
+        if self.is_mapi:
             return [
                 f"The send type is {self.send_type} (MAPI, Outlook), which hands over one message at a time and cannot "
                 "send in bulk. Choose send type 2 or 3 (SMTP) in Email Setup."
@@ -148,21 +187,51 @@ class EmailSetup:
                 "The auth type “ssl” means SSL 3.0, which this machine’s OpenSSL no longer has. "
                 "Choose tls-implicit in Email Setup."
             )
-        if self.lost_key:
-            found.append(self.lost_key)
-        elif self.signs_in and not (self.username and self.password):
-            found.append("Send type 3 signs in, but the user name or the password is not set in Email Setup.")
+        if self.signs_in:
+            found += self._sign_in_problems()
         unreadable = windows.problem(self.sending_window, self.time_zone)
         if unreadable:
             found.append(f"The sending window cannot be read: {unreadable} Correct it in Email Setup.")
         return found
 
+    @property
+    def is_mapi(self) -> bool:
+        """Whether messages are handed to the person's own mail program (send types 0 and 1 of row S11)."""
+        return self.send_type in (SendType.MAPI_OLD, SendType.MAPI)
+
+    def _sign_in_problems(self) -> list[str]:
+        needed = NEEDS[self.sign_in]
+        if self.sign_in == SignIn.OAUTH2:
+            needed += ("refresh_token",) if self.values["refresh_token"].value else ("client_secret",)
+        lost = [LABELS[name].lower() for name in needed if name in self.lost]
+        if lost:
+            what = " and ".join(lost)
+            return [f"The stored {what} cannot be read with the keys of this server. Enter it again in Email Setup."]
+        found = []
+        missing = [LABELS[name].lower() for name in needed if not self.values[name].value]
+        if missing:
+            verb = "is" if len(missing) == 1 else "are"
+            what = " and ".join(filter(None, [", ".join(missing[:-1]), missing[-1]]))
+            found.append(f"Send type 3 signs in, but {what} {verb} not set in Email Setup.")
+        if self.uses_oauth and self.auth_type == AuthType.DEFAULT and self.host and not is_loopback(self.host):
+            found.append(
+                "A sign-in with a token needs TLS: anybody who reads it could send with it. "
+                "Choose tls-explicit or tls-implicit in Email Setup."
+            )
+        return found
+
     def warnings(self) -> list[str]:
         """What works but is worth a second look."""
+        found = []
         if self.host and self.auth_type == AuthType.DEFAULT and not is_loopback(self.host):
             what = "The password and all mail travel" if self.signs_in else "All mail travels"
-            return [f"{what} to {self.host} in the clear. Choose tls-explicit or tls-implicit if the server offers it."]
-        return []
+            found.append(
+                f"{what} to {self.host} in the clear. Choose tls-explicit or tls-implicit if the server offers it."
+            )
+        usual = {465: AuthType.TLS_IMPLICIT, 587: AuthType.TLS_EXPLICIT}.get(self.port)
+        if self.host and usual is not None and self.auth_type not in (usual, AuthType.SSL):
+            found.append(f"Port {self.port} usually goes with {usual}, and the auth type is {self.auth_type}.")
+        return found
 
 
 def resolve(account: User | None) -> EmailSetup:
@@ -175,52 +244,84 @@ def resolve_each(accounts: Sequence[User | None]) -> list[EmailSetup]:
     ids = [account.pk for account in accounts if account is not None]
     rows = EmailSettings.objects.filter(Q(account=None) | Q(account__in=ids))
     stored = {row.account_id: row for row in rows}
-    return [_resolved(account, stored) for account in accounts]
+    files = opt_files.read()
+    return [_resolved(list(_layers(account, stored, files)), files) for account in accounts]
 
 
-def _resolved(account: User | None, stored: Stored) -> EmailSetup:
+def _layers(account: User | None, stored: Stored, files: OptFiles) -> Iterator[dict[str, Value]]:
+    """From the top: what each layer sets."""
+    yield {name: Value(value, file, Layer.OPT) for name, (value, file) in files.values.items()}
+    if account is not None:
+        yield _from_row(stored.get(account.pk), Layer.ACCOUNT, f"settings of {account.get_username()}")
+    yield _from_row(stored.get(None), Layer.COMPANY, "company settings")
+    yield {name: Value(value, "built-in default", Layer.BUILTIN) for name, value in _built_in().items()}
+
+
+def _resolved(layers: Sequence[dict[str, Value]], files: OptFiles) -> EmailSetup:
     values: dict[str, Value] = {}
-    lost_key = ""
-    for layer in LAYERS:
-        source, found = layer(account, stored)
-        for name, value in found.items():
-            if name in values or (name == "password" and value and _names_own_server(values, source)):
-                continue
-            if name == "password":
-                try:
-                    value = Secret(decrypt(value))
-                except LostKey as error:
-                    lost_key, value = str(error), ""
-            values[name] = Value(value, source)
-    if "port" not in values:
-        port = DEFAULT_PORTS.get(AuthType(values["auth_type"].value), 25)
-        values["port"] = Value(port, f"usual port of {values['auth_type'].value}")
-    return EmailSetup({name: values[name] for name in (*NAMES, *LIMITS)}, lost_key)
+    lost = []
+    open_names = [name for name in (*NAMES, *LIMITS) if name not in SECRETS]
+    for name in open_names:
+        said = [layer[name] for layer in layers if name in layer]
+        if name == "port":
+            said.append(_usual_port(values["auth_type"]))
+        values[name] = replace(said[0], beneath=tuple(said[1:]))
+    for name in SECRETS:
+        said = [replace(layer[name], unused=_why_unused(layer[name], values)) for layer in layers if name in layer]
+        chosen = next(value for value in said if not value.unused)
+        others = tuple(value for value in said if value is not chosen)
+        try:
+            values[name] = replace(chosen, value=_readable(chosen), beneath=others)
+        except LostKey:
+            lost.append(name)
+            values[name] = replace(chosen, value="", beneath=others)
+    return EmailSetup({name: values[name] for name in (*NAMES, *LIMITS)}, tuple(lost), files)
 
 
-def _names_own_server(values: dict[str, Value], source: str) -> bool:
-    """Whether a higher layer named another server: the password of this layer is not for that one."""
-    return "host" in values and values["host"].source != source
+def _readable(secret: Value) -> Secret:
+    """Raises LostKey."""
+    if secret.layer in (Layer.ACCOUNT, Layer.COMPANY):
+        return decrypt(secret.value)
+    return Secret(secret.value)
 
 
-def _account_layer(account: User | None, stored: Stored) -> tuple[str, dict[str, Any]]:
-    if account is None:
-        return "", {}
-    return f"settings of {account.get_username()}", _set_values(stored.get(account.pk))
+def _usual_port(auth_type: Value) -> Value:
+    port = DEFAULT_PORTS.get(AuthType(auth_type.value), 25)
+    return Value(port, f"usual port of {auth_type.value}", Layer.BUILTIN)
 
 
-def _company_layer(account: User | None, stored: Stored) -> tuple[str, dict[str, Any]]:
-    return "company settings", _set_values(stored.get(None))
+def _why_unused(secret: Value, values: Mapping[str, Value]) -> str:
+    """Why a secret of the company is not for the server that an account names, or its way there; "" when it is."""
+    if secret.layer != Layer.COMPANY:
+        return ""
+    for name in ("host", "token_url"):
+        ours = values[name]
+        if ours.layer == Layer.ACCOUNT and _said_by(Layer.COMPANY, ours) != ours.value:
+            return f"not used: it is not for {ours.value}"
+    auth_type = values["auth_type"]
+    if auth_type.layer == Layer.ACCOUNT and auth_type.value == AuthType.DEFAULT != _said_by(Layer.COMPANY, auth_type):
+        return "not used: it was not meant to travel in the clear"
+    return ""
 
 
-def _builtin_layer(account: User | None, stored: Stored) -> tuple[str, dict[str, Any]]:
-    return "built-in default", {
+def _said_by(layer: Layer, value: Value) -> Any:
+    """What a lower layer says; the built-in default where it says nothing."""
+    return next(lower.value for lower in value.beneath if lower.layer in (layer, Layer.BUILTIN))
+
+
+def _from_row(row: EmailSettings | None, layer: Layer, source: str) -> dict[str, Value]:
+    """What a row sets; secrets stay encrypted here."""
+    if row is None:
+        return {}
+    values = {name: getattr(row, column(name)) for name in (*NAMES, *LIMITS)}
+    return {name: Value(value, source, layer) for name, value in values.items() if value not in (None, "")}
+
+
+def _built_in() -> dict[str, Any]:
+    return dict.fromkeys((name for name in NAMES if name != "port"), "") | {
         "send_type": SendType.SMTP,
         "auth_type": AuthType.DEFAULT,
-        "host": "",
-        "username": "",
-        "password": "",
-        "from_address": "",
+        "sign_in": SignIn.PASSWORD,
         "ehlo_name": _machine_name(),
         "max_connections": settings.LANES_PER_ACCOUNT,
         "messages_per_connection": settings.MESSAGES_PER_CONNECTION,
@@ -231,34 +332,8 @@ def _builtin_layer(account: User | None, stored: Stored) -> tuple[str, dict[str,
     }
 
 
-LAYERS: list[Callable[[User | None, Stored], tuple[str, dict[str, Any]]]] = [
-    _account_layer,
-    _company_layer,
-    _builtin_layer,
-]
-
-
-def _set_values(row: EmailSettings | None) -> dict[str, Any]:
-    """What a row sets; the password stays encrypted here."""
-    if row is None:
-        return {}
-    columns = {name: "password_encrypted" if name == "password" else name for name in (*NAMES, *LIMITS)}
-    values = {name: getattr(row, column) for name, column in columns.items()}
-    return {name: value for name, value in values.items() if value not in (None, "")}
-
-
 @cache
 def _machine_name() -> str:
     """This machine's full name, or an address literal where it has none (RFC 5321 4.1.4)."""
     name = socket.getfqdn()
     return name if "." in name else "[127.0.0.1]"
-
-
-def is_loopback(host: str) -> bool:
-    """Whether `host` names this machine, without asking DNS."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False

@@ -1,4 +1,4 @@
-"""Passwords at rest: encrypted with FIELD_ENCRYPTION_KEYS, the first key encrypts, all decrypt."""
+"""Passwords and other secrets at rest: encrypted with FIELD_ENCRYPTION_KEYS, the first key encrypts, all decrypt."""
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
@@ -7,6 +7,15 @@ from django.core.exceptions import ImproperlyConfigured
 
 class LostKey(Exception):
     """What was stored cannot be read with any key at hand; it must be entered again."""
+
+
+class Secret(str):
+    """A password or token: usable as text, never shown by repr, a log line or an error page."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "Secret('***')"
 
 
 def encrypt(text: str) -> str:
@@ -18,18 +27,18 @@ def encrypt(text: str) -> str:
     return _cipher().encrypt(text.encode()).decode() if text else ""
 
 
-def decrypt(stored: str) -> str:
+def decrypt(stored: str) -> Secret:
     """Return the text that `encrypt` was given.
 
     Raises:
         LostKey: no key at hand fits.
     """
     if not stored:
-        return ""
+        return Secret()
     try:
-        return _cipher().decrypt(stored.encode()).decode()
+        return Secret(_cipher().decrypt(stored.encode()).decode())
     except (InvalidToken, ImproperlyConfigured) as error:
-        raise LostKey("The stored password cannot be read with the keys of this server. Enter it again.") from error
+        raise LostKey("no key at hand fits") from error
 
 
 def _cipher() -> MultiFernet:

@@ -1,7 +1,5 @@
 """The forms of Email Setup (seed row S8): the company's layer, and the test message."""
 
-import ipaddress
-import re
 from typing import Any, cast
 
 from crispy_forms.helper import FormHelper
@@ -16,13 +14,13 @@ from messaging.intake.addresses import envelope_address, reverse_path
 from messaging.intake.errors import BadAddress
 from messaging.models import EmailSettings
 from messaging.setup import windows
-from messaging.setup.layers import DEFAULT_PORTS, LIMITS, NAMES
+from messaging.setup.fields import LIMITS, NAMES, OAUTH, SECRETS
+from messaging.setup.layers import DEFAULT_PORTS
 from messaging.setup.secrets import encrypt
+from messaging.setup.servers import CONTROL, BadServer, is_address, server_name
 
 AuthType = EmailSettings.AuthType
 SendType = EmailSettings.SendType
-LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.IGNORECASE)
-CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 # What to say of a number that is none, or out of the range that the model has.
 NUMBERS = {
     "port": "Enter a number from 1 to 65535.",
@@ -39,6 +37,7 @@ HELP = {
     "sending_window": f"{windows.HELP} Outside it messages wait; urgent ones go out.",
     "time_zone": "Of the sending window, such as Europe/Berlin.",
 }
+PLAIN = [name for name in NAMES if name not in (*SECRETS, *OAUTH, "sign_in", "ca_bundle")]
 CHANGED_MEANWHILE = "Somebody else changed these settings while you had them open. Load the page again to see them."
 
 
@@ -56,7 +55,7 @@ class EmailSetupForm(forms.ModelForm):
 
     class Meta:
         model = EmailSettings
-        fields = [*(name for name in NAMES if name != "password"), *LIMITS, "version"]
+        fields = [*PLAIN, *LIMITS, "version"]
         help_texts = HELP
         widgets = {
             "version": forms.HiddenInput(),
@@ -112,11 +111,11 @@ class EmailSetupForm(forms.ModelForm):
         return auth_type
 
     def clean_host(self) -> str:
-        return server_name(self.cleaned_data["host"])
+        return _server_name(self.cleaned_data["host"])
 
     def clean_ehlo_name(self) -> str:
         name = self.cleaned_data["ehlo_name"]
-        return server_name(name) if name and not _is_literal(name) else name
+        return _server_name(name) if name and not _is_literal(name) else name
 
     def clean_sending_window(self) -> str:
         window = _one_line(self.cleaned_data["sending_window"])
@@ -216,44 +215,17 @@ class TestMessageForm(forms.Form):
             raise ValidationError(str(error)) from error
 
 
-def server_name(name: str) -> str:
-    """A host name or IP address as it goes into the settings; "" stays "".
-
-    Raises:
-        ValidationError: a scheme, a path, a port, blanks, or no name at all, each with what to do.
-    """
-    name = name.strip()
-    if not name:
-        return ""
-    if "://" in name or "/" in name:
-        raise ValidationError("Enter the server name alone, without http:// or smtp:// and without a path.")
-    if CONTROL.search(name) or " " in name:
-        raise ValidationError("A server name has no blanks or line breaks.")
-    if _is_address(name.strip("[]")):
-        return name.strip("[]")
-    if ":" in name or "@" in name:
-        raise ValidationError("Enter the server name alone: the port and the user name have fields of their own.")
+def _server_name(name: str) -> str:
+    """Raises ValidationError."""
     try:
-        name = name.encode("idna").decode() if not name.isascii() else name
-    except UnicodeError as error:
-        raise ValidationError("This is not a valid server name.") from error
-    labels = name.rstrip(".").split(".")
-    if len(name) > 253 or not all(LABEL.fullmatch(label) for label in labels):
-        raise ValidationError("This is not a valid server name.")
-    return name
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
+        return server_name(name)
+    except BadServer as bad:
+        raise ValidationError(str(bad)) from bad
 
 
 def _is_literal(name: str) -> bool:
     """An address literal (RFC 5321 4.1.3), which EHLO allows in place of a name."""
-    return name.startswith("[") and name.endswith("]") and _is_address(name[1:-1].removeprefix("IPv6:"))
+    return name.startswith("[") and name.endswith("]") and is_address(name[1:-1].removeprefix("IPv6:"))
 
 
 def _one_line(text: str) -> str:

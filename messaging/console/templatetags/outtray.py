@@ -14,6 +14,7 @@ from messaging import wording
 from messaging.console import words
 from messaging.console.filters import MOST_COUNTED
 from messaging.models import Message
+from messaging.setup.fields import LABELS
 
 register = template.Library()
 
@@ -135,4 +136,4 @@ def unlocalised(number: float) -> str:
 @register.filter
 def setting_name(name: str) -> str:
     """A setting as its form field is called."""
-    return words.SETTING_WORDS[name]
+    return LABELS[name]

@@ -14,10 +14,11 @@ from django.views.decorators.http import require_safe
 from messaging import sending
 from messaging.console.forms.actions import PauseForm
 from messaging.console.paging import page_of
-from messaging.console.words import SETTING_WORDS, setting_value
+from messaging.console.words import setting_value
 from messaging.models import AccountPause
 from messaging.sending import ALL, AccountState, Everybody, Whose
-from messaging.setup.layers import LIMITS, EmailSetup
+from messaging.setup.fields import LABELS, LIMITS
+from messaging.setup.layers import EmailSetup
 from messaging.setup.windows import ALWAYS
 from messaging.wording import moment, person
 
@@ -159,9 +160,7 @@ def _row(state: AccountState, is_paused: bool, forms: Mapping[str, PauseForm]) -
         what=f"sending as {person(state.account, 'the company')}",
         state=state,
         problems=state.setup.problems(),
-        limits=[
-            Limit(SETTING_WORDS[name], setting_value(name, values[name].value), values[name].source) for name in LIMITS
-        ],
+        limits=[Limit(LABELS[name], setting_value(name, values[name].value), values[name].source) for name in LIMITS],
         summary=_in_short(state.setup),
         can_try_now=state.can_try_now and not is_paused,
         form=forms.get(key) or _form(key, state.paused_by_person),

@@ -19,7 +19,8 @@ from messaging.delivery import pauses
 from messaging.intake.errors import Refused
 from messaging.models import EmailSettings
 from messaging.setup import windows
-from messaging.setup.layers import LIMITS, NAMES, EmailSetup, resolve
+from messaging.setup.fields import LIMITS, NAMES
+from messaging.setup.layers import EmailSetup, resolve
 
 from .guard import admins_only, post_only, who
 
@@ -86,5 +87,5 @@ def _page(request: HttpRequest, form: EmailSetupForm, status: int = 200, **more:
 
 
 def _rows(form: EmailSetupForm, setup: EmailSetup, names: Sequence[str]) -> list[Row]:
-    values = setup.values
-    return [Row(form[name], setting_value(name, values[name].value), values[name].source) for name in names]
+    values = {name: setup.values[name] for name in names if name in form.fields}
+    return [Row(form[name], setting_value(name, value.value), value.source) for name, value in values.items()]

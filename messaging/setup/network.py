@@ -1,0 +1,77 @@
+"""Where this server may connect to: a name is resolved once, and only the addresses that were checked are used.
+
+Whoever may name a server must not reach what only this machine can: metadata services of clouds hand out its keys to
+whoever asks from here (server-side request forgery).
+"""
+
+import ipaddress
+import socket
+from typing import Any
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+# Metadata services outside link-local: Alibaba, Azure's wire server, Oracle, AWS and Google over IPv6.
+METADATA = [
+    ipaddress.ip_address(text)
+    for text in ("100.100.100.200", "168.63.129.16", "192.0.0.192", "fd00:ec2::254", "fd20:ce::254")
+]
+NAT64 = ipaddress.ip_network("64:ff9b::/96")
+
+
+class RefusedAddress(OSError):
+    """A name leads to addresses that nobody may connect to."""
+
+
+def connect(host: str, port: int, seconds: float) -> socket.socket:
+    """Connect to the first address of `host` that answers, each given `seconds`.
+
+    Raises:
+        RefusedAddress: it has none that may be connected to.
+        OSError: none answers (the last one's error), or the name is not known (socket.gaierror).
+    """
+    last: OSError | None = None
+    for family, address in checked_addresses(host, port):
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock.settimeout(seconds)
+            sock.connect(address)
+        except OSError as error:
+            sock.close()
+            last = error
+        else:
+            return sock
+    raise last or OSError(f"{host} has no address")
+
+
+def checked_addresses(host: str, port: int) -> list[tuple[socket.AddressFamily, Any]]:
+    """The addresses of `host` that may be connected to, as (family, socket address), in the system's order.
+
+    Raises:
+        RefusedAddress: there are none but forbidden ones.
+        OSError: the name is not known (socket.gaierror).
+    """
+    found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
+    checked: list[tuple[socket.AddressFamily, Any]] = [
+        (family, address) for family, _, _, _, address in found if not forbidden(str(address[0]))
+    ]
+    if not checked:
+        raise RefusedAddress(f"{host} leads to {found[0][4][0]}, which is never connected to")
+    return checked
+
+
+def forbidden(address: str) -> bool:
+    """Whether an IP address is link-local, a metadata service, or none that a server can have."""
+    ip = _plain(ipaddress.ip_address(address))
+    return ip.is_link_local or ip.is_multicast or ip.is_unspecified or ip in METADATA or ip == _BROADCAST
+
+
+_BROADCAST = ipaddress.ip_address("255.255.255.255")
+
+
+def _plain(ip: Address) -> Address:
+    """The IPv4 address that an IPv6 one stands for, where it does."""
+    if isinstance(ip, ipaddress.IPv4Address):
+        return ip
+    if ip in NAT64:
+        return ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+    return ip.ipv4_mapped or ip.sixtofour or ip

@@ -1,0 +1,116 @@
+"""Names of mail servers: what one may look like, and which of them people who are no administrators may name."""
+
+import ipaddress
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from .network import forbidden
+
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+USUAL_PORTS = (25, 465, 587)
+_LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.IGNORECASE)
+
+
+class BadServer(ValueError):
+    """What was entered names no server, or one that is not allowed: why, in plain words."""
+
+
+def server_name(name: str) -> str:
+    """A host name or IP address as it goes into the settings; "" stays "".
+
+    Raises:
+        BadServer: a scheme, a path, a port, blanks, no name at all, or an address that nobody may connect to.
+    """
+    name = name.strip()
+    if not name:
+        return ""
+    if "://" in name or "/" in name:
+        raise BadServer("Enter the server name alone, without http:// or smtp:// and without a path.")
+    if CONTROL.search(name) or " " in name:
+        raise BadServer("A server name has no blanks or line breaks.")
+    if is_address(name.strip("[]")):
+        return _checked(name.strip("[]"))
+    if ":" in name or "@" in name:
+        raise BadServer("Enter the server name alone: the port and the user name have fields of their own.")
+    try:
+        name = name.encode("idna").decode() if not name.isascii() else name
+    except UnicodeError as error:
+        raise BadServer("This is not a valid server name.") from error
+    labels = name.rstrip(".").split(".")
+    if len(name) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
+        raise BadServer("This is not a valid server name.")
+    return name
+
+
+def _checked(address: str) -> str:
+    if forbidden(address):
+        raise BadServer("This address is never connected to: it is link-local, or a cloud’s metadata service.")
+    return address
+
+
+def is_address(text: str) -> bool:
+    """Whether `text` is an IP address."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` names this machine, without asking DNS."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """A server that users may name: a host, or all below one (`*.example.com`); a port, or the usual ones."""
+
+    host: str
+    port: int | None = None
+
+    def fits(self, host: str, port: int) -> bool:
+        name, below = host.lower().rstrip("."), self.host.removeprefix("*")
+        is_named = name.endswith(below) if below != self.host else name == self.host
+        return is_named and (port == self.port if self.port else port in USUAL_PORTS)
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}" if self.port else host
+
+
+def parse_patterns(text: str) -> list[Pattern]:
+    """One pattern per line; empty lines are left out.
+
+    Raises:
+        BadServer: a line is none; it says which.
+    """
+    return [_pattern(line.strip().lower()) for line in text.splitlines() if line.strip()]
+
+
+def _pattern(line: str) -> Pattern:
+    found = re.fullmatch(r"(\[[0-9a-f:.]+\]|[^:\[\]]+)(?::(\d{1,5}))?", line)
+    host, port = (found[1], found[2]) if found else (line, None)
+    if is_address(line.strip("[]")):  # an IPv6 address without brackets
+        host, port = line, None
+    wildcard = "*." if host.startswith("*.") else ""
+    try:
+        name = server_name(host.removeprefix("*."))
+    except BadServer as bad:
+        raise BadServer(f"“{line}”: {bad}") from bad
+    if wildcard and (is_address(name) or "." not in name):
+        raise BadServer(f"“{line}”: after “*.” comes a domain, such as *.example.com.")
+    if port is not None and not 1 <= int(port) <= 65535:
+        raise BadServer(f"“{line}”: a port is a number from 1 to 65535.")
+    return Pattern(wildcard + name.lower().rstrip("."), int(port) if port else None)
+
+
+def is_listed(host: str, port: int, patterns: Iterable[Pattern]) -> bool:
+    """Whether one of the patterns allows a server."""
+    return any(pattern.fits(host, port) for pattern in patterns)
