@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Q
 
 from messaging.models import AccountPause
 
@@ -94,12 +94,6 @@ def wait_until(account_id: int | None, kind: AccountPause.Kind, until: datetime,
     )
 
 
-def settings_changed(now: datetime) -> None:
-    """Something was corrected: let every paused account try now, by its new limits."""
-    AccountPause.objects.filter(kind__in=AccountPause.PROBED, until__gt=now).update(until=now)
-    _of_settings().delete()
-
-
 def end_due(now: datetime) -> None:
     """End what ends by itself and is over. (Those that are probed end when a message gets through.)
 
@@ -114,8 +108,3 @@ def end_due(now: datetime) -> None:
             AccountPause.objects.filter(pk=row.pk).update(ended_at=row.until)
         else:
             claims.take_back(row.account_id, everybody=row.kind == Kind.ALL)
-
-
-def _of_settings() -> QuerySet[AccountPause]:
-    """Limits and windows come and go every minute or day; nobody asks for their history."""
-    return AccountPause.objects.filter(kind__in=(Kind.LIMIT, Kind.WINDOW))

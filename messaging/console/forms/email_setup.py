@@ -6,17 +6,13 @@ from crispy_forms.helper import FormHelper
 from django import forms
 from django.contrib.auth.models import User
 from django.core.exceptions import ImproperlyConfigured, ValidationError
-from django.db import IntegrityError, transaction
-from django.db.models import F
-from django.utils import timezone
 
 from messaging.intake.addresses import envelope_address, reverse_path
 from messaging.intake.errors import BadAddress
 from messaging.models import EmailSettings
-from messaging.setup import windows
+from messaging.setup import changes, windows
 from messaging.setup.fields import LIMITS, NAMES, OAUTH, SECRETS
 from messaging.setup.layers import DEFAULT_PORTS
-from messaging.setup.secrets import encrypt
 from messaging.setup.servers import CONTROL, BadServer, is_address, server_name
 
 AuthType = EmailSettings.AuthType
@@ -153,43 +149,21 @@ class EmailSetupForm(forms.ModelForm):
             self.add_error("password", "Enter the password again, because the server is another one now.")
         return values
 
-    def save_as(self, by: User) -> EmailSettings:
+    def save_as(self, by: User) -> None:
         """Save the layer as a new version.
 
         Raises:
             ValidationError: somebody else saved it since the form was shown, or no encryption key; nothing was written.
         """
-        row: EmailSettings = self.instance
-        row.password_encrypted = self._password(row.password_encrypted)
-        row.updated_by = by
-        if row.pk is None:
-            self._insert(row)
-        else:
-            self._update(row, self.cleaned_data["version"] or 0)
-        return row
-
-    def _password(self, stored: str) -> str:
-        if not self.cleaned_data["password"]:
-            return "" if self.cleaned_data.get("forget_password") else stored
+        values = {name: self.cleaned_data[name] for name in (*PLAIN, *LIMITS)}
+        if self.cleaned_data["password"] or self.cleaned_data.get("forget_password"):
+            values["password"] = self.cleaned_data["password"]
         try:
-            return encrypt(self.cleaned_data["password"])
+            changes.save(None, values, by=by, seen=self.cleaned_data["version"] or 0)
+        except changes.ChangedMeanwhile as error:
+            raise ValidationError(CHANGED_MEANWHILE) from error
         except ImproperlyConfigured as error:
             raise ValidationError(f"The password cannot be stored safely on this server. {error}") from error
-
-    def _insert(self, row: EmailSettings) -> None:
-        row.version = 1
-        try:
-            with transaction.atomic():
-                row.save()
-        except IntegrityError as error:
-            raise ValidationError(CHANGED_MEANWHILE) from error
-
-    def _update(self, row: EmailSettings, seen: int) -> None:
-        names = [name for name in self.Meta.fields if name != "version"]
-        values = {name: getattr(row, name) for name in [*names, "password_encrypted", "updated_by"]}
-        same = EmailSettings.objects.filter(pk=row.pk, version=seen)
-        if not same.update(**values, version=F("version") + 1, updated_at=timezone.now()):
-            raise ValidationError(CHANGED_MEANWHILE)
 
 
 class TestMessageForm(forms.Form):

@@ -9,13 +9,11 @@ from django.core.exceptions import ValidationError
 from django.forms import BoundField
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
 from messaging import probe
 from messaging.console.forms.email_setup import EmailSetupForm, TestMessageForm
 from messaging.console.words import setting_value
-from messaging.delivery import pauses
 from messaging.intake.errors import Refused
 from messaging.models import EmailSettings
 from messaging.setup import windows
@@ -48,7 +46,6 @@ def email_setup(request: HttpRequest) -> HttpResponse:
         except ValidationError as error:
             form.add_error(None, error)
         else:
-            pauses.settings_changed(timezone.now())
             notes.success(request, "Saved. The next connection to the mail server uses these settings.")
             return redirect("setup-email")
     return _page(request, form, status=422)
