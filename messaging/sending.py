@@ -18,6 +18,7 @@ from messaging import wake
 from messaging.delivery import claims, pauses
 from messaging.models import AccountPause, Batch, EmailSettings, Message
 from messaging.setup.layers import EmailSetup, resolve_each
+from messaging.wording import person
 
 Kind = AccountPause.Kind
 Status = Message.Status
@@ -222,7 +223,7 @@ def overview() -> Overview:
     counts = _counts(now)
     ids = {*counts, *(pause.account_id for pause in own), *EmailSettings.objects.values_list("account_id", flat=True)}
     users = User.objects.filter(pk__in=[pk for pk in ids if pk is not None])
-    accounts = [None, *sorted(users, key=lambda user: (user.get_full_name() or user.username).casefold())]
+    accounts = [None, *sorted(users, key=lambda user: person(user).casefold())]
     states = []
     for account, setup in zip(accounts, resolve_each(accounts), strict=True):
         key = _key(account)

@@ -32,6 +32,11 @@ def save(admin, **changes):
     return admin.post("/setup/email/", FORM | {"version": str(row.version if row else 0)} | changes)
 
 
+def in_effect(admin, path="/setup/email/"):
+    groups = admin.get(path).context["groups"]
+    return {row.name: (row.in_effect.value, row.in_effect.source) for group in groups for row in group.rows}
+
+
 def text(response):
     return response.content.decode()
 
@@ -112,7 +117,7 @@ def test_second_of_two_admins_is_told(admin):
         ("host", "mail.example.com/path"), ("host", "mail.example.com:25"), ("host", "a" * 300 + ".example"),
         ("host", "-bad.example"), ("host", "a..b"), ("host", "me@example.com"), ("host", "<script>"), ("host", "\x00"),
         ("port", "0"), ("port", "70000"), ("port", "-1"), ("port", "abc"), ("port", "9" * 400), ("port", "2.5"),
-        ("send_type", "4"), ("send_type", "x"), ("auth_type", "magic"), ("auth_type", "ssl"),
+        ("send_type", "4"), ("send_type", "x"), ("auth_type", "magic"), ("auth_type", "SSL"),
         ("username", "a\r\nb"), ("password", "a\nb"), ("from_address", "not an address"),
         ("from_address", "a@example.com\r\nBcc: x@example.com"), ("ehlo_name", "two words"), ("ehlo_name", "a\r\nQUIT"),
     ],
@@ -124,9 +129,11 @@ def test_bad_values_are_refused_and_nothing_is_saved(admin, field, value):
     assert not EmailSettings.objects.exists()
 
 
-def test_ssl_says_what_to_choose_instead(admin):
-    assert "no longer has" in text(save(admin, auth_type="ssl"))
-    assert "Choose tls-implicit" in text(save(admin, auth_type="ssl"))
+def test_ssl_is_saved_and_says_what_to_choose_instead(admin):
+    assert save(admin, auth_type="ssl").status_code == 302
+    page = text(admin.get("/setup/email/"))
+    assert "no longer has. Choose tls-implicit in Email Setup." in page
+    assert EmailSettings.objects.get().auth_type == "ssl"
 
 
 @pytest.mark.parametrize(
@@ -183,11 +190,11 @@ def test_limits_are_saved_in_the_same_layer_and_shown_with_their_source(admin):
     assert [(rate.number, rate.unit) for rate in setup.rates] == [(30, "minute")]
     assert setup.sending_window == LIMITS["sending_window"]
     assert (setup.host, setup.password) == ("smtp.example.com", "s3cret pässword")
-    rows = {row.field.name: (row.value, row.source) for row in admin.get("/setup/email/").context["limits"]}
+    rows = in_effect(admin)
     assert rows["per_minute"] == ("30", "company settings")
     assert rows["per_hour"] == ("no limit", "company settings")
     save(admin, password="", **dict.fromkeys(LIMITS, ""))
-    rows = {row.field.name: (row.value, row.source) for row in admin.get("/setup/email/").context["limits"]}
+    rows = in_effect(admin)
     assert rows["per_hour"] == ("no limit", "built-in default")
     assert rows["max_connections"] == ("4", "built-in default")
     assert rows["sending_window"] == ("always", "built-in default")

@@ -31,6 +31,17 @@ urlpatterns = [
     path("sending/", sending.overview, name="sending"),
     path("sending/<slug:whose>/<slug:action>/", sending.act, name="sending-action"),
     path("setup/email/", setup.email_setup, name="setup-email"),
-    path("setup/email/test/", setup.send_test, name="setup-email-test"),
+    path("setup/email/users/", setup.users, name="setup-email-users"),
+    path("setup/email/users/<str:username>/", setup.user_setup, name="setup-user"),
+    path("preferences/email/", setup.my_setup, name="preferences-email"),
+    *[
+        path(f"TEMP{i}/<str:username>/", setup.user_setup, name=f"setup-user-{n}")
+        for i, n in enumerate(("check", "test", "sign-in"))
+    ],
+    *[
+        path(f"TEMPA{i}/", setup.my_setup, name=f"{p}-{n}")
+        for p in ("setup-email", "preferences-email")
+        for i, n in enumerate(("check", "test", "sign-in"))
+    ],
     path("setup/schedules/", schedules.schedules, name="setup-schedules"),
 ]

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from messaging.delivery.outcomes import Stage
 from messaging.delivery.retry import max_tries
-from messaging.models import AccountPause, EmailSettings, Message, Recipient, SendAttempt
+from messaging.models import AccountPause, EmailSettings, Message, Recipient, SendAttempt, SettingChange
 from messaging.setup import certificates
 from messaging.setup.fields import SECRETS
 from messaging.setup.layers import RATES
@@ -75,14 +75,27 @@ def setting_value(name: str, value: Any) -> str:
     if name in SECRETS:
         return "stored" if value else "none"
     if name == "ca_bundle":
-        return certificates.summary(value) if value else "the system’s alone"
+        return certificates.summary(value) if "-----BEGIN" in value else value or "the system’s alone"
     if name == "sign_in":
         return str(EmailSettings.SignIn(value).label)
     if name == "send_type":
         return str(EmailSettings.SendType(value).label)
     if name in RATES:
-        return f"{value:,}" if value else "no limit"
+        return f"{int(value):,}" if int(value or 0) else "no limit"
     return str(value) or "none"
+
+
+def change(changed: SettingChange) -> str:
+    """What a change of a setting did: "from a to b", "set to b", "emptied, it was a"; of a secret that it was."""
+    if changed.name in SECRETS:
+        return {"": "removed", "stored": "set"}.get(changed.after, "changed")
+    before, after = (
+        setting_value(changed.name, int(text) if changed.name == "send_type" else text) if text else ""
+        for text in (changed.before, changed.after)
+    )
+    if not before:
+        return f"set to “{after}”"
+    return f"from “{before}” to “{after}”" if after else f"emptied, it was “{before}”"
 
 
 def standing(

@@ -1,6 +1,7 @@
 """Certificate authorities that a layer trusts beside the system's: read, checked and told in words."""
 
 from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import NameOID
 
 MAX_OCTETS = 200_000
@@ -32,6 +33,17 @@ def check_bundle(text: str) -> str:
     bodies = [part.partition("-----END CERTIFICATE-----")[0] for part in parts]
     assert len(bodies) == len(found)
     return "".join(f"-----BEGIN CERTIFICATE-----{body}-----END CERTIFICATE-----\n" for body in bodies)
+
+
+def as_pem(data: bytes) -> str:
+    """A file of certificates as PEM text; Windows exports one as DER. What is neither stays what it is."""
+    if b"-----BEGIN" in data:
+        return data.decode("utf-8", "replace")
+    try:
+        certificate = x509.load_der_x509_certificate(data)
+    except ValueError:
+        return data.decode("utf-8", "replace")
+    return certificate.public_bytes(serialization.Encoding.PEM).decode()
 
 
 def summary(bundle: str) -> str:

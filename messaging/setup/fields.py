@@ -52,3 +52,18 @@ NEEDS: dict[str, tuple[str, ...]] = {
 def column(name: str) -> str:
     """The column of EmailSettings that keeps a field."""
     return f"{name}_encrypted" if name in SECRETS else name
+
+
+# Which ways to sign in a field belongs to; what is not named belongs to all settings.
+WAYS: dict[str, tuple[str, ...]] = {
+    "password": (SignIn.PASSWORD,),
+    "tenant": (SignIn.MICROSOFT_APP, SignIn.MICROSOFT_USER),
+    "client_id": (SignIn.MICROSOFT_APP, SignIn.MICROSOFT_USER, SignIn.GOOGLE_USER, SignIn.OAUTH2),
+    "client_secret": (SignIn.MICROSOFT_APP, SignIn.GOOGLE_USER, SignIn.OAUTH2),
+    "refresh_token": (SignIn.MICROSOFT_USER, SignIn.GOOGLE_USER, SignIn.OAUTH2),
+    "service_account": (SignIn.GOOGLE_SERVICE,),
+    "token_url": tuple(way for way in SignIn.values if way != SignIn.PASSWORD),
+    "scope": tuple(way for way in SignIn.values if way != SignIn.PASSWORD),
+}
+# What people who are no administrators may set for themselves, where they may set anything.
+OF_USERS = ("send_type", "auth_type", "host", "port", "sign_in", "username", "password", "from_address")

@@ -20,7 +20,7 @@ from django.db.models import Q
 from messaging.models import EmailSettings
 
 from . import opt_files, windows
-from .fields import LABELS, LIMITS, NAMES, NEEDS, SECRETS, column
+from .fields import LABELS, LIMITS, NAMES, NEEDS, SECRETS, WAYS, column
 from .opt_files import OptFiles
 from .secrets import LostKey, Secret, decrypt
 from .servers import is_loopback
@@ -118,6 +118,12 @@ class EmailSetup:
     def ca_bundle(self) -> str:
         """PEM certificates trusted beside the system's; "" for none."""
         return str(self.values["ca_bundle"].value)
+
+    @property
+    def in_use(self) -> dict[str, Value]:
+        """The values that count with this way to sign in, by name."""
+        way = self.sign_in if self.signs_in else ""
+        return {name: value for name, value in self.values.items() if name not in WAYS or way in WAYS[name]}
 
     def text(self, name: str) -> str:
         """The value of one of NAMES that has no property of its own; no secret."""

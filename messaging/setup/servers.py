@@ -4,6 +4,7 @@ import ipaddress
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from .network import forbidden
 
@@ -114,3 +115,25 @@ def _pattern(line: str) -> Pattern:
 def is_listed(host: str, port: int, patterns: Iterable[Pattern]) -> bool:
     """Whether one of the patterns allows a server."""
     return any(pattern.fits(host, port) for pattern in patterns)
+
+
+def sign_in_url(url: str) -> str:
+    """The address of a sign-in server as it goes into the settings; "" stays "".
+
+    Raises:
+        BadServer: not https (http is for this machine alone), or a host that is none or is never connected to.
+    """
+    url = url.strip()
+    if not url:
+        return ""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        _ = parts.port
+    except ValueError as error:
+        raise BadServer("This is not an address such as https://login.example.com/oauth2/token.") from error
+    is_safe = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))
+    if not is_safe or not host or parts.username or CONTROL.search(url) or " " in url:
+        raise BadServer("Enter an address that begins with https://, such as https://login.example.com/oauth2/token.")
+    server_name(host)
+    return url

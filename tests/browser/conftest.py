@@ -61,6 +61,7 @@ class Office:
     def __init__(self, installation, port):
         self.installation = installation
         self.url = f"http://127.0.0.1:{port}"
+        self.opt_files = installation.folder / "option"
 
     def queue(self, *addresses, subject="Invoice"):
         return self.installation.ask(QUEUE.format(addresses=list(addresses), subject=subject))
@@ -73,8 +74,9 @@ class Office:
 def office(tmp_path_factory):
     port, catcher = free_port(), free_port()
     folder = tmp_path_factory.mktemp("office")
+    (folder / "option").mkdir()
     ports = {"PORT": str(port), "CATCHER_PORT": str(catcher), "RETRY_GAPS": "1,2,4", "DEBUG": "0"}
-    with Installation(folder, **ports) as installation:
+    with Installation(folder, EMAIL_OPT_DIR=str(folder / "option"), **ports) as installation:
         installation.manage("collectstatic", "--noinput", "-v0")
         installation.ask(SET_UP.format(port=catcher))
         for name in ("catcher", "web", "worker", "beat"):

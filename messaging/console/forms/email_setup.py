@@ -1,22 +1,35 @@
-"""The forms of Email Setup (seed row S8): the company's layer, and the test message."""
+"""The form of one layer of Email Setup (seed rows S8, S9), and that of its test message."""
 
+import json
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 from crispy_forms.helper import FormHelper
 from django import forms
 from django.contrib.auth.models import User
 from django.core.exceptions import ImproperlyConfigured, ValidationError
+from django.core.files.uploadedfile import UploadedFile
+from django.db.models import TextChoices
+from django.http import QueryDict
 
+from messaging.console.words import setting_value
 from messaging.intake.addresses import envelope_address, reverse_path
 from messaging.intake.errors import BadAddress
-from messaging.models import EmailSettings
-from messaging.setup import changes, windows
-from messaging.setup.fields import LIMITS, NAMES, OAUTH, SECRETS
-from messaging.setup.layers import DEFAULT_PORTS
-from messaging.setup.servers import CONTROL, BadServer, is_address, server_name
+from messaging.models import EmailSettings, SettingChange
+from messaging.setup import certificates, changes, policy, servers, windows
+from messaging.setup.certificates import BadBundle
+from messaging.setup.fields import LABELS, LIMITS, NAMES, OF_USERS, SECRETS, column
+from messaging.setup.layers import DEFAULT_PORTS, RATES, EmailSetup, Layer, Value, resolve
+from messaging.setup.servers import CONTROL, BadServer, is_address
 
 AuthType = EmailSettings.AuthType
 SendType = EmailSettings.SendType
+SignIn = EmailSettings.SignIn
+
+OPEN = [name for name in (*NAMES, *LIMITS) if name not in SECRETS]
+# Longer than one line, and usually a file that somebody was given.
+FILES = {"ca_bundle": ".pem,.crt,.cer", "service_account": ".json"}
+MAX_FILE = 200_000  # octets
 # What to say of a number that is none, or out of the range that the model has.
 NUMBERS = {
     "port": "Enter a number from 1 to 65535.",
@@ -26,6 +39,14 @@ NUMBERS = {
     "per_hour": "Enter a number from 0 (no limit) to 10000000.",
 }
 HELP = {
+    "tenant": "Directory (tenant) ID, or the organisation’s domain.",
+    "client_id": "Application (client) ID, as the provider gave it.",
+    "token_url": "Empty for Microsoft 365 and Google. Another provider: its token endpoint, https://…",
+    "scope": "Usually empty: what the provider wants for SMTP is known.",
+    "ca_bundle": "Only for a mail server whose certificate comes from an authority of your own. Trusted beside the "
+    "system’s.",
+    "from_address": "Envelope sender of mail that names none.",
+    "ehlo_name": "What this server calls itself; its full name unless set.",
     "max_connections": "How many connections to the mail server may be open at the same time.",
     "messages_per_connection": "After so many messages the connection is closed and a new one opened.",
     "per_minute": "What is over it goes out later, with the time shown; it never fails for that. 0 is no limit.",
@@ -33,85 +54,136 @@ HELP = {
     "sending_window": f"{windows.HELP} Outside it messages wait; urgent ones go out.",
     "time_zone": "Of the sending window, such as Europe/Berlin.",
 }
-PLAIN = [name for name in NAMES if name not in (*SECRETS, *OAUTH, "sign_in", "ca_bundle")]
-CHANGED_MEANWHILE = "Somebody else changed these settings while you had them open. Load the page again to see them."
+EXAMPLES = {
+    "host": "mail.example.com",
+    "tenant": "office.example",
+    "token_url": "https://login.example.com/oauth2/token",
+    "from_address": "office@example.com",
+    "sending_window": "Mon-Fri 07:00-19:00",
+    "time_zone": "Europe/Berlin",
+}
 
 
 class EmailSetupForm(forms.ModelForm):
-    """One layer of email settings. Writes that layer and nothing else; an empty field falls through (seed row S13)."""
+    """One layer of email settings. Writes that layer and nothing else; an empty field falls through (seed row S13).
 
-    password = forms.CharField(
-        required=False,
-        strip=False,
-        max_length=1000,
-        widget=forms.PasswordInput(render_value=False, attrs={"autocomplete": "new-password"}),
-    )
-    field_order = [*NAMES, *LIMITS]
-    forget_password = forms.BooleanField(required=False, label="Forget the stored password")
+    Args:
+        account: whose layer; None is the company's.
+        editor: who edits; people who are no administrators get the fields that they may set.
+        setup: the resolved settings of the account. What an `.opt` file sets is not part of the form.
+    """
 
     class Meta:
         model = EmailSettings
-        fields = [*PLAIN, *LIMITS, "version"]
+        fields = [*OPEN, "version"]
         help_texts = HELP
+        labels = {name: LABELS[name] for name in OPEN}
         widgets = {
             "version": forms.HiddenInput(),
-            "host": forms.TextInput(attrs={"placeholder": "mail.example.com", "spellcheck": "false"}),
+            "ca_bundle": forms.Textarea(attrs={"rows": 3, "spellcheck": "false", "class": "mono"}),
             **{name: forms.TextInput(attrs={"inputmode": "numeric"}) for name in NUMBERS},
-            "username": forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
-            "from_address": forms.TextInput(attrs={"placeholder": "office@example.com", "spellcheck": "false"}),
-            "ehlo_name": forms.TextInput(attrs={"spellcheck": "false"}),
-            "sending_window": forms.TextInput(
-                attrs={"placeholder": "Mon-Fri 07:00-19:00", "spellcheck": "false", "autocomplete": "off"}
-            ),
-            "time_zone": forms.TextInput(
-                attrs={
-                    "list": "time-zones",
-                    "placeholder": "Europe/Berlin",
-                    "spellcheck": "false",
-                    "autocomplete": "off",
-                }
-            ),
+            **{
+                name: forms.TextInput(attrs={"spellcheck": "false", "autocomplete": "off"})
+                for name in OPEN
+                if name not in (*NUMBERS, "ca_bundle", "send_type", "auth_type", "sign_in")
+            },
         }
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
+    def __init__(
+        self, data: Any = None, files: Any = None, *, account: User | None, editor: User, setup: EmailSetup
+    ) -> None:
+        row = EmailSettings.objects.filter(account=account).first() or EmailSettings(account=account, version=0)
+        super().__init__(data, files, instance=row)
+        self.account, self.editor, self.setup = account, editor, setup
+        self.layer = Layer.COMPANY if account is None else Layer.ACCOUNT
         self.fields["version"].required = False
-        self.initial["version"] = self.instance.version if self.instance.pk else 0
-        cast(forms.ChoiceField, self.fields["send_type"]).choices = [("", "Not set"), *SendType.choices]
-        cast(forms.ChoiceField, self.fields["auth_type"]).choices = [("", "Not set"), *AuthType.choices]
-        self.fields["port"].widget.attrs["placeholder"] = self._usual_port()
-        for name, words in NUMBERS.items():
-            self.fields[name].error_messages |= dict.fromkeys(("invalid", "min_value", "max_value"), words)
-        stored = self._stored_password = bool(self.instance.password_encrypted)
-        self.fields["password"].help_text = (
-            "A password is stored. Leave empty to keep it." if stored else "No password is stored."
-        )
-        if not stored:
-            del self.fields["forget_password"]
+        self.initial["version"] = self.seen = row.version
+        self.overtaken: list[SettingChange] = []
+        self._offer_secrets(row)
+        self._offer_files()
+        allowed = [*NAMES, *LIMITS] if editor.is_staff else OF_USERS
+        self.names = [name for name in (*NAMES, *LIMITS) if name in allowed and name not in setup.files.values]
+        for name in (*NAMES, *LIMITS):
+            if name not in self.names:
+                for part in (name, f"forget_{name}", f"{name}_file"):
+                    self.fields.pop(part, None)
+        self._say_what_empty_means()
         self.helper = FormHelper()
         self.helper.form_tag = False
         self.helper.disable_csrf = True
 
-    def _usual_port(self) -> str:
-        if not self.instance.auth_type:
-            return "25, 465 or 587"
-        return str(DEFAULT_PORTS.get(AuthType(self.instance.auth_type), 25))
+    # --- What is offered -------------------------------------------------------------------------
 
-    def clean_auth_type(self) -> str:
-        auth_type = str(self.cleaned_data["auth_type"])
-        if auth_type == AuthType.SSL:
-            raise ValidationError(
-                "“ssl” means SSL 3.0, which this machine’s OpenSSL no longer has, and no modern server either. "
-                "Choose tls-implicit instead."
+    def _offer_secrets(self, row: EmailSettings) -> None:
+        for name in SECRETS:
+            is_stored = bool(getattr(row, column(name)))
+            what = LABELS[name].lower()
+            words = f"A {what} is stored. Leave empty to keep it." if is_stored else f"No {what} is stored."
+            self.fields[name] = forms.CharField(
+                required=False,
+                strip=False,
+                max_length=1000 if name != "service_account" else MAX_FILE,
+                label=LABELS[name],
+                help_text=words,
+                widget=forms.Textarea(attrs={"rows": 3, "spellcheck": "false", "class": "mono"})
+                if name == "service_account"
+                else forms.PasswordInput(render_value=False, attrs={"autocomplete": "new-password"}),
             )
-        return auth_type
+            if is_stored:
+                self.fields[f"forget_{name}"] = forms.BooleanField(required=False, label=f"Forget the stored {what}")
+
+    def _offer_files(self) -> None:
+        for name, kinds in FILES.items():
+            self.fields[f"{name}_file"] = forms.FileField(
+                required=False, label=f"… or choose a file ({kinds.replace(',', ', ')})",
+                widget=forms.FileInput(attrs={"accept": kinds}),
+            )  # fmt: skip
+
+    def _say_what_empty_means(self) -> None:
+        for name, words in NUMBERS.items():
+            if name in self.fields:
+                self.fields[name].error_messages |= dict.fromkeys(("invalid", "min_value", "max_value"), words)
+        choices: dict[str, Any] = {"send_type": SendType, "auth_type": AuthType, "sign_in": SignIn}
+        for name, kinds in choices.items():
+            if name not in self.fields:
+                continue
+            field = cast(forms.ChoiceField, self.fields[name])
+            field.choices = [("", f"Not set: {kinds(self.fallback(name).value).label}"), *self._choices(kinds)]
+            field.widget.attrs["data-fallback"] = self.fallback(name).value
+        for name in OPEN:
+            if name in self.fields and isinstance(self.fields[name].widget, forms.TextInput):
+                value = self.fallback(name).value
+                shown = setting_value(name, value) if value or name in RATES else EXAMPLES.get(name, "")
+                self.fields[name].widget.attrs["placeholder"] = shown
+        if "time_zone" in self.fields:
+            self.fields["time_zone"].widget.attrs["list"] = "time-zones"
+        if "port" in self.fields and self.fallback("port").layer == Layer.BUILTIN:
+            ports = {kind: DEFAULT_PORTS.get(kind, 25) for kind in AuthType}
+            self.fields["port"].widget.attrs["data-ports"] = json.dumps(ports)
+
+    def _choices(self, kinds: type[TextChoices]) -> list[tuple[Any, str]]:
+        if kinds is SignIn and not self.editor.is_staff:
+            return [(way.value, str(way.label)) for way in (SignIn.PASSWORD, SignIn.MICROSOFT_USER)]
+        return list(kinds.choices)
+
+    def fallback(self, name: str) -> Value:
+        """What the field falls back to when this layer leaves it empty."""
+        value = self.setup.values[name]
+        order = list(Layer)
+        below = [found for found in (value, *value.beneath) if order.index(found.layer) > order.index(self.layer)]
+        return next(found for found in below if not found.unused)
+
+    # --- What may be entered ---------------------------------------------------------------------
 
     def clean_host(self) -> str:
-        return _server_name(self.cleaned_data["host"])
+        return _checked(servers.server_name, self.cleaned_data["host"])
 
     def clean_ehlo_name(self) -> str:
         name = self.cleaned_data["ehlo_name"]
-        return _server_name(name) if name and not _is_literal(name) else name
+        return name if _is_literal(name) else _checked(servers.server_name, name)
+
+    def clean_token_url(self) -> str:
+        return _checked(servers.sign_in_url, self.cleaned_data["token_url"])
 
     def clean_sending_window(self) -> str:
         window = _one_line(self.cleaned_data["sending_window"])
@@ -128,12 +200,6 @@ class EmailSetupForm(forms.ModelForm):
         except windows.BadWindow as bad:
             raise ValidationError(str(bad)) from bad
 
-    def clean_username(self) -> str:
-        return _one_line(self.cleaned_data["username"])
-
-    def clean_password(self) -> str:
-        return _one_line(self.cleaned_data["password"])
-
     def clean_from_address(self) -> str:
         address = self.cleaned_data["from_address"]
         try:
@@ -142,28 +208,95 @@ class EmailSetupForm(forms.ModelForm):
             raise ValidationError(str(error)) from error
 
     def clean(self) -> dict[str, Any]:
-        """A stored password is for the server it was entered for: whoever names another one has to know it."""
         values = super().clean() or self.cleaned_data
-        keeps_password = self._stored_password and not values.get("password") and not values.get("forget_password")
-        if keeps_password and "host" in self.changed_data and not self.has_error("host"):
-            self.add_error("password", "Enter the password again, because the server is another one now.")
+        if (values.get("version") or 0) != self.seen:
+            self.add_error(None, self._overtaken(changes.since(self.account, values.get("version") or 0)))
+        for name in ("username", "password", "tenant", "client_id", "client_secret", "refresh_token", "scope"):
+            if name in values:
+                self._check(name, _one_line)
+        for name in FILES:
+            self._take_file(name)
+        self._check("ca_bundle", lambda text: _checked(certificates.check_bundle, text) if text else "")
+        self._check("service_account", _service_account)
+        self._check_secrets_stay_home()
+        if not self.editor.is_staff:
+            self._check_server_is_allowed()
         return values
 
-    def save_as(self, by: User) -> None:
-        """Save the layer as a new version.
+    def _check(self, name: str, check: Callable[[str], str]) -> None:
+        if name not in self.cleaned_data:
+            return
+        try:
+            self.cleaned_data[name] = check(self.cleaned_data[name])
+        except ValidationError as error:
+            self.add_error(name, error)
+
+    def _take_file(self, name: str) -> None:
+        """A file that was chosen takes the place of what is in the text field."""
+        file: UploadedFile | None = self.cleaned_data.get(f"{name}_file")
+        if file is None:
+            return
+        if (file.size or 0) > MAX_FILE:
+            self.add_error(name, f"The file is larger than {MAX_FILE:,} octets.")
+            return
+        data = file.read()
+        self.cleaned_data[name] = certificates.as_pem(data) if name == "ca_bundle" else data.decode("utf-8", "replace")
+
+    def _check_secrets_stay_home(self) -> None:
+        """A stored secret is for the server it was entered for: whoever names another one has to know it."""
+        for where, names in (("host", ["password"]), ("token_url", ["client_secret", "refresh_token"])):
+            if where not in self.changed_data or self.has_error(where):
+                continue
+            for name in names:
+                keeps = f"forget_{name}" in self.fields and not self.cleaned_data.get(f"forget_{name}")
+                if keeps and not self.cleaned_data.get(name):
+                    what = LABELS[name].lower()
+                    self.add_error(name, f"Enter the {what} again, because the server is another one now.")
+
+    def _check_server_is_allowed(self) -> None:
+        names_one = any(self.cleaned_data.get(name) for name in ("host", "port"))
+        if not names_one or self.has_error("host") or self.has_error("port"):
+            return
+        auth_type = self.cleaned_data.get("auth_type") or self.setup.auth_type
+        usual = self.fallback("port")
+        by_choice = DEFAULT_PORTS.get(AuthType(auth_type), 25)
+        port = self.cleaned_data.get("port") or (by_choice if usual.layer == Layer.BUILTIN else usual.value)
+        host = self.cleaned_data.get("host") or self.fallback("host").value
+        try:
+            policy.check_server(host, int(port), policy.user_servers(resolve(None)))
+        except BadServer as bad:
+            self.add_error("host" if self.cleaned_data.get("host") else "port", str(bad))
+
+    # --- Saving ----------------------------------------------------------------------------------
+
+    def save_as(self, by: User) -> list[SettingChange]:
+        """Save the layer as a new version; what changed.
 
         Raises:
-            ValidationError: somebody else saved it since the form was shown, or no encryption key; nothing was written.
+            ValidationError: somebody else saved it since the form was shown (`overtaken` is what they changed, and the
+                form can be saved over it), or there is no encryption key. Nothing was written.
         """
-        values = {name: self.cleaned_data[name] for name in (*PLAIN, *LIMITS)}
-        if self.cleaned_data["password"] or self.cleaned_data.get("forget_password"):
-            values["password"] = self.cleaned_data["password"]
+        given = [name for name in self.names if name in OPEN or self._is_given(name)]
+        values = {name: self.cleaned_data[name] for name in given}
         try:
-            changes.save(None, values, by=by, seen=self.cleaned_data["version"] or 0)
+            return changes.save(self.account, values, by=by, seen=self.cleaned_data["version"] or 0)
         except changes.ChangedMeanwhile as error:
-            raise ValidationError(CHANGED_MEANWHILE) from error
+            raise self._overtaken(error.changes) from error
         except ImproperlyConfigured as error:
             raise ValidationError(f"The password cannot be stored safely on this server. {error}") from error
+
+    def _overtaken(self, theirs: Iterable[SettingChange]) -> ValidationError:
+        self.overtaken = list(theirs)
+        data = cast(QueryDict, self.data).copy()
+        data["version"] = str(max([self.seen, *(change.version for change in self.overtaken)]))
+        self.data = data
+        return ValidationError(
+            "Somebody else changed these settings while you had them open, and nothing of yours is saved yet. Look at "
+            "what they changed; Save again puts yours in its place."
+        )
+
+    def _is_given(self, secret: str) -> bool:
+        return bool(self.cleaned_data[secret] or self.cleaned_data.get(f"forget_{secret}"))
 
 
 class TestMessageForm(forms.Form):
@@ -189,12 +322,28 @@ class TestMessageForm(forms.Form):
             raise ValidationError(str(error)) from error
 
 
-def _server_name(name: str) -> str:
+def _checked(check: Callable[[str], str], text: str) -> str:
     """Raises ValidationError."""
     try:
-        return server_name(name)
-    except BadServer as bad:
+        return check(text)
+    except (BadServer, BadBundle) as bad:
         raise ValidationError(str(bad)) from bad
+
+
+def _service_account(text: str) -> str:
+    """The JSON key of a Google service account. Raises ValidationError."""
+    if not text:
+        return ""
+    try:
+        key = json.loads(text)
+    except ValueError as error:
+        raise ValidationError("This is not the JSON key of a service account: it cannot be read.") from error
+    wanted = ("client_email", "private_key")
+    if not isinstance(key, dict) or key.get("type") != "service_account" or not all(key.get(name) for name in wanted):
+        raise ValidationError(
+            "This is not the JSON key of a service account. Google’s console makes one under Service accounts > Keys."
+        )
+    return text
 
 
 def _is_literal(name: str) -> bool:

@@ -30,6 +30,7 @@ register.filter("pause_banner", wording.banner)
 register.filter("pause_state", wording.state)
 register.filter("pause_waits", wording.waits)
 register.filter("setting_value", words.setting_value)
+register.filter("change_words", words.change)
 
 
 @register.simple_tag

@@ -1,88 +1,240 @@
-"""Email Setup (seed row S8), the company's layer, and its test message."""
+"""Email Setup (seed rows S8, S9): the company's layer, each account's own, and one's own preferences."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from django.contrib import messages as notes
-from django.core.exceptions import ValidationError
+from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.forms import BoundField
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
-from messaging import probe
 from messaging.console.forms.email_setup import EmailSetupForm, TestMessageForm
+from messaging.console.forms.user_servers import UserServersForm
 from messaging.console.words import setting_value
-from messaging.intake.errors import Refused
-from messaging.models import EmailSettings
-from messaging.setup import windows
-from messaging.setup.fields import LIMITS, NAMES
-from messaging.setup.layers import EmailSetup, resolve
+from messaging.models import EmailSettings, SettingChange
+from messaging.setup import changes, policy, windows
+from messaging.setup.fields import LABELS, LIMITS, OAUTH, OF_USERS, SECRETS, WAYS
+from messaging.setup.layers import EmailSetup, Layer, Value, resolve, resolve_each
+from messaging.setup.servers import is_listed
+from messaging.wording import person
 
-from .guard import admins_only, post_only, who
+from .guard import admins_only, who
+
+SECRET_FIELDS = (*SECRETS, "service_account_file")
+GROUPS = (
+    ("server", "Server", ("send_type", "auth_type", "host", "port", "ca_bundle")),
+    ("sign-in", "Sign-in", ("sign_in", "username", "password", *OAUTH)),
+    ("sender", "Sender", ("from_address", "ehlo_name")),
+    ("limits", "Limits", LIMITS),
+)
+CHANGES_SHOWN = 25
+
+
+@dataclass(frozen=True)
+class Said:
+    """What one layer says of a field, in words; `change` is who changed it last, where that is known."""
+
+    value: str
+    source: str
+    note: str = ""
+    change: SettingChange | None = None
 
 
 @dataclass(frozen=True)
 class Row:
-    """A field, and beside it the value in effect and where it comes from."""
+    """A field (none where it cannot be changed here), the value in effect and what lies beneath.
 
-    field: BoundField
-    value: str
-    source: str
+    `ways` are the ways to sign in that it belongs to, for the page to show it with; `locked` is the `.opt` file that
+    sets it.
+    """
+
+    name: str
+    label: str
+    field: BoundField | None
+    forget: BoundField | None
+    file: BoundField | None
+    in_effect: Said
+    beneath: list[Said]
+    ways: str
+    locked: str
 
 
+@dataclass(frozen=True)
+class Group:
+    """Rows under one heading."""
+
+    key: str
+    title: str
+    rows: list[Row]
+
+
+@sensitive_post_parameters(*SECRET_FIELDS)
 @admins_only
 @require_http_methods(["GET", "HEAD", "POST"])
 def email_setup(request: HttpRequest) -> HttpResponse:
     """The company's settings as one form; POST saves them."""
-    stored = EmailSettings.objects.filter(account=None).first() or EmailSettings()
+    return _layer_page(request, "setup-email", None)
+
+
+@sensitive_post_parameters(*SECRET_FIELDS)
+@admins_only
+@require_http_methods(["GET", "HEAD", "POST"])
+def user_setup(request: HttpRequest, username: str) -> HttpResponse:
+    """One account's own settings, for administrators."""
+    account = get_object_or_404(User, username=username)
+    return _layer_page(request, "setup-user", account)
+
+
+@sensitive_post_parameters(*SECRET_FIELDS)
+@require_http_methods(["GET", "HEAD", "POST"])
+def my_setup(request: HttpRequest) -> HttpResponse:
+    """One's own settings; those who may not change them see what is in effect, and why."""
+    return _layer_page(request, "preferences-email", who(request))
+
+
+def _layer_page(request: HttpRequest, place: str, account: User | None) -> HttpResponse:
+    """One layer's page; `place` is the name of its address."""
+    setup = resolve(account)
+    editor = who(request)
+    may_edit = policy.may_edit(editor, account)
     if request.method != "POST":
-        return _page(request, EmailSetupForm(instance=stored))
-    form = EmailSetupForm(request.POST, instance=stored)
+        form = EmailSetupForm(account=account, editor=editor, setup=setup) if may_edit else None
+        return _page(request, place, account, setup, form)
+    if not may_edit:
+        raise PermissionDenied("Your administrator has not allowed users to change their own email settings.")
+    form = EmailSetupForm(request.POST, request.FILES, account=account, editor=editor, setup=setup)
     if form.is_valid():
+        try:
+            changed = form.save_as(editor)
+        except ValidationError as error:
+            form.add_error(None, error)
+        else:
+            _note(request, account, changed)
+            return redirect(_url(place, account))
+    return _page(request, place, account, setup, form, status=422)
+
+
+def _note(request: HttpRequest, account: User | None, changed: list[SettingChange]) -> None:
+    """What saving did; of a field that was emptied, what it falls back to."""
+    if not changed:
+        notes.info(request, "Nothing was changed.")
+        return
+    words = ["Saved. The next connection to the mail server uses these settings."]
+    values = resolve(account).values
+    for change in changed:
+        if not change.after:
+            value = values[change.name]
+            shown = setting_value(change.name, value.value)
+            words.append(f"{LABELS[change.name]} falls back to “{shown}” ({value.source}).")
+    notes.success(request, " ".join(words))
+
+
+def _page(
+    request: HttpRequest,
+    place: str,
+    account: User | None,
+    setup: EmailSetup,
+    form: EmailSetupForm | None,
+    status: int = 200,
+) -> HttpResponse:
+    context: dict[str, Any] = {
+        "form": form,
+        "account": account,
+        "is_own": place == "preferences-email",
+        "setup": setup,
+        "groups": _groups(account, setup, form, who(request)),
+        "problems": setup.problems(),
+        "warnings": setup.warnings(),
+        "stored": EmailSettings.objects.filter(account=account).select_related("updated_by").first(),
+        "changes": changes.log(account)[:CHANGES_SHOWN],
+        "time_zones": windows.zone_names(),
+        "test_form": TestMessageForm(initial={"recipient": who(request).email}),
+        "page_url": _url(place, account),
+        "check_url": _url(f"{place}-check", account),
+        "test_url": _url(f"{place}-test", account),
+        "sign_in_url": _url(f"{place}-sign-in", account),
+    }
+    return render(request, "messaging/setup_email.html", context, status=status)
+
+
+def _url(name: str, account: User | None) -> str:
+    args = [account.get_username()] if account is not None and name.startswith("setup-user") else []
+    return reverse(name, args=args)
+
+
+def _groups(account: User | None, setup: EmailSetup, form: EmailSetupForm | None, viewer: User) -> list[Group]:
+    changed = {Layer.COMPANY: changes.latest(None), Layer.ACCOUNT: changes.latest(account) if account else {}}
+
+    def said(name: str, value: Value) -> Said:
+        words = setting_value(name, value.value)
+        return Said(words, value.source, value.unused, changed.get(value.layer, {}).get(name))
+
+    def field(part: str) -> BoundField | None:
+        return form[part] if form and part in form.fields else None
+
+    def row(name: str) -> Row:
+        value = setup.values[name]
+        return Row(
+            name,
+            LABELS[name],
+            field(name),
+            field(f"forget_{name}"),
+            field(f"{name}_file"),
+            said(name, value),
+            [said(name, lower) for lower in value.beneath if lower.value not in ("", None)],
+            " ".join(WAYS.get(name, ())),
+            value.source if value.layer == Layer.OPT else "",
+        )
+
+    def is_shown(name: str) -> bool:
+        return viewer.is_staff or name in OF_USERS or setup.values[name].layer != Layer.BUILTIN
+
+    return [Group(key, title, [row(name) for name in names if is_shown(name)]) for key, title, names in GROUPS]
+
+
+# --- Who may edit, and everybody's settings --------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class AccountRow:
+    """A user and the settings that their mail would use; `own` are the labels of the fields set for them alone."""
+
+    account: User
+    setup: EmailSetup
+    own: Sequence[str]
+    is_listed: bool
+
+
+@admins_only
+@require_http_methods(["GET", "HEAD", "POST"])
+def users(request: HttpRequest) -> HttpResponse:
+    """Which settings each account would send with; whether users may edit theirs, and which servers they may name."""
+    form = UserServersForm(request.POST) if request.method == "POST" else UserServersForm()
+    if request.method == "POST" and form.is_valid():
         try:
             form.save_as(who(request))
         except ValidationError as error:
             form.add_error(None, error)
         else:
-            notes.success(request, "Saved. The next connection to the mail server uses these settings.")
-            return redirect("setup-email")
-    return _page(request, form, status=422)
+            notes.success(request, "Saved.")
+            return redirect("setup-email-users")
+    context = {"form": form, "rows": _account_rows()}
+    return render(request, "messaging/setup_email_users.html", context, status=422 if form.errors else 200)
 
 
-@admins_only
-@post_only
-def send_test(request: HttpRequest) -> HttpResponse:
-    """Send the test message with the saved settings, and show what was said."""
-    form = TestMessageForm(request.POST)
-    result = None
-    if form.is_valid():
-        try:
-            result = probe.send_test_message(None, form.cleaned_data["recipient"], who(request))
-        except Refused as error:
-            form.add_error(None, str(error))
-    stored = EmailSettings.objects.filter(account=None).first() or EmailSettings()
-    status = 200 if result else 422
-    return _page(request, EmailSetupForm(instance=stored), status=status, test_form=form, result=result)
-
-
-def _page(request: HttpRequest, form: EmailSetupForm, status: int = 200, **more: Any) -> HttpResponse:
-    setup = resolve(None)
-    context = {
-        "form": form,
-        "rows": _rows(form, setup, NAMES),
-        "limits": _rows(form, setup, LIMITS),
-        "time_zones": windows.zone_names(),
-        "setup": setup,
-        "problems": setup.problems(),
-        "warnings": setup.warnings(),
-        "stored": EmailSettings.objects.filter(account=None).select_related("updated_by").first(),
-        "test_form": TestMessageForm(initial={"recipient": who(request).email}),
-    } | more
-    return render(request, "messaging/setup_email.html", context, status=status)
-
-
-def _rows(form: EmailSetupForm, setup: EmailSetup, names: Sequence[str]) -> list[Row]:
-    values = {name: setup.values[name] for name in names if name in form.fields}
-    return [Row(form[name], setting_value(name, value.value), value.source) for name, value in values.items()]
+def _account_rows() -> list[AccountRow]:
+    accounts = sorted(User.objects.filter(is_active=True), key=lambda user: person(user).casefold())
+    patterns = policy.user_servers(resolve(None))
+    rows = []
+    for account, setup in zip(accounts, resolve_each(accounts), strict=True):
+        own = [LABELS[name] for name, value in setup.values.items() if value.layer == Layer.ACCOUNT]
+        names_own = setup.values["host"].layer == Layer.ACCOUNT
+        listed = not names_own or is_listed(setup.host, setup.port, patterns)
+        rows.append(AccountRow(account, setup, own, listed or account.is_staff))
+    return rows

@@ -1,0 +1,119 @@
+"""The setup part of the seed, as an office would walk through it (rows S8 to S13), in a real browser."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import look
+from tests.browser.test_main_flow import choose_and_confirm, row
+
+pytestmark = [pytest.mark.browser, pytest.mark.process]
+
+COMPANY = "answer = EmailSettings.objects.values('send_type', 'auth_type', 'host', 'port').get(account=None)"
+
+
+def open_setup(page, office):
+    page.goto(office.url)
+    menu = page.get_by_role("navigation").first
+    menu.get_by_role("link", name="Email Setup").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Email Setup")
+
+
+def save(page, button="Save"):
+    page.get_by_role("button", name=button, exact=True).click()
+
+
+def test_office_sends_over_smtp_for_the_account_that_runs_batches_alone(office, signed_in):
+    page = signed_in
+    catcher = office.installation.ask(COMPANY)["port"]
+
+    # Normal users have MAPI ...
+    open_setup(page, office)
+    page.get_by_label("Send type").select_option("1")
+    save(page)
+    expect(page.get_by_text("Saved. The next connection to the mail server uses these settings.")).to_be_visible()
+    look(page, "email-setup-mapi")
+    company = office.installation.ask(COMPANY)
+
+    # ... so a batch is refused before it starts, and says what to change.
+    office.queue("ann@story.example")
+    page.goto(f"{office.url}/batches/new/?q=story.example")
+    row(page, "ann@story.example").get_by_role("checkbox").check()
+    page.get_by_role("button", name="Review the batch").click()
+    expect(page.get_by_text("The send type is 1 (MAPI, Outlook)").first).to_be_visible()
+    expect(page.get_by_text("Choose send type 2 or 3 (SMTP) in Email Setup").first).to_be_visible()
+    expect(page.get_by_role("button", name=re.compile("^Confirm"))).to_have_count(0)
+
+    # Only the account that the email sender uses gets SMTP.
+    open_setup(page, office)
+    page.get_by_role("link", name="Users’ own settings").click()
+    look(page, "users-settings")
+    page.get_by_role("link", name="Anna Lindqvist").click()
+    page.get_by_label("Send type").select_option("2")
+    save(page)
+    expect(page.locator(".in-effect", has_text="2 – SMTP without authentication")).to_contain_text("settings of anna")
+    expect(page.get_by_text("Underneath: 1 – MAPI").first).to_be_visible()
+    look(page, "account-settings")
+    choose_and_confirm(page, office, "ann@story.example")
+    expect(page.get_by_text("Finished.")).to_be_visible(timeout=30_000)
+    assert any(b"ann@story.example" in path.read_bytes() for path in office.sent_files())
+    assert office.installation.ask(COMPANY) == company
+
+    # .opt files on this server override everything there, are shown with their names, and change nothing else.
+    (office.opt_files / "email.smtp_port.opt").write_bytes(f"{catcher}\r\n".encode("utf-16"))
+    (office.opt_files / "email.send_type.opt").write_text("2\n")
+    open_setup(page, office)
+    expect(page.get_by_text("Set by email.smtp_port.opt on this server")).to_be_visible()
+    look(page, "email-setup-opt")
+    page.get_by_label("EHLO name").fill("desk.example")
+    save(page)
+    expect(page.get_by_text("Saved.")).to_be_visible()
+    assert office.installation.ask(COMPANY) == company
+
+    # A file that makes no sense stops sending until it is mended, and no restart is needed.
+    (office.opt_files / "email.smtp_port.opt").write_text("twenty-five")
+    office.queue("ben@story.example")
+    page.goto(f"{office.url}/messages/?q=story.example")
+    expect(page.get_by_text("“twenty-five” is no port. Allowed is a number from 1 to 65535.").first).to_be_visible()
+    look(page, "opt-file-banner")
+    (office.opt_files / "email.smtp_port.opt").write_text(str(catcher))
+    choose_and_confirm(page, office, "ben@story.example")
+    expect(page.get_by_text("Finished.")).to_be_visible(timeout=30_000)
+    for path in office.opt_files.iterdir():
+        path.unlink()
+    open_setup(page, office)
+    page.get_by_label("Send type").select_option("2")
+    save(page)
+
+
+def test_only_the_fields_of_the_chosen_way_to_sign_in_are_shown(office, signed_in):
+    page = signed_in
+    open_setup(page, office)
+    expect(page.get_by_label("Tenant")).to_be_hidden()
+    page.get_by_label("Way to sign in").select_option("microsoft-app")
+    expect(page.get_by_label("Tenant")).to_be_visible()
+    expect(page.get_by_label("Client secret", exact=True)).to_be_visible()
+    expect(page.get_by_label("Password", exact=True)).to_be_hidden()
+    look(page, "email-setup-microsoft")
+
+
+def test_usual_port_follows_the_auth_type(office, signed_in):
+    page = signed_in
+    page.goto(f"{office.url}/setup/email/users/anna/")
+    office.installation.ask("EmailSettings.objects.filter(account=None).update(port=None); answer = None")
+    page.reload()
+    page.get_by_label("Auth type").select_option("tls-implicit")
+    expect(page.get_by_label("Port")).to_have_attribute("placeholder", "465")
+    page.get_by_label("Auth type").select_option("tls-explicit")
+    expect(page.get_by_label("Port")).to_have_attribute("placeholder", "587")
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_no_setup_page_scrolls_sideways(office, signed_in, width):
+    page = signed_in
+    page.set_viewport_size({"width": width, "height": 844})
+    for path in ("/setup/email/", "/setup/email/users/", "/setup/email/users/anna/", "/preferences/email/"):
+        page.goto(office.url + path)
+        overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert overflow <= 0, path
