@@ -296,6 +296,7 @@ REAL_REPLIES = [
     ("rspamd", S.END, 554, "5.7.1 Spam message rejected", "permanent", "policy", "message", m.SPAM),
     # --- What the RFCs themselves say
     ("RFC 4954", S.AUTH, 432, "4.7.12 A password transition is needed", "setup", "setup", "set-up", m.NEW_PASSWORD),
+    ("RFC 4954", S.AUTH, 534, "5.7.9 Authentication mechanism is too weak", "setup", "setup", "set-up", m.APP_PASSWORD),
     ("RFC 4954", S.AUTH, 538, "5.7.11 Encryption required for requested authentication mechanism", "setup", "setup", "set-up", m.WANTS_TLS),
     ("RFC 5248", S.MAIL, 523, "Encryption Needed", "setup", "setup", "set-up", m.WANTS_TLS),
     ("RFC 5248", S.AUTH, 525, "5.7.13 User Account Disabled", "setup", "policy", "set-up", m.ACCOUNT_BARRED),
@@ -337,6 +338,7 @@ REAL_REPLIES = [
     ("generic", S.RCPT, 599, "never heard of that code", "permanent", "address", "message", m.ADDRESS_REFUSED),
     ("generic", S.MAIL, 599, "never heard of that code", "permanent", "policy", "message", m.REFUSED_AT_ALL),
     ("generic", S.RCPT, 334, "not an answer to RCPT", "transient", "network", "message", m.NOT_SMTP),
+    ("generic", S.AUTH, 535, "5.7.8 Application-specific password required", "setup", "setup", "set-up", m.APP_PASSWORD),
     ("generic", S.AUTH, 250, "not an answer to AUTH", "setup", "network", "set-up", m.NOT_SMTP),
 ]  # fmt: skip
 
@@ -376,8 +378,15 @@ ERRORS_HERE = [
     (S.GREETING, "timeout", "setup", "network"),
     (S.GREETING, "not SMTP", "setup", "network"),
     (S.EHLO, "connection lost", "setup", "network"),
+    (S.CONNECT, "refused address", "setup", "setup"),
     (S.STARTTLS, "certificate", "setup", "setup"),
+    (S.STARTTLS, "certificate expired", "setup", "setup"),
+    (S.STARTTLS, "certificate not yet valid", "setup", "setup"),
+    (S.STARTTLS, "certificate for another name", "setup", "setup"),
+    (S.STARTTLS, "certificate of a stranger", "setup", "setup"),
     (S.STARTTLS, "tls", "setup", "setup"),
+    (S.STARTTLS, "no tls", "setup", "setup"),
+    (S.STARTTLS, "old tls", "setup", "setup"),
     (S.STARTTLS, "no starttls", "setup", "setup"),
     (S.AUTH, "no auth", "setup", "setup"),
     (S.MAIL, "connection lost", "transient", "network"),

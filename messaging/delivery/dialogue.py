@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from messaging.setup.network import RefusedAddress
+
 from .outcomes import Reply, Stage
 
 # Seconds to wait at each stage (RFC 5321 4.5.3.2); connecting is ours. Scaled by settings.SMTP_TIMEOUT_SCALE.
@@ -31,6 +33,18 @@ MAX_REPLY_LINE = 8192
 MAX_REPLY_LINES = 200
 
 Say = Callable[[str, str], None]
+
+# OpenSSL's verify_code (x509_vfy.h) as the words of outcomes.TABLE; others are told as "certificate".
+_CERTIFICATE_WORDS = {
+    9: "certificate not yet valid",
+    10: "certificate expired",
+    62: "certificate for another name",
+    64: "certificate for another name",
+    **dict.fromkeys((2, 7, 18, 19, 20, 21), "certificate of a stranger"),
+}
+# OpenSSL's reasons for what comes in place of TLS, and for a version of it before 1.2.
+_NO_TLS = ("WRONG_VERSION_NUMBER", "PACKET_LENGTH_TOO_LONG", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "RECORD_LAYER_FAILURE")
+_OLD_TLS = ("TLSV1_ALERT_PROTOCOL_VERSION", "UNSUPPORTED_PROTOCOL")
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
@@ -164,10 +178,14 @@ def is_out_of_files(error: BaseException | None) -> bool:
 
 def local_failure(stage: Stage, error: Exception) -> Reply:
     """Name an error of this machine with one of the words that outcomes.TABLE knows."""
+    if isinstance(error, RefusedAddress):
+        return Reply(stage, None, str(error), "refused address")
     if isinstance(error, ssl.SSLCertVerificationError):
-        return Reply(stage, None, error.verify_message or str(error), "certificate")
+        word = _CERTIFICATE_WORDS.get(error.verify_code, "certificate")
+        return Reply(stage, None, error.verify_message or str(error), word)
     if isinstance(error, ssl.SSLError):
-        return Reply(stage, None, str(error), "tls")
+        word = "no tls" if error.reason in _NO_TLS else "old tls" if error.reason in _OLD_TLS else "tls"
+        return Reply(stage, None, str(error), word)
     if isinstance(error, socket.gaierror | UnicodeError) and stage == Stage.CONNECT:
         return Reply(stage, None, str(error), "name not found")
     if isinstance(error, ConnectionRefusedError):

@@ -32,6 +32,7 @@ from .ledger import DATABASE_PATIENCE, LeaseLost
 from .outcomes import Reply, Scope, Stage, Verdict
 from .pauses import Leave
 from .smtp import Abandoned, BareLineEnd, Connection, Envelope, Result
+from .steps import Hear
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ class Lane:
         stop: asked between messages; the message at hand is always finished.
         turn_seconds: after that long the lane ends between two messages, so that others get a turn.
         clock: what time it is.
-        say: hears the dialogue, for the test message.
+        say, hear: are told the dialogue and the steps of opening, for the test message.
         patience: how long to wait for the server.
     """
 
@@ -59,6 +60,7 @@ class Lane:
     turn_seconds: float = math.inf
     clock: Clock = timezone.now
     say: Say | None = None
+    hear: Hear | None = None
     patience: Patience = field(
         default_factory=lambda: Patience(settings.SMTP_TIMEOUT_SCALE, settings.SMTP_FINAL_REPLY_TIMEOUT)
     )
@@ -236,7 +238,7 @@ class Lane:
                 return connection
             connection.close(politely=True)
         setup = self._resolve()
-        self.connection = connection = Connection(setup, self.patience, self.say)
+        self.connection = connection = Connection(setup, self.patience, self.say, self.hear)
         attempt.server = setup.server
         connection.open()
         attempt.tls = connection.tls

@@ -82,9 +82,26 @@ A, C, B, S, N, P = (Category.ADDRESS, Category.CONTENT, Category.BUSY, Category.
 NO_NAME = Meaning(S, "The name of the mail server was not found.", "Check the server name in Email Setup.")
 NO_LISTENER = Meaning(S, "The mail server refused the connection.",
     "Check server and port in Email Setup, and that the mail server is running.")
+REFUSED_ADDRESS = Meaning(S, "The name of the mail server leads to an address that is never connected to.",
+    "The address is link-local or a cloud’s metadata service. Check the server name in Email Setup, and its entry in "
+    "DNS.")
 BAD_CERTIFICATE = Meaning(S, "The mail server’s certificate could not be verified.",
-    "The certificate is expired, for another name, or from an authority this machine does not know. "
     "Check the server name in Email Setup, or ask who runs the mail server.")
+EXPIRED_CERTIFICATE = Meaning(S, BAD_CERTIFICATE.explanation,
+    "It has expired. Who runs the mail server has to renew it; if it is renewed already, check this machine’s clock.")
+EARLY_CERTIFICATE = Meaning(S, BAD_CERTIFICATE.explanation,
+    "It is not valid yet. Check this machine’s clock, or ask who runs the mail server.")
+OTHER_NAME = Meaning(S, BAD_CERTIFICATE.explanation,
+    "It is for another name than the one in Email Setup. Enter as server the name that the certificate is for; Check "
+    "connection shows it.")
+STRANGER = Meaning(S, BAD_CERTIFICATE.explanation,
+    "It comes from an authority that this machine does not know. If it is your own, enter its certificate as "
+    "“Certificate authorities” in Email Setup.")
+NO_TLS_HERE = Meaning(S, "The mail server does not speak TLS where this setup expects it.",
+    "A port that greets in clear needs the auth type tls-explicit, usually with port 587; tls-implicit needs port 465. "
+    "If tls-explicit is set already, ask who runs the mail server.")
+OLD_TLS_THERE = Meaning(S, "The mail server speaks only a version of encryption (TLS) that is no longer secure.",
+    "Ask who runs the mail server for TLS 1.2 or newer, or use another one.")
 NO_TLS = Meaning(S, "The secure connection (TLS) to the mail server failed.",
     "Check that auth type and port belong together: tls-implicit with 465, tls-explicit with 587.")
 NO_STARTTLS = Meaning(S, "The mail server offers no STARTTLS, and this setup requires it.",
@@ -134,18 +151,20 @@ NO_RELAY = Meaning(S, "The mail server does not pass mail on to outside addresse
 WANTS_SIGN_IN = Meaning(S, "The mail server wants a sign-in first.",
     "Choose send type 3 and enter user name and password in Email Setup.")
 M365_SIGN_IN_OFF = Meaning(S, "Microsoft 365 has password sign-in for SMTP switched off for this mailbox.",
-    "An administrator of Microsoft 365 allows authenticated SMTP for the mailbox, or use modern sign-in.")
+    "Choose Microsoft 365 as “Way to sign in” in Email Setup, or have an administrator of Microsoft 365 allow "
+    "authenticated SMTP for the mailbox.")
 APP_PASSWORD = Meaning(S, "The mail provider wants an app password or modern sign-in for this account.",
-    "Create an app password for the account and enter it in Email Setup.")
+    "Choose another “Way to sign in” in Email Setup, or create an app password for the account and enter that one.")
 BROWSER_SIGN_IN = Meaning(S, "The mail provider wants the owner of the account to confirm the sign-in.",
-    "Sign in to the account with a web browser, confirm that it was you, and use an app password in Email Setup.")
+    "Sign in to the account with a web browser and confirm that it was you. To be rid of it, choose another “Way to "
+    "sign in” in Email Setup, or use an app password.")
 SIGN_IN_NOT_THERE = Meaning(S, "The mail server offers no sign-in here, or not in this way.",
     "Check port and auth type in Email Setup: sign-in is usual on port 587 with tls-explicit.")
 NEW_PASSWORD = Meaning(S, "The mail server asks for the password to be changed.",
     "Sign in to the mailbox by other means, set a new password and enter it in Email Setup.")
 WRONG_PASSWORD = Meaning(S, "The mail server refused the user name or the password.",
-    "Enter user name and password again in Email Setup. At Microsoft 365, also check that authenticated SMTP is "
-    "allowed for the mailbox.")
+    "Enter user name and password again in Email Setup. Microsoft 365 and Google refuse many accounts any password: "
+    "there choose another “Way to sign in”.")
 SENT_ITEMS_FULL = Meaning(S, "The mailbox of the sending account is full, so the server takes no more mail from it.",
     "Empty Sent Items and Deleted Items of the sending mailbox, or have its size raised.")
 ACCOUNT_BARRED = Meaning(P, "The mail provider has barred this account or organisation from sending.",
@@ -237,7 +256,14 @@ TABLE = [
     # This machine's errors.
     Line(SETUP, NO_NAME, error="name not found"),
     Line(SETUP, NO_LISTENER, error="connection refused"),
+    Line(SETUP, REFUSED_ADDRESS, error="refused address"),
     Line(SETUP, BAD_CERTIFICATE, error="certificate"),
+    Line(SETUP, EXPIRED_CERTIFICATE, error="certificate expired"),
+    Line(SETUP, EARLY_CERTIFICATE, error="certificate not yet valid"),
+    Line(SETUP, OTHER_NAME, error="certificate for another name"),
+    Line(SETUP, STRANGER, error="certificate of a stranger"),
+    Line(SETUP, NO_TLS_HERE, error="no tls"),
+    Line(SETUP, OLD_TLS_THERE, error="old tls"),
     Line(SETUP, NO_TLS, error="tls"),
     Line(SETUP, NO_STARTTLS, error="no starttls"),
     Line(SETUP, NO_AUTH, error="no auth"),
@@ -302,6 +328,7 @@ TABLE = [
     Line(SETUP, WANTS_SIGN_IN, ENVELOPE, text=r"authentication (is )?required|requires authentication|not logged in|"
          r"client (was )?not authenticated|unauthenticated senders"),
     Line(SETUP, BROWSER_SIGN_IN, AUTH, text=r"log in (with|via|through) your web browser"),
+    Line(SETUP, APP_PASSWORD, AUTH, code="534"),
     Line(SETUP, APP_PASSWORD, AUTH, text=r"application-specific password"),
     Line(SETUP, NEW_PASSWORD, AUTH, enhanced=r"4\.7\.12"),
     Line(SETUP, ACCOUNT_BARRED, AUTH, enhanced=r"5\.7\.13"),

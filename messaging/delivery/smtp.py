@@ -13,10 +13,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from messaging.reencode import to_7bit
+from messaging.setup.certificates import tls_context
 from messaging.setup.layers import AuthType, EmailSetup
+from messaging.setup.network import Checked, checked_addresses, connect_to
 
 from .dialogue import Client, Patience, Say, StageFailed, local_failure, reply_of, told_as
 from .outcomes import Reply, Stage
+from .steps import Hear, Step, connected, introduced, resolved, secured, signed_in
 
 CONTENT_SECONDS = 180
 PIPELINE_LENGTH = 50
@@ -61,12 +64,18 @@ class Connection:
         setup: the resolved settings.
         patience: time-outs.
         say: called with "C" or "S" and the line, secrets masked; for the test message's dialogue.
+        hear: called with each step of opening that is done.
+
+    `addresses` and `features` are what the name led to and what EHLO brought, last.
     """
 
-    def __init__(self, setup: EmailSetup, patience: Patience, say: Say | None = None) -> None:
+    def __init__(self, setup: EmailSetup, patience: Patience, say: Say | None = None, hear: Hear | None = None) -> None:
         self.setup = setup
         self.patience = patience
         self.say = say or (lambda direction, line: None)
+        self.hear = hear
+        self.addresses: list[Checked] = []
+        self.features: dict[str, str] = {}
         self.transactions = 0
         self.tls = ""
         self._host = setup.host.strip("[]")  # an IPv6 address may come in brackets
@@ -98,6 +107,7 @@ class Connection:
                 self._hello(client)
             if self.setup.signs_in:
                 self._sign_in(client)
+                self._note(signed_in, self.setup)
         except BaseException as error:
             if isinstance(error, StageFailed):
                 self._tell(error)
@@ -173,18 +183,16 @@ class Connection:
     def _connect(self, client: Client) -> None:
         self.say("*", f"connecting to {self.server}")
         try:
-            sock: socket.socket = socket.create_connection(
-                (self._host, self.setup.port), self.patience.seconds(Stage.CONNECT)
-            )
+            self.addresses = checked_addresses(self._host, self.setup.port)
+            self._note(resolved, self._host, self.addresses)
+            sock = connect_to(self.addresses, self.patience.seconds(Stage.CONNECT))
         except (OSError, UnicodeError) as error:
             raise StageFailed(local_failure(Stage.CONNECT, error)) from error
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         client.sock = sock
+        self._note(connected, sock)
         if self.setup.auth_type == AuthType.TLS_IMPLICIT:
-            with told_as(Stage.STARTTLS):
-                sock.settimeout(self.patience.seconds(Stage.STARTTLS))
-                client.sock = ssl.create_default_context().wrap_socket(sock, server_hostname=self._host)
-            self._note_tls(client)
+            self._secure(client)
         client.expect(Stage.GREETING)
 
     def _hello(self, client: Client) -> None:
@@ -196,25 +204,35 @@ class Connection:
                 code, text = client.helo(name)
         if code != 250:
             raise StageFailed(reply_of(Stage.EHLO, code, text))
+        self.features = dict(client.esmtp_features)
+        self._note(introduced, self.features, isinstance(client.sock, ssl.SSLSocket))
 
     def _starttls(self, client: Client) -> None:
         if not client.has_extn("starttls"):
             raise StageFailed(Reply(Stage.STARTTLS, None, "STARTTLS is not offered", "no starttls"))
         client.expect(Stage.STARTTLS, "STARTTLS")
         client.forget_unread()
-        with told_as(Stage.STARTTLS):
-            assert client.sock is not None
-            client.sock = ssl.create_default_context().wrap_socket(client.sock, server_hostname=self._host)
+        self._secure(client)
         client.esmtp_features = {}
         client.does_esmtp = False
         client.ehlo_resp = client.helo_resp = None
-        self._note_tls(client)
 
-    def _note_tls(self, client: Client) -> None:
-        assert isinstance(client.sock, ssl.SSLSocket)
-        cipher = client.sock.cipher()
-        self.tls = f"{client.sock.version()} {cipher[0] if cipher else ''}".strip()
+    def _secure(self, client: Client) -> None:
+        """The TLS handshake, with the certificate verified for the host that Email Setup names."""
+        with told_as(Stage.STARTTLS):
+            assert client.sock is not None
+            client.sock.settimeout(self.patience.seconds(Stage.STARTTLS))
+            context = tls_context(self.setup.ca_bundle)
+            client.sock = sock = context.wrap_socket(client.sock, server_hostname=self._host.rstrip("."))
+        cipher = sock.cipher()
+        self.tls = f"{sock.version()} {cipher[0] if cipher else ''}".strip()
         self.say("*", f"secured with {self.tls}, certificate verified for {self._host}")
+        self._note(secured, sock)
+
+    def _note(self, step: Callable[..., Step], *about: object) -> None:
+        """Tell a step, which is put into words only for somebody who hears it."""
+        if self.hear is not None:
+            self.hear(step(*about))
 
     def _sign_in(self, client: Client) -> None:
         """AUTH (RFC 4954) with the best mechanism both sides know; passwords are UTF-8 (RFC 4616)."""

@@ -1,10 +1,29 @@
-"""Certificate authorities that a layer trusts beside the system's: read, checked and told in words."""
+"""Certificates in words: the authorities that a layer trusts beside the system's, and what a server shows."""
+
+import ssl
+from dataclasses import dataclass
+from datetime import datetime
 
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.oid import NameOID
 
 MAX_OCTETS = 200_000
+
+
+def tls_context(authorities: str = "") -> ssl.SSLContext:
+    """TLS 1.2 or newer, certificates verified: by the system's authorities, and those given in PEM.
+
+    Raises:
+        ssl.SSLError, ValueError: the authorities cannot be read.
+    """
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if authorities:
+        context.load_verify_locations(cadata=authorities)
+        # What an administrator entered is trusted as it is, be it the root, an authority below it or the server's own.
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    return context
 
 
 class BadBundle(ValueError):
@@ -29,10 +48,7 @@ def check_bundle(text: str) -> str:
         raise BadBundle(
             "There is no certificate in it that can be read. It must be PEM: -----BEGIN CERTIFICATE-----."
         ) from error
-    parts = text.split("-----BEGIN CERTIFICATE-----")[1:]
-    bodies = [part.partition("-----END CERTIFICATE-----")[0] for part in parts]
-    assert len(bodies) == len(found)
-    return "".join(f"-----BEGIN CERTIFICATE-----{body}-----END CERTIFICATE-----\n" for body in bodies)
+    return "".join(one.public_bytes(serialization.Encoding.PEM).decode() for one in found)
 
 
 def as_pem(data: bytes) -> str:
@@ -57,5 +73,54 @@ def summary(bundle: str) -> str:
 
 def common_name(certificate: x509.Certificate) -> str:
     """Whom a certificate is for: its common name, or all it says of its subject."""
-    names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    return str(names[0].value) if names else certificate.subject.rfc4514_string()
+    return _called(certificate.subject)
+
+
+def _called(subject: x509.Name) -> str:
+    names = subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(names[0].value) if names else subject.rfc4514_string()
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a server's certificate says: for which host names and addresses, by whom, from when until when."""
+
+    subject: str
+    names: tuple[str, ...]
+    issuer: str
+    begins: datetime
+    ends: datetime
+    fingerprint: str
+    is_self_signed: bool
+
+    def is_for(self, host: str) -> bool:
+        """Whether one of the names is that of `host`; a wildcard stands for one label (RFC 6125 6.4.3)."""
+        host = host.lower().rstrip(".")
+        return any(
+            name.lower() == host or (name.startswith("*.") and name[2:].lower() == host.partition(".")[2])
+            for name in self.names
+        )
+
+
+def read(der: bytes) -> Shown:
+    """Read the certificate that a server shows. Raises ValueError: it cannot be read."""
+    found = x509.load_der_x509_certificate(der)
+    digits = found.fingerprint(hashes.SHA256()).hex().upper()
+    return Shown(
+        common_name(found),
+        _names(found),
+        _called(found.issuer),
+        found.not_valid_before_utc,
+        found.not_valid_after_utc,
+        ":".join(digits[start : start + 2] for start in range(0, len(digits), 2)),
+        found.issuer == found.subject,
+    )
+
+
+def _names(certificate: x509.Certificate) -> tuple[str, ...]:
+    try:
+        others = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return ()
+    addresses = others.get_values_for_type(x509.IPAddress)
+    return (*others.get_values_for_type(x509.DNSName), *map(str, addresses))

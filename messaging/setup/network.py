@@ -6,9 +6,11 @@ whoever asks from here (server-side request forgery).
 
 import ipaddress
 import socket
+from collections.abc import Iterable
 from typing import Any
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Checked = tuple[socket.AddressFamily, Any]  # a family, and an address as its sockets take it: host first, then port
 
 # Metadata services outside link-local: Alibaba, Azure's wire server, Oracle, AWS and Google over IPv6.
 METADATA = [
@@ -29,8 +31,17 @@ def connect(host: str, port: int, seconds: float) -> socket.socket:
         RefusedAddress: it has none that may be connected to.
         OSError: none answers (the last one's error), or the name is not known (socket.gaierror).
     """
+    return connect_to(checked_addresses(host, port), seconds)
+
+
+def connect_to(addresses: Iterable[Checked], seconds: float) -> socket.socket:
+    """Connect to the first of some checked addresses that answers, each given `seconds`.
+
+    Raises:
+        OSError: none answers; the last one's error.
+    """
     last: OSError | None = None
-    for family, address in checked_addresses(host, port):
+    for family, address in addresses:
         sock = socket.socket(family, socket.SOCK_STREAM)
         try:
             sock.settimeout(seconds)
@@ -40,10 +51,10 @@ def connect(host: str, port: int, seconds: float) -> socket.socket:
             last = error
         else:
             return sock
-    raise last or OSError(f"{host} has no address")
+    raise last or OSError("no address to connect to")
 
 
-def checked_addresses(host: str, port: int) -> list[tuple[socket.AddressFamily, Any]]:
+def checked_addresses(host: str, port: int) -> list[Checked]:
     """The addresses of `host` that may be connected to, as (family, socket address), in the system's order.
 
     Raises:
@@ -51,9 +62,7 @@ def checked_addresses(host: str, port: int) -> list[tuple[socket.AddressFamily, 
         OSError: the name is not known (socket.gaierror).
     """
     found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
-    checked: list[tuple[socket.AddressFamily, Any]] = [
-        (family, address) for family, _, _, _, address in found if not forbidden(str(address[0]))
-    ]
+    checked: list[Checked] = [(family, address) for family, _, _, _, address in found if not forbidden(str(address[0]))]
     if not checked:
         raise RefusedAddress(f"{host} leads to {found[0][4][0]}, which is never connected to")
     return checked

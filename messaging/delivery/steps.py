@@ -1,0 +1,114 @@
+"""The way into a mail server step by step, for somebody who watches: what was done, and the facts met there."""
+
+import socket
+import ssl
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.template.defaultfilters import filesizeformat
+from django.utils import timezone
+
+from messaging.setup import certificates
+from messaging.setup.layers import EmailSetup
+from messaging.setup.network import Checked
+
+Facts = tuple[tuple[str, str], ...]
+
+SOON = timedelta(days=21)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step: its name, what came of it, and facts as (what, value).
+
+    `state` is "ok", "note" (worth a look) or "failed"; `at_ms` is when, in milliseconds since the start.
+    """
+
+    name: str
+    words: str
+    facts: Facts = ()
+    state: str = "ok"
+    at_ms: int = 0
+
+
+Hear = Callable[[Step], None]
+
+
+def resolved(host: str, addresses: Sequence[Checked]) -> Step:
+    """The name was found."""
+    found = list(dict.fromkeys(str(address[0]) for _, address in addresses))
+    words = f"{host} was found." if found != [host] else f"{host} is an address; there is no name to look up."
+    return Step("Name", words, (("Addresses", ", ".join(found)),))
+
+
+def connected(sock: socket.socket) -> Step:
+    """The server took the connection."""
+    address, port = sock.getpeername()[:2]
+    return Step("Connection", f"Connected to {address}, port {port}.")
+
+
+def secured(sock: ssl.SSLSocket) -> Step:
+    """TLS is there, and the certificate was verified."""
+    cipher = sock.cipher()
+    words, state = "Secured, and the certificate was verified.", "ok"
+    facts: Facts = (("Version", str(sock.version())), ("Cipher", cipher[0] if cipher else ""))
+    try:
+        shown = certificates.read(sock.getpeercert(binary_form=True) or b"")
+    except ValueError:  # OpenSSL is content with it, and that counts
+        pass
+    else:
+        facts += certificate_facts(shown)
+        if shown.ends - timezone.now() < SOON:
+            words, state = f"Secured; the certificate ends on {day(shown.ends)} and has to be renewed by then.", "note"
+    return Step("TLS", words, facts, state)
+
+
+def certificate_facts(shown: certificates.Shown) -> Facts:
+    """What is in a certificate, for the page."""
+    left = (shown.ends - timezone.now()).days
+    days = "expired" if left < 0 else f"{left} {'day' if left == 1 else 'days'} left"
+    return (
+        ("Certificate for", shown.subject),
+        ("Names", ", ".join(shown.names) or "none"),
+        ("Issued by", "itself" if shown.is_self_signed else shown.issuer),
+        ("Valid", f"{day(shown.begins)} to {day(shown.ends)} ({days})"),
+        ("Fingerprint (SHA-256)", shown.fingerprint),
+    )
+
+
+def day(moment: datetime) -> str:
+    """A day as it is told: 3 Mar 2027."""
+    return f"{moment:%-d %b %Y}"
+
+
+def introduced(features: Mapping[str, str], is_secure: bool) -> Step:
+    """The server said what it can do (EHLO, RFC 5321 4.1.1.1)."""
+    if not features:
+        return Step("Capabilities", "The server knows only HELO and offers nothing beyond.", state="note")
+    limit = features.get("size", "").strip()
+    facts = [
+        ("Largest message", filesizeformat(int(limit)) if limit.isdigit() and int(limit) else "no limit told"),
+        ("8-bit content (8BITMIME)", _offered("8bitmime" in features)),
+        ("Several commands at once (PIPELINING)", _offered("pipelining" in features)),
+        ("Addresses beyond ASCII (SMTPUTF8)", _offered("smtputf8" in features)),
+        ("Ways to sign in (AUTH)", ", ".join(mechanisms(features)) or "none"),
+    ]
+    if not is_secure:
+        facts.insert(0, ("Encryption (STARTTLS)", _offered("starttls" in features)))
+    when = "after TLS" if is_secure else "in clear"
+    return Step("Capabilities", f"The server said, {when}, what it can do.", tuple(facts))
+
+
+def _offered(is_there: bool) -> str:
+    return "offered" if is_there else "not offered"
+
+
+def mechanisms(features: Mapping[str, str]) -> list[str]:
+    """The mechanisms of AUTH that a server offers, each once."""
+    return list(dict.fromkeys(features.get("auth", "").upper().split()))
+
+
+def signed_in(setup: EmailSetup) -> Step:
+    """The server took the sign-in."""
+    return Step("Sign-in", f"Signed in as {setup.username}.")
