@@ -1,42 +1,178 @@
-"""The test message of Email Setup: a real message over the very same delivery code, its dialogue kept for the page."""
+"""*Check connection* and *Send test message* of Email Setup: the very same delivery code, told step by step.
 
+The work is done in a thread of its own, so that whoever asked sees each step when it happens.
+"""
+
+import queue
+import threading
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 
 from django.contrib.auth.models import User
 from django.core.mail import BadHeaderError, EmailMessage
+from django.db import connections
 from django.utils import timezone
 
-from messaging.delivery.dialogue import Patience
+from messaging.delivery.diagnosis import Finding, diagnose
+from messaging.delivery.dialogue import Patience, StageFailed
 from messaging.delivery.lane import Lane
+from messaging.delivery.outcomes import Reply, Stage, judge
+from messaging.delivery.reply_table import BAD_SENDER, NO_SETUP, NOT_OUR_SENDER
+from messaging.delivery.smtp import Connection
+from messaging.delivery.steps import Step
 from messaging.intake.gate import Refused, Submission, accept
-from messaging.models import Message, MessageEvent, SendAttempt
-from messaging.setup.layers import resolve
+from messaging.models import AttemptOutcome, Message, MessageEvent, SendAttempt
+from messaging.setup.layers import EmailSetup, resolve
 
 # Somebody sits before the page: a server that takes longer than this is told as such.
 PATIENCE = Patience(scale=0.05, final_reply=60.0)
+# Each takes a thread of the web server while it lasts.
+AT_ONCE = 3
+_places = threading.BoundedSemaphore(AT_ONCE)
+
+STEP_NAMES = {
+    Stage.PREPARE: "Message",
+    Stage.CONNECT: "Connection",
+    Stage.GREETING: "Greeting",
+    Stage.EHLO: "Capabilities",
+    Stage.STARTTLS: "TLS",
+    Stage.AUTH: "Sign-in",
+    Stage.MAIL: "Sender",
+    Stage.RCPT: "Recipient",
+    Stage.DATA: "Content",
+    Stage.END: "Content",
+}
+
+
+class Busy(Exception):
+    """As many checks as may run at once do so already."""
+
+
+class Gone(Exception):
+    """Nobody watches any more."""
 
 
 @dataclass
-class TestResult:
-    """What came of a test message. `dialogue` rows: ("C", "S" or "*", line with secrets masked, ms since the start)."""
+class Conclusion:
+    """What came of a check or a test message; `finding` is what diagnosis adds after a failure.
+
+    `dialogue` rows: ("C", "S" or "*", line with secrets masked, ms since the start).
+    """
 
     ok: bool = False
     explanation: str = ""
     advice: str = ""
+    finding: Finding | None = None
     dialogue: list[tuple[str, str, int]] = field(default_factory=list)
     message: Message | None = None
     attempt: SendAttempt | None = None
 
 
-def send_test_message(account: User | None, recipient: str, by: User) -> TestResult:
+Told = Generator[Step | Conclusion | None, None, None]
+
+
+@dataclass
+class Witness:
+    """Hears the steps and the dialogue of one connection, and passes the steps on with their times."""
+
+    tell: Callable[[Step], None]
+    started: float = field(default_factory=time.monotonic)
+    dialogue: list[tuple[str, str, int]] = field(default_factory=list)
+
+    def hear(self, step: Step) -> None:
+        if step.name == "Sign-in" and step.state == "ok":
+            step = replace(step, facts=(*step.facts, ("Mechanism", self._mechanism())))
+        self.tell(replace(step, at_ms=self._now()))
+
+    def say(self, direction: str, line: str) -> None:
+        self.dialogue.append((direction, line, self._now()))
+
+    def fail(self, reply: Reply) -> None:
+        """Tell the step that the dialogue ended with."""
+        name = "Name" if reply.error in ("name not found", "refused address") else STEP_NAMES[reply.stage]
+        facts = (("The server’s own words", f"{reply.code} {reply.text}"),) if reply.code else ()
+        if reply.error:
+            facts = (("This machine’s words", reply.text),)
+        self.hear(Step(name, judge(reply).explanation, facts, "failed"))
+
+    def _now(self) -> int:
+        return round((time.monotonic() - self.started) * 1000)
+
+    def _mechanism(self) -> str:
+        """Of the sign-in, as it was said."""
+        said = (line.split()[1] for direction, line, _ in reversed(self.dialogue) if line.startswith("AUTH "))
+        return next(said, "none")
+
+
+# --- Check connection --------------------------------------------------------------------------------
+
+
+def check_connection(account: User | None, *, may_try_ports: bool) -> Told:
+    """Connect, secure and sign in with the settings of an account; nothing is sent.
+
+    Yields:
+        Each Step when it is done, None each second in between, and the Conclusion at last.
+
+    Raises:
+        Busy: too many do so at the moment.
+    """
+    return _watched(lambda tell: _check(account, Witness(tell), may_try_ports))
+
+
+def _check(account: User | None, witness: Witness, may_try_ports: bool) -> Conclusion:
+    setup = resolve(account)
+    if not _settings_fit(setup, witness):
+        return _not_set_up(setup)
+    connection = Connection(setup, PATIENCE, witness.say, witness.hear)
+    try:
+        connection.open()
+    except StageFailed as failure:
+        witness.fail(failure.reply)
+        verdict = judge(failure.reply)
+        finding = diagnose(connection, failure.reply, may_try_ports=may_try_ports)
+        return Conclusion(False, verdict.explanation, verdict.advice, finding, witness.dialogue)
+    connection.close(politely=True)
+    how = "and takes the sign-in" if setup.signs_in else "without a sign-in, as send type 2 says"
+    return Conclusion(True, f"The mail server can be reached {how}.", dialogue=witness.dialogue)
+
+
+def _settings_fit(setup: EmailSetup, witness: Witness) -> bool:
+    """Tell which settings are used and from where, and what is the matter with them; False: nothing can be tried."""
+    problems = setup.problems()
+    if problems:
+        witness.hear(Step("Settings", " ".join(problems), state="failed"))
+        return False
+    names = {"host": "Server", "port": "Port", "auth_type": "Auth type", "send_type": "Send type"}
+    if setup.signs_in:
+        names["username"] = "User name"
+    facts = tuple((word, f"{setup.values[name].value} ({setup.values[name].source})") for name, word in names.items())
+    witness.hear(Step("Settings", f"{setup.server}, {setup.auth_type}.", facts))
+    for warning in setup.warnings():
+        witness.hear(Step("Settings", warning, state="note"))
+    return True
+
+
+def _not_set_up(setup: EmailSetup) -> Conclusion:
+    return Conclusion(False, NO_SETUP.explanation, " ".join(setup.problems()))
+
+
+# --- Send test message -------------------------------------------------------------------------------
+
+
+def send_test_message(account: User | None, recipient: str, by: User) -> Told:
     """Send a test message with the settings of an account, at once; it is recorded like any other (seed row S1).
+
+    Yields:
+        Each Step when it is done, None each second in between, and the Conclusion at last.
 
     Raises:
         Refused: the recipient is not an address.
+        Busy: too many do so at the moment.
     """
     setup = resolve(account)
-    sender = setup.from_address or by.email or recipient
+    sender, source = _sender(setup, recipient, by)
     mail = EmailMessage(
         "Test message from Outtray",
         f"This is a test message, sent by {by.get_username()} through {setup.server}.\n\n"
@@ -48,29 +184,89 @@ def send_test_message(account: User | None, recipient: str, by: User) -> TestRes
         raw = mail.message().as_bytes()
     except BadHeaderError as error:
         raise Refused("The recipient is not an address: it has more than one line.") from error
-    message = accept(
-        Submission(raw, sender, [recipient], author=by, hold_reason="Test message", urgent=True, via="test message")
-    )
-    return _deliver(message, account)
+
+    def send(tell: Callable[[Step], None]) -> Conclusion:
+        witness = Witness(tell)
+        if not _settings_fit(setup, witness):
+            return _not_set_up(setup)
+        try:
+            message = accept(
+                Submission(
+                    raw, sender, [recipient], author=by, hold_reason="Test message", urgent=True, via="test message"
+                )
+            )
+        except Refused as error:
+            return Conclusion(False, "The test message could not be made.", str(error))
+        return _deliver(message, account, witness, source, may_try_ports=by.is_staff)
+
+    return _watched(send)
 
 
-def _deliver(message: Message, account: User | None) -> TestResult:
-    result = TestResult(message=message)
-    started = time.monotonic()
+def _sender(setup: EmailSetup, recipient: str, by: User) -> tuple[str, str]:
+    """The address that the test message goes from, and where it comes from."""
+    if setup.from_address:
+        return setup.from_address, f"from address of {setup.values['from_address'].source}"
+    if by.email:
+        return by.email, "your own address, as Email Setup has no from address"
+    return recipient, "the recipient’s own address, as Email Setup has no from address"
 
-    def say(direction: str, line: str) -> None:
-        result.dialogue.append((direction, line, round((time.monotonic() - started) * 1000)))
 
+def _deliver(
+    message: Message, account: User | None, witness: Witness, source: str, *, may_try_ports: bool
+) -> Conclusion:
+    """From here on it is recorded, so it goes on to its end whether somebody watches or not."""
+    tell = witness.tell
+
+    def tell_whoever_is_there(step: Step) -> None:
+        with suppress(Gone):
+            tell(step)
+
+    witness.tell = tell_whoever_is_there
     # Held until this moment, so that no batch and no schedule takes it along.
     account_id = account.pk if account else None
     Message.objects.filter(pk=message.pk).update(status=Message.Status.QUEUED, reason="", account_id=account_id)
-    Lane(account_id, say=say, patience=PATIENCE).run_one(message.pk)
+    lane = Lane(account_id, say=witness.say, hear=witness.hear, patience=PATIENCE)
+    lane.run_one(message.pk)
     _end(message)
-    result.attempt = message.attempts.last()
-    result.ok = message.status == Message.Status.SENT
-    if result.attempt is not None:
-        result.explanation, result.advice = result.attempt.explanation, result.attempt.advice
-    return result
+    attempt = message.attempts.last()
+    if attempt is None:
+        return Conclusion(explanation="The test message was not sent.", dialogue=witness.dialogue, message=message)
+    conclusion = Conclusion(
+        message.status == Message.Status.SENT,
+        attempt.explanation,
+        attempt.advice,
+        dialogue=witness.dialogue,
+        message=message,
+        attempt=attempt,
+    )
+    envelope = (("From", f"{message.reverse_path} ({source})"), ("To", message.recipients_text))
+    if conclusion.ok:
+        witness.hear(Step("Message", attempt.explanation, (*envelope, _own_words(attempt))))
+        return conclusion
+    if attempt.outcome == AttemptOutcome.TRANSIENT:
+        conclusion.advice = "A test message is not tried again: send another one in a while."
+    reply = _reply(lane, attempt)
+    witness.fail(reply)
+    if lane.connection is not None:
+        conclusion.finding = diagnose(lane.connection, reply, may_try_ports=may_try_ports)
+    if attempt.explanation in (NOT_OUR_SENDER.explanation, BAD_SENDER.explanation):
+        conclusion.finding = Finding(
+            f"The message was to go from {message.reverse_path}: {source}.",
+            "Change “From address” in Email Setup to one that the account may use, or have this one allowed there "
+            "(“Send as”, or a verified sender).",
+        )
+    return conclusion
+
+
+def _reply(lane: Lane, attempt: SendAttempt) -> Reply:
+    """What ended the transaction."""
+    if lane.connection is not None and lane.connection.failure is not None:
+        return lane.connection.failure
+    return Reply(Stage(attempt.stage), attempt.reply_code, attempt.reply_text)
+
+
+def _own_words(attempt: SendAttempt) -> tuple[str, str]:
+    return "The server’s own words", f"{attempt.reply_code or ''} {attempt.reply_text}".strip()
 
 
 def _end(message: Message) -> None:
@@ -79,3 +275,51 @@ def _end(message: Message) -> None:
     if waiting.update(status=Message.Status.FAILED, not_before=None):
         MessageEvent.objects.create(message=message, at=timezone.now(), what="Test message: not tried again")
     message.refresh_from_db()
+
+
+# --- Somebody watches --------------------------------------------------------------------------------
+
+
+def _watched(work: Callable[[Callable[[Step], None]], Conclusion]) -> Told:
+    """Begin the work in a thread, and iterate over what it tells; an error of it is raised there. Raises Busy."""
+    if not _places.acquire(blocking=False):
+        raise Busy("As many checks as may run at once do so at the moment.")
+    events: queue.SimpleQueue[Step | Conclusion | Exception] = queue.SimpleQueue()
+    gone = threading.Event()
+
+    def tell(step: Step) -> None:
+        if gone.is_set():
+            raise Gone
+        events.put(step)
+
+    def run() -> None:
+        end: Conclusion | Exception
+        try:
+            end = work(tell)
+        except Exception as error:
+            end = error
+        finally:
+            connections.close_all()
+            _places.release()
+        events.put(end)
+
+    threading.Thread(target=run, name="check of Email Setup", daemon=True).start()
+    return _events(events, gone)
+
+
+def _events(events: "queue.SimpleQueue[Step | Conclusion | Exception]", gone: threading.Event) -> Told:
+    """Yields None each second in which nothing happens, so that a browser that left is noticed."""
+    try:
+        while True:
+            try:
+                event = events.get(timeout=1.0)
+            except queue.Empty:
+                yield None
+                continue
+            if isinstance(event, Exception):
+                raise event
+            yield event
+            if isinstance(event, Conclusion):
+                return
+    finally:
+        gone.set()

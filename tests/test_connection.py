@@ -133,6 +133,12 @@ def test_company_password_is_not_given_to_a_server_that_a_user_named(operator):
 # --- The test message ------------------------------------------------------------------------------
 
 
+def end_of(told):
+    """The conclusion of a test message, which is told last."""
+    *_, end = told
+    return end
+
+
 def test_test_message_shows_the_dialogue_with_secrets_masked(authority, operator):
     password = "correct horse"
     with MailServer(tls=authority.server_context(), users={"user@x.example": password}) as server:
@@ -143,7 +149,7 @@ def test_test_message_shows_the_dialogue_with_secrets_masked(authority, operator
             username="user@x.example",
             password_encrypted=encrypt(password),
         )
-        result = probe.send_test_message(None, "ann@example.com", operator)
+        result = end_of(probe.send_test_message(None, "ann@example.com", operator))
         assert len(server.received) == 1
     assert result.ok
     said = [(direction, line) for direction, line, _ in result.dialogue]
@@ -161,7 +167,7 @@ def test_failed_test_message_says_why_and_is_not_tried_again(operator):
     with MailServer() as server:
         pass
     set_up(server)
-    result = probe.send_test_message(None, "ann@example.com", operator)
+    result = end_of(probe.send_test_message(None, "ann@example.com", operator))
     assert not result.ok
     assert result.explanation == "The mail server refused the connection."
     assert "server and port" in result.advice
@@ -178,12 +184,12 @@ def test_test_message_to_something_with_two_lines_is_refused(mail_server, email_
 def test_failed_test_message_neither_pauses_the_account_nor_puts_its_probe_off(operator):
     with FaultServer(refuses=True) as server:
         set_up(server)
-        probe.send_test_message(None, "x@example.com", operator)
+        end_of(probe.send_test_message(None, "x@example.com", operator))
         assert not AccountPause.objects.exists()
         make_message("a@example.com")
         Lane(None).run()
         before = AccountPause.objects.values().get()
-        probe.send_test_message(None, "x@example.com", operator)
+        end_of(probe.send_test_message(None, "x@example.com", operator))
         assert AccountPause.objects.values().get() == before
 
 
@@ -194,5 +200,5 @@ def test_test_message_that_arrives_ends_the_pause(operator):
         Lane(None).run()
         assert AccountPause.objects.exists()
         server.listen()
-        assert probe.send_test_message(None, "x@example.com", operator).ok
+        assert end_of(probe.send_test_message(None, "x@example.com", operator)).ok
     assert not AccountPause.objects.exists()

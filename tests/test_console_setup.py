@@ -7,7 +7,7 @@ import pytest
 from django.utils import timezone
 from django_celery_beat.models import PeriodicTask, PeriodicTasks
 
-from messaging.models import AccountPause, EmailSettings, Message
+from messaging.models import AccountPause, EmailSettings
 from messaging.setup.layers import resolve
 from messaging.setup.servers import server_name
 
@@ -47,7 +47,6 @@ def test_only_admins_see_setup(client, operator, path):
     for response in (client.get(path), client.post(path, FORM)):
         assert response.status_code == 403
         assert "Only an administrator" in text(response)
-    assert client.post("/setup/email/test/", {"recipient": "a@example.com"}).status_code == 403
     assert not EmailSettings.objects.exists()
 
 
@@ -248,46 +247,6 @@ def test_stored_window_that_cannot_be_read_is_a_problem_and_no_error(admin):
     EmailSettings.objects.update(sending_window="daily 07:00-19:00", time_zone="Atlantis/Centre")
     assert "“Atlantis/Centre” is not a time zone" in text(admin.get("/setup/email/"))
     assert admin.get("/sending/").status_code == 200
-
-
-# --- Test message ------------------------------------------------------------------------------------
-
-
-@pytest.mark.django_db(transaction=True)
-def test_test_message_shows_the_dialogue_with_the_password_masked(admin, mail_server):
-    mail_server.users["anna"] = "s3cret"
-    save(admin, host="127.0.0.1", port=str(mail_server.port), auth_type="default", password="s3cret")
-    page = text(admin.post("/setup/email/test/", {"recipient": "me@example.com"}))
-    assert "The mail server accepted the test message" in page
-    assert "RCPT TO:&lt;me@example.com&gt;" in page
-    assert " ms</td>" in page
-    for secret in ("s3cret", "AGFubmEAczNjcmV0"):
-        assert secret not in page
-    assert mail_server.received[0].recipients == ["me@example.com"]
-
-
-@pytest.mark.django_db(transaction=True)
-def test_failed_test_message_says_what_to_change(admin, mail_server):
-    mail_server.users["anna"] = "another"
-    save(admin, host="127.0.0.1", port=str(mail_server.port), auth_type="default")
-    page = text(admin.post("/setup/email/test/", {"recipient": "me@example.com"}))
-    assert "The mail server refused the user name or the password." in page
-    assert "Enter user name and password again in Email Setup." in page
-
-
-def test_test_message_defaults_to_your_own_address(admin):
-    assert 'value="anna@office.example"' in text(admin.get("/setup/email/"))
-
-
-@pytest.mark.parametrize("recipient", ["", "nobody", "a@b@c", "a@example.com\r\nRCPT TO:<x@example.com>", "x" * 400])
-def test_test_message_to_no_address_is_refused(admin, recipient):
-    response = admin.post("/setup/email/test/", {"recipient": recipient})
-    assert response.status_code == 422
-    assert not Message.objects.exists()
-
-
-def test_test_message_by_get_sends_nothing(admin):
-    assert admin.get("/setup/email/test/").status_code == 405
 
 
 # --- Schedules ---------------------------------------------------------------------------------------

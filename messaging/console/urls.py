@@ -4,7 +4,7 @@ from django.contrib.auth.views import LogoutView
 from django.urls import path
 from django.views.generic import RedirectView
 
-from .views import batches, content, health, login, messages, schedules, sending, setup
+from .views import batches, check, content, health, login, messages, schedules, sending, setup
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="messages"), name="home"),
@@ -34,14 +34,14 @@ urlpatterns = [
     path("setup/email/users/", setup.users, name="setup-email-users"),
     path("setup/email/users/<str:username>/", setup.user_setup, name="setup-user"),
     path("preferences/email/", setup.my_setup, name="preferences-email"),
-    *[
-        path(f"TEMP{i}/<str:username>/", setup.user_setup, name=f"setup-user-{n}")
-        for i, n in enumerate(("check", "test", "sign-in"))
-    ],
-    *[
-        path(f"TEMPA{i}/", setup.my_setup, name=f"{p}-{n}")
-        for p in ("setup-email", "preferences-email")
-        for i, n in enumerate(("check", "test", "sign-in"))
-    ],
+    path("TEMP/1/", setup.my_setup, name="setup-email-sign-in"),
+    path("TEMP/2/<str:username>/", setup.my_setup, name="setup-user-sign-in"),
+    path("TEMP/3/", setup.my_setup, name="preferences-email-sign-in"),
+    path("setup/email/check/", check.company, {"what": "check"}, name="setup-email-check"),
+    path("setup/email/test/", check.company, {"what": "test"}, name="setup-email-test"),
+    path("setup/email/users/<str:username>/check/", check.user, {"what": "check"}, name="setup-user-check"),
+    path("setup/email/users/<str:username>/test/", check.user, {"what": "test"}, name="setup-user-test"),
+    path("preferences/email/check/", check.own, {"what": "check"}, name="preferences-email-check"),
+    path("preferences/email/test/", check.own, {"what": "test"}, name="preferences-email-test"),
     path("setup/schedules/", schedules.schedules, name="setup-schedules"),
 ]

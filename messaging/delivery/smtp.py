@@ -66,7 +66,7 @@ class Connection:
         say: called with "C" or "S" and the line, secrets masked; for the test message's dialogue.
         hear: called with each step of opening that is done.
 
-    `addresses` and `features` are what the name led to and what EHLO brought, last.
+    `addresses` and `features` are what the name led to and what EHLO brought; `failure` is why opening failed.
     """
 
     def __init__(self, setup: EmailSetup, patience: Patience, say: Say | None = None, hear: Hear | None = None) -> None:
@@ -76,6 +76,7 @@ class Connection:
         self.hear = hear
         self.addresses: list[Checked] = []
         self.features: dict[str, str] = {}
+        self.failure: Reply | None = None
         self.transactions = 0
         self.tls = ""
         self._host = setup.host.strip("[]")  # an IPv6 address may come in brackets
@@ -110,6 +111,7 @@ class Connection:
                 self._note(signed_in, self.setup)
         except BaseException as error:
             if isinstance(error, StageFailed):
+                self.failure = error.reply
                 self._tell(error)
             self.close()
             raise

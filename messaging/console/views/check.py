@@ -1,0 +1,101 @@
+"""*Check connection* and *Send test message* (Email Setup): a page that comes step by step while the work is done."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Literal
+
+from django.contrib.auth.models import User
+from django.http import HttpRequest, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import get_object_or_404, render
+from django.template.loader import render_to_string
+from django.urls import reverse
+
+from messaging import probe
+from messaging.console.forms.email_setup import TestMessageForm
+from messaging.delivery.steps import Step
+from messaging.intake.errors import Refused
+
+from .guard import admins_only, post_only, who
+
+log = logging.getLogger(__name__)
+
+What = Literal["check", "test"]
+PAGE = "messaging/setup_check.html"
+MARKER = "<!--here-->"  # stands in the page where the steps come, and again where the conclusion does
+BUSY = "Other people are checking at the moment. Try again in a minute."
+BROKEN_OFF = "The check could not be finished, because of an error on this server. An administrator looks into the log."
+
+
+@admins_only
+@post_only
+def company(request: HttpRequest, what: What) -> HttpResponseBase:
+    """With the company's settings."""
+    return _answer(request, None, what, "setup-email")
+
+
+@admins_only
+@post_only
+def user(request: HttpRequest, what: What, username: str) -> HttpResponseBase:
+    """With the settings of a user."""
+    account = get_object_or_404(User, username=username)
+    return _answer(request, account, what, "setup-user", username)
+
+
+@post_only
+def own(request: HttpRequest, what: What) -> HttpResponseBase:
+    """With the settings of the person who is signed in."""
+    return _answer(request, who(request), what, "preferences-email")
+
+
+def _answer(request: HttpRequest, account: User | None, what: What, place: str, *arguments: str) -> HttpResponseBase:
+    """The page, streamed; at once when the recipient is none (422) or there is no room for another check (503)."""
+    by = who(request)
+    form = TestMessageForm(request.POST if what == "test" else None, initial={"recipient": by.email})
+    context: dict[str, object] = {
+        "what": what,
+        "account": account,
+        "marker": MARKER,
+        "test_form": form,
+        "check_url": reverse(f"{place}-check", args=arguments),
+        "test_url": reverse(f"{place}-test", args=arguments),
+        "back_url": reverse(f"{place}-test", args=arguments).removesuffix("test/"),
+    }
+    if what == "check" or form.is_valid():
+        try:
+            if what == "check":
+                told = probe.check_connection(account, may_try_ports=by.is_staff)
+            else:
+                told = probe.send_test_message(account, form.cleaned_data["recipient"], by)
+        except Refused as error:
+            form.add_error(None, str(error))
+        except probe.Busy:
+            return render(request, PAGE, context | {"trouble": BUSY}, status=503)
+        else:
+            page = render_to_string(PAGE, context | {"streams": True}, request)
+            return StreamingHttpResponse(
+                _pieces(page, told, account),
+                # X-Accel-Buffering: nginx would keep the steps back.
+                headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+            )
+    return render(request, PAGE, context, status=422)
+
+
+def _pieces(page: str, told: probe.Told, account: User | None) -> Iterator[str]:
+    """The page up to the steps, each step when it is told, then the conclusion and the rest of the page."""
+    head, between, rest = page.split(MARKER)
+    yield head
+    try:
+        with closing(told):
+            for event in told:
+                if event is None:
+                    yield "\n"  # so that a browser that left is noticed
+                elif isinstance(event, Step):
+                    yield render_to_string("messaging/_check_step.html", {"step": event})
+                else:
+                    yield between + render_to_string("messaging/_check_end.html", {"end": event})
+    except Exception:
+        log.exception("check of the settings of %s", account or "the company")
+        yield between + render_to_string("messaging/_check_end.html", {"trouble": BROKEN_OFF})
+    yield rest

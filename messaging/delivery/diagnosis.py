@@ -1,0 +1,266 @@
+"""After a connection that failed: a few more tries at the same server, to say which setting would work.
+
+Only addresses that were resolved and checked for the connection are used, each try is short, and nothing is sent but
+greetings and TLS handshakes: no name of ours beyond EHLO, no sign-in, no mail.
+"""
+
+import socket
+import ssl
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+
+from django.utils import timezone
+
+from messaging.setup import certificates
+from messaging.setup.certificates import Shown
+from messaging.setup.layers import AuthType, EmailSetup
+from messaging.setup.network import Checked, connect_to
+from messaging.setup.servers import USUAL_PORTS
+
+from .dialogue import Client, Patience, StageFailed, told_as
+from .outcomes import Reply, Stage, judge
+from .reply_table import WANTS_SIGN_IN
+from .smtp import Connection
+from .steps import Facts, certificate_facts, day, mechanisms
+
+TRY_SECONDS = 3.0
+TRIED_ADDRESSES = 2
+NO_DIALOGUE = ("connection refused", "connection lost", "timeout", "not SMTP", "no tls", "tls")
+GOES_WITH = {25: "default", 465: AuthType.TLS_IMPLICIT, 587: AuthType.TLS_EXPLICIT}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What the matter is, what to do about it ("" for nothing better than the outcome table says), and facts."""
+
+    words: str
+    advice: str = ""
+    facts: Facts = ()
+
+
+def diagnose(connection: Connection, reply: Reply, *, may_try_ports: bool) -> Finding | None:
+    """Find out more about a connection that failed with `reply`; None when there is nothing to add.
+
+    Takes at most half a minute. `may_try_ports` allows to see which of the usual ports of the server answers.
+    """
+    setup, addresses = connection.setup, connection.addresses[:TRIED_ADDRESSES]
+    if reply.error.startswith("certificate"):
+        return _about_certificate(setup, addresses, reply)
+    if reply.error == "no auth":
+        return _about_sign_in(setup, connection.features)
+    if reply.stage in (Stage.MAIL, Stage.RCPT, Stage.DATA):
+        return _about_missing_sign_in(setup, connection.features, reply)
+    if not addresses or reply.error not in NO_DIALOGUE:
+        return None
+    if reply.stage == Stage.CONNECT:
+        return _about_ports(setup, addresses, may_try_ports)
+    if reply.stage == Stage.GREETING and setup.auth_type != AuthType.TLS_IMPLICIT:
+        return _about_early_tls(setup, addresses)
+    if reply.stage == Stage.STARTTLS and setup.auth_type == AuthType.TLS_IMPLICIT:
+        return _about_clear_greeting(setup, addresses)
+    return None
+
+
+# --- Ports and TLS modes -----------------------------------------------------------------------------
+
+
+def _about_ports(setup: EmailSetup, addresses: Sequence[Checked], may_try: bool) -> Finding:
+    firewall = "A firewall may be in the way, on this machine, in the network or at the provider."
+    if not may_try:
+        return Finding(firewall, "Ask an administrator to check the connection in Email Setup.")
+    ports = [port for port in USUAL_PORTS if port != setup.port]
+    answering = [port for port in ports if _answers(addresses, port)]
+    if not answering:
+        tried = _listed([str(port) for port in ports])
+        return Finding(
+            f"The server answers on none of the other usual ports either ({tried}). {firewall}",
+            "Check the server name in Email Setup, that the mail server runs, and what the firewall lets through.",
+        )
+    best = answering[-1]
+    fits = f" with auth type {GOES_WITH[best]}" if best in GOES_WITH else ""
+    verb = "answers" if len(answering) == 1 else "answer"
+    return Finding(
+        f"Port {setup.port} does not answer there, but {_listed([str(port) for port in answering])} {verb}.",
+        f"Choose port {best}{fits} in Email Setup.",
+    )
+
+
+def _answers(addresses: Sequence[Checked], port: int) -> bool:
+    other = [(family, (address[0], port, *address[2:])) for family, address in addresses]
+    try:
+        connect_to(other, TRY_SECONDS).close()
+    except OSError:
+        return False
+    return True
+
+
+def _about_early_tls(setup: EmailSetup, addresses: Sequence[Checked]) -> Finding | None:
+    """A server that does not greet may wait for TLS."""
+    try:
+        with closing(_shaken(setup, addresses)) as sock:
+            assert sock.version()
+    except OSError:
+        return None
+    return Finding(
+        f"The server speaks TLS from the first byte on port {setup.port}.",
+        "Choose tls-implicit, or port 587 with tls-explicit, in Email Setup.",
+    )
+
+
+def _about_clear_greeting(setup: EmailSetup, addresses: Sequence[Checked]) -> Finding | None:
+    """A server with which TLS from the first byte fails may greet in clear."""
+    client = None
+    try:
+        client = _greeted(setup, addresses)
+    except (OSError, StageFailed):
+        return None
+    finally:
+        if client is not None:
+            client.close()
+    if client.has_extn("starttls"):
+        return Finding(
+            f"The server greets in clear on port {setup.port} and offers STARTTLS there.",
+            "Choose tls-explicit, or port 465 with tls-implicit, in Email Setup.",
+        )
+    return Finding(
+        f"The server greets in clear on port {setup.port} and offers no encryption there (no STARTTLS).",
+        "Try port 465 with tls-implicit or port 587 with tls-explicit. The auth type default works here, but sends "
+        "everything in the clear.",
+    )
+
+
+# --- Certificates ------------------------------------------------------------------------------------
+
+
+def _about_certificate(setup: EmailSetup, addresses: Sequence[Checked], reply: Reply) -> Finding | None:
+    try:
+        with closing(_shaken(setup, addresses, after_starttls=setup.auth_type == AuthType.TLS_EXPLICIT)) as sock:
+            shown = certificates.read(sock.getpeercert(binary_form=True) or b"")
+    except (OSError, StageFailed, ValueError):
+        return None
+    host = setup.host.strip("[]")
+    matters = [
+        *_about_dates(shown),
+        *([] if shown.is_for(host) else [_about_name(shown, host)]),
+        *([_about_authority(shown)] if reply.error == "certificate of a stranger" else []),
+    ]
+    if not matters:
+        matters = [(f"The certificate itself is in order, but not those above it: {reply.text}.", "")]
+    words, advice = (" ".join(filter(None, texts)) for texts in zip(*matters, strict=True))
+    return Finding(words, advice, certificate_facts(shown))
+
+
+def _about_dates(shown: Shown) -> list[tuple[str, str]]:
+    now = timezone.now()
+    if shown.ends < now:
+        return [(f"It expired on {day(shown.ends)}.", "Ask who runs the mail server to renew the certificate.")]
+    if shown.begins > now:
+        return [(f"It is not valid before {day(shown.begins)}.", "Check this machine’s clock.")]
+    return []
+
+
+def _about_name(shown: Shown, host: str) -> tuple[str, str]:
+    names = list(shown.names)
+    if not names:
+        return f"It names no host, and so not {host}.", "Ask who runs the mail server for a certificate with its name."
+    words = f"It is for {_listed(names[:5])}{' and others' if len(names) > 5 else ''}, and not for {host}."
+    usable = [name for name in names if not name.startswith("*.")]
+    if not usable:
+        return words, f"Enter a name as server in Email Setup that fits {names[0]}."
+    return words, f"If it is the same server, enter {usable[0]} as server in Email Setup."
+
+
+def _about_authority(shown: Shown) -> tuple[str, str]:
+    if shown.is_self_signed:
+        return (
+            "It vouches for itself (self-signed).",
+            "If you trust it, enter this certificate as “Certificate authorities” in Email Setup; who runs the mail "
+            "server can give it to you, and the fingerprint below tells whether it is the same.",
+        )
+    return (
+        f"It comes from “{shown.issuer}”, an authority that this machine does not know.",
+        "Upload the certificate of that authority as “Certificate authorities” in Email Setup; who runs the mail "
+        "server has it.",
+    )
+
+
+# --- Sign-in -----------------------------------------------------------------------------------------
+
+
+def _about_sign_in(setup: EmailSetup, features: dict[str, str]) -> Finding | None:
+    offered = mechanisms(features)
+    if "starttls" in features and setup.auth_type == AuthType.DEFAULT:
+        return Finding(
+            "The server offers STARTTLS, and a sign-in only after it.", "Choose tls-explicit in Email Setup."
+        )
+    if not setup.uses_oauth and {"XOAUTH2", "OAUTHBEARER"} & set(offered):
+        return Finding(
+            f"The server takes no password: it offers sign-in with a token only ({_listed(offered)}).",
+            "Choose another “Way to sign in” in Email Setup.",
+        )
+    if offered:
+        return Finding(f"The server offers only {_listed(offered)}, which this setup cannot use.")
+    return Finding(
+        f"The server offers no sign-in at all on port {setup.port}.",
+        "Sign-in is usual on port 587 with tls-explicit. If the server takes mail from this machine without, choose "
+        "send type 2 in Email Setup.",
+    )
+
+
+def _about_missing_sign_in(setup: EmailSetup, features: dict[str, str], reply: Reply) -> Finding | None:
+    if setup.signs_in or judge(reply).explanation != WANTS_SIGN_IN.explanation:
+        return None
+    offered = mechanisms(features)
+    way = f"offers it ({_listed(offered)})" if offered else "offers none on this connection"
+    return Finding(
+        f"The server takes mail only after a sign-in and {way}; send type {setup.send_type} uses none.",
+        "Choose send type 3 and enter user name and password in Email Setup."
+        + ("" if offered else " Many servers offer it only after STARTTLS: choose tls-explicit and port 587 with it."),
+    )
+
+
+# --- Tries -------------------------------------------------------------------------------------------
+
+
+def _greeted(setup: EmailSetup, addresses: Sequence[Checked]) -> Client:
+    """Connect and greet in clear. Raises OSError, StageFailed."""
+    patience = Patience(scale=TRY_SECONDS / 300)
+    client = Client(patience, lambda direction, line: None)
+    client.sock = connect_to(addresses, TRY_SECONDS)
+    try:
+        client.expect(Stage.GREETING)
+        with told_as(Stage.EHLO):
+            client.reply_seconds = patience.seconds(Stage.EHLO)
+            client.ehlo(setup.ehlo_name)
+    except BaseException:
+        client.close()
+        raise
+    return client
+
+
+def _shaken(setup: EmailSetup, addresses: Sequence[Checked], *, after_starttls: bool = False) -> ssl.SSLSocket:
+    """A TLS handshake that takes any certificate; nothing may be sent over it. Raises OSError, StageFailed."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    sock: socket.socket | None = None
+    try:
+        if after_starttls:
+            client = _greeted(setup, addresses)
+            sock = client.sock
+            client.expect(Stage.STARTTLS, "STARTTLS")
+        else:
+            sock = connect_to(addresses, TRY_SECONDS)
+        assert sock is not None
+        sock.settimeout(TRY_SECONDS)
+        return context.wrap_socket(sock, server_hostname=setup.host.strip("[]").rstrip("."))
+    except BaseException:
+        if sock is not None:
+            sock.close()
+        raise
+
+
+def _listed(names: Sequence[str]) -> str:
+    """a, b and c."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]])) if names else ""
