@@ -45,7 +45,7 @@ HELP = {
     "scope": "Usually empty: what the provider wants for SMTP is known.",
     "ca_bundle": "Only for a mail server whose certificate comes from an authority of your own. Trusted beside the "
     "system’s.",
-    "from_address": "Envelope sender of mail that names none.",
+    "from_address": "The test message comes from it.",
     "ehlo_name": "What this server calls itself; its full name unless set.",
     "max_connections": "How many connections to the mail server may be open at the same time.",
     "messages_per_connection": "After so many messages the connection is closed and a new one opened.",
