@@ -7,9 +7,10 @@ from django.conf import settings
 from django.db.models import Q
 
 from messaging import batches, wake
-from messaging.delivery import claims, pauses
+from messaging.delivery import claims, pauses, refusal
 from messaging.delivery.rescue import rescue
 from messaging.models import AccountPause, Batch, Heartbeat, Message, MessageEvent
+from messaging.setup import opt_files
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +42,7 @@ def sweep(now: datetime, *, clock_jumped: bool = False) -> None:
     if clock_jumped:
         log.warning("the clock was put forward or back; all leases get their full time again")
         claims.renew_all(now)
+    refusal.tell(opt_files.read(), now)
     rescue(now, lambda: _was_away(now))
     _end_holds(now)
     pauses.end_due(now)
@@ -58,7 +60,8 @@ def _was_away(now: datetime) -> bool:
 
 
 def tidy(now: datetime) -> None:
-    """Drop forgotten drafts of batches and old pauses; take out what a crash left in cancelled batches."""
+    """Drop forgotten drafts of batches, old pauses and notes; take out what a crash left in cancelled batches."""
+    refusal.forget(now)
     AccountPause.history.filter(ended_at__lt=now - PAUSES_KEPT).delete()
     Batch.objects.filter(status=Batch.Status.DRAFT, created_at__lt=now - DRAFTS_KEPT).delete()
     left = Batch.objects.filter(status=Batch.Status.CANCELLED, messages__status=Message.Status.QUEUED)

@@ -1,23 +1,26 @@
 """What every page shows around its content: the menu, and what keeps mail from being sent."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from django.db.models import Exists
+from django.db.models import Exists, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
 
 from messaging import sending
+from messaging.delivery import refusal
 from messaging.housekeeping import SWEEP
 from messaging.models import AccountPause, Heartbeat
+from messaging.setup import opt_files
 
 SILENT_AFTER = timedelta(seconds=60)
 
 
 @dataclass(frozen=True)
 class Obstacles:
-    """Why nothing is being sent: what is paused, and background processes that have not reported.
+    """Why nothing is being sent: what is paused, background processes that have not reported, and servers whose
+    `.opt` files cannot be understood (by name, what is wrong with them).
 
     Limits and sending windows are what somebody wished, and no obstacles.
 
@@ -27,6 +30,7 @@ class Obstacles:
     pauses: list[AccountPause]
     is_silent: bool
     silent_since: datetime | None
+    refusing: dict[str, list[str]] = field(default_factory=dict)
 
 
 def console(request: HttpRequest) -> dict[str, object]:
@@ -38,7 +42,16 @@ def obstacles() -> Obstacles:
     """One statement while all is well."""
     now = timezone.now()
     pauses = sending.holding(now).exclude(kind__in=sending.OF_SETTINGS)
-    beat = Heartbeat.objects.filter(name=SWEEP).annotate(paused=Exists(pauses)).first()
+    notes = refusal.notes(now)
+    beat = Heartbeat.objects.filter(name=SWEEP).annotate(paused=Exists(pauses), noted=Exists(notes)).first()
     found = [] if beat is not None and not beat.paused else sending.gravest_first(pauses)
     is_silent = beat is None or now - beat.at > SILENT_AFTER
-    return Obstacles(found, is_silent, beat.at if beat else None)
+    refusing = {} if beat is not None and not beat.noted else _noted(notes)
+    here = opt_files.read()
+    if here.errors:
+        refusing[refusal.server_name()] = [str(error) for error in here.errors]
+    return Obstacles(found, is_silent, beat.at if beat else None, refusing)
+
+
+def _noted(notes: QuerySet[Heartbeat]) -> dict[str, list[str]]:
+    return {note.name.removeprefix(refusal.PREFIX): note.note.splitlines() for note in notes.order_by("name")}

@@ -20,10 +20,11 @@ from django.utils import timezone
 
 from messaging import content
 from messaging.models import AccountPause, AttemptOutcome, Message, Recipient, SendAttempt
-from messaging.setup import windows
+from messaging.setup import opt_files, windows
 from messaging.setup.layers import EmailSetup, resolve
+from messaging.setup.opt_files import OptError, OptFiles
 
-from . import claims, ledger, pauses
+from . import claims, ledger, pauses, refusal
 from .claims import LimitReached, Terms
 from .decision import complete, confine, decide, judge_result, put_back, replies_of
 from .dialogue import Patience, Say, StageFailed, is_out_of_files
@@ -40,6 +41,10 @@ FIRST_CLAIM = 4
 
 T = TypeVar("T")
 Clock = Callable[[], datetime]
+
+
+class Refused(Exception):
+    """Nothing is sent by this server until its `.opt` files are mended: what was claimed goes back to the queue."""
 
 
 @dataclass
@@ -68,6 +73,7 @@ class Lane:
     delivered: int = 0
     connection: Connection | None = None
     halted_by: Verdict | None = None
+    refused_by: list[OptError] = field(default_factory=list)
     turn_ends: float = math.inf
     is_probe: bool = False
     is_alone: bool = False
@@ -78,7 +84,10 @@ class Lane:
     def run(self) -> int:
         """Deliver whatever is due and allowed; how many transactions were recorded."""
         self.turn_ends = time.monotonic() + self.turn_seconds
-        if not claims.enter(self.account_id, self.owner, self._resolve().max_connections, self.clock()):
+        setup = self._resolve()
+        if self._is_kept_back(setup.files):
+            return 0
+        if not claims.enter(self.account_id, self.owner, setup.max_connections, self.clock()):
             return 0
         with self._leases():
             leave = pauses.leave_to_send(self.account_id, self.clock())
@@ -111,11 +120,19 @@ class Lane:
         return message is not None
 
     def _must_end(self) -> bool:
-        return self.halted_by is not None or time.monotonic() > self.turn_ends or self.stop()
+        has_to = self.halted_by is not None or bool(self.refused_by)
+        return has_to or time.monotonic() > self.turn_ends or self.stop()
+
+    def _is_kept_back(self, files: OptFiles) -> bool:
+        """Whether `.opt` files that cannot be understood keep this server from sending; other servers go on."""
+        self.refused_by = files.errors
+        return refusal.keeps_back(files, self.clock())
 
     def _claim(self, leave: Leave) -> list[Message]:
         """Claim what the account's limits and sending window leave to claim; note what they do not."""
         self._settle()
+        if self._is_kept_back(opt_files.read()):
+            return []
         now = self.clock()
         setup = self.setup or self._resolve()
         opens = windows.next_opening(setup.sending_window, setup.time_zone, now)
@@ -183,6 +200,8 @@ class Lane:
             self._record(message, attempt, pending, result)
         except Abandoned:
             log.info("message %d was taken back before it was sent", message.pk)
+        except Refused:
+            pass  # told already; it goes back with what was not started
         except LeaseLost as lost:
             log.warning("lease lost: %s", lost)
 
@@ -218,7 +237,7 @@ class Lane:
             return Result(failure.reply)
         except (content.MissingContent, BareLineEnd) as error:
             return Result(Reply(Stage.PREPARE, None, str(error), "content missing"))
-        except (DatabaseError, Abandoned):
+        except (DatabaseError, Abandoned, Refused):
             raise
         except Exception as error:
             if is_out_of_files(error) or is_out_of_files(error.__cause__):
@@ -238,11 +257,21 @@ class Lane:
                 return connection
             connection.close(politely=True)
         setup = self._resolve()
+        if setup.files.errors:
+            self._refuse(setup.files)
         self.connection = connection = Connection(setup, self.patience, self.say, self.hear)
         attempt.server = setup.server
         connection.open()
         attempt.tls = connection.tls
         return connection
+
+    def _refuse(self, files: OptFiles) -> None:
+        """Raises Refused, except for a test message: it fails, and its dialogue says why."""
+        if not self.is_alone:
+            self._is_kept_back(files)
+            raise Refused
+        for error in files.errors:
+            (self.say or (lambda direction, line: None))("*", str(error))
 
     def _resolve(self) -> EmailSetup:
         """The settings as they are now; they hold until the next connection."""

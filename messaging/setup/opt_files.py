@@ -4,9 +4,13 @@ Read whenever settings are resolved, so a change needs no restart. Tolerant of h
 what it says: a file that cannot be understood stops this server's sending rather than have it guess.
 """
 
+import os
 import re
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from difflib import get_close_matches
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +32,11 @@ FILES = {
 }
 MAX_OCTETS = 4096
 MAX_LENGTH = {"username": 255, "password": 1000}
+SAVE_AGAIN = "Save it again as UTF-8, with the value alone on one line."
+
+_LINE_END = re.compile("\r\n|[\n\r\x0b\x0c\x85\u2028\u2029]")
+# A byte order mark within the text is as invisible as a control character, and as little part of a value.
+_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\ufeff]")
 
 
 @dataclass(frozen=True)
@@ -43,7 +52,10 @@ class OptError:
 
 @dataclass(frozen=True)
 class OptFiles:
-    """What the folder says: `values` maps a field's name to (value, file name)."""
+    """What the folder says: `values` maps a field's name to (value, file name).
+
+    `ignored` are files whose names are none of FILES but look like it, with a hint where it is clear what was meant.
+    """
 
     values: dict[str, tuple[Any, str]] = field(default_factory=dict)
     errors: list[OptError] = field(default_factory=list)
@@ -56,27 +68,31 @@ class _Bad(ValueError):
 
 def read(folder: Path | None = None) -> OptFiles:
     """Read the `.opt` files of a folder; without one, of EMAIL_OPT_DIR. Raises nothing: `errors` says what is wrong."""
-    folder = folder or settings.EMAIL_OPT_DIR
+    source = str(folder) if folder is not None else "EMAIL_OPT_DIR"
+    folder = folder if folder is not None else settings.EMAIL_OPT_DIR
     found = OptFiles()
     if folder is None:
         return found
     try:
-        paths = sorted(folder.iterdir())
+        paths = sorted(path for path in folder.iterdir() if path.name.lower().startswith("email."))
     except OSError as error:
-        found.errors.append(OptError(str(folder), f"The folder of .opt files cannot be read: {error.strerror}."))
+        found.errors.append(OptError(source, f"The folder {folder} cannot be read: {error.strerror}."))
         return found
     for path in paths:
         name = FILES.get(path.name.lower())
         if name is not None:
             _take(found, name, path)
-        elif path.name.lower().startswith("email.") and not path.is_dir():
-            found.ignored.append(path.name)
+        elif not path.is_dir():
+            found.ignored.append(_ignored(path.name))
     return found
 
 
 def _take(found: OptFiles, name: str, path: Path) -> None:
     try:
-        value = READERS[name](_one_line(path))
+        data = _content(path)
+        if data is None:
+            return
+        value = READERS[name](_one_line(data))
     except _Bad as bad:
         found.errors.append(OptError(path.name, str(bad)))
         return
@@ -85,38 +101,80 @@ def _take(found: OptFiles, name: str, path: Path) -> None:
         found.errors.append(OptError(path.name, f"It says something else than {before[1]}. Delete one of the two."))
 
 
-def _one_line(path: Path) -> str:
-    """The one line of a file, without blanks at its end."""
+@lru_cache(maxsize=256)
+def _ignored(name: str) -> str:
+    """The name of a file that is not read, with what it should be called where that is clear."""
+    shown, meant = _printable(name), name.lower().removesuffix(".txt")
+    if meant in FILES:
+        return f"{shown} (Notepad added “.txt”: rename it to {meant})"
+    alike = get_close_matches(name.lower(), FILES, n=1, cutoff=0.8)
+    return f"{shown} (did you mean {alike[0]}?)" if alike else shown
+
+
+def _content(path: Path) -> bytes | None:
+    """The octets of a file; None when it was deleted since the folder was listed. Waits for nobody."""
     try:
-        if not path.is_file():
-            raise _Bad("It is not a file.")
-        if path.stat().st_size > MAX_OCTETS:
-            raise _Bad(f"It has {path.stat().st_size:,} octets. It must be one line with the value alone.")
-        text = _decoded(path.read_bytes())
+        with open(path, "rb", opener=_open_without_waiting) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise _Bad("It is not a file.")
+            data = file.read(MAX_OCTETS + 1)
     except OSError as error:
+        if isinstance(error, FileNotFoundError) and not path.is_symlink():
+            return None
         raise _Bad(f"It cannot be read: {error.strerror}.") from error
-    text = text.rstrip()
-    if not text:
+    if len(data) > MAX_OCTETS:
+        raise _Bad(f"It has more than {MAX_OCTETS:,} octets. It must be one line with the value alone.")
+    return data
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    """A pipe would keep its reader until somebody writes to it."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def _one_line(data: bytes) -> str:
+    """The one line of a file, without blanks at its end."""
+    text = _decoded(data).rstrip(" \t\r\n")
+    if not text.strip():
         raise _Bad("It is empty. Write the value on one line, or delete the file.")
-    if len(text.splitlines()) > 1:
-        raise _Bad(f"It has {len(text.splitlines())} lines. It must be one line with the value alone.")
-    if re.search(r"[\x00-\x1f\x7f]", text):
-        raise _Bad("It has control characters. Save it as plain text, with the value on one line.")
+    lines = len(_LINE_END.split(text))
+    if lines > 1:
+        raise _Bad(f"It has {lines} lines. It must be one line with the value alone.")
+    if _UNSEEN.search(text):
+        raise _Bad(f"It has control characters. {SAVE_AGAIN}")
     return text
 
 
 def _decoded(data: bytes) -> str:
-    """Text as Notepad saves it: UTF-8, "Unicode" (UTF-16 with its mark), or ANSI."""
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return data.decode("utf-16", "replace")
+    """Text as Notepad saves it: UTF-8, "Unicode" (UTF-16, of western text also without its mark), or ANSI."""
+    try:
+        if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+            return data.decode("utf-16")
+        even, odd = data[::2], data[1::2]
+        if len(even) == len(odd) and even and not odd.strip(b"\0") and b"\0" not in even:
+            return data.decode("utf-16-le")
+        if len(even) == len(odd) and even and not even.strip(b"\0") and b"\0" not in odd:
+            return data.decode("utf-16-be")
+    except UnicodeDecodeError as error:
+        raise _Bad(f"It is marked as UTF-16 and cannot be read as such. {SAVE_AGAIN}") from error
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        return data.decode("cp1252", "replace")
+        pass
+    try:
+        return data.decode("cp1252")
+    except UnicodeDecodeError as error:
+        raise _Bad(f"It is neither UTF-8 nor ANSI (Windows-1252). {SAVE_AGAIN}") from error
 
 
 def _shown(text: str) -> str:
+    text = _printable(text)
     return f"“{text[:60]}…”" if len(text) > 60 else f"“{text}”"
+
+
+def _printable(text: str) -> str:
+    """What turns the direction of writing around, or is no character at all, as its number."""
+    return "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in text)
 
 
 def _send_type(text: str) -> int:

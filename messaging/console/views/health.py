@@ -10,6 +10,7 @@ from django.views.decorators.cache import never_cache
 from kombu.exceptions import OperationalError
 
 from messaging.console.context import obstacles
+from messaging.setup import opt_files
 
 log = logging.getLogger(__name__)
 
@@ -24,12 +25,17 @@ def healthz(request: HttpRequest) -> HttpResponse:
 @login_not_required
 @never_cache
 def readyz(request: HttpRequest) -> HttpResponse:
-    """Database, broker, and worker with beat (by their heartbeat); 503 when one of them is not there."""
-    checks = {"database": _database(), "broker": _broker(), "worker_and_beat": False}
+    """Database, broker, worker with beat (by their heartbeat), and this server's `.opt` files; 503 when one fails.
+
+    Of files at fault it says the names; what is in them is for people who signed in.
+    """
+    at_fault = list(dict.fromkeys(error.file for error in opt_files.read().errors))
+    checks = {"database": _database(), "broker": _broker(), "worker_and_beat": False, "opt_files": not at_fault}
     if checks["database"]:
         checks["worker_and_beat"] = not obstacles().is_silent
     ready = all(checks.values())
-    return JsonResponse({"ready": ready, "checks": checks}, status=200 if ready else 503)
+    told = {"opt_files_at_fault": at_fault} if at_fault else {}
+    return JsonResponse({"ready": ready, "checks": checks} | told, status=200 if ready else 503)
 
 
 def _database() -> bool:

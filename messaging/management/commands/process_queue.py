@@ -31,13 +31,16 @@ class Command(BaseCommand):
         if batch is None:
             self.stdout.write("Nothing waits in the queue.")
             return
-        Lane(batch.account_id, stop=_interrupted().is_set).run()
+        lane = Lane(batch.account_id, stop=_interrupted().is_set)
+        lane.run()
         report = batches.report(batch)
         self.stdout.write(f"Batch {batch.pk}: " + ", ".join(_told(report.counts)))
         for result, words, number in batches.reasons(batch):
             self.stdout.write(f"  {number} {result}: {words}")
         for words in _waiting(batch, report):
             self.stdout.write(f"  {words}")
+        for file in lane.refused_by:
+            self.stdout.write(f"  Nothing is sent by this server until this .opt file is mended: {file}")
         if report.counts["sent"] < report.counts["total"]:
             raise SystemExit(1)
 

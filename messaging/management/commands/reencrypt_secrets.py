@@ -1,0 +1,81 @@
+"""Encrypt every stored secret anew with the first of FIELD_ENCRYPTION_KEYS."""
+
+from argparse import ArgumentParser
+from collections import Counter
+from enum import Enum, auto
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management.base import BaseCommand, CommandError
+from django.db.models import Model
+
+from messaging.models import AccessToken, EmailSettings
+from messaging.setup.fields import LABELS, SECRETS, column
+from messaging.setup.secrets import LostKey, check_keys, renewed
+
+CHUNK = 500
+COLUMNS: list[tuple[type[Model], str, str]] = [
+    *((EmailSettings, column(name), LABELS[name]) for name in SECRETS),
+    (AccessToken, "token_encrypted", "Access token"),
+    (AccessToken, "refresh_token_encrypted", "Refresh token"),
+]
+
+
+class _Result(Enum):
+    RENEWED = auto()
+    CURRENT = auto()
+    LOST = auto()
+    CHANGED = auto()
+
+
+class Command(BaseCommand):
+    help = (
+        "Encrypt every stored secret anew with the first of FIELD_ENCRYPTION_KEYS. To change keys: put the new one in "
+        "front, restart all processes, run this, take the old one out, restart again. "
+        "Exit code 1: some cannot be read with any key; it names them."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            check_keys()
+        except ImproperlyConfigured as error:
+            raise CommandError(str(error)) from error
+        dry_run = options["dry_run"]
+        results: Counter[_Result] = Counter()
+        for model, name, label in COLUMNS:
+            for row in model._default_manager.exclude(**{name: ""}).order_by("pk").iterator(CHUNK):
+                result = _renew(row, name, dry_run=dry_run)
+                results[result] += 1
+                if result == _Result.LOST:
+                    self.stdout.write(f"Cannot be read with any key: {label} in {row}. It has to be entered again.")
+        self.stdout.write(_summary(results, dry_run=dry_run))
+        if results[_Result.LOST]:
+            raise SystemExit(1)
+
+
+def _renew(row: Model, name: str, *, dry_run: bool) -> _Result:
+    stored = getattr(row, name)
+    try:
+        anew = renewed(stored)
+    except LostKey:
+        return _Result.LOST
+    if anew is None:
+        return _Result.CURRENT
+    # Only over what was read: whoever saved another secret meanwhile, it is theirs that stays.
+    same = type(row)._default_manager.filter(pk=row.pk, **{name: stored})
+    return _Result.RENEWED if dry_run or same.update(**{name: anew}) else _Result.CHANGED
+
+
+def _summary(results: Counter[_Result], *, dry_run: bool) -> str:
+    verb = "would be" if dry_run else "were"
+    words = [
+        f"{results[_Result.RENEWED]} {verb} encrypted anew",
+        f"{results[_Result.CURRENT]} are encrypted with the first key already",
+        f"{results[_Result.LOST]} cannot be read",
+    ]
+    if results[_Result.CHANGED]:
+        words.append(f"{results[_Result.CHANGED]} changed meanwhile: run this again")
+    return f"Secrets: {', '.join(words)}."

@@ -1,0 +1,35 @@
+"""What `manage.py check` says about the settings of this server that have to do with Email Setup."""
+
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Warning, register
+from django.core.exceptions import ImproperlyConfigured
+
+from . import opt_files, secrets
+
+
+@register()
+def check_opt_files(**kwargs: Any) -> list[CheckMessage]:
+    """The folder EMAIL_OPT_DIR and the files in it. No errors: they must not keep mail from being taken in."""
+    if settings.EMAIL_OPT_DIR is None:
+        return []
+    found: list[CheckMessage] = [
+        Warning(f"Nothing is sent by this server: {error}", id="messaging.W001") for error in opt_files.read().errors
+    ]
+    if not settings.EMAIL_OPT_DIR.is_absolute():
+        words = f"EMAIL_OPT_DIR is {settings.EMAIL_OPT_DIR}, which is another folder wherever a process is started."
+        found.append(Warning(words, hint="Write it from the root on.", id="messaging.W002"))
+    return found
+
+
+@register()
+def check_encryption_keys(**kwargs: Any) -> list[CheckMessage]:
+    """FIELD_ENCRYPTION_KEYS, if there are any."""
+    if not settings.FIELD_ENCRYPTION_KEYS:
+        return []
+    try:
+        secrets.check_keys()
+    except ImproperlyConfigured as error:
+        return [Warning(str(error), hint="No stored password can be read until it is mended.", id="messaging.W003")]
+    return []
