@@ -60,9 +60,8 @@ class Command(BaseCommand):
         _save({difference.name: files.values[difference.name][0] for difference in found}, stored.version)
         self.stdout.write(f"{number} taken into the company settings.")
         if settings.EMAIL_OPT_DIR is not None:
-            self.stdout.write(
-                f"EMAIL_OPT_DIR still points to {settings.EMAIL_OPT_DIR}: on this server the .opt files there still win."
-            )
+            folder = settings.EMAIL_OPT_DIR
+            self.stdout.write(f"While EMAIL_OPT_DIR points to {folder}, the .opt files there still win on this server.")
 
     def _ask(self, number: str) -> None:
         """Raises CommandError unless the person at the terminal agrees."""
