@@ -16,8 +16,8 @@ from messaging.setup.secrets import LostKey, check_keys, renewed
 CHUNK = 500
 COLUMNS: list[tuple[type[Model], str, str]] = [
     *((EmailSettings, column(name), LABELS[name]) for name in SECRETS),
-    (AccessToken, "token_encrypted", "Access token"),
-    (AccessToken, "refresh_token_encrypted", "Refresh token"),
+    (AccessToken, "token_encrypted", "Access token of a sign-in"),
+    (AccessToken, "refresh_token_encrypted", "Refresh token of a sign-in"),
 ]
 
 
@@ -50,7 +50,7 @@ class Command(BaseCommand):
                 result = _renew(row, name, dry_run=dry_run)
                 results[result] += 1
                 if result == _Result.LOST:
-                    self.stdout.write(f"Cannot be read with any key: {label} in {row}. It has to be entered again.")
+                    self.stdout.write(f"Cannot be read with any key: {label}, {row}. It has to be entered again.")
         self.stdout.write(_summary(results, dry_run=dry_run))
         if results[_Result.LOST]:
             raise SystemExit(1)
