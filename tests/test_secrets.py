@@ -1,0 +1,348 @@
+"""Secrets at rest: changing keys, losing them, and that a password is never told anywhere."""
+
+import base64
+import io
+import json
+import logging
+import re
+import urllib.parse
+
+import pytest
+from celery import current_app
+from cryptography.fernet import Fernet
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management import CommandError, call_command
+from django.db import connection
+from django.utils import timezone
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from messaging import batches, housekeeping
+from messaging.delivery.lane import Lane
+from messaging.models import AccessToken, AccountPause, EmailSettings, Heartbeat, Message
+from messaging.setup import changes, secrets
+from messaging.setup.fields import SECRETS, column
+from messaging.setup.layers import resolve
+from messaging.setup.secrets import LostKey, decrypt, encrypt
+from messaging.wake import _send
+from tests.conftest import make_message
+
+OLD, NEW, OTHER = ("O" * 43 + "=", "N" * 43 + "=", "X" * 43 + "=")
+
+
+@pytest.fixture
+def admin(client, operator):
+    operator.is_staff = True
+    operator.save()
+    client.force_login(operator)
+    return client
+
+
+def text(response):
+    return response.content.decode()
+
+
+def reencrypt(*options):
+    """The command's words and its exit code."""
+    out = io.StringIO()
+    try:
+        call_command("reencrypt_secrets", *options, stdout=out)
+    except SystemExit as ended:
+        return out.getvalue().splitlines(), ended.code
+    return out.getvalue().splitlines(), 0
+
+
+# --- Encrypting --------------------------------------------------------------------------------------
+
+
+@given(st.text(max_size=1000))
+@hypothesis_settings(deadline=None)
+def test_whatever_is_encrypted_comes_back(plain):
+    stored = encrypt(plain)
+    assert decrypt(stored) == plain
+    assert stored.isascii()
+    assert not plain or len(plain) < 4 or plain not in stored
+
+
+def test_a_thousand_characters_of_four_octets_each(settings):
+    assert decrypt(encrypt("🔑" * 1000)) == "🔑" * 1000
+
+
+def test_every_character_there_is():
+    everything = "".join(chr(number) for number in range(0x110000) if not 0xD800 <= number < 0xE000)
+    for start in range(0, len(everything), 100_000):
+        assert decrypt(encrypt(everything[start : start + 100_000])) == everything[start : start + 100_000]
+
+
+def test_a_secret_is_shown_by_no_repr():
+    assert "s3cret" not in repr(decrypt(encrypt("s3cret"))) + repr({"password": [decrypt(encrypt("s3cret"))]})
+
+
+@pytest.mark.parametrize("stored", ["x", "gAAAAA", "päss", "\x00", "gAAAAABn" + "A" * 200])
+def test_what_no_key_opens_is_a_lost_key(stored):
+    with pytest.raises(LostKey):
+        decrypt(stored)
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ([], "FIELD_ENCRYPTION_KEYS is empty. Set it to the output of: python3"),
+        (["hunter2"], "Number 1 of FIELD_ENCRYPTION_KEYS is no Fernet key"),
+        ([OLD, "hunter2"], "Number 2 of FIELD_ENCRYPTION_KEYS is no Fernet key"),
+        (["schlüssel"], "Number 1"), ([""], "Number 1"), ([OLD[:-2]], "Number 1"),
+    ],
+)  # fmt: skip
+def test_keys_that_are_none_are_told_by_their_number_and_not_shown(settings, keys, words):
+    settings.FIELD_ENCRYPTION_KEYS = keys
+    with pytest.raises(ImproperlyConfigured) as raised:
+        encrypt("x")
+    assert words in str(raised.value)
+    assert "hunter2" not in str(raised.value)
+    with pytest.raises(CommandError, match="FIELD_ENCRYPTION_KEYS"):
+        call_command("reencrypt_secrets")
+
+
+def test_check_tells_of_garbage_among_the_keys(settings, capsys):
+    settings.FIELD_ENCRYPTION_KEYS = [OLD, "hunter2"]
+    call_command("check")
+    said = capsys.readouterr().err
+    assert "(messaging.W003) Number 2 of FIELD_ENCRYPTION_KEYS is no Fernet key" in said
+    assert "hunter2" not in said
+
+
+# --- Changing keys -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def stored(settings, operator):
+    """Every secret there can be, encrypted with the old key; the new one stands in front now."""
+    settings.FIELD_ENCRYPTION_KEYS = [OLD]
+    for account in (None, operator):
+        changes.save(account, {name: f"{name} of {account}" for name in SECRETS}, by=None)
+    AccessToken.objects.create(
+        key="ab" * 32, token_encrypted=encrypt("token"), refresh_token_encrypted=encrypt("refresh")
+    )
+    settings.FIELD_ENCRYPTION_KEYS = [NEW, OLD]
+
+
+def all_secrets():
+    rows = [getattr(row, column(name)) for row in EmailSettings.objects.order_by("pk") for name in SECRETS]
+    token = AccessToken.objects.get()
+    return [*rows, token.token_encrypted, token.refresh_token_encrypted]
+
+
+@pytest.mark.django_db
+def test_keys_are_changed_without_losing_anything(stored, settings):
+    before = [decrypt(secret) for secret in all_secrets()]
+    assert len(before) == 10
+    versions = list(EmailSettings.objects.values_list("version", flat=True))
+    assert reencrypt() == (
+        ["Secrets: 10 were encrypted anew, 0 are encrypted with the first key already, 0 cannot be read."], 0
+    )  # fmt: skip
+    settings.FIELD_ENCRYPTION_KEYS = [NEW]  # the old one is taken away
+    assert [decrypt(secret) for secret in all_secrets()] == before
+    assert list(EmailSettings.objects.values_list("version", flat=True)) == versions, "no form is out of date"
+    assert reencrypt() == (
+        ["Secrets: 0 were encrypted anew, 10 are encrypted with the first key already, 0 cannot be read."], 0
+    )  # fmt: skip
+
+
+@pytest.mark.django_db
+def test_dry_run_changes_nothing(stored):
+    before = all_secrets()
+    words, code = reencrypt("--dry-run")
+    assert (words[-1].partition(",")[0], code) == ("Secrets: 10 would be encrypted anew", 0)
+    assert all_secrets() == before
+
+
+@pytest.mark.django_db
+def test_what_no_key_opens_is_named_and_the_rest_is_done(stored, settings):
+    lost = Fernet(OTHER).encrypt(b"x").decode()
+    EmailSettings.objects.filter(account=None).update(password_encrypted=lost)
+    EmailSettings.objects.exclude(account=None).update(client_secret_encrypted=lost)
+    AccessToken.objects.update(token_encrypted=lost)
+    words, code = reencrypt()
+    assert code == 1
+    assert words == [
+        "Cannot be read with any key: Password, Email settings of the company. It has to be entered again.",
+        "Cannot be read with any key: Client secret, Email settings of anna. It has to be entered again.",
+        "Cannot be read with any key: Access token of a sign-in, abababab. It has to be entered again.",
+        "Secrets: 7 were encrypted anew, 0 are encrypted with the first key already, 3 cannot be read.",
+    ]
+
+
+@pytest.mark.django_db
+def test_what_somebody_saves_meanwhile_stays(stored, monkeypatch):
+    renewed = secrets.renewed
+
+    def slow(encrypted):
+        anew = renewed(encrypted)
+        if decrypt(encrypted) == "password of None":
+            changes.save(None, {"password": "saved meanwhile"}, by=None)
+        return anew
+
+    monkeypatch.setattr("messaging.management.commands.reencrypt_secrets.renewed", slow)
+    words, code = reencrypt()
+    assert "9 were encrypted anew" in words[-1]
+    assert "1 changed meanwhile: run this again" in words[-1]
+    assert code == 0
+    assert resolve(None).password == "saved meanwhile"
+
+
+@pytest.mark.django_db
+def test_more_than_fit_into_one_batch(settings, monkeypatch, django_user_model):
+    monkeypatch.setattr("messaging.management.commands.reencrypt_secrets.CHUNK", 3)
+    settings.FIELD_ENCRYPTION_KEYS = [OLD]
+    for number in range(10):
+        account = django_user_model.objects.create(username=f"u{number}")
+        changes.save(account, {"password": f"p{number}"}, by=None)
+    settings.FIELD_ENCRYPTION_KEYS = [NEW, OLD]
+    assert "10 were encrypted anew" in reencrypt()[0][-1]
+    settings.FIELD_ENCRYPTION_KEYS = [NEW]
+    assert [resolve(row.account).password for row in EmailSettings.objects.order_by("pk")] == [
+        f"p{number}" for number in range(10)
+    ]
+
+
+# --- A lost key --------------------------------------------------------------------------------------
+
+FORM = {
+    "send_type": "3", "auth_type": "default", "host": "127.0.0.1", "username": "anna", "password": "s3cret",
+    "from_address": "office@example.com", "ehlo_name": "t.example",
+}  # fmt: skip
+
+
+def save(admin, mail_server, **values):
+    row = EmailSettings.objects.filter(account=None).first()
+    version = str(row.version if row else 0)
+    return admin.post("/setup/email/", FORM | {"port": str(mail_server.port), "version": version} | values)
+
+
+@pytest.mark.parametrize("keys", [[OTHER], [], ["garbage"]])
+@pytest.mark.django_db(transaction=True)
+def test_with_a_lost_key_pages_work_mail_waits_and_entering_it_anew_heals(admin, mail_server, settings, keys):
+    mail_server.users["anna"] = "s3cret"
+    save(admin, mail_server)
+    message = make_message("ann@example.com")
+    settings.FIELD_ENCRYPTION_KEYS = keys
+    told = "The stored password cannot be read with the keys of this server. Enter it again in Email Setup."
+    page = admin.get("/setup/email/")
+    assert page.status_code == 200
+    assert told in text(page)
+    Lane(None).run()
+    message.refresh_from_db()
+    assert (message.status, message.tries) == ("queued", 0)
+    pause = AccountPause.objects.get()
+    assert (pause.kind, pause.reply_text) == ("fault", told)
+    for path in ("/messages/", f"/messages/{message.pk}/", "/sending/", "/batches/new/"):
+        response = admin.get(path)
+        assert response.status_code == 200
+    assert told in text(admin.get("/messages/"))
+    if keys != [OTHER]:
+        assert "cannot be stored safely" in text(save(admin, mail_server))
+    settings.FIELD_ENCRYPTION_KEYS = [OTHER]
+    assert save(admin, mail_server).status_code == 302
+    Lane(None).run()
+    message.refresh_from_db()
+    assert message.status == "sent"
+    assert not AccountPause.objects.exists()
+
+
+# --- Nowhere -----------------------------------------------------------------------------------------
+
+PASSWORD = "Tr0ub4dor-Pässwort-42"
+FORMS_OF_IT = [
+    PASSWORD,
+    "Tr0ub4dor",
+    urllib.parse.quote(PASSWORD),
+    json.dumps(PASSWORD)[1:-1],
+    # In base64 it looks different by what stands before it.
+    *(base64.b64encode(before + PASSWORD.encode()).decode()[4:-8] for before in (b"", b"x", b"xx")),
+]  # fmt: skip
+
+
+def assert_not_in(where, told):
+    found = [form for form in FORMS_OF_IT if form in told]
+    assert not found, f"the password is in {where}"
+
+
+def dump():
+    """Every row of every table, as text."""
+    with connection.cursor() as cursor:
+        rows = []
+        for table in connection.introspection.table_names(cursor):
+            cursor.execute(f"SELECT * FROM {connection.ops.quote_name(table)}")
+            rows.append(f"{table}: {cursor.fetchall()}")
+    return "\n".join(rows)
+
+
+@pytest.fixture
+def sent_tasks(monkeypatch):
+    """What goes to the broker: the names and arguments of tasks."""
+    tasks = []
+    monkeypatch.setattr("messaging.wake._send", _send)
+    monkeypatch.setattr(current_app, "send_task", lambda *args, **options: tasks.append((args, options)))
+    return tasks
+
+
+@pytest.mark.parametrize("server_takes_it", [True, False])
+@pytest.mark.django_db(transaction=True)
+def test_a_password_is_told_nowhere(
+    admin, mail_server, operator, sent_tasks, caplog, server_takes_it, settings, tmp_path
+):
+    caplog.set_level(logging.DEBUG)
+    Heartbeat.objects.create(name="sweep", at=timezone.now())
+    mail_server.users["anna"] = PASSWORD if server_takes_it else "another"
+    pages = [save(admin, mail_server, password=PASSWORD), save(admin, mail_server, password=PASSWORD, host="http://x")]
+    settings.EMAIL_OPT_DIR = tmp_path
+    (tmp_path / "email.smtp_pass.opt").write_text(PASSWORD)
+    messages = [make_message(f"c{number}@example.com", due=False) for number in range(3)]
+    pages.append(admin.post("/setup/email/test/", {"recipient": "me@example.com"}))
+    assert "AUTH" in text(pages[-1])
+    batch = batches.choose(Message.objects.filter(status="queued"), by=operator, account=None)
+    pages.append(admin.post(f"/batches/{batch.pk}/confirm/"))
+    assert [task[0][0] for task in sent_tasks] == ["messaging.tasks.deliver"]
+    Lane(None).run()
+    (tmp_path / "email.smtp_pass.opt").write_text(f"{PASSWORD}\n{PASSWORD}")
+    housekeeping.sweep(timezone.now())
+    Lane(None).run()
+    statuses = set(Message.objects.filter(pk__in=[message.pk for message in messages]).values_list("status", flat=True))
+    assert statuses == ({"sent"} if server_takes_it else {"queued"})
+    paths = ["/messages/?status=all", "/batches/", "/batches/new/", f"/batches/{batch.pk}/", "/sending/", "/readyz"]
+    paths += ["/setup/email/", "/setup/schedules/", *(message.get_absolute_url() for message in Message.objects.all())]
+    for path in paths:
+        pages.append(admin.get(path))
+        assert pages[-1].status_code in (200, 503)
+    for page in pages:
+        assert_not_in(page.request["PATH_INFO"], text(page))
+    assert_not_in("the log", caplog.text)
+    assert_not_in("the database", dump())
+    assert_not_in("the arguments of tasks", repr(sent_tasks))
+    out = io.StringIO()
+    call_command("dumpdata", stdout=out)
+    assert_not_in("a dump of the database", out.getvalue())
+
+
+@pytest.mark.django_db
+def test_the_search_for_the_password_finds_it_where_it_is():
+    """Were dump() blind, the test above would prove nothing."""
+    EmailSettings.objects.create(username=PASSWORD)
+    with pytest.raises(AssertionError, match="the password is in the database"):
+        assert_not_in("the database", dump())
+
+
+@pytest.mark.django_db
+def test_error_page_and_its_log_line_do_not_tell_a_password(admin, mail_server, monkeypatch, caplog):
+    def broken(*args, **options):
+        raise RuntimeError("something else is broken")
+
+    monkeypatch.setattr("messaging.setup.changes._layer", broken)
+    admin.raise_request_exception = False
+    response = save(admin, mail_server, password=PASSWORD)
+    assert response.status_code == 500
+    assert "something else is broken" in caplog.text
+    assert_not_in("the error page", text(response))
+    assert_not_in("the log", caplog.text)
+    assert not re.search(r"Traceback", text(response))
