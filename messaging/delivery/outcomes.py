@@ -75,7 +75,7 @@ def judge(reply: Reply) -> Verdict:
     return Verdict(
         outcome,
         line.meaning.category,
-        line.meaning.explanation,
+        reply.text[:500] if reply.error == "setup" else line.meaning.explanation,  # the problem of the settings itself
         line.meaning.advice,
         scope=_scope(outcome, line.pace),
         kind=line.meaning.kind,

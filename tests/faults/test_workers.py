@@ -330,15 +330,23 @@ def test_settings_changed_in_mid_batch_hold_from_the_next_connection(server, set
 
 
 @fault(52)
-@pytest.mark.parametrize("wrong", [{"host": ""}, {"send_type": 1}, {"send_type": 3}, {"auth_type": "ssl"}])
-def test_settings_made_wrong_in_mid_batch_cost_no_try(server, settings, wrong):
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"host": ""}, "No SMTP server is set. Enter one in Email Setup."),
+        ({"send_type": 1}, "Choose send type 2 or 3 (SMTP) in Email Setup."),
+        ({"send_type": 3}, "user name and password are not set"),
+        ({"auth_type": "ssl"}, "Choose tls-implicit in Email Setup."),
+    ],
+)
+def test_settings_made_wrong_in_mid_batch_cost_no_try(server, settings, wrong, words):
     settings.MESSAGES_PER_CONNECTION = 2
     messages = [make_message(f"c{number}@example.com") for number in range(5)]
     server.at("END", [elsewhere(lambda: set_up(server, **wrong))])
     run_lane()
     assert statuses(*messages) == ["sent", "sent", "queued", "queued", "queued"]
     assert {message.tries for message in messages[2:]} == {0}
-    assert AccountPause.objects.get().explanation == "Email Setup is not complete."
+    assert words in AccountPause.objects.get().explanation
     check_invariants(server, queued=messages, beside=messages)
     set_up(server, auth_type="")
     run_lane(after=AN_HOUR)
