@@ -14,6 +14,7 @@ from messaging.delivery.lane import Lane
 from messaging.models import AccountPause, EmailSettings, Message, SendAttempt
 from tests.conftest import make_message, set_up
 from tests.fault_server import FaultServer
+from tests.faults.steps import in_threads
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -170,18 +171,7 @@ class Watcher:
 
 
 def run_lanes(number, clock):
-    def run():
-        try:
-            Lane(None, clock=clock).run()
-        finally:
-            connections.close_all()
-
-    threads = [threading.Thread(target=run) for _ in range(number)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-        assert not thread.is_alive()
+    assert not in_threads(number, lambda: run_lane(clock))
 
 
 def test_several_lanes_together_keep_to_the_rate(mail_server, clock):
