@@ -127,7 +127,7 @@ def skip_reasons(batch: Batch) -> list[tuple[BatchItem, str]]:
 
 
 def _with_reasons(batch: Batch, items: QuerySet[BatchItem]) -> list[tuple[BatchItem, str]]:
-    needed = ("subject", "status", "sent_at", "reason", "batch__created_by__username")
+    needed = ("subject", "status", "sent_at", "reason", "handed_to", "batch__created_by__username")
     names = ("batch__created_by__first_name", "batch__created_by__last_name")
     rows = items.select_related("message__batch__created_by").only(
         "batch", *(f"message__{name}" for name in (*needed, *names))
@@ -143,6 +143,8 @@ def _why_not(message: Message) -> str:
         return f"Already being processed in batch {other.pk}{who}"
     if message.status == Status.SENT and message.sent_at:
         return f"Already sent on {date_format(timezone.localtime(message.sent_at), 'j M Y, H:i')}"
+    if message.handed_to_id is not None:
+        return message.reason
     if message.status == Status.QUEUED:
         return "Changed while the batch was confirmed"
     return {

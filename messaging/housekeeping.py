@@ -4,7 +4,6 @@ import logging
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db.models import Q
 
 from messaging import batches, wake
 from messaging.delivery import claims, pauses, refusal
@@ -70,7 +69,7 @@ def tidy(now: datetime) -> None:
 
 
 def _end_holds(now: datetime) -> None:
-    ended = Message.objects.filter(Q(status=Message.Status.HELD), held_until__lte=now)
+    ended = Message.objects.filter(status=Message.Status.HELD, handed_to=None, held_until__lte=now)
     for message in ended[:500]:
         if ended.filter(pk=message.pk).update(status=Message.Status.QUEUED, held_until=None, reason=""):
             MessageEvent.objects.create(message=message, at=now, what="Hold ended: back in the queue")

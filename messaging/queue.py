@@ -12,8 +12,14 @@ from django.utils import timezone
 
 from messaging import wake
 from messaging.models import BatchItem, Category, Message, MessageEvent, Recipient
+from messaging.setup.layers import EmailSetup, resolve
+from messaging.wording import person
 
 Status = Message.Status
+GIVES_AWAY = (Status.QUEUED, Status.HELD, Status.FAILED)  # to a person's mail program
+TAKEN = (Recipient.Status.ACCEPTED, Recipient.Status.UNKNOWN)  # by a server, certainly or maybe
+HANDED_OVER = "Handed over to "
+_BEFORE = ". Before: "  # in the reason of what is handed over: then comes the one it had, which Put back restores
 
 
 class NotPossible(Exception):
@@ -51,6 +57,7 @@ def _requeue(message: Message, states: list[str], recipients: str, by: User, wha
     with _change(message, states, by, what) as change:
         if not message.recipients.exclude(status=Recipient.Status.ACCEPTED).exists():
             raise NotPossible("This message has no recipient left to send to. Have it written again with an address.")
+        _check_setup(message, by, by)
         message.recipients.filter(status=recipients).update(status=Recipient.Status.PENDING)
         leave_batch(Message.objects.filter(pk=message.pk))
         change(status=Status.QUEUED, not_before=timezone.now(), tries=0, batch=None, account=by, reason="",
@@ -63,6 +70,7 @@ def try_now(message: Message, *, by: User) -> None:
     with _change(message, [Status.QUEUED], by, "Try now ordered") as change:
         if message.not_before is None:
             raise NotPossible("This message waits for Batch Message Processing. Choose it there.")
+        _check_setup(message, message.account, by)
         change(not_before=timezone.now())
         wake.wake_after_commit(message.account_id)
 
@@ -86,26 +94,140 @@ def hold(message: Message, *, by: User, why: str, until: datetime | None = None)
 def release(message: Message, *, by: User) -> None:
     """Put a held message back into the queue, where it waits for a batch or for the time it was given."""
     with _change(message, [Status.HELD], by, "Released") as change:
-        change(status=Status.QUEUED, held_until=None, reason="")
+        _check_nobody_has_it(message)
+        change(status=_without_hold(message), held_until=None, reason="")
 
 
 def cancel(message: Message, *, by: User, why: str = "") -> None:
     """Take a message that has not gone out of the queue for good."""
     with _change(message, [Status.QUEUED, Status.HELD], by, f"Cancelled: {why}" if why else "Cancelled") as change:
+        _check_nobody_has_it(message)
         leave_batch(Message.objects.filter(pk=message.pk), outcome=Status.CANCELLED)
         change(status=Status.CANCELLED, held_until=None, not_before=None, batch=None, reason=why[:500],
                reason_category="")  # fmt: skip
 
 
-def possible_actions(message: Message) -> list[str]:
-    """Names of the functions above that make sense for the message now, the likeliest first."""
+# --- Send types 0 and 1: the person's own mail program -----------------------------------------------
+
+
+def hand_over(message: Message, *, by: User) -> None:
+    """Give one message to the person's own mail program as a draft (row S11); nothing here sends it meanwhile.
+
+    A message that somebody has already is not handed over: a draft goes to everybody it names.
+    """
+    words = f"{HANDED_OVER}{person(by)}’s mail program"
+    with _change(message, [*GIVES_AWAY], by, words) as change:
+        obstacle = why_not_handed_over(message, resolve(by))
+        if obstacle:
+            raise NotPossible(obstacle)
+        if message.reason:
+            words += f"{_BEFORE}{message.reason}"
+        leave_batch(Message.objects.filter(pk=message.pk))
+        change(status=Status.HELD, handed_to=by, batch=None, reason=words[:500])
+
+
+def sent_from_mail_program(message: Message, *, by: User) -> None:
+    """A person says that the draft was sent. It is never sent from here again."""
+    with _change(message, [Status.HELD], by, "Sent from a mail program") as change:
+        holder = _holder(message)
+        now = timezone.now()
+        words = f"Sent from {person(holder)}’s mail program"
+        message.recipients.exclude(status=Recipient.Status.ACCEPTED).update(
+            status=Recipient.Status.ACCEPTED, decided_at=now, reply_code=None, enhanced_code="", reply_text=words
+        )
+        change(
+            words, status=Status.SENT, sent_at=now, account=holder, handed_to=None, held_until=None, not_before=None,
+            reason="", reason_category="",
+        )  # fmt: skip
+
+
+def put_back(message: Message, *, by: User) -> None:
+    """The draft was not sent: the message is again what it was before it was handed over."""
+    with _change(message, [Status.HELD], by, "Put back") as change:
+        holder = _holder(message)
+        before = reason_before(message)
+        was_held = before and not message.reason_category  # a person's reason has no category
+        status = Status.HELD if was_held else _without_hold(message)
+        change(f"Put back; {person(holder)}’s draft was not sent", status=status, handed_to=None, reason=before)
+
+
+def reason_before(message: Message) -> str:
+    """Why a message that is handed over was held, or failed, before that; "" when it just waited."""
+    return message.reason.partition(_BEFORE)[2]
+
+
+def _without_hold(message: Message) -> str:
+    """Queued, as long as somebody is left to send it to; one that failed waits for a person's order to retry."""
+    is_left = message.recipients.filter(status=Recipient.Status.PENDING).exists()
+    return Status.QUEUED if is_left else Status.FAILED
+
+
+def _holder(message: Message) -> User:
+    """Whose mail program has the message as a draft. Raises NotPossible when nobody's has (any more)."""
+    if message.handed_to is None:
+        raise NotPossible("The message is in nobody’s mail program by now. Look at it again.")
+    return message.handed_to
+
+
+def _check_nobody_has_it(message: Message) -> None:
+    if message.handed_to is not None:
+        raise NotPossible(_has_it(message.handed_to))
+
+
+def _has_it(holder: User) -> str:
+    return (
+        f"{person(holder)}’s mail program has it as a draft, and it may have been sent from there. "
+        "Say first what became of it: Sent from my mail program, or Put back."
+    )
+
+
+def _check_setup(message: Message, account: User | None, by: User) -> None:
+    """Refuse what would only pause the account: with these settings it cannot send."""
+    problems = resolve(account).problems()
+    if problems:
+        if not why_not_handed_over(message, resolve(by)):
+            problems.append("Or open it in your mail program, and send it from there.")
+        raise NotPossible(" ".join(problems))
+
+
+def why_not_handed_over(message: Message, setup: EmailSetup) -> str:
+    """Why a person with these settings cannot open the message in a mail program; "" when it can be."""
+    if not setup.is_mapi:
+        return "Your email settings send over SMTP; only send types 0 and 1 (MAPI) open a message in a mail program."
+    if message.status not in GIVES_AWAY:
+        return f"The message is “{message.get_status_display()}”."
+    if message.handed_to is not None:
+        return _has_it(message.handed_to)
+    if message.status == Status.QUEUED and message.batch_id is not None:
+        return f"The message is being processed in batch {message.batch_id}. Cancel what is left of that batch first."
+    recipients = message.recipients.all()
+    if not recipients:
+        return "This message names nobody to send it to. Have it written again with an address."
+    if any(recipient.status in TAKEN for recipient in recipients):
+        return "Some recipients have this message already, and a draft would go to all of them again."
+    return ""
+
+
+# --- What is offered ---------------------------------------------------------------------------------
+
+
+def possible_actions(message: Message, setup: EmailSetup | None = None) -> list[str]:
+    """Names of the functions above that make sense for the message now, the likeliest first.
+
+    `setup` are the settings of the person who asks; without them nothing is handed over.
+    """
+    if message.handed_to_id is not None:
+        return ["sent_from_mail_program", "put_back"]
     waits_for_time = message.not_before is not None
-    return {
+    actions = {
         Status.QUEUED: [*(["try_now"] if waits_for_time else []), "hold", "cancel"],
         Status.HELD: ["release", "cancel"],
         Status.UNKNOWN: ["mark_as_sent", "send_again"],
         Status.FAILED: ["retry"] if message.recipient_count else [],
     }.get(Status(message.status), [])
+    if setup is not None and not why_not_handed_over(message, setup):
+        return ["hand_over", *(name for name in actions if name != "retry")]
+    return actions
 
 
 def leave_batch(messages: QuerySet[Message], outcome: str = "") -> None:
@@ -119,15 +241,19 @@ def leave_batch(messages: QuerySet[Message], outcome: str = "") -> None:
 
 @contextmanager
 def _change(message: Message, states: list[str], by: User, what: str) -> Iterator[Callable[..., None]]:
-    """A transaction around one person's change: refused when the message left the states it was offered in."""
+    """A transaction around one person's change: refused when the message left the states it was offered in.
 
-    def write(**values: Any) -> None:
+    `message` is as it is now, and locked, within it. What is yielded writes the new values and the event: `what`, or
+    other words given first.
+    """
+
+    def write(words: str = what, **values: Any) -> None:
         Message.objects.filter(pk=message.pk).update(**values)
-        MessageEvent.objects.create(message=message, at=timezone.now(), by=by, what=what[:500])
+        MessageEvent.objects.create(message=message, at=timezone.now(), by=by, what=words[:500])
 
     with transaction.atomic():
-        row = Message.objects.select_for_update(of=("self",)).get(pk=message.pk)
-        if row.status not in states:
-            raise NotPossible(f"The message is “{row.get_status_display()}” by now. Look at it again.")
+        message.refresh_from_db(from_queryset=Message.objects.select_for_update(of=("self",)))
+        if message.status not in states:
+            raise NotPossible(f"The message is “{message.get_status_display()}” by now. Look at it again.")
         yield write
     message.refresh_from_db()

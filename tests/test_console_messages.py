@@ -276,7 +276,7 @@ def act(office, message, action, **data):
         ("queued", "cancel", "cancelled"),
     ],
 )
-def test_actions_do_what_they_say(office, queue, operator, status, action, becomes):
+def test_actions_do_what_they_say(office, queue, operator, email_setup, status, action, becomes):
     message = queue[status]
     if status == "unknown":
         message.recipients.update(status="unknown")
@@ -302,7 +302,7 @@ def test_hold_until_a_senseless_time_is_refused(office, queue, until):
     assert queue["queued"].status == "queued"
 
 
-def test_try_now_for_a_retry(office, queue):
+def test_try_now_for_a_retry(office, queue, email_setup):
     message = put(queue["queued"], tries=1, not_before=timezone.now() + timedelta(hours=2))
     act(office, message, "try-now")
     assert message.not_before <= timezone.now()

@@ -594,6 +594,7 @@ def test_retry_is_told_with_the_time_until_which_it_is_tried(office):
 
 
 def test_try_now_promises_only_what_will_happen(office, anna, woken):
+    set_up_company()
     message = make_message("c@example.com")
     Message.objects.filter(pk=message.pk).update(tries=1, not_before=ahead(days=1))
     pause = sending.pause(None, by=anna, why=WHY)
@@ -611,6 +612,7 @@ def test_try_now_promises_only_what_will_happen(office, anna, woken):
 
 
 def test_retry_promises_only_what_will_happen(office, anna, ben):
+    set_up_company()
     message = make_message("c@example.com")
     message.recipients.update(status="failed")
     Message.objects.filter(pk=message.pk).update(status="failed", not_before=None)

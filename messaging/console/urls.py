@@ -16,6 +16,7 @@ urlpatterns = [
     path("messages/<int:pk>/", messages.detail, name="message"),
     path("messages/<int:pk>/html/", content.html_body, name="message-html"),
     path("messages/<int:pk>/eml/", content.eml, name="message-eml"),
+    path("messages/<int:pk>/draft/", content.draft, name="message-draft"),
     path("messages/<int:pk>/attachments/<int:number>/", content.attachment, name="attachment"),
     path("messages/<int:pk>/newer/", messages.neighbour, {"newer": True}, name="message-newer"),
     path("messages/<int:pk>/older/", messages.neighbour, {"newer": False}, name="message-older"),

@@ -9,7 +9,17 @@ from django.utils import timezone
 
 from messaging.delivery.outcomes import Stage
 from messaging.delivery.retry import max_tries
-from messaging.models import AccountPause, EmailSettings, Message, Recipient, SendAttempt, SettingChange
+from messaging.models import (
+    AccountPause,
+    AttemptOutcome,
+    EmailSettings,
+    Message,
+    MessageEvent,
+    Recipient,
+    SendAttempt,
+    SettingChange,
+)
+from messaging.queue import HANDED_OVER, reason_before
 from messaging.setup import certificates
 from messaging.setup.fields import SECRETS
 from messaging.setup.layers import RATES
@@ -58,6 +68,8 @@ def sending_account(user: User | None) -> str:
 
 def next_try(message: Message) -> str:
     """When it moves by itself: "next try 14:05, attempt 3 of 8"; "" when it waits for somebody."""
+    if message.handed_to_id is not None:
+        return "as a draft"
     if message.status == Status.HELD:
         return f"until {moment(message.held_until)}" if message.held_until else "until released"
     if message.status != Status.QUEUED or message.not_before is None:
@@ -103,25 +115,44 @@ def standing(
     recipients: list[Recipient],
     attempts: list[SendAttempt],
     pauses: Sequence[AccountPause] = (),
+    events: Sequence[MessageEvent] = (),
 ) -> Standing:
     """The first thing to read on a message's page; `pauses` keep it from being sent, the gravest first."""
     advice = attempts[-1].advice if attempts else ""
     match message.status:
         case Status.QUEUED:
             return _paused(message, pauses) or _queued(message, advice)
+        case Status.HELD if message.handed_to is not None:
+            return _handed_over(message, message.handed_to, events)
         case Status.HELD:
             until = f"until {moment(message.held_until)}" if message.held_until else "until somebody releases it"
             return Standing(f"Held {until}. {sentence(message.reason)}", "Release it to put it back into the queue.")
         case Status.SENDING:
             return Standing("It is being handed to the mail server now.", "Load this page again to see the outcome.")
         case Status.SENT:
-            when = f" {moment(message.sent_at)}" if message.sent_at else ""
-            return Standing(f"Accepted by the mail server{when}.")
+            said = _said_by_person(recipients, attempts)
+            words = f"{said}," if said else "Accepted by the mail server"
+            return Standing(f"{words} {moment(message.sent_at)}".strip(" ,") + ".")
         case Status.FAILED:
             return Standing(sentence(message.reason) or "It was refused.", _failed(advice, recipients))
         case Status.UNKNOWN:
             return Standing(sentence(message.reason) or "Whether it arrived is not known.", advice)
     return Standing(sentence(message.reason) or "Taken out of the queue for good.")
+
+
+def _handed_over(message: Message, holder: User, events: Sequence[MessageEvent]) -> Standing:
+    since = next((event.at for event in reversed(events) if event.what.startswith(HANDED_OVER)), None)
+    when = f" at {moment(since)}" if since else ""
+    headline = f"{HANDED_OVER}{person(holder)}’s mail program{when}; nothing says yet that it was sent."
+    before = reason_before(message)
+    return Standing(headline, f"Before that: {sentence(before)}" if before else "")
+
+
+def _said_by_person(recipients: list[Recipient], attempts: list[SendAttempt]) -> str:
+    """How a person says that it was sent; "" when a mail server said so."""
+    if any(attempt.outcome == AttemptOutcome.ACCEPTED for attempt in attempts):
+        return ""
+    return next((recipient.reply_text for recipient in recipients if not recipient.reply_code), "")
 
 
 def _paused(message: Message, pauses: Sequence[AccountPause]) -> Standing | None:

@@ -11,9 +11,11 @@ from django.utils.http import content_disposition_header
 from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_safe
 
-from messaging import content
+from messaging import content, drafts
 from messaging.console.html_body import InlineImages, framed
 from messaging.models import Attachment, Message
+
+from .guard import who
 
 OPENS_IN_BROWSER = {"application/pdf", "image/png", "image/jpeg", "image/gif", "text/plain"}
 TYPE = re.compile(r"(application|audio|font|image|model|text|video)/[\w.+-]+")
@@ -83,6 +85,20 @@ def eml(request: HttpRequest, pk: int) -> HttpResponseBase:
     except content.MissingContent as error:
         return render(request, "messaging/missing.html", {"explanation": str(error), "pk": pk}, status=410)
     return _streamed(body, "application/octet-stream", f"message-{pk}.eml", saved=True)
+
+
+@require_safe
+def draft(request: HttpRequest, pk: int) -> HttpResponseBase:
+    """The message as a draft for the person's mail program, only while it is handed over to this person."""
+    theirs = Message.objects.filter(status=Message.Status.HELD, handed_to=who(request))
+    message = get_object_or_404(theirs.select_related("content"), pk=pk)
+    try:
+        made = drafts.draft_of(message)
+    except content.MissingContent as error:
+        return render(request, "messaging/missing.html", {"explanation": str(error), "pk": pk}, status=410)
+    response = _streamed(made.pieces, "message/rfc822", made.name, saved=True)
+    response["Content-Length"] = str(made.size)
+    return response
 
 
 def _safe_type(content_type: str) -> str:

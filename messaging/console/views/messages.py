@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from django.contrib import messages as notes
+from django.contrib.auth.models import User
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Left
 from django.http import Http404, HttpRequest, HttpResponse
@@ -19,6 +20,7 @@ from messaging.console.html_body import has_remote_images
 from messaging.console.paging import page_of
 from messaging.console.words import standing
 from messaging.models import AccountPause, Message, Recipient
+from messaging.setup.layers import resolve
 from messaging.wording import waits
 
 from .guard import back_to, clean_url, is_part, post_only, who
@@ -59,25 +61,26 @@ def queue_list(request: HttpRequest) -> HttpResponse:
 @require_safe
 def detail(request: HttpRequest, pk: int) -> HttpResponse:
     """One message: content, recipients, attachments, attempts, and what may be done."""
-    found = Message.objects.select_related("author", "account", "batch__created_by", "content")
-    message = get_object_or_404(found, pk=pk)
+    found = Message.objects.select_related("author", "account", "batch__created_by", "handed_to", "content")
+    message = get_object_or_404(found.prefetch_related("recipients"), pk=pk)
     recipients = sorted(message.recipients.all(), key=lambda row: SEVERITY.index(Recipient.Status(row.status)))
     attempts = list(message.attempts.select_related("account"))
+    events = list(message.events.select_related("by"))
     bodies = content.bodies(message)
     pauses = _pauses(message)
     context = {
         "message": message,
-        "standing": standing(message, recipients, attempts, pauses),
-        "actions": _actions(message, pauses),
+        "standing": standing(message, recipients, attempts, pauses, events),
+        "actions": _actions(message, pauses, who(request)),
         "hold_form": HoldForm(),
         "cancel_form": CancelForm(),
         "recipients": recipients,
-        "attachments": list(message.attachments.all()),
+        "attachments": list(message.attachments.all()) if message.attachment_count else [],
         "bodies": bodies,
         "images_wanted": "images" in request.GET,
         "has_remote_images": has_remote_images(bodies.html),
         "attempts": attempts[::-1],
-        "events": message.events.select_related("by"),
+        "events": events,
         "query": query_of(request.GET, "images"),
     }
     return render(request, "messaging/message_detail.html", context)
@@ -90,10 +93,11 @@ def _pauses(message: Message) -> list[AccountPause]:
     return sending.holding_account(message.account, timezone.now(), urgent=message.urgent)
 
 
-def _actions(message: Message, pauses: list[AccountPause]) -> list[str]:
+def _actions(message: Message, pauses: list[AccountPause], person: User) -> list[str]:
     """What may be done; Try now only where it would change something: what is due and paused waits all the same."""
+    setup = resolve(person) if message.status in queue.GIVES_AWAY else None
     is_due = message.not_before is not None and message.not_before <= timezone.now()
-    return [name for name in queue.possible_actions(message) if not (name == "try_now" and is_due and pauses)]
+    return [name for name in queue.possible_actions(message, setup) if not (name == "try_now" and is_due and pauses)]
 
 
 @require_safe
@@ -156,6 +160,21 @@ def _cancel(request: HttpRequest, message: Message) -> str:
     return "Cancelled: it will not be sent."
 
 
+def _hand_over(request: HttpRequest, message: Message) -> str:
+    queue.hand_over(message, by=who(request))
+    return "Handed over to your mail program: nothing else sends it meanwhile."
+
+
+def _sent_from_mail_program(request: HttpRequest, message: Message) -> str:
+    queue.sent_from_mail_program(message, by=who(request))
+    return "Recorded as sent. It will not be sent again."
+
+
+def _put_back(request: HttpRequest, message: Message) -> str:
+    queue.put_back(message, by=who(request))
+    return f"Put back: the message is “{message.get_status_display()}” again. Delete the draft in the mail program."
+
+
 ACTIONS: dict[str, Callable[[HttpRequest, Message], str]] = {
     "retry": _retry,
     "send-again": _send_again,
@@ -164,6 +183,9 @@ ACTIONS: dict[str, Callable[[HttpRequest, Message], str]] = {
     "release": _release,
     "hold": _hold,
     "cancel": _cancel,
+    "hand-over": _hand_over,
+    "sent-from-mail-program": _sent_from_mail_program,
+    "put-back": _put_back,
 }
 
 
