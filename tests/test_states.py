@@ -16,18 +16,18 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from messaging import queue
+from messaging import housekeeping, queue
 from messaging.delivery import claims, ledger
 from messaging.delivery.rescue import rescue
-from messaging.models import Message, Recipient, SendAttempt
+from messaging.models import EmailSettings, Message, Recipient, SendAttempt
 from tests.conftest import make_message
 
-ACTIONS = [queue.cancel, queue.retry, queue.send_again, queue.mark_as_sent]
 TERMINAL = {"sent", "failed", "unknown", "cancelled"}
 
 
 class Claims(RuleBasedStateMachine):
-    """Two owners claim, hand over, record, die or write late, while a person holds, cancels and retries."""
+    """Two owners claim, hand over, record, die or write late, while a person cancels and retries, holds and releases,
+    and another opens a message in a mail program, and sends it from there or not."""
 
     held_claims = Bundle("held_claims")
 
@@ -35,6 +35,9 @@ class Claims(RuleBasedStateMachine):
         super().__init__()
         Message.objects.all().delete()
         self.user, _ = queue.User.objects.get_or_create(username="anna")
+        self.mapi_user, _ = queue.User.objects.get_or_create(username="ben")
+        for account, values in ((None, {"send_type": 2, "host": "127.0.0.1"}), (self.mapi_user, {"send_type": 1})):
+            EmailSettings.objects.update_or_create(account=account, defaults=values)
         self.now = timezone.now() + dt.timedelta(seconds=1)
         self.messages = [make_message("c0@example.com").pk, make_message("c1@example.com", urgent=True).pk]
         self.accepted = dict.fromkeys(self.messages, 0)  # by the server, as the server knows it
@@ -103,22 +106,41 @@ class Claims(RuleBasedStateMachine):
     def time_passes_and_the_sweep_runs(self, seconds, after_an_outage):
         self.now += dt.timedelta(seconds=seconds)
         rescue(self.now, lambda: after_an_outage)
+        handed_over = set(Message.objects.exclude(handed_to=None).values_list("pk", flat=True))
+        housekeeping.sweep(self.now)
+        assert set(Message.objects.exclude(handed_to=None).values_list("pk", flat=True)) == handed_over
 
     @rule(
         number=st.integers(0, 1),
-        action=st.sampled_from([queue.cancel, queue.retry, queue.send_again, queue.mark_as_sent]),
+        action=st.sampled_from([queue.cancel, queue.retry, queue.send_again, queue.mark_as_sent, queue.release]),
     )
     def person_acts(self, number, action):
+        if self.act(number, action, self.user) and action in (queue.retry, queue.send_again):
+            self.orders[self.messages[number]] += 1
+
+    @rule(number=st.integers(0, 1), seconds=st.sampled_from([None, 30]))
+    def person_holds(self, number, seconds):
+        until = self.now + dt.timedelta(seconds=seconds) if seconds else None
+        self.act(number, queue.hold, self.user, why="Wait", until=until)
+
+    @rule(number=st.integers(0, 1), then=st.sampled_from(["puts it back", "sends it", "waits"]))
+    def person_opens_it_in_a_mail_program(self, number, then):
+        self.act(number, queue.hand_over, self.mapi_user)
+        if then == "puts it back":
+            self.act(number, queue.put_back, self.user)
+        elif then == "sends it" and self.act(number, queue.sent_from_mail_program, self.user):
+            self.accepted[self.messages[number]] += 1
+
+    def act(self, number, action, person, **values):
+        """Whether it was possible."""
         pk = self.messages[number]
-        message = Message.objects.get(pk=pk)
         try:
-            action(message, by=self.user)
+            action(Message.objects.get(pk=pk), by=person, **values)
         except queue.NotPossible:
-            return
+            return False
         Message.objects.filter(pk=pk).update(account=None)
         self.by_person.add(pk)
-        if action in (queue.retry, queue.send_again):
-            self.orders[pk] += 1
+        return True
 
     @invariant()
     def nothing_is_lost_and_no_terminal_state_changes_by_itself(self):
@@ -140,6 +162,10 @@ class Claims(RuleBasedStateMachine):
             pending = message.recipients.filter(status=Recipient.Status.PENDING).exists()
             assert pending
             assert self.accepted[message.pk] < self.orders[message.pk]
+
+    @invariant()
+    def only_a_held_message_is_in_a_mail_program(self):
+        assert not Message.objects.exclude(handed_to=None).exclude(status="held").exists()
 
     @invariant()
     def a_lease_belongs_to_sending_and_only_to_it(self):
