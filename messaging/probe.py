@@ -6,7 +6,7 @@ The work is done in a thread of its own, so that whoever asked sees each step wh
 import queue
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
@@ -70,7 +70,36 @@ class Conclusion:
     attempt: SendAttempt | None = None
 
 
-Told = Generator[Step | Conclusion | None, None, None]
+class Told:
+    """What a check tells while it goes on: each Step when it is done, and the Conclusion at last.
+
+    Iterating gives None for each second in between, so that a browser that left is noticed; closing it says so.
+    """
+
+    def __init__(self) -> None:
+        self.events: queue.SimpleQueue[Step | Conclusion | Exception] = queue.SimpleQueue()
+        self._is_over = False
+
+    def __iter__(self) -> Iterator[Step | Conclusion | None]:
+        event: Step | Conclusion | Exception | None = None
+        while not isinstance(event, Conclusion):
+            try:
+                event = self.events.get(timeout=1.0)
+            except queue.Empty:
+                event = None
+            if isinstance(event, Exception):
+                raise event
+            yield event
+
+    def tell(self, step: Step) -> None:
+        """Raises Gone."""
+        if self._is_over:
+            raise Gone
+        self.events.put(step)
+
+    def close(self) -> None:
+        """Nobody watches any more."""
+        self._is_over = True
 
 
 @dataclass
@@ -111,9 +140,6 @@ class Witness:
 
 def check_connection(account: User | None, *, may_try_ports: bool) -> Told:
     """Connect, secure and sign in with the settings of an account; nothing is sent.
-
-    Yields:
-        Each Step when it is done, None each second in between, and the Conclusion at last.
 
     Raises:
         Busy: too many do so at the moment.
@@ -163,9 +189,6 @@ def _not_set_up(setup: EmailSetup) -> Conclusion:
 
 def send_test_message(account: User | None, recipient: str, by: User) -> Told:
     """Send a test message with the settings of an account, at once; it is recorded like any other (seed row S1).
-
-    Yields:
-        Each Step when it is done, None each second in between, and the Conclusion at last.
 
     Raises:
         Refused: the recipient is not an address.
@@ -281,45 +304,21 @@ def _end(message: Message) -> None:
 
 
 def _watched(work: Callable[[Callable[[Step], None]], Conclusion]) -> Told:
-    """Begin the work in a thread, and iterate over what it tells; an error of it is raised there. Raises Busy."""
+    """Begin the work in a thread; an error of it is raised where it is watched. Raises Busy."""
     if not _places.acquire(blocking=False):
         raise Busy("As many checks as may run at once do so at the moment.")
-    events: queue.SimpleQueue[Step | Conclusion | Exception] = queue.SimpleQueue()
-    gone = threading.Event()
-
-    def tell(step: Step) -> None:
-        if gone.is_set():
-            raise Gone
-        events.put(step)
+    told = Told()
 
     def run() -> None:
         end: Conclusion | Exception
         try:
-            end = work(tell)
+            end = work(told.tell)
         except Exception as error:
             end = error
         finally:
             connections.close_all()
             _places.release()
-        events.put(end)
+        told.events.put(end)
 
     threading.Thread(target=run, name="check of Email Setup", daemon=True).start()
-    return _events(events, gone)
-
-
-def _events(events: "queue.SimpleQueue[Step | Conclusion | Exception]", gone: threading.Event) -> Told:
-    """Yields None each second in which nothing happens, so that a browser that left is noticed."""
-    try:
-        while True:
-            try:
-                event = events.get(timeout=1.0)
-            except queue.Empty:
-                yield None
-                continue
-            if isinstance(event, Exception):
-                raise event
-            yield event
-            if isinstance(event, Conclusion):
-                return
-    finally:
-        gone.set()
+    return told

@@ -85,9 +85,9 @@ def _answer(request: HttpRequest, account: User | None, what: What, place: str, 
 def _pieces(page: str, told: probe.Told, account: User | None) -> Iterator[str]:
     """The page up to the steps, each step when it is told, then the conclusion and the rest of the page."""
     head, between, rest = page.split(MARKER)
-    yield head
     try:
         with closing(told):
+            yield head
             for event in told:
                 if event is None:
                     yield "\n"  # so that a browser that left is noticed
