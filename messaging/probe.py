@@ -67,7 +67,6 @@ class Conclusion:
     finding: Finding | None = None
     dialogue: list[tuple[str, str, int]] = field(default_factory=list)
     message: Message | None = None
-    attempt: SendAttempt | None = None
 
 
 class Told:
@@ -118,13 +117,10 @@ class Witness:
     def say(self, direction: str, line: str) -> None:
         self.dialogue.append((direction, line, self._now()))
 
-    def fail(self, reply: Reply) -> None:
+    def fail(self, reply: Reply, explanation: str) -> None:
         """Tell the step that the dialogue ended with."""
         name = "Name" if reply.error in ("name not found", "refused address") else STEP_NAMES[reply.stage]
-        facts = (("The server’s own words", f"{reply.code} {reply.text}"),) if reply.code else ()
-        if reply.error:
-            facts = (("This machine’s words", reply.text),)
-        self.hear(Step(name, judge(reply).explanation, facts, "failed"))
+        self.hear(Step(name, explanation, (_own_words(reply.code, reply.text),), "failed"))
 
     def _now(self) -> int:
         return round((time.monotonic() - self.started) * 1000)
@@ -155,13 +151,19 @@ def _check(account: User | None, witness: Witness, may_try_ports: bool) -> Concl
     try:
         connection.open()
     except StageFailed as failure:
-        witness.fail(failure.reply)
         verdict = judge(failure.reply)
+        witness.fail(failure.reply, verdict.explanation)
         finding = diagnose(connection, failure.reply, may_try_ports=may_try_ports)
         return Conclusion(False, verdict.explanation, verdict.advice, finding, witness.dialogue)
     connection.close(politely=True)
-    how = "and takes the sign-in" if setup.signs_in else "without a sign-in, as send type 2 says"
-    return Conclusion(True, f"The mail server can be reached {how}.", dialogue=witness.dialogue)
+    if setup.signs_in:
+        return Conclusion(True, "The mail server can be reached and takes the sign-in.", dialogue=witness.dialogue)
+    return Conclusion(
+        True,
+        "The mail server can be reached.",
+        "Send type 2 does not sign in. Whether the server takes mail that way, only Send test message shows.",
+        dialogue=witness.dialogue,
+    )
 
 
 def _settings_fit(setup: EmailSetup, witness: Witness) -> bool:
@@ -174,7 +176,7 @@ def _settings_fit(setup: EmailSetup, witness: Witness) -> bool:
     if setup.signs_in:
         names["username"] = "User name"
     facts = tuple((word, f"{setup.values[name].value} ({setup.values[name].source})") for name, word in names.items())
-    witness.hear(Step("Settings", f"{setup.server}, {setup.auth_type}.", facts))
+    witness.hear(Step("Settings", f"{setup.server} with auth type {setup.auth_type}.", facts))
     for warning in setup.warnings():
         witness.hear(Step("Settings", warning, state="note"))
     return True
@@ -260,16 +262,16 @@ def _deliver(
         attempt.advice,
         dialogue=witness.dialogue,
         message=message,
-        attempt=attempt,
     )
-    envelope = (("From", f"{message.reverse_path} ({source})"), ("To", message.recipients_text))
     if conclusion.ok:
-        witness.hear(Step("Message", attempt.explanation, (*envelope, _own_words(attempt))))
+        facts = (("From", f"{message.reverse_path} ({source})"), ("To", message.recipients_text))
+        words = _own_words(attempt.reply_code, attempt.reply_text)
+        witness.hear(Step("Message", attempt.explanation, (*facts, words)))
         return conclusion
     if attempt.outcome == AttemptOutcome.TRANSIENT:
         conclusion.advice = "A test message is not tried again: send another one in a while."
     reply = _reply(lane, attempt)
-    witness.fail(reply)
+    witness.fail(reply, attempt.explanation)
     if lane.connection is not None:
         conclusion.finding = diagnose(lane.connection, reply, may_try_ports=may_try_ports)
     if attempt.explanation in (NOT_OUR_SENDER.explanation, BAD_SENDER.explanation):
@@ -288,8 +290,8 @@ def _reply(lane: Lane, attempt: SendAttempt) -> Reply:
     return Reply(Stage(attempt.stage), attempt.reply_code, attempt.reply_text)
 
 
-def _own_words(attempt: SendAttempt) -> tuple[str, str]:
-    return "The server’s own words", f"{attempt.reply_code or ''} {attempt.reply_text}".strip()
+def _own_words(code: int | None, text: str) -> tuple[str, str]:
+    return ("The server’s own words", f"{code} {text}") if code else ("This machine’s words", text)
 
 
 def _end(message: Message) -> None:

@@ -18,7 +18,7 @@ from messaging.models import AccountPause, EmailSettings, Message, SendAttempt
 from messaging.setup.secrets import encrypt
 from tests.certificates import Authority
 from tests.conftest import make_message, set_up
-from tests.fault_server import CLOSE, SILENCE, FaultServer
+from tests.fault_server import ACCEPT, CLOSE, SILENCE, FaultServer
 from tests.servers import MailServer
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -536,6 +536,14 @@ def test_diagnosis_uses_the_checked_addresses_and_does_not_resolve_again(admin, 
     assert beyond(tried) == []
 
 
+def test_name_with_very_many_addresses_is_given_up_after_a_few(admin, names, tried):
+    names.found["mail.example.com"] = [f"192.0.2.{number}" for number in range(1, 100)]
+    EmailSettings.objects.create(host="mail.example.com", port=2525)
+    page = check(admin)
+    assert steps(page)[-1] == ("failed", "Connection")
+    assert len(beyond(tried)) <= 16
+
+
 def test_each_address_is_tried_in_turn(admin, names, tried):
     names.found["mail.example.com"] = ["192.0.2.1", "127.0.0.1"]
     with FaultServer() as server:
@@ -629,6 +637,34 @@ def test_no_more_than_a_few_at_once(admin, monkeypatch):
         assert "can be reached" in check(admin)
         assert "can be reached" in check(admin), "the place is free again"
     assert not Message.objects.exists()
+
+
+def test_server_that_hangs_up_in_mid_transaction_is_told_as_the_attempt_tells_it(admin):
+    with FaultServer() as server:
+        server.at("MAIL", CLOSE)
+        set_up(server)
+        page = send(admin)
+    assert steps(page)[-1] == ("failed", "Sender")
+    assert page.count("The connection broke before the message was handed over.") == 2
+
+
+def test_outcome_that_is_unknown_is_said_to_be(admin):
+    with FaultServer() as server:
+        server.at("END", (ACCEPT, CLOSE))
+        set_up(server)
+        page = send(admin)
+    assert "before the server said whether it took it" in page
+    assert Message.objects.get().status == "unknown"
+
+
+def test_absurd_capabilities_are_no_error(admin):
+    with FaultServer() as server:
+        server.at("EHLO", f"250-fault.example <b>\n250-SIZE {'9' * 5000}\n250-AUTH\n250 \x01")
+        set_up(server)
+        page = check(admin)
+    assert "no limit told" in page
+    assert "can be reached" in page
+    assert "<b>" not in page
 
 
 @pytest.mark.parametrize("stage", [SILENCE, CLOSE, b"HTTP/1.1 400 Bad Request\r\n"])

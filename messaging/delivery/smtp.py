@@ -188,11 +188,11 @@ class Connection:
             self.addresses = checked_addresses(self._host, self.setup.port)
             self._note(resolved, self._host, self.addresses)
             sock = connect_to(self.addresses, self.patience.seconds(Stage.CONNECT))
+            client.sock = sock
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._note(connected, sock)
         except (OSError, UnicodeError) as error:
             raise StageFailed(local_failure(Stage.CONNECT, error)) from error
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        client.sock = sock
-        self._note(connected, sock)
         if self.setup.auth_type == AuthType.TLS_IMPLICIT:
             self._secure(client)
         client.expect(Stage.GREETING)

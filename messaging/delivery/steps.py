@@ -87,8 +87,9 @@ def introduced(features: Mapping[str, str], is_secure: bool) -> Step:
     if not features:
         return Step("Capabilities", "The server knows only HELO and offers nothing beyond.", state="note")
     limit = features.get("size", "").strip()
+    has_limit = limit.isdecimal() and len(limit) < 20 and int(limit) > 0
     facts = [
-        ("Largest message", filesizeformat(int(limit)) if limit.isdigit() and int(limit) else "no limit told"),
+        ("Largest message", filesizeformat(int(limit)) if has_limit else "no limit told"),
         ("8-bit content (8BITMIME)", _offered("8bitmime" in features)),
         ("Several commands at once (PIPELINING)", _offered("pipelining" in features)),
         ("Addresses beyond ASCII (SMTPUTF8)", _offered("smtputf8" in features)),

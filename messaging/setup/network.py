@@ -17,6 +17,8 @@ METADATA = [
     ipaddress.ip_address(text)
     for text in ("100.100.100.200", "168.63.129.16", "192.0.0.192", "fd00:ec2::254", "fd20:ce::254")
 ]
+# A name with any number of addresses must not keep anybody waiting for any time.
+MOST_ADDRESSES = 8
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
@@ -55,7 +57,7 @@ def connect_to(addresses: Iterable[Checked], seconds: float) -> socket.socket:
 
 
 def checked_addresses(host: str, port: int) -> list[Checked]:
-    """The addresses of `host` that may be connected to, as (family, socket address), in the system's order.
+    """The first few addresses of `host` that may be connected to, as (family, socket address), in the system's order.
 
     Raises:
         RefusedAddress: there are none but forbidden ones.
@@ -65,7 +67,7 @@ def checked_addresses(host: str, port: int) -> list[Checked]:
     checked: list[Checked] = [(family, address) for family, _, _, _, address in found if not forbidden(str(address[0]))]
     if not checked:
         raise RefusedAddress(f"{host} leads to {found[0][4][0]}, which is never connected to")
-    return checked
+    return checked[:MOST_ADDRESSES]
 
 
 def forbidden(address: str) -> bool:

@@ -148,15 +148,6 @@ def test_two_tabs_with_the_same_selection_send_once_and_the_second_says_so(offic
     assert sum(b"shared@tabs.example" in path.read_bytes() for path in office.sent_files()) == 1
 
 
-def test_test_message_shows_the_dialogue(office, signed_in):
-    page = signed_in
-    page.goto(f"{office.url}/setup/email/")
-    look(page, "setup")
-    page.get_by_role("button", name="Send test message").click()
-    expect(page.get_by_text("MAIL FROM:<office@brightwater.example>").first).to_be_visible()
-    look(page, "test-message")
-
-
 def test_schedule_page_is_off_by_default(office, signed_in):
     page = signed_in
     page.goto(f"{office.url}/setup/schedules/")
