@@ -267,6 +267,7 @@ def _deliver(
         facts = (("From", f"{message.reverse_path} ({source})"), ("To", message.recipients_text))
         words = _own_words(attempt.reply_code, attempt.reply_text)
         witness.hear(Step("Message", attempt.explanation, (*facts, words)))
+        conclusion.explanation = "The mail server accepted the test message."
         return conclusion
     if attempt.outcome == AttemptOutcome.TRANSIENT:
         conclusion.advice = "A test message is not tried again: send another one in a while."

@@ -386,7 +386,7 @@ def test_test_message_is_urgent_and_goes_out_although_all_is_paused(mail_server,
     set_up(mail_server)
     sending.pause(sending.ALL, by=staff, why=NEWS)
     client.force_login(staff)
-    page = client.post("/setup/email/test/", {"recipient": "me@example.com"}).content.decode()
+    page = b"".join(client.post("/setup/email/test/", {"recipient": "me@example.com"})).decode()
     assert "The mail server accepted the test message" in page
     assert Message.objects.get().urgent
     assert [message.recipients for message in mail_server.received] == [["me@example.com"]]

@@ -50,7 +50,7 @@ def own(request: HttpRequest, what: What) -> HttpResponseBase:
 
 
 def _answer(request: HttpRequest, account: User | None, what: What, place: str, *arguments: str) -> HttpResponseBase:
-    """The page, streamed; at once when the recipient is none (422) or there is no room for another check (503)."""
+    """The page, streamed; at once when the recipient is none (422) or there is no room for another check (429)."""
     by = who(request)
     form = TestMessageForm(request.POST if what == "test" else None, initial={"recipient": by.email})
     context: dict[str, object] = {
@@ -71,7 +71,7 @@ def _answer(request: HttpRequest, account: User | None, what: What, place: str, 
         except Refused as error:
             form.add_error(None, str(error))
         except probe.Busy:
-            return render(request, PAGE, context | {"trouble": BUSY}, status=503)
+            return render(request, PAGE, context | {"trouble": BUSY}, status=429)
         else:
             page = render_to_string(PAGE, context | {"streams": True}, request)
             return StreamingHttpResponse(
