@@ -397,7 +397,8 @@ def test_readiness(client, monkeypatch):
     monkeypatch.setattr("messaging.console.views.health._broker", lambda: True)
     response = client.get("/readyz")
     assert response.status_code == 503
-    assert response.json()["checks"] == {"database": True, "broker": True, "worker_and_beat": False}
+    checks = {"database": True, "broker": True, "worker_and_beat": False, "opt_files": True}
+    assert response.json()["checks"] == checks
     Heartbeat.objects.create(name="sweep", at=timezone.now())
     assert client.get("/readyz").status_code == 200
     monkeypatch.setattr("messaging.console.views.health._broker", lambda: False)

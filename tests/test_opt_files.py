@@ -258,9 +258,14 @@ def test_a_file_that_may_not_be_read_is_refused(tmp_path, monkeypatch):
 
 def test_a_file_deleted_since_the_folder_was_listed_is_not_there(tmp_path, monkeypatch):
     write(tmp_path, port="587", host="mail.example.com")
-    listed = list(tmp_path.iterdir())
-    monkeypatch.setattr(Path, "iterdir", lambda self: iter(listed))
-    (tmp_path / "email.smtp_port.opt").unlink()
+    take = opt_files._take
+
+    def take_late(found, name, path):
+        if path.name == "email.smtp_port.opt":
+            path.unlink()
+        take(found, name, path)
+
+    monkeypatch.setattr(opt_files, "_take", take_late)
     assert values(tmp_path) == {"host": "mail.example.com"}
 
 

@@ -74,11 +74,12 @@ def read(folder: Path | None = None) -> OptFiles:
     if folder is None:
         return found
     try:
-        paths = sorted(path for path in folder.iterdir() if path.name.lower().startswith("email."))
+        with os.scandir(folder) as entries:  # a Path for each of hundreds of other files would take longer than reading
+            names = sorted(entry.name for entry in entries if entry.name.lower().startswith("email."))
     except OSError as error:
         found.errors.append(OptError(source, f"The folder {folder} cannot be read: {error.strerror}."))
         return found
-    for path in paths:
+    for path in (folder / name for name in names):
         name = FILES.get(path.name.lower())
         if name is not None:
             _take(found, name, path)
