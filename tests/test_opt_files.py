@@ -20,6 +20,7 @@ from messaging.models import AccountPause, EmailSettings, Heartbeat, Message
 from messaging.setup import opt_files
 from messaging.setup.layers import resolve
 from tests.conftest import make_message, set_up
+from tests.installation import BEAT, WORKER, Installation, wait_for
 from tests.servers import MailServer
 
 PASSWORD = "s3cret-pässword"
@@ -349,6 +350,15 @@ def test_whatever_surrounds_a_password_it_is_never_told(tmp_path, before, after,
 
 # --- What a bad file stops, and what it does not -----------------------------------------------------
 
+QUEUE_ONE = """
+from django.utils import timezone
+from messaging.intake.gate import Submission, accept
+EmailSettings.objects.create(send_type=2, host="127.0.0.1", port=9, ehlo_name="t.example")
+raw = b"From: a@b.example\\r\\nTo: ann@example.com\\r\\n\\r\\nhello"
+message = accept(Submission(raw, "a@b.example", ["ann@example.com"], via="test"))
+Message.objects.filter(pk=message.pk).update(not_before=timezone.now())
+answer = None
+"""
 BAD = "email.smtp_port.opt: “abc” is no port. Allowed is a number from 1 to 65535."
 
 
@@ -371,6 +381,15 @@ def test_bad_file_stops_this_server_and_mending_it_goes_on_without_a_restart(fol
     assert woken == [None]
     assert Lane(None).run() == 1
     assert states() == ["sent"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_try_that_is_due_is_left_to_a_server_that_can_send(folder, email_setup):
+    make_message("ann@example.com")
+    pause = AccountPause.objects.create(since=timezone.now(), until=timezone.now(), explanation="refused")
+    write(folder, port="abc")
+    Lane(None).run()
+    assert AccountPause.objects.filter(pk=pause.pk, until=pause.until, failures=pause.failures).exists()
 
 
 @pytest.mark.django_db(transaction=True)
@@ -454,6 +473,26 @@ def test_process_queue_says_it_when_the_file_turns_bad_on_the_way(folder, mail_s
     assert f"Nothing is sent by this server until this .opt file is mended: {BAD}" in capsys.readouterr().out
 
 
+@pytest.mark.process
+def test_real_worker_waits_while_a_file_is_bad_and_goes_on_when_it_is_mended(tmp_path):
+    option = tmp_path / "option"
+    option.mkdir()
+    write(option, port="abc")
+    with MailServer() as server, Installation(tmp_path, EMAIL_OPT_DIR=str(option)) as installation:
+        installation.ask(QUEUE_ONE)
+        installation.start(WORKER)
+        installation.start(BEAT)
+        noted = "answer = list(Heartbeat.objects.filter(name__startswith='opt-files').values_list('note', flat=True))"
+        assert wait_for(lambda: installation.ask(noted) == [BAD])
+        assert installation.ask("answer = list(Message.objects.values_list('status', 'tries'))") == [["queued", 0]]
+        write(option, port=str(server.port))
+        assert wait_for(lambda: server.received)
+        assert wait_for(lambda: installation.ask(noted) == [])
+        worker_log = (tmp_path / "0-worker.log").read_text()
+    assert worker_log.count("nothing is sent by") == 1
+    assert worker_log.count("are mended; it sends again") == 1
+
+
 # --- Who is told -------------------------------------------------------------------------------------
 
 
@@ -498,7 +537,7 @@ def test_worker_notes_it_once_and_that_it_is_mended(folder, caplog):
 
 
 @pytest.mark.django_db
-def test_note_is_refreshed_now_and_then_only(folder, monkeypatch, django_assert_num_queries):
+def test_note_is_refreshed_now_and_then_only(folder, monkeypatch, django_assert_num_queries, caplog):
     write(folder, port="abc")
     files = opt_files.read()
     refusal.tell(files, timezone.now())
@@ -509,6 +548,7 @@ def test_note_is_refreshed_now_and_then_only(folder, monkeypatch, django_assert_
     with django_assert_num_queries(1):
         refusal.tell(files, later)
     assert Heartbeat.objects.get().at == later
+    assert len(caplog.records) == 1
 
 
 @pytest.mark.django_db
