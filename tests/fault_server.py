@@ -20,7 +20,9 @@ The server is strict where RFC 2920 is: what a client may not pipeline, and what
 """
 
 import asyncio
+import base64
 import email
+import json
 import socket
 import ssl
 import struct
@@ -98,6 +100,7 @@ class FaultServer:
         connections: at once; one more is greeted with 421.
         messages: per connection; at one more MAIL there is a 421.
         recipients: per message; one more is answered with 452.
+        takes_token: asked (user, token) at AUTH XOAUTH2 and OAUTHBEARER; without it any token is good.
         data_without_recipients: the reply to DATA when no recipient was accepted. RFC 2920 3.1 allows 354, too; the
             lone dot is then answered with 554.
         keep: octets of each content that are kept.
@@ -106,7 +109,7 @@ class FaultServer:
 
     def __init__(
         self, *, pipelining=True, smtputf8=True, eightbit=True, auth=(), size=None, esmtp=True, tls=None,
-        implicit=False, connections=None, messages=None, recipients=None,
+        implicit=False, connections=None, messages=None, recipients=None, takes_token=lambda user, token: True,
         data_without_recipients="554 5.5.1 no valid recipients", keep=1 << 24, refuses=False,
     ):  # fmt: skip
         self.pipelining, self.smtputf8, self.eightbit = pipelining, smtputf8, eightbit
@@ -115,6 +118,7 @@ class FaultServer:
         self.most_connections, self.most_messages, self.most_recipients = connections, messages, recipients
         self.data_without_recipients = data_without_recipients
         self.keep, self.refuses = keep, refuses
+        self.takes_token = takes_token
         self.script = {}
         self.transactions = []
         self.commands = []  # (number of the connection, line)
@@ -299,12 +303,29 @@ class Session:
     async def _auth(self, line):
         """Takes any user name and password; what is wrong with them is for the test to say."""
         mechanism = line.split()[1].upper()
+        if mechanism in ("XOAUTH2", "OAUTHBEARER"):
+            await self._token(mechanism, line)
+            return
         challenges = {"LOGIN": ["VXNlcm5hbWU6", "UGFzc3dvcmQ6"], "CRAM-MD5": ["PDFAZmF1bHQ+"]}.get(mechanism, [])
         for challenge in challenges:
             if await self._do("AUTH", f"334 {challenge}") != "3":
                 return
             await self._line()
         await self._do("AUTH", "235 2.7.0 welcome")
+
+    async def _token(self, mechanism, line):
+        """Google's XOAUTH2 and RFC 7628: what is wrong is told in JSON, and the client owes an answer to that."""
+        words = dict(part.partition("=")[::2] for part in base64.b64decode(line.split()[2]).decode().split("\1"))
+        user = words.get("user") or words["n,a"].rstrip(",")
+        kind, _, token = words["auth"].partition(" ")
+        if kind == "Bearer" and self.server.takes_token(user, token):
+            await self._do("AUTH", "235 2.7.0 welcome")
+            return
+        reason = json.dumps({"status": "400", "schemes": "Bearer", "scope": "https://mail.google.com/"})
+        if await self._do("AUTH", f"334 {base64.b64encode(reason.encode()).decode()}") == "3":
+            answer = await self._line()
+            is_owed = answer == ("" if mechanism == "XOAUTH2" else "AQ==")
+            self._write(b"535 5.7.8 not accepted\r\n" if is_owed else b"501 5.5.2 cannot decode\r\n")
 
     async def _mail(self, line):
         path, _, parameters = line.partition(":")[2].strip().partition(" ")

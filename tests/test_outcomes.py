@@ -115,6 +115,7 @@ REAL_REPLIES = [
     ("Exchange", S.RCPT, 550, "5.7.54 SMTP; Unable to relay recipient in non-accepted domain", "setup", "setup", "set-up", m.NO_RELAY),
     ("Exchange", S.MAIL, 530, "5.7.1 Client was not authenticated", "setup", "setup", "set-up", m.WANTS_SIGN_IN),
     ("Exchange", S.MAIL, 550, "5.7.60 SMTP; Client does not have permissions to send as this sender", "permanent", "setup", "message", m.NOT_OUR_SENDER),
+    ("Exchange Online", S.END, 550, "5.7.60 SMTP; Client does not have permissions to send as this sender [AM6PR07MB1.eurprd07.prod.outlook.com]", "permanent", "setup", "message", m.NOT_OUR_SENDER),
     ("Exchange", S.AUTH, 535, "5.7.3 Authentication unsuccessful", "setup", "setup", "set-up", m.WRONG_PASSWORD),
     ("Exchange", S.MAIL, 421, "4.4.2 Message submission rate for this client has exceeded the configured limit", "transient", "busy", "pace", m.COME_BACK),
     ("Exchange", S.MAIL, 452, "4.3.1 Insufficient system resources", "transient", "busy", "message", m.NOT_NOW),
@@ -389,6 +390,16 @@ ERRORS_HERE = [
     (S.STARTTLS, "old tls", "setup", "setup"),
     (S.STARTTLS, "no starttls", "setup", "setup"),
     (S.AUTH, "no auth", "setup", "setup"),
+    (S.AUTH, "sign-in unreachable", "setup", "network"),
+    (S.AUTH, "sign-in certificate", "setup", "setup"),
+    (S.AUTH, "sign-in server", "setup", "setup"),
+    (S.AUTH, "client secret refused", "setup", "setup"),
+    (S.AUTH, "sign-in ended", "setup", "setup"),
+    (S.AUTH, "application unknown", "setup", "setup"),
+    (S.AUTH, "consent missing", "setup", "setup"),
+    (S.AUTH, "service account refused", "setup", "setup"),
+    (S.AUTH, "sign-in refused", "setup", "setup"),
+    (S.AUTH, "no token sign-in", "setup", "setup"),
     (S.MAIL, "connection lost", "transient", "network"),
     (S.RCPT, "timeout", "transient", "network"),
     (S.DATA, "connection lost", "transient", "network"),
@@ -402,6 +413,24 @@ ERRORS_HERE = [
     (S.MAIL, "too big", "permanent", "content"),
     (S.MAIL, "no smtputf8", "permanent", "address"),
 ]
+
+# What is said to an access token (XOAUTH2, OAUTHBEARER) that is not taken.
+TOKEN_REFUSALS = [
+    ("Exchange Online", 535, "5.7.3 Authentication unsuccessful [AM6PR07CA0001.eurprd07.prod.outlook.com]", m.TOKEN_REFUSED),
+    ("Exchange Online", 535, "5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the Tenant. Visit https://aka.ms/smtp_auth_disabled for more information.", m.SMTP_AUTH_OFF),
+    ("Exchange Online", 535, "5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the Mailbox. Visit https://aka.ms/smtp_auth_disabled for more information.", m.SMTP_AUTH_OFF),
+    ("Exchange Online", 535, "5.7.139 Authentication unsuccessful, the request did not meet the criteria to be authenticated successfully. Contact your administrator.", m.SIGN_IN_RULE),
+    ("Exchange Online", 535, "5.7.139 Authentication unsuccessful, user is not authorized to access this application.", m.SIGN_IN_RULE),
+    ("Google", 535, "5.7.8 Username and Password not accepted. For more information, go to\n5.7.8 https://support.google.com/mail/?p=BadCredentials (status: 400, schemes: Bearer, scope: https://mail.google.com/)", m.TOKEN_REFUSED),
+    ("Dovecot", 535, "5.7.8 Error: authentication failed: (status: invalid_token)", m.TOKEN_REFUSED),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("system", "code", "text", "meaning"), TOKEN_REFUSALS)
+def test_refusal_of_a_token_is_not_told_as_a_wrong_password(system, code, text, meaning):
+    verdict = judge(Reply(S.AUTH, code, text, "token refused"))
+    assert (verdict.outcome, verdict.scope) == ("setup", "set-up")
+    assert (verdict.explanation, verdict.advice) == (meaning.explanation, meaning.advice)
 
 
 @pytest.mark.parametrize(("system", "stage", "code", "text", "outcome", "category", "scope", "meaning"), REAL_REPLIES)
@@ -436,6 +465,7 @@ def test_every_line_of_the_table_makes_a_difference():
     heard = [Reply(stage, code, text) for _, stage, code, text, *_ in REAL_REPLIES]
     heard += [Reply(stage, code) for code, row in BARE_CODES for stage in row]
     heard += [Reply(stage, None, "words", error) for stage, error, *_ in ERRORS_HERE]
+    heard += [Reply(S.AUTH, code, text, "token refused") for _, code, text, _ in TOKEN_REFUSALS]
     needed = set()
     for reply in heard:
         fitting = [line for line in TABLE if line.fits(reply)]

@@ -32,7 +32,10 @@ OPENING_STAGES = (Stage.CONNECT, Stage.GREETING, Stage.EHLO, Stage.STARTTLS, Sta
 
 @dataclass(frozen=True)
 class Reply:
-    """What was heard at a stage: a reply code of the server, or none and the words of this machine's error."""
+    """What was heard at a stage: a reply code of the server, or none and the words of this machine's error.
+
+    An `error` beside a code says what the code alone does not: that it was a token that was refused.
+    """
 
     stage: Stage
     code: int | None

@@ -179,6 +179,48 @@ TAKES_NO_MAIL = Meaning(S, "This server takes no mail at all.", "Check the serve
 TLS_REFUSED = Meaning(S, "The mail server refused the secure connection.",
     "Ask who runs the mail server, or choose another auth type.")
 
+# --- Meanings: modern sign-in (OAuth 2.0), first at the provider and then at the mail server ----------
+SIGN_IN_UNREACHABLE = Meaning(N, "The provider’s sign-in server could not be reached.",
+    "It is tried again by itself. If it stays so, check the network and firewall of this machine, and the sign-in "
+    "server in Email Setup.")
+SIGN_IN_CERTIFICATE = Meaning(S, "The certificate of the provider’s sign-in server could not be verified.",
+    "Check the sign-in server in Email Setup. If it has an authority of its own, or a firewall looks into secure "
+    "connections, enter that authority under Certificate authorities.")
+SIGN_IN_SERVER = Meaning(S, "The sign-in server in Email Setup cannot be used.",
+    "Correct it as its own words say; for Microsoft and Google it is usually left empty.")
+CLIENT_SECRET = Meaning(S, "The provider refused the client secret: it is wrong, or its time is over.",
+    "Make a new client secret where the application is registered (Microsoft: Entra admin centre, App registrations, "
+    "Certificates & secrets) and enter its value, not its ID, in Email Setup.")
+SIGN_IN_ENDED = Meaning(S, "The sign-in at the provider has ended or was revoked.",
+    "Sign in again in Email Setup, or enter a new refresh token there. A sign-in ends when the password is changed, "
+    "when an administrator revokes it, or when it was not used for months.")
+UNKNOWN_APPLICATION = Meaning(S,
+    "The provider does not know the tenant or the application, or does not let it sign in this way.",
+    "Check tenant and client ID in Email Setup. Where a person signs in at Microsoft, also set “Allow public client "
+    "flows” to Yes under Authentication of the application.")
+NO_CONSENT = Meaning(S, "The application has no consent to send mail.",
+    "An administrator of the organisation grants it. Microsoft: Entra admin centre, App registrations, API "
+    "permissions, SMTP.SendAsApp (as an application) or SMTP.Send (by a person), “Grant admin consent”. A person then "
+    "signs in again.")
+SERVICE_ACCOUNT = Meaning(S, "Google refused the service account, or its key cannot be used.",
+    "Check the key (JSON file), and that the user name is a mailbox of your domain. In the Google Admin console, under "
+    "Security, API controls, Domain-wide delegation, allow the account’s client ID the scope https://mail.google.com/.")
+SIGN_IN_REFUSED = Meaning(S, "The provider gave no access token.",
+    "See the provider’s own words; check the way to sign in, and what belongs to it, in Email Setup.")
+NO_TOKEN_SIGN_IN = Meaning(S, "The mail server offers no modern sign-in here, and this setup requires it.",
+    "Many servers offer it only after STARTTLS: choose tls-explicit and port 587. If it stays so, this server does not "
+    "know it: choose user name and password as the way to sign in.")
+SMTP_AUTH_OFF = Meaning(S, "Microsoft 365 has signing in for SMTP switched off for this mailbox or organisation.",
+    "An administrator of Microsoft 365 allows Authenticated SMTP, for the mailbox (admin centre, Active users, Mail, "
+    "Manage email apps) or for the organisation. It can take an hour.")
+SIGN_IN_RULE = Meaning(S, "A rule of Microsoft 365 keeps this user or application from signing in.",
+    "An administrator looks into the sign-in logs of the Entra admin centre, and at conditional access, security "
+    "defaults, and who may use the application.")
+TOKEN_REFUSED = Meaning(S, "The mail server refused the access token.",
+    "Check that the user name is the mailbox that the sign-in is for. Microsoft 365, as an application: an "
+    "administrator registers it in Exchange Online (New-ServicePrincipal) and gives it the mailbox "
+    "(Add-MailboxPermission). Google: check the scope, which is https://mail.google.com/.")
+
 # --- Meanings: the sender ----------------------------------------------------------------------------
 NOT_OUR_SENDER = Meaning(S, "The mail server does not let this account send from that address.",
     "Send from an address the account may use, or have it allowed (“Send as”, or a verified sender).")
@@ -268,6 +310,21 @@ TABLE = [
     Line(SETUP, NO_STARTTLS, error="no starttls"),
     Line(SETUP, NO_AUTH, error="no auth"),
     Line(SETUP, NO_SETUP, error="setup"),
+    Line(SETUP, SIGN_IN_UNREACHABLE, error="sign-in unreachable"),
+    Line(SETUP, SIGN_IN_CERTIFICATE, error="sign-in certificate"),
+    Line(SETUP, SIGN_IN_SERVER, error="sign-in server"),
+    Line(SETUP, CLIENT_SECRET, error="client secret refused"),
+    Line(SETUP, SIGN_IN_ENDED, error="sign-in ended"),
+    Line(SETUP, UNKNOWN_APPLICATION, error="application unknown"),
+    Line(SETUP, NO_CONSENT, error="consent missing"),
+    Line(SETUP, SERVICE_ACCOUNT, error="service account refused"),
+    Line(SETUP, SIGN_IN_REFUSED, error="sign-in refused"),
+    Line(SETUP, NO_TOKEN_SIGN_IN, error="no token sign-in"),
+    # What servers say to a token reads as if a password were wrong, so the way to sign in must count.
+    Line(SETUP, SMTP_AUTH_OFF, text=r"SmtpClientAuthentication is disabled", error="token refused"),
+    Line(SETUP, SIGN_IN_RULE, text=r"did not meet the criteria|security defaults|not authorized to access this "
+         r"application", error="token refused"),
+    Line(SETUP, TOKEN_REFUSED, error="token refused"),
     Line(SETUP, OUT_OF_FILES, error="out of files"),
     Line(PERMANENT, CONTENT_LOST, error="content missing"),
     Line(TRANSIENT, NOT_PREPARED, error="not prepared"),

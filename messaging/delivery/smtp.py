@@ -17,6 +17,7 @@ from messaging.setup.certificates import tls_context
 from messaging.setup.layers import AuthType, EmailSetup
 from messaging.setup.network import Checked, checked_addresses, connect_to
 
+from . import token_sign_in
 from .dialogue import Client, Patience, Say, StageFailed, local_failure, reply_of, told_as
 from .outcomes import Reply, Stage
 from .steps import Hear, Step, connected, introduced, resolved, secured, signed_in
@@ -238,6 +239,9 @@ class Connection:
 
     def _sign_in(self, client: Client) -> None:
         """AUTH (RFC 4954) with the best mechanism both sides know; passwords are UTF-8 (RFC 4616)."""
+        if self.setup.uses_oauth:
+            token_sign_in.sign_in(client, self.setup)
+            return
         user, password = self.setup.username, self.setup.password
         offered = client.esmtp_features.get("auth", "").upper().split()
         if "PLAIN" in offered:

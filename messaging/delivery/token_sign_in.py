@@ -1,0 +1,79 @@
+"""AUTH with an access token: XOAUTH2 as Microsoft and Google publish it, or OAUTHBEARER (RFC 7628)."""
+
+import base64
+import json
+from dataclasses import replace
+
+from messaging.setup.layers import EmailSetup
+from messaging.setup.oauth import SignInFailed, access_token
+
+from .dialogue import Client, StageFailed
+from .outcomes import Reply, Stage
+
+TOKEN_REFUSED = "token refused"  # noqa: S105
+
+
+def sign_in(client: Client, setup: EmailSetup) -> None:
+    """Sign in; a token that the server refuses is asked for anew once, unless it is brand-new.
+
+    Raises:
+        StageFailed: at AUTH. What is wrong with the token is told apart from what is wrong with a password.
+    """
+    offered = client.esmtp_features.get("auth", "").upper().split()
+    mechanism = next((name for name in ("XOAUTH2", "OAUTHBEARER") if name in offered), "")
+    if not mechanism:
+        listed = " ".join(offered) or "none"
+        raise StageFailed(Reply(Stage.AUTH, None, f"sign-in mechanisms offered: {listed}", "no token sign-in"))
+    token = _token(setup)
+    reply = _auth(client, mechanism, setup, token)
+    if reply.code == 535:
+        newer = _token(setup, refused=token)
+        if newer != token:
+            reply = _auth(client, mechanism, setup, newer)
+    if reply.code == 535:
+        reply = replace(reply, error=TOKEN_REFUSED)
+    if reply.code != 235 or reply.error:
+        raise StageFailed(reply)
+
+
+def _token(setup: EmailSetup, refused: str = "") -> str:
+    try:
+        return access_token(setup, refused=refused)
+    except SignInFailed as failed:
+        raise StageFailed(Reply(Stage.AUTH, None, failed.words, failed.word)) from None
+
+
+def _auth(client: Client, mechanism: str, setup: EmailSetup, token: str) -> Reply:
+    """The reply that decides; where the server gave its reason before it (334), with that."""
+    client.say("C", f"AUTH {mechanism} ***")
+    client.hidden = True
+    try:
+        reply = client.ask(Stage.AUTH, f"AUTH {mechanism} {_first_words(mechanism, setup, token)}")
+        if reply.code == 334:
+            reason = _reason(reply.text)
+            reply = client.ask(Stage.AUTH, "" if mechanism == "XOAUTH2" else "AQ==")  # RFC 7628 3.2.3: a lone ^A
+            reply = replace(reply, text=f"{reply.text} {reason}".strip())
+    finally:
+        client.hidden = False
+    return replace(reply, text=reply.text.replace(token, "***"))
+
+
+def _first_words(mechanism: str, setup: EmailSetup, token: str) -> str:
+    words = f"user={setup.username}\1auth=Bearer {token}\1\1"
+    if mechanism == "OAUTHBEARER":
+        user = setup.username.replace("=", "=3D").replace(",", "=2C")  # RFC 5801 4
+        host = setup.host.strip("[]")
+        words = f"n,a={user},\1host={host}\1port={setup.port}\1auth=Bearer {token}\1\1"
+    return base64.b64encode(words.encode()).decode()
+
+
+def _reason(challenge: str) -> str:
+    """What a server says of a token in base64 and JSON, as words; "" when it cannot be read."""
+    try:
+        told = json.loads(base64.b64decode(challenge, validate=True))
+    except ValueError:
+        return ""
+    if not isinstance(told, dict):
+        return ""
+    known = {name: str(told[name])[:200] for name in ("status", "schemes", "scope") if told.get(name)}
+    return f"({', '.join(f'{name}: {value}' for name, value in known.items())})" if known else ""

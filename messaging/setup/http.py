@@ -1,0 +1,131 @@
+"""HTTP to sign-in servers, for whichever library asks: over TLS, to addresses that were checked, and nowhere else.
+
+No redirects, no proxies, nothing from the environment; every answer in a bounded time and of a bounded size.
+"""
+
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
+
+from . import network
+from .servers import is_loopback
+
+CONNECT_SECONDS = 10.0
+READ_SECONDS = 20.0
+MAX_OCTETS = 256 * 1024
+
+
+class RefusedUrl(Exception):
+    """This is no sign-in server that may be asked: why, in plain words."""
+
+
+class BadAnswer(Exception):
+    """What answered is no sign-in server: why, in plain words."""
+
+
+@contextmanager
+def session(ca_bundle: str = "") -> Iterator[requests.Session]:
+    """A session that trusts the system's certificate authorities and those of `ca_bundle` (PEM).
+
+    Its requests raise requests.RequestException, and RefusedUrl and BadAnswer, which no library takes for an outage.
+    """
+    with requests.Session() as opened:
+        opened.trust_env = False
+        opened.headers["Accept-Encoding"] = "identity"
+        opened.adapters.clear()
+        opened.mount("https://", _Adapter(ca_bundle))
+        opened.mount("http://", _Adapter(ca_bundle))
+        yield opened
+
+
+def check(url: str) -> None:
+    """Whether a sign-in server may be at this address. Raises RefusedUrl."""
+    parts = urlsplit(url)
+    if not parts.hostname or "@" in parts.netloc:
+        raise RefusedUrl("The sign-in server must be a whole address, such as https://login.example.com/token.")
+    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname)):
+        raise RefusedUrl("The sign-in server’s address must begin with https://.")
+
+
+class _Adapter(HTTPAdapter):
+    def __init__(self, ca_bundle: str) -> None:
+        self._context = ssl.create_default_context()
+        if ca_bundle:
+            self._context.load_verify_locations(cadata=ca_bundle)
+        super().__init__()
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        super().init_poolmanager(*args, **options, ssl_context=self._context)
+        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
+
+    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
+        """Nothing beside the context: requests would bring a list of authorities of its own."""
+
+    def send(
+        self, request: requests.PreparedRequest, stream: bool = False, *args: Any, **options: Any
+    ) -> requests.Response:
+        check(request.url or "")
+        give_up = time.monotonic() + READ_SECONDS
+        asked = options | {"timeout": (CONNECT_SECONDS, READ_SECONDS), "verify": True, "proxies": {}}
+        response = super().send(request, stream=True, **asked)
+        with response:
+            if 300 <= response.status_code < 400:
+                raise RefusedUrl("The sign-in server sends us on to another address, which is not followed.")
+            try:
+                response._content = _read(response.raw, give_up)
+            except (HTTPError, OSError) as error:
+                raise requests.ConnectionError(str(error)) from error
+        return response
+
+
+def _read(raw: Any, give_up: float) -> bytes:
+    body = bytearray()
+    while piece := raw.read1(16384):
+        body += piece
+        if len(body) > MAX_OCTETS:
+            raise BadAnswer("The sign-in server’s answer is too long.")
+        if time.monotonic() > give_up:
+            raise BadAnswer("The sign-in server takes too long to answer.")
+    return bytes(body)
+
+
+def _connect(connection: HTTPConnection) -> socket.socket:
+    """A socket to the first address that may be connected to; TLS then verifies the name (RFC 9110 4.3.4)."""
+    try:
+        sock = network.connect(connection.host, connection.port, CONNECT_SECONDS)
+    except network.RefusedAddress as error:
+        raise RefusedUrl(f"The sign-in server’s address is not allowed: {error}.") from error
+    except TimeoutError as error:
+        raise ConnectTimeoutError(connection, "no answer in time") from error
+    except OSError as error:
+        raise NewConnectionError(connection, str(error)) from error
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
+
+
+class _Connection(HTTPConnection):
+    def _new_conn(self) -> socket.socket:
+        return _connect(self)
+
+
+class _TLSConnection(HTTPSConnection):
+    def _new_conn(self) -> socket.socket:
+        return _connect(self)
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _TLSPool(HTTPSConnectionPool):
+    ConnectionCls = _TLSConnection

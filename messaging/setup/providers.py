@@ -1,0 +1,278 @@
+"""Asks sign-in providers for access tokens: Microsoft through msal, Google through google-auth, others by RFC 6749.
+
+Whatever goes wrong is one SignInFailed: a word that the outcome table knows, and the provider's own words without
+anything secret in them.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+from urllib.parse import quote, quote_plus, urlsplit
+
+import msal
+import requests
+from google.auth.exceptions import GoogleAuthError, RefreshError, TransportError
+from google.auth.transport.requests import Request
+from google.oauth2 import credentials, service_account
+from msal.exceptions import MsalServiceError
+
+from . import http
+from .fields import SECRETS
+from .layers import EmailSetup, SignIn
+from .secrets import Secret
+
+MICROSOFT = "https://login.microsoftonline.com"
+GOOGLE = "https://oauth2.googleapis.com/token"
+MICROSOFT_APP_SCOPE = "https://outlook.office365.com/.default"
+MICROSOFT_USER_SCOPE = "https://outlook.office.com/SMTP.Send"
+GOOGLE_SCOPE = "https://mail.google.com/"
+ADDED_BY_MSAL = ("openid", "profile", "offline_access")
+USUAL_SECONDS = 3600
+LONGEST_WORDS = 600
+
+
+class Trouble(StrEnum):
+    """Why there is no token, by the words of the outcome table."""
+
+    UNREACHABLE = "sign-in unreachable"
+    CERTIFICATE = "sign-in certificate"
+    SERVER = "sign-in server"
+    SECRET = "client secret refused"  # noqa: S105
+    ENDED = "sign-in ended"
+    UNKNOWN = "application unknown"
+    CONSENT = "consent missing"
+    KEY = "service account refused"
+    REFUSED = "sign-in refused"
+
+
+class SignInFailed(Exception):
+    """There is no access token: `word` is one of Trouble, `words` tell more, often the provider's own."""
+
+    def __init__(self, word: Trouble, words: str) -> None:
+        super().__init__(f"{word}: {words}")
+        self.word = word
+        self.words = words
+
+
+@dataclass(frozen=True)
+class Grant:
+    """A new access token, how many seconds it lasts, and the refresh token to use from now on ("" for the same)."""
+
+    token: Secret
+    seconds: float
+    refresh_token: Secret
+
+
+def ask(setup: EmailSetup, refresh_token: Secret) -> Grant:
+    """A new access token for the sign-in of a setup.
+
+    Args:
+        setup: one that `uses_oauth` and has no problems.
+        refresh_token: where the way to sign in has one; it may be newer than the one in the settings.
+
+    Raises:
+        SignInFailed
+    """
+    with telling(setup, refresh_token), http.session(setup.ca_bundle) as session:
+        if setup.text("token_url"):
+            http.check(setup.text("token_url"))
+        if setup.sign_in == SignIn.MICROSOFT_APP:
+            app = msal.ConfidentialClientApplication(
+                setup.text("client_id"),
+                client_credential=str(setup.secret("client_secret")),
+                **at_microsoft(setup, session),
+            )
+            return grant_of(setup, app.acquire_token_for_client(scopes(setup)))
+        if setup.sign_in == SignIn.MICROSOFT_USER:
+            public = msal.PublicClientApplication(setup.text("client_id"), **at_microsoft(setup, session))
+            return grant_of(setup, public.acquire_token_by_refresh_token(str(refresh_token), scopes(setup)))
+        if setup.sign_in == SignIn.OAUTH2:
+            return _from_endpoint(setup, refresh_token, session)
+        return _from_google(setup, refresh_token, session)
+
+
+def scopes(setup: EmailSetup) -> list[str]:
+    """What the token is to be good for."""
+    usual = {SignIn.MICROSOFT_APP: MICROSOFT_APP_SCOPE, SignIn.MICROSOFT_USER: MICROSOFT_USER_SCOPE, SignIn.OAUTH2: ""}
+    wanted = (setup.text("scope") or usual.get(SignIn(setup.sign_in), GOOGLE_SCOPE)).split()
+    if setup.sign_in in (SignIn.MICROSOFT_APP, SignIn.MICROSOFT_USER):
+        return [scope for scope in wanted if scope not in ADDED_BY_MSAL]
+    return wanted
+
+
+def at_microsoft(setup: EmailSetup, session: requests.Session) -> dict[str, Any]:
+    """Where msal finds the tenant, and by which session. It asks no other server whether that is Microsoft's own."""
+    base = (setup.text("token_url") or MICROSOFT).rstrip("/")
+    if urlsplit(base).scheme != "https":
+        raise http.RefusedUrl("The sign-in server’s address must begin with https://.")
+    authority = f"{base}/{quote(setup.text('tenant'), safe='')}"
+    return {"authority": authority, "http_client": session, "instance_discovery": False}
+
+
+def grant_of(setup: EmailSetup, answer: Mapping[str, Any]) -> Grant:
+    """The answer of a token endpoint (RFC 6749 5.1) as a Grant. Raises SignInFailed: it is another."""
+    token = answer.get("access_token")
+    if not isinstance(token, str) or not token:
+        raise failure(setup, str(answer.get("error") or ""), str(answer.get("error_description") or ""))
+    try:
+        seconds = float(answer.get("expires_in") or USUAL_SECONDS)
+    except (TypeError, ValueError):
+        seconds = USUAL_SECONDS
+    return Grant(Secret(token), seconds, Secret(answer.get("refresh_token") or ""))
+
+
+def _from_endpoint(setup: EmailSetup, refresh_token: Secret, session: requests.Session) -> Grant:
+    """The refresh token's grant (RFC 6749 6) where there is one, otherwise the client's own (4.4)."""
+    data = {"grant_type": "client_credentials"}
+    if refresh_token:
+        data = {"grant_type": "refresh_token", "refresh_token": str(refresh_token)}
+    if wanted := scopes(setup):
+        data["scope"] = " ".join(wanted)
+    client_id, secret, auth = setup.text("client_id"), setup.secret("client_secret"), None
+    if secret:
+        auth = (quote_plus(client_id), quote_plus(secret))  # RFC 6749 2.3.1
+    else:
+        data["client_id"] = client_id
+    response = session.post(setup.text("token_url"), data=data, auth=auth, headers={"Accept": "application/json"})
+    if response.status_code == 429 or response.status_code >= 500:
+        raise SignInFailed(Trouble.UNREACHABLE, f"The sign-in server answers with status {response.status_code}.")
+    try:
+        answer = response.json()
+    except ValueError:
+        answer = None
+    if not isinstance(answer, dict):
+        raise http.BadAnswer(f"The sign-in server answers with status {response.status_code}, and not with a token.")
+    return grant_of(setup, answer)
+
+
+def _from_google(setup: EmailSetup, refresh_token: Secret, session: requests.Session) -> Grant:
+    address = setup.text("token_url") or GOOGLE
+    holder: Any
+    if setup.sign_in == SignIn.GOOGLE_SERVICE:
+        holder = _service_account(setup, address)
+    else:
+        holder = credentials.Credentials(
+            None,
+            refresh_token=str(refresh_token),
+            token_uri=address,
+            client_id=setup.text("client_id"),
+            client_secret=str(setup.secret("client_secret")),
+            scopes=setup.text("scope").split() or None,  # those that the person has agreed to
+        )
+    try:
+        holder.refresh(Request(session))
+    except RefreshError as error:
+        answer = error.args[1] if len(error.args) > 1 and isinstance(error.args[1], dict) else {}
+        if error.retryable and not answer.get("error"):
+            raise SignInFailed(Trouble.UNREACHABLE, "The sign-in server cannot answer at the moment.") from None
+        described = str(answer.get("error_description") or "") or ("" if answer else str(error))
+        raise failure(setup, str(answer.get("error") or ""), described) from None
+    seconds = (
+        USUAL_SECONDS
+        if holder.expiry is None
+        else (holder.expiry.replace(tzinfo=UTC) - datetime.now(UTC)).total_seconds()
+    )
+    newer = getattr(holder, "refresh_token", None) or ""
+    return Grant(Secret(holder.token), seconds, Secret(newer if newer != refresh_token else ""))
+
+
+def _service_account(setup: EmailSetup, address: str) -> Any:
+    """The credentials of a key file. Its own token_uri could be anybody’s, so it is not looked at."""
+    try:
+        key = json.loads(setup.secret("service_account"))
+        info = {"client_email": key["client_email"], "private_key": key["private_key"], "token_uri": address}
+        if "private_key_id" in key:
+            info["private_key_id"] = key["private_key_id"]
+        return service_account.Credentials.from_service_account_info(info, scopes=scopes(setup), subject=setup.username)
+    except (ValueError, KeyError, TypeError, AttributeError, GoogleAuthError):
+        words = "The service account key cannot be read. It is a JSON file with client_email and private_key."
+        raise SignInFailed(Trouble.KEY, words) from None
+
+
+# --- What went wrong -----------------------------------------------------------------------------------
+
+# By error code (RFC 6749 5.2, RFC 8628 3.5) and Microsoft's number in the description; the first that fits.
+_RULES = [
+    (Trouble.UNREACHABLE, r"temporarily_unavailable|server_error|internal_failure|AADSTS(90033|50196)\b"),
+    (
+        Trouble.CONSENT,
+        r"AADSTS(6500\d|650052|500011|50105|9009[0-9])\b|consent_required|access_denied|admin_policy_enforced",
+    ),
+    (
+        Trouble.UNKNOWN,
+        r"AADSTS(90002|900023|900971|700016|700038|50059|7000218|700025|500014|7000112|7000113)\b|invalid_tenant|"
+        r"^unauthorized_client|invalid_audience",
+    ),
+    (Trouble.SECRET, r"^invalid_client|^deleted_client|AADSTS70002(15|22)\b"),
+    (
+        Trouble.ENDED,
+        r"^invalid_grant|interaction_required|Reauthentication is needed|^expired_token|authorization_declined|"
+        r"AADSTS(70008\d?|70043|50173|5007[69]|50057|50058|700084)\b",
+    ),
+]
+_SERVICE_ACCOUNT = re.compile(r"invalid_grant|unauthorized_client|invalid_client|access_denied")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
+
+
+def failure(setup: EmailSetup, error: str, description: str, *secret: str) -> SignInFailed:
+    """What an error answer means; the words are the provider's own."""
+    said = f"{error} {description}"
+    words = scrubbed(description or error or "The sign-in server gave neither a token nor a reason.", setup, *secret)
+    if setup.sign_in == SignIn.GOOGLE_SERVICE and _SERVICE_ACCOUNT.search(error):
+        return SignInFailed(Trouble.KEY, words)
+    for trouble, pattern in _RULES:
+        if re.search(pattern, said):
+            return SignInFailed(trouble, words)
+    return SignInFailed(Trouble.REFUSED, words)
+
+
+@contextmanager
+def telling(setup: EmailSetup, *secret: str) -> Iterator[None]:
+    """Turn whatever the libraries raise into SignInFailed, with nothing secret in it or behind it."""
+    try:
+        yield
+    except SignInFailed as failed:
+        raise SignInFailed(failed.word, scrubbed(failed.words, setup, *secret)) from None
+    except (http.RefusedUrl, http.BadAnswer) as error:
+        raise SignInFailed(Trouble.SERVER, str(error)) from None
+    except (requests.RequestException, TransportError) as error:
+        innermost = _innermost(error)
+        is_certificate = "CERTIFICATE_VERIFY_FAILED" in str(innermost)
+        trouble = Trouble.CERTIFICATE if is_certificate else Trouble.UNREACHABLE
+        raise SignInFailed(trouble, scrubbed(str(innermost), setup, *secret)) from None
+    except MsalServiceError as error:
+        raise SignInFailed(Trouble.UNREACHABLE, f"The sign-in server answers: {error}.") from None
+    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+        # msal finds no tenant, or something that is not the answer of a sign-in server.
+        found = re.search(r'AADSTS\d+[^"\r\n]*', str(_innermost(error)))
+        if found:
+            raise failure(setup, "invalid_tenant", found[0], *secret) from None
+        raise SignInFailed(Trouble.SERVER, "What the sign-in server answers is not OAuth 2.0.") from None
+
+
+def _innermost(error: BaseException) -> BaseException:
+    while deeper := error.__cause__ or error.__context__:
+        error = deeper
+    return error
+
+
+def scrubbed(words: str, setup: EmailSetup, *secret: str) -> str:
+    """Words of a provider on one line, not too long, with every secret of the setup and those given made unreadable."""
+    for one in sorted(_pieces([*map(setup.secret, SECRETS), *secret]), key=len, reverse=True):
+        words = words.replace(one, "***")
+    return _CONTROL.sub(" ", words).strip()[:LONGEST_WORDS]
+
+
+def _pieces(secrets: Iterable[str]) -> Iterator[str]:
+    """What must not be seen of secrets: each as it is and as URLs have it, and each long line of a key."""
+    for one in secrets:
+        for line in re.split(r"\\n|\s|\"", one):
+            if len(line) >= 6:
+                yield from (line, quote(line, safe=""), quote_plus(line))
+        if len(one) >= 4:
+            yield one
