@@ -4,18 +4,23 @@ import logging
 from datetime import datetime, timedelta
 
 from django.conf import settings
+from django.contrib.auth.models import User
 
 from messaging import batches, wake
 from messaging.delivery import claims, pauses, refusal
+from messaging.delivery.outcomes import Reply, Stage, judge
 from messaging.delivery.rescue import rescue
-from messaging.models import AccountPause, Batch, Heartbeat, Message, MessageEvent
-from messaging.setup import opt_files
+from messaging.models import AccessToken, AccountPause, Batch, Heartbeat, Message, MessageEvent
+from messaging.setup import oauth, opt_files
+from messaging.setup.layers import resolve_each
 
 log = logging.getLogger(__name__)
 
 SWEEP = "sweep"
 DRAFTS_KEPT = timedelta(days=1)
 PAUSES_KEPT = timedelta(days=90)
+TOKENS_KEPT = timedelta(days=200)  # no provider keeps a sign-in that long which nobody uses
+SIGN_IN_UNUSED = timedelta(hours=20)
 
 
 class ClockWatch:
@@ -59,13 +64,37 @@ def _was_away(now: datetime) -> bool:
 
 
 def tidy(now: datetime) -> None:
-    """Drop forgotten drafts of batches, old pauses and notes; take out what a crash left in cancelled batches."""
+    """Drop forgotten drafts of batches, old pauses, notes and tokens; take out what a crash left in cancelled batches.
+
+    Once a day each sign-in is used.
+    """
     refusal.forget(now)
     AccountPause.history.filter(ended_at__lt=now - PAUSES_KEPT).delete()
     Batch.objects.filter(status=Batch.Status.DRAFT, created_at__lt=now - DRAFTS_KEPT).delete()
     left = Batch.objects.filter(status=Batch.Status.CANCELLED, messages__status=Message.Status.QUEUED)
     for batch in left.distinct():
         batches.cancel(batch, by=None)
+    AccessToken.objects.filter(updated_at__lt=now - TOKENS_KEPT).delete()
+    _keep_signed_in(now)
+
+
+def _keep_signed_in(now: datetime) -> None:
+    """Renew what no mail has renewed today: an unused sign-in ends, and a failure is known before night.
+
+    On failure the account pauses as if a lane had met it.
+    """
+    accounts = [None, *User.objects.filter(is_active=True, email_settings__isnull=False)]
+    for account, setup in zip(accounts, resolve_each(accounts), strict=True):
+        if not setup.uses_oauth or setup.problems():
+            continue
+        renewed = oauth.renewed_at(setup)
+        if renewed is not None and renewed > now - SIGN_IN_UNUSED:
+            continue
+        try:
+            oauth.access_token(setup, now)
+        except oauth.SignInFailed as failed:
+            verdict = judge(Reply(Stage.AUTH, None, failed.words, failed.word))
+            pauses.pause(account.pk if account else None, verdict, server=setup.server, words=failed.words, now=now)
 
 
 def _end_holds(now: datetime) -> None:
