@@ -13,10 +13,10 @@ from cryptography.x509.oid import NameOID
 class Authority:
     """A certificate authority in a folder; `trust` makes OpenSSL's default context believe it."""
 
-    def __init__(self, folder, name="Test authority"):
+    def __init__(self, folder):
         self.folder = folder
         self.key = ec.generate_private_key(ec.SECP256R1())
-        self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Test authority")])
         builder = _builder(self.name, self.name, self.key, days=30)
         builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         self.certificate = builder.sign(self.key, hashes.SHA256())

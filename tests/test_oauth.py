@@ -48,17 +48,8 @@ def clock(monkeypatch):
 
 @pytest.fixture
 def ca(tmp_path):
-    """The authority of the providers; nobody trusts it but for Email Setup."""
-    (tmp_path / "own").mkdir()
-    return Authority(tmp_path / "own", "Authority of Brightwater")
-
-
-@pytest.fixture
-def system_ca(tmp_path, monkeypatch):
-    """The authority of the mail server, which the system trusts."""
-    authority = Authority(tmp_path)
-    authority.trust(monkeypatch)
-    return authority
+    """The authority of both servers; nobody trusts it but for Email Setup."""
+    return Authority(tmp_path)
 
 
 @pytest.fixture
@@ -68,9 +59,8 @@ def identity(ca):
 
 
 @pytest.fixture
-def server(system_ca, identity):
-    tls = system_ca.server_context()
-    with FaultServer(auth=["LOGIN", "XOAUTH2"], tls=tls, takes_token=identity.takes_token) as server:
+def server(ca, identity):
+    with FaultServer(auth=["LOGIN", "XOAUTH2"], tls=ca.server_context(), takes_token=identity.takes_token) as server:
         yield server
 
 
@@ -208,10 +198,10 @@ def test_server_without_modern_sign_in_is_explained(office, server):
 
 def test_dialogue_of_the_test_message_shows_no_token(office, identity, operator):
     office("google-service")
-    result = probe.send_test_message(None, "ann@example.com", operator)
-    assert result.ok
-    assert ("C", "AUTH XOAUTH2 ***") in [row[:2] for row in result.dialogue]
-    sees_no_secret(identity, repr(result.dialogue))
+    *steps, end = probe.send_test_message(None, "ann@example.com", operator)
+    assert end.ok
+    assert ("C", "AUTH XOAUTH2 ***") in [row[:2] for row in end.dialogue]
+    sees_no_secret(identity, repr(end), repr(steps))
 
 
 # --- The token at hand ---------------------------------------------------------------------------------
@@ -492,7 +482,7 @@ def test_certificate_of_an_unknown_authority_or_for_another_name_is_refused(offi
     other = tmp_path / "other"
     other.mkdir()
     with (
-        Identity(Authority(other, "Anybody").server_context()) as stranger,
+        Identity(Authority(other).server_context()) as stranger,
         Identity(ca.server_context(name="a.example")) as liar,
     ):
         for one in (stranger, liar):
@@ -502,13 +492,12 @@ def test_certificate_of_an_unknown_authority_or_for_another_name_is_refused(offi
             assert not one.asked
 
 
-def test_authority_of_the_system_is_trusted_without_a_bundle(office, system_ca):
-    with Identity(system_ca.server_context()) as identity:
-        setup = office(
-            "oauth2", token_url=f"{identity.url}/token", ca_bundle="", refresh_token="", client_secret="x" * 9
-        )
-        identity.client_secret = "x" * 9
-        assert access_token(setup)
+def test_authority_of_the_system_is_trusted_without_a_bundle(office, ca, monkeypatch):
+    setup = office("oauth2", ca_bundle="")
+    with pytest.raises(SignInFailed, match="sign-in certificate"):
+        access_token(setup)
+    ca.trust(monkeypatch)
+    assert access_token(setup)
 
 
 def test_environment_changes_nothing(office, identity, monkeypatch):

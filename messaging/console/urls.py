@@ -4,7 +4,7 @@ from django.contrib.auth.views import LogoutView
 from django.urls import path
 from django.views.generic import RedirectView
 
-from .views import batches, check, content, health, login, messages, schedules, sending, setup
+from .views import batches, check, content, health, login, messages, schedules, sending, setup, sign_in
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="messages"), name="home"),
@@ -35,9 +35,9 @@ urlpatterns = [
     path("setup/email/users/", setup.users, name="setup-email-users"),
     path("setup/email/users/<str:username>/", setup.user_setup, name="setup-user"),
     path("preferences/email/", setup.my_setup, name="preferences-email"),
-    path("TEMP/1/", setup.my_setup, name="setup-email-sign-in"),
-    path("TEMP/2/<str:username>/", setup.my_setup, name="setup-user-sign-in"),
-    path("TEMP/3/", setup.my_setup, name="preferences-email-sign-in"),
+    path("setup/email/sign-in/", sign_in.company, name="setup-email-sign-in"),
+    path("setup/email/users/<str:username>/sign-in/", sign_in.user, name="setup-user-sign-in"),
+    path("preferences/email/sign-in/", sign_in.own, name="preferences-email-sign-in"),
     path("setup/email/check/", check.company, {"what": "check"}, name="setup-email-check"),
     path("setup/email/test/", check.company, {"what": "test"}, name="setup-email-test"),
     path("setup/email/users/<str:username>/check/", check.user, {"what": "check"}, name="setup-user-check"),

@@ -47,7 +47,7 @@ def diagnose(connection: Connection, reply: Reply, *, may_try_ports: bool) -> Fi
     setup, addresses = connection.setup, connection.addresses[:TRIED_ADDRESSES]
     if reply.error.startswith("certificate"):
         return _about_certificate(setup, addresses, reply)
-    if reply.error == "no auth":
+    if reply.error in ("no auth", "no token sign-in"):
         return _about_sign_in(setup, connection.features)
     if reply.stage in (Stage.MAIL, Stage.RCPT, Stage.DATA):
         return _about_missing_sign_in(setup, connection.features, reply)

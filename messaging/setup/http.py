@@ -4,7 +4,6 @@ No redirects, no proxies, nothing from the environment; every answer in a bounde
 """
 
 import socket
-import ssl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
 
 from . import network
+from .certificates import tls_context
 from .servers import is_loopback
 
 CONNECT_SECONDS = 10.0
@@ -59,9 +59,7 @@ def check(url: str) -> None:
 
 class _Adapter(HTTPAdapter):
     def __init__(self, ca_bundle: str) -> None:
-        self._context = ssl.create_default_context()
-        if ca_bundle:
-            self._context.load_verify_locations(cadata=ca_bundle)
+        self._context = tls_context(ca_bundle)
         super().__init__()
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:

@@ -1,0 +1,96 @@
+"""Sign in with Microsoft for a layer of Email Setup: a code to enter there, and then the refresh token is kept here."""
+
+from django.contrib import messages as notes
+from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods
+from django_htmx.http import HttpResponseClientRedirect
+
+from messaging.delivery.outcomes import Reply, Stage, judge
+from messaging.setup import changes, device, policy
+from messaging.setup.device import DeviceSignIn, NotDone, begin_device_sign_in, finish_device_sign_in
+from messaging.setup.layers import resolve
+from messaging.setup.providers import SignInFailed
+
+from .guard import admins_only, is_part, who
+
+NOT_YET = "Microsoft does not know of it yet. Enter the code there and finish the sign-in, then go on here."
+
+
+@admins_only
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def company(request: HttpRequest) -> HttpResponse:
+    """For the company's layer."""
+    return _answer(request, None, "setup-email")
+
+
+@admins_only
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def user(request: HttpRequest, username: str) -> HttpResponse:
+    """For a user's layer."""
+    return _answer(request, get_object_or_404(User, username=username), "setup-user", username)
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def own(request: HttpRequest) -> HttpResponse:
+    """For the layer of the person who is signed in here."""
+    return _answer(request, who(request), "preferences-email")
+
+
+def _answer(request: HttpRequest, account: User | None, place: str, *arguments: str) -> HttpResponse:
+    """GET shows the page, with the code where one was asked for; POST asks for one (`begin`) or goes on with it."""
+    if not policy.may_edit(who(request), account):
+        raise PermissionDenied("Your administrator has not allowed users to change their own email settings.")
+    setup = resolve(account)
+    key = f"device sign-in of {account.pk if account else 'company'}"
+    here, back_url = reverse(f"{place}-sign-in", args=arguments), reverse(place, args=arguments)
+    context: dict[str, object] = {
+        "account": account,
+        "here": here,
+        "back_url": back_url,
+        "obstacles": device.obstacles(setup),
+    }
+    status = 200
+    try:
+        if context["obstacles"]:
+            status = 422 if request.method == "POST" else 200
+        elif request.method == "POST" and "begin" in request.POST:
+            request.session[key] = begin_device_sign_in(setup).state
+            return redirect(here)
+        elif request.method == "POST":
+            found = finish_device_sign_in(setup, request.session.get(key, ""))
+            if not isinstance(found, DeviceSignIn):
+                del request.session[key]
+                changes.save(account, {"refresh_token": found}, by=who(request))
+                notes.success(
+                    request, "Signed in. Mail is sent with this sign-in from now on; try it with a test message."
+                )
+                return HttpResponseClientRedirect(back_url) if is_part(request) else redirect(back_url)
+            is_slower = found.interval > device.read(request.session[key]).interval
+            request.session[key] = found.state
+            if is_part(request) and not is_slower:
+                return HttpResponse(status=204)
+            context |= {"begun": found, "note": "" if is_part(request) else NOT_YET}
+        elif key in request.session:
+            context["begun"] = device.read(request.session[key])
+    except SignInFailed as failed:
+        request.session.pop(key, None)
+        context["trouble"] = _told(failed)
+        status = 422 if request.method == "POST" and not is_part(request) else 200
+    template = "messaging/_sign_in.html" if is_part(request) else "messaging/sign_in.html"
+    return render(request, template, context, status=status)
+
+
+def _told(failed: SignInFailed) -> dict[str, str]:
+    """What went wrong, in plain words first."""
+    if isinstance(failed, NotDone):
+        return {"explanation": failed.words}
+    verdict = judge(Reply(Stage.AUTH, None, failed.words, failed.word))
+    return {"explanation": verdict.explanation, "words": failed.words, "advice": verdict.advice}

@@ -1,0 +1,113 @@
+"""A person signs in at Microsoft with a code, on whatever device they like (RFC 8628): the refresh token of that."""
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import msal
+
+from . import http
+from .fields import LABELS
+from .layers import EmailSetup, SignIn
+from .providers import SignInFailed, Trouble, at_microsoft, failure, grant_of, scopes, telling
+from .secrets import LostKey, Secret, decrypt, encrypt
+
+NEEDED = ("tenant", "client_id")
+
+
+@dataclass(frozen=True)
+class DeviceSignIn:
+    """What the person has to do: enter `user_code` at `address` until `ends_at`; ask every `interval` seconds whether
+    they have. `state` is all of it, encrypted."""
+
+    user_code: str
+    address: str
+    interval: int
+    ends_at: datetime
+    state: str
+
+
+class NotDone(SignInFailed):
+    """The person did not sign in; `words` are all there is to say."""
+
+    def __init__(self, words: str) -> None:
+        super().__init__(Trouble.ENDED, words)
+
+
+_NOT_DONE = {
+    "expired_token": "The code was not used in time. Begin again.",
+    "code_expired": "The code was not used in time. Begin again.",
+    "authorization_declined": "The sign-in was declined at Microsoft. Begin again, and agree to what is asked.",
+    "access_denied": "The sign-in was declined at Microsoft. Begin again, and agree to what is asked.",
+    "bad_verification_code": "Microsoft does not know this code any more. Begin again.",
+}
+
+
+def obstacles(setup: EmailSetup) -> list[str]:
+    """Why nobody can sign in with this setup, in words."""
+    if setup.sign_in != SignIn.MICROSOFT_USER:
+        return [
+            f"Here “{LABELS['sign_in']}” is not “{SignIn.MICROSOFT_USER.label}”. Choose it in Email Setup and save."
+        ]
+    return [f"{LABELS[name]} is not set. Enter it in Email Setup and save." for name in NEEDED if not setup.text(name)]
+
+
+def begin_device_sign_in(setup: EmailSetup) -> DeviceSignIn:
+    """Ask for a code. Raises SignInFailed."""
+    with telling(setup), http.session(setup.ca_bundle) as session:
+        app = msal.PublicClientApplication(setup.text("client_id"), **at_microsoft(setup, session))
+        flow = app.initiate_device_flow(scopes(setup))
+        if not flow.get("user_code"):
+            raise failure(setup, str(flow.get("error") or ""), str(flow.get("error_description") or ""))
+        if not str(flow["verification_uri"]).startswith("https://"):
+            raise http.BadAnswer("The sign-in server names an address that is not secure.")
+        return _shown(flow)
+
+
+def finish_device_sign_in(setup: EmailSetup, state: str) -> DeviceSignIn | Secret:
+    """Ask once whether the person has signed in: the refresh token, or what they still have to do.
+
+    Raises:
+        NotDone: they have not, and cannot any more with this code.
+        SignInFailed: anything else.
+    """
+    flow = _read(state)
+    flow.pop("latest_attempt_at", None)  # whoever is too soon is told so by the provider, and msal need not warn
+    with telling(setup, flow["device_code"]), http.session(setup.ca_bundle) as session:
+        app = msal.PublicClientApplication(setup.text("client_id"), **at_microsoft(setup, session))
+        answer = app.acquire_token_by_device_flow(flow, exit_condition=lambda flow: True)
+        error = answer.get("error")
+        if error in ("authorization_pending", "slow_down"):
+            return _shown(flow)  # msal has made the interval longer where it was asked to
+        if error in _NOT_DONE:
+            raise NotDone(_NOT_DONE[error])
+        grant = grant_of(setup, answer)
+        if not grant.refresh_token:
+            raise SignInFailed(Trouble.REFUSED, "Microsoft gave no refresh token.")
+        return grant.refresh_token
+
+
+def read(state: str) -> DeviceSignIn:
+    """What a state says. Raises NotDone: it cannot be read any more, or its time is over."""
+    return _shown(_read(state))
+
+
+def _read(state: str) -> dict[str, Any]:
+    try:
+        flow: dict[str, Any] = json.loads(decrypt(state))
+    except (LostKey, ValueError):
+        raise NotDone("This sign-in was begun too long ago. Begin again.") from None
+    if datetime.fromtimestamp(flow["expires_at"], UTC) < datetime.now(UTC):
+        raise NotDone(_NOT_DONE["expired_token"])
+    return flow
+
+
+def _shown(flow: dict[str, Any]) -> DeviceSignIn:
+    return DeviceSignIn(
+        str(flow["user_code"]),
+        str(flow["verification_uri"]),
+        int(flow["interval"]),
+        datetime.fromtimestamp(flow["expires_at"], UTC),
+        encrypt(json.dumps(flow)),
+    )
