@@ -52,6 +52,7 @@ class Identity:
 
     context: object
     lasts: int = 3600
+    interval: int = 5  # seconds between two looks at a sign-in by code
     delegated: bool = True  # Google Workspace lets the service account act for its users
     fails: object = None
     gate: threading.Event = field(default_factory=threading.Event)
@@ -215,7 +216,7 @@ class Identity:
             "device_code": device.code,
             "verification_uri": "https://login.example/device",
             "expires_in": 900,
-            "interval": 5,
+            "interval": self.interval,
             "message": "To sign in, use a web browser",
         }
 

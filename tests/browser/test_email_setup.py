@@ -7,6 +7,8 @@ from playwright.sync_api import expect
 
 from tests.browser.conftest import look
 from tests.browser.test_main_flow import choose_and_confirm, row
+from tests.certificates import Authority
+from tests.identity import CLIENT, TENANT, Identity
 
 pytestmark = [pytest.mark.browser, pytest.mark.process]
 
@@ -117,3 +119,36 @@ def test_no_setup_page_scrolls_sideways(office, signed_in, width):
         page.goto(office.url + path)
         overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         assert overflow <= 0, path
+
+
+SIGNS_IN = """
+from django.contrib.auth.models import User
+from messaging.setup import changes
+ben = User.objects.create_user("ben", first_name="Ben")
+changes.save(ben, {values!r}, by=None)
+answer = None
+"""
+KEPT = """
+from django.contrib.auth.models import User
+from messaging.setup.layers import resolve
+answer = str(resolve(User.objects.get(username="ben")).secret("refresh_token"))
+"""
+
+
+def test_page_goes_on_by_itself_once_the_code_was_entered_at_microsoft(office, signed_in, tmp_path):
+    page, ca = signed_in, Authority(tmp_path)
+    with Identity(ca.server_context(), interval=1) as microsoft:
+        values = {"send_type": 3, "sign_in": "microsoft-user", "tenant": TENANT, "client_id": CLIENT}
+        values |= {"token_url": microsoft.url, "ca_bundle": (tmp_path / "ca.pem").read_text()}
+        office.installation.ask(SIGNS_IN.format(values=values))
+        page.goto(f"{office.url}/setup/email/users/ben/")
+        page.get_by_role("link", name="Sign in with Microsoft").click()
+        page.get_by_role("button", name="Begin", exact=True).click()
+        code = page.get_by_label("Code")
+        expect(code).to_have_text("CODE00002")
+        look(page, "sign-in-with-microsoft")
+        [device] = microsoft.devices.values()
+        device.state = "signed in"
+        expect(page.get_by_text("Signed in. Mail is sent with this sign-in from now on")).to_be_visible()
+        assert page.url == f"{office.url}/setup/email/users/ben/"
+        assert office.installation.ask(KEPT) in microsoft.sign_ins
