@@ -445,6 +445,8 @@ class Names:
         if host not in self.found:
             return self.real(host, port, *args, **options)
         self.asked.append(host)
+        if not self.found[host]:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
         found = []
         for address in self.found[host]:
             is_v6 = ":" in address
@@ -510,6 +512,16 @@ def test_forbidden_address_pauses_the_account_with_tries_unspent(names, tried):
     message.refresh_from_db()
     assert (message.status, message.tries) == ("queued", 0)
     assert "never connected to" in AccountPause.objects.get().explanation
+    assert beyond(tried) == []
+
+
+def test_name_that_is_not_known(admin, names, tried):
+    names.found["mail.example.com"] = []
+    EmailSettings.objects.create(host="mail.example.com")
+    page = check(admin)
+    assert steps(page)[-1] == ("failed", "Name")
+    assert "The name of the mail server was not found." in page
+    assert "Check the server name in Email Setup." in page
     assert beyond(tried) == []
 
 

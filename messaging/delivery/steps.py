@@ -91,7 +91,7 @@ def introduced(features: Mapping[str, str], is_secure: bool) -> Step:
     facts = [
         ("Largest message", filesizeformat(int(limit)) if has_limit else "no limit told"),
         ("8-bit content (8BITMIME)", _offered("8bitmime" in features)),
-        ("Several commands at once (PIPELINING)", _offered("pipelining" in features)),
+        ("Commands in one go (PIPELINING)", _offered("pipelining" in features)),
         ("Addresses beyond ASCII (SMTPUTF8)", _offered("smtputf8" in features)),
         ("Ways to sign in (AUTH)", ", ".join(mechanisms(features)) or "none"),
     ]
