@@ -111,6 +111,7 @@ REAL_REPLIES = [
     ("Exchange Online", S.RCPT, 451, "4.4.3 Temporary server error. Please try again later ATTR18", "transient", "network", "message", m.NETWORK_NOT_NOW),
     ("Exchange Online", S.RCPT, 550, "5.5.0 Requested action not taken: mailbox unavailable", "permanent", "address", "message", m.UNKNOWN_MAILBOX),
     # --- Exchange on the premises
+    ("Exchange Online", S.END, 430, "4.2.0 STOREDRV; mailbox logon failure; failure to process message", "setup", "setup", "set-up", m.MAILBOX_CLOSED),
     ("Exchange", S.RCPT, 550, "5.7.1 Unable to relay", "setup", "setup", "set-up", m.NO_RELAY),
     ("Exchange", S.RCPT, 550, "5.7.54 SMTP; Unable to relay recipient in non-accepted domain", "setup", "setup", "set-up", m.NO_RELAY),
     ("Exchange", S.MAIL, 530, "5.7.1 Client was not authenticated", "setup", "setup", "set-up", m.WANTS_SIGN_IN),
@@ -134,6 +135,8 @@ REAL_REPLIES = [
     ("Google", S.RCPT, 553, "5.1.3 The recipient address <x> is not a valid RFC 5321 address.", "permanent", "address", "message", m.BAD_ADDRESS),
     ("Google", S.MAIL, 550, "5.4.5 Daily user sending limit exceeded. For more information on Gmail\n5.4.5 sending limits go to https://support.google.com/a/answer/166852", "transient", "busy", "pace", m.QUOTA),
     ("Google relay", S.MAIL, 550, "5.7.1 Daily SMTP relay limit exceeded for customer.", "transient", "busy", "pace", m.QUOTA),
+    ("Google relay", S.MAIL, 550, "5.7.1 Invalid credentials for relay [192.0.2.1]. The IP address you've registered in your Workspace SMTP Relay service doesn't match domain of the account this email is being sent from.", "setup", "setup", "set-up", m.NO_RELAY),
+    ("Google relay", S.END, 550, "5.7.0 Mail relay denied [192.0.2.1]. Invalid credentials for relay for one of the domains", "setup", "setup", "set-up", m.NO_RELAY),
     ("Google relay", S.RCPT, 450, "4.2.1 Peak SMTP relay limit exceeded for customer. This is a temporary error.", "transient", "busy", "pace", m.COME_BACK),
     ("Google relay", S.MAIL, 550, "5.7.0 Mail relay denied 192.0.2.1. Invalid credentials for relay for one of the domains in: example.com", "setup", "setup", "set-up", m.NO_RELAY),
     ("Google relay", S.MAIL, 550, "5.7.0 Mail Sending denied.", "setup", "policy", "set-up", m.ACCOUNT_BARRED),

@@ -165,6 +165,9 @@ NEW_PASSWORD = Meaning(S, "The mail server asks for the password to be changed."
 WRONG_PASSWORD = Meaning(S, "The mail server refused the user name or the password.",
     "Enter user name and password again in Email Setup. Microsoft 365 and Google refuse many accounts any password: "
     "there choose another “Way to sign in”.")
+MAILBOX_CLOSED = Meaning(S, "Microsoft 365 does not let the signed-in application or person use the sending mailbox.",
+    "An administrator of Microsoft 365 gives it full access to the mailbox (Add-MailboxPermission); that can take an "
+    "hour to work. Sending goes on by itself.")
 SENT_ITEMS_FULL = Meaning(S, "The mailbox of the sending account is full, so the server takes no more mail from it.",
     "Empty Sent Items and Deleted Items of the sending mailbox, or have its size raised.")
 ACCOUNT_BARRED = Meaning(P, "The mail provider has barred this account or organisation from sending.",
@@ -390,6 +393,8 @@ TABLE = [
     Line(SETUP, NEW_PASSWORD, AUTH, enhanced=r"4\.7\.12"),
     Line(SETUP, ACCOUNT_BARRED, AUTH, enhanced=r"5\.7\.13"),
     Line(SETUP, SIGN_IN_NOT_THERE, AUTH, code="50[0234]"),
+    Line(SETUP, NO_RELAY, text=r"invalid credentials for relay|mail relay denied"),
+    Line(SETUP, MAILBOX_CLOSED, text=r"storedrv.{0,40}mailbox logon failure"),
     Line(SETUP, SENT_ITEMS_FULL, text=r"storedrv\.subm\w+\.exception:quotaexceeded"),
     Line(SETUP, ACCOUNT_BARRED, enhanced=r"5\.7\.(50[1-3]|70[0-7]|709|7[1-4]\d|750)"),
     Line(SETUP, ACCOUNT_BARRED, UNTIL_CONTENT + END, text=r"sending (has been )?(suspended|paused|denied)|"
