@@ -225,7 +225,10 @@ LOGGING = {
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
-    "loggers": {"mail.log": {"level": "WARNING"}},  # aiosmtpd tells every line of every dialogue at INFO
+    "loggers": {
+        "mail.log": {"level": "WARNING"},  # aiosmtpd tells every line of every dialogue at INFO
+        "msal": {"level": "CRITICAL"},  # it tells a whole answer that it cannot read, token and all
+    },
 }
 
 # --- The local mail catcher of `make run` --------------------------------------------------------

@@ -200,7 +200,10 @@ def test_dialogue_of_the_test_message_shows_no_token(office, identity, operator)
     office("google-service")
     *steps, end = probe.send_test_message(None, "ann@example.com", operator)
     assert end.ok
-    assert ("C", "AUTH XOAUTH2 ***") in [row[:2] for row in end.dialogue]
+    said = [line for direction, line, _ in end.dialogue if direction == "C"]
+    place = said.index("AUTH XOAUTH2 ***")
+    assert said[place + 1] == "***"
+    assert not [line for line in said if "AUTH XOAUTH2" in line and not line.endswith(" ***")]
     sees_no_secret(identity, repr(end), repr(steps))
 
 
@@ -282,6 +285,22 @@ def test_eight_threads_ask_at_once_and_one_asks_the_provider(office, identity, m
         thread.join(20)
     assert len(found) == 8
     assert len(set(found)) == 1
+    assert len(identity.token_requests) == 1
+
+
+def test_token_that_another_process_got_between_look_and_turn_is_used(office, identity, monkeypatch):
+    setup = office("microsoft-user")
+    look, others = oauth._held, []
+
+    def look_and_be_overtaken(key):
+        held = look(key)
+        if not others:
+            others.append("asking")
+            others.append(access_token(setup))
+        return held
+
+    monkeypatch.setattr(oauth, "_held", look_and_be_overtaken)
+    assert access_token(setup) == others[1]
     assert len(identity.token_requests) == 1
 
 
@@ -397,6 +416,17 @@ def test_what_a_provider_says_is_told_without_the_secret_it_repeats(office, iden
     sees_no_secret(identity, str(raised.value), repr(raised.value), str(raised.value.__cause__))
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_answer_that_breaks_off_puts_no_token_into_a_log(way, office, identity, caplog):
+    caplog.set_level(logging.DEBUG)
+    office(way)
+    identity.secrets.add("half-a-token")
+    identity.fails = (200, '{"access_token": "half-a-token')
+    message = deliver()
+    assert message.status == "queued"
+    sees_no_secret(identity, caplog.text)
+
+
 def test_unknown_tenant_is_explained(office, identity):
     attempt = (office("microsoft-app", tenant="nobody.example"), deliver())[1].attempts.last()
     assert attempt.explanation == reply_table.UNKNOWN_APPLICATION.explanation
@@ -489,6 +519,7 @@ def test_certificate_of_an_unknown_authority_or_for_another_name_is_refused(offi
             with pytest.raises(SignInFailed, match="CERTIFICATE_VERIFY_FAILED") as raised:
                 access_token(office("oauth2", token_url=f"{one.url}/token"))
             assert raised.value.word == "sign-in certificate"
+            assert raised.value.__suppress_context__, "the request hangs on what lies behind it, with all its secrets"
             assert not one.asked
 
 
@@ -500,10 +531,20 @@ def test_authority_of_the_system_is_trusted_without_a_bundle(office, ca, monkeyp
     assert access_token(setup)
 
 
-def test_environment_changes_nothing(office, identity, monkeypatch):
+def test_answer_that_does_not_end_is_not_read_to_the_end(office, identity):
+    setup = office("oauth2")
+    identity.fails = (200, {"access_token": "x" * 300_000})
+    with pytest.raises(SignInFailed, match="too long"):
+        access_token(setup)
+
+
+def test_environment_changes_nothing(office, identity, monkeypatch, tmp_path):
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login anna password pw")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere")
-    assert access_token(office("oauth2"))
+    assert access_token(office("microsoft-app"))
+    assert [asked.client for asked in identity.asked] == ["", ""], "nobody’s password from a file was sent along"
 
 
 # --- Every day -----------------------------------------------------------------------------------------
