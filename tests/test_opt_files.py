@@ -441,13 +441,24 @@ def test_new_server_is_used_from_the_next_connection_on(folder, mail_server):
         assert (len(mail_server.received), len(other.received)) == (2, 2)
 
 
+@pytest.mark.parametrize("what", ["test", "check"])
 @pytest.mark.django_db(transaction=True)
-def test_test_message_fails_and_says_why(folder, email_setup, admin):
+def test_test_message_and_check_fail_and_say_why(folder, email_setup, mail_server, admin, what):
     write(folder, port="abc")
-    page = text(admin.post("/setup/email/test/", {"recipient": "me@example.com"}))
-    assert f'<td class="who">*</td><td>{BAD}</td>' in page
-    assert states() == ["failed"]
-    assert BAD in Message.objects.get().attempts.get().reply_text
+    page = text(admin.post(f"/setup/email/{what}/", {"recipient": "me@example.com"}))
+    assert f"Nothing is sent until this .opt file is mended: {BAD}" in page
+    assert mail_server.connections == 0
+    assert not AccountPause.history.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_message_sent_alone_fails_and_says_why_when_the_file_turns_bad_on_the_way(folder, email_setup, mail_server):
+    message = make_message("ann@example.com", due=False)
+    write(folder, port="abc")
+    assert Lane(None).run_one(message.pk)
+    attempt = message.attempts.get()
+    assert (attempt.outcome, BAD in attempt.reply_text) == ("setup", True)
+    assert mail_server.connections == 0
     assert not AccountPause.history.exists()
 
 
@@ -505,7 +516,7 @@ def admin(client, operator):
 
 
 def text(response):
-    return response.content.decode()
+    return response.getvalue().decode()
 
 
 @pytest.mark.django_db
@@ -646,13 +657,14 @@ def test_check_says_it_before_anything_runs(folder, capsys, settings, monkeypatc
 @pytest.mark.django_db
 def test_saving_email_setup_never_writes_what_the_files_say(folder, admin, settings):
     EmailSettings.objects.create(send_type=2, auth_type="default", host="company.example", port=26, username="office")
-    write(folder, send_type="3", auth_type="tls-explicit", host="opt.example", port="587")
-    write(folder, username="opt-user", password=PASSWORD)
+    said = {"send_type": "3", "auth_type": "tls-explicit", "host": "opt.example", "port": "587", "username": "opt-user"}
+    write(folder, **said, password=PASSWORD)
     page = admin.get("/setup/email/")
     form = page.context["form"]
     shown = {name: form[name].value() for name in form.fields}
-    assert (shown["host"], shown["port"], shown["username"]) == ("company.example", 26, "office")
-    posted = {name: value for name, value in shown.items() if value not in (None, False)}
+    # A browser posts what the form shows; one that posts what the files say, too, changes nothing by it.
+    posted = {name: value for name, value in shown.items() if value not in (None, False)} | said
+    posted["password"] = PASSWORD
     assert admin.post("/setup/email/", posted | {"from_address": "office@example.com"}).status_code == 302
     row = EmailSettings.objects.get()
     assert (row.send_type, row.auth_type, row.host, row.port) == (2, "default", "company.example", 26)

@@ -257,21 +257,14 @@ class Lane:
                 return connection
             connection.close(politely=True)
         setup = self._resolve()
-        if setup.files.errors:
-            self._refuse(setup.files)
+        if setup.files.errors and not self.is_alone:  # a test message fails, and says why
+            self._is_kept_back(setup.files)
+            raise Refused
         self.connection = connection = Connection(setup, self.patience, self.say, self.hear)
         attempt.server = setup.server
         connection.open()
         attempt.tls = connection.tls
         return connection
-
-    def _refuse(self, files: OptFiles) -> None:
-        """Raises Refused, except for a test message: it fails, and its dialogue says why."""
-        if not self.is_alone:
-            self._is_kept_back(files)
-            raise Refused
-        for error in files.errors:
-            (self.say or (lambda direction, line: None))("*", str(error))
 
     def _resolve(self) -> EmailSetup:
         """The settings as they are now; they hold until the next connection."""
