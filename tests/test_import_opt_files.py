@@ -195,12 +195,15 @@ def test_mapi_and_ssl_are_taken_with_a_warning(folder):
     assert (company().send_type, company().auth_type) == (1, "ssl")
 
 
-def test_a_stored_password_that_would_go_to_another_server_is_told(folder):
+def test_stored_password_does_not_follow_to_another_server(folder):
     write(folder)
-    assert "Warning" not in run(folder, "--yes")
+    run(folder, "--yes")
     (folder / "email.smtp_pass.opt").unlink()
     write(folder, {"email.smtp_server": "other.example.com"})
-    assert "Warning: the stored password stays, and will be sent to the new server." in run(folder, "--yes")
+    assert "Password: stored -> none  (it is not for other.example.com)" in run(folder, "--dry-run")
+    assert company().password_encrypted
+    run(folder, "--yes")
+    assert (company().host, company().password_encrypted) == ("other.example.com", "")
 
 
 def test_whoever_saved_meanwhile_is_not_overwritten(folder, monkeypatch):

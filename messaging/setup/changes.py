@@ -78,7 +78,7 @@ def _set(row: EmailSettings, name: str, value: Any) -> SettingChange | None:
     stored = getattr(row, column(name))
     value = value if value is not None or name not in EMPTY_TEXT else ""
     if name in SECRETS:
-        if _same_secret(stored, value):
+        if same_secret(stored, value):
             return None
         words = ("stored" if stored else "", ("changed" if stored else "stored") if value else "")
         setattr(row, column(name), encrypt(value))
@@ -95,7 +95,8 @@ EMPTY_TEXT = frozenset(
 )  # where empty is "" and not NULL
 
 
-def _same_secret(stored: str, value: str) -> bool:
+def same_secret(stored: str, value: str) -> bool:
+    """Whether what is stored encrypted is `value`; what cannot be read is not."""
     try:
         return bool(stored) == bool(value) and decrypt(stored) == value
     except LostKey:

@@ -14,7 +14,6 @@ from messaging.models import EmailSettings
 from messaging.setup import changes, opt_files
 from messaging.setup.fields import LABELS, SECRETS, column
 from messaging.setup.opt_files import OptFiles
-from messaging.setup.secrets import LostKey, decrypt
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class Command(BaseCommand):
             return
         for difference in found:
             self.stdout.write(str(difference))
-        for warning in _warnings(stored, files, found):
+        for warning in _warnings(files):
             self.stdout.write(f"Warning: {warning}")
         number = "1 value" if len(found) == 1 else f"{len(found)} values"
         if options["dry_run"]:
@@ -57,7 +56,8 @@ class Command(BaseCommand):
             return
         if not options["yes"]:
             self._ask(number)
-        _save({difference.name: files.values[difference.name][0] for difference in found}, stored.version)
+        values = {name: value for name, (value, _) in files.values.items()}
+        _save({difference.name: values.get(difference.name) for difference in found}, stored.version)
         self.stdout.write(f"{number} taken into the company settings.")
         if settings.EMAIL_OPT_DIR is not None:
             folder = settings.EMAIL_OPT_DIR
@@ -95,30 +95,23 @@ def _differences(stored: EmailSettings, files: OptFiles) -> list[Difference]:
         value, file = files.values[name]
         before = getattr(stored, column(name))
         if name in SECRETS:
-            if not _is_same(before, value):
+            if not changes.same_secret(before, value):
                 found.append(Difference(name, *(("stored", "changed") if before else ("none", "stored")), file))
         elif before != value:
             found.append(Difference(name, changes.in_words(name, before) or "none", str(value), file))
+    names_server = any(difference.name == "host" for difference in found)
+    if names_server and stored.password_encrypted and "password" not in files.values:
+        found.append(Difference("password", "stored", "none", f"it is not for {files.values['host'][0]}"))
     return found
 
 
-def _is_same(stored: str, value: str) -> bool:
-    try:
-        return decrypt(stored) == value
-    except LostKey:
-        return False
-
-
-def _warnings(stored: EmailSettings, files: OptFiles, found: list[Difference]) -> list[str]:
+def _warnings(files: OptFiles) -> list[str]:
     values = {name: value for name, (value, _) in files.values.items()}
     words = []
     if values.get("send_type") in (EmailSettings.SendType.MAPI_OLD, EmailSettings.SendType.MAPI):
         words.append(f"send type {values['send_type']} (MAPI, Outlook) cannot send in bulk. Choose 2 or 3 (SMTP).")
     if values.get("auth_type") == EmailSettings.AuthType.SSL:
         words.append("auth type ssl is SSL 3.0, which this machine’s OpenSSL no longer has. Choose tls-implicit.")
-    names = {difference.name for difference in found}
-    if "host" in names and stored.password_encrypted and "password" not in values:
-        words.append("the stored password stays, and will be sent to the new server. Enter another one if it must not.")
     return words
 
 
