@@ -17,7 +17,7 @@ from messaging.models import AccountPause, EmailSettings, SettingChange
 
 from . import certificates
 from .fields import LIMITS, NAMES, SECRETS, column
-from .secrets import LostKey, decrypt, encrypt
+from .secrets import LostKey, Secret, decrypt, encrypt
 
 
 class ChangedMeanwhile(Exception):
@@ -78,6 +78,7 @@ def _set(row: EmailSettings, name: str, value: Any) -> SettingChange | None:
     stored = getattr(row, column(name))
     value = value if value is not None or name not in EMPTY_TEXT else ""
     if name in SECRETS:
+        value = Secret(value or "")  # an error report must not tell it
         if same_secret(stored, value):
             return None
         words = ("stored" if stored else "", ("changed" if stored else "stored") if value else "")

@@ -20,6 +20,7 @@ from messaging.setup import certificates, changes, policy, servers, windows
 from messaging.setup.certificates import BadBundle
 from messaging.setup.fields import LABELS, LIMITS, NAMES, OF_USERS, SECRETS, column
 from messaging.setup.layers import DEFAULT_PORTS, RATES, EmailSetup, Layer, Value, resolve
+from messaging.setup.secrets import Secret
 from messaging.setup.servers import CONTROL, BadServer, is_address
 
 AuthType = EmailSettings.AuthType
@@ -216,6 +217,9 @@ class EmailSetupForm(forms.ModelForm):
                 self._check(name, _one_line)
         for name in FILES:
             self._take_file(name)
+        for name in SECRETS:
+            if name in values:
+                values[name] = Secret(values[name])  # an error report must not tell it
         self._check("ca_bundle", lambda text: _checked(certificates.check_bundle, text) if text else "")
         self._check("service_account", _service_account)
         self._check_secrets_stay_home()
