@@ -1,11 +1,16 @@
 """Email Setup as the seed tells it: what is set for one account, and what for everybody."""
 
+import base64
+
 import pytest
 from django.test import Client
 
 from messaging.delivery.lane import Lane
 from messaging.models import Batch, EmailSettings, Message
+from messaging.setup.layers import resolve
+from tests.certificates import Authority
 from tests.conftest import make_message
+from tests.fault_server import FaultServer
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -53,3 +58,82 @@ def test_one_account_sends_in_bulk_over_smtp_while_the_company_stays_with_mapi(o
     later = make_message("later@example.com", due=False, author=operator)
     assert "Open in my mail program" in browser_of(operator).get(later.get_absolute_url()).content.decode()
     assert "Open in my mail program" not in browser_of(batch_runner).get(later.get_absolute_url()).content.decode()
+
+
+# --- “you can configure the server ONLY to send via SMTP using .opt files” (row S10) ---------------------------
+
+
+@pytest.fixture
+def authority(tmp_path, monkeypatch):
+    found = Authority(tmp_path)
+    found.trust(monkeypatch)
+    return found
+
+
+def write_opt_files(settings, tmp_path, server, **values):
+    """A file per value, one line each, as the seed has them: the server's without `.opt`."""
+    folder = tmp_path / "option"
+    folder.mkdir(exist_ok=True)
+    settings.EMAIL_OPT_DIR = folder
+    (folder / "email.smtp_server").write_text("127.0.0.1\r\n")
+    (folder / "email.smtp_port.opt").write_text(f"{server.port}\r\n")
+    for name, value in values.items():
+        (folder / f"email.{name}.opt").write_text(f"{value}\r\n")
+
+
+@pytest.mark.parametrize(
+    ("auth_type", "tls"),
+    [("default", {}), ("tls-implicit", {"implicit": True}), ("tls-explicit", {"implicit": False})],
+)
+def test_this_server_signs_in_as_its_opt_files_say(settings, tmp_path, authority, operator, auth_type, tls):
+    """send_type 3 with each word of auth_type; other servers and their settings are left alone."""
+    EmailSettings.objects.create(send_type=1, host="mail.example.com")
+    context = {"tls": authority.server_context(), **tls} if tls else {}
+    with FaultServer(auth=("PLAIN",), **context) as server:
+        write_opt_files(settings, tmp_path, server, send_type="3", auth_type=auth_type, smtp_user="anna",
+                        smtp_pass="pässwort")  # fmt: skip
+        process(browser_of(operator), make_message("x@example.com", due=False))
+        Lane(operator.pk).run()
+        assert server.ledger.total() == 1
+        assert server.heard("STARTTLS") == (["STARTTLS"] if auth_type == "tls-explicit" else [])
+        plain = base64.b64encode("\0anna\0pässwort".encode()).decode()
+        assert server.heard("AUTH") == [f"AUTH PLAIN {plain}"]
+    assert Message.objects.get().attempts.get().tls.startswith("TLS") == bool(tls)
+    settings.EMAIL_OPT_DIR = None
+    assert (resolve(None).send_type, resolve(None).host) == (1, "mail.example.com")
+
+
+def test_send_type_2_does_not_sign_in_although_a_password_is_there(settings, tmp_path, operator):
+    with FaultServer(auth=("PLAIN",)) as server:
+        write_opt_files(settings, tmp_path, server, send_type="2", smtp_user="anna", smtp_pass="x")
+        process(browser_of(operator), make_message("x@example.com", due=False))
+        Lane(operator.pk).run()
+        assert (server.ledger.total(), server.heard("AUTH")) == (1, [])
+
+
+@pytest.mark.parametrize(
+    ("send_type", "auth_type", "words"),
+    [("0", "default", "The send type is 0 (MAPI, Outlook)"), ("1", "default", "The send type is 1 (MAPI, Outlook)"),
+     ("3", "ssl", "no longer has. Choose tls-implicit")],
+)  # fmt: skip
+def test_what_cannot_send_in_bulk_is_refused_before_it_starts(
+    settings, tmp_path, operator, send_type, auth_type, words
+):
+    with FaultServer() as server:
+        write_opt_files(settings, tmp_path, server, send_type=send_type, auth_type=auth_type)
+        batch, page = process(browser_of(operator), make_message("x@example.com", due=False))
+        assert (batch.status, server.connections) == ("draft", 0)
+        assert words in page
+
+
+def test_tls_explicit_never_falls_back_to_clear_text(settings, tmp_path, operator):
+    with FaultServer(auth=("PLAIN",)) as server:
+        write_opt_files(
+            settings, tmp_path, server, send_type="3", auth_type="tls-explicit", smtp_user="a", smtp_pass="x"
+        )
+        process(browser_of(operator), make_message("x@example.com", due=False))
+        Lane(operator.pk).run()
+        assert (server.heard("AUTH"), server.heard("MAIL"), server.ledger.total()) == ([], [], 0)
+    message = Message.objects.get()
+    assert (message.status, message.tries) == ("queued", 0)
+    assert "offers no STARTTLS" in browser_of(operator).get("/sending/").content.decode()
