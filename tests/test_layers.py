@@ -161,6 +161,42 @@ def test_saving_with_opt_files_leaves_the_global_settings_as_they_were(admin, se
     assert (other_server.host, other_server.port, other_server.password) == ("smtp.example.com", 2587, "geheim")
 
 
+def posted_by(client, path):
+    """What the browser would post of a page as it was opened."""
+    form = client.get(path).context["form"]
+    return {name: form[name].value() or "" for name in form.fields if not name.startswith("forget_")}
+
+
+def test_page_opened_while_an_opt_file_was_there_empties_nothing_after_it_has_gone(admin, settings, tmp_path):
+    company(port=2587, username="office")
+    opt_files(settings, tmp_path, smtp_server="local.example.com", smtp_port="25")
+    data = posted_by(admin, "/setup/email/")
+    settings.EMAIL_OPT_DIR = None
+    assert admin.post("/setup/email/", data | {"username": "mail"}).status_code == 302
+    row = EmailSettings.objects.get()
+    assert (row.host, row.port, row.username) == ("smtp.example.com", 2587, "mail")
+
+
+def test_page_opened_before_an_opt_file_came_leaves_its_field_alone(admin, settings, tmp_path):
+    company(port=2587)
+    data = posted_by(admin, "/setup/email/")
+    opt_files(settings, tmp_path, smtp_server="local.example.com")
+    assert admin.post("/setup/email/", data | {"host": "", "username": "mail"}).status_code == 302
+    row = EmailSettings.objects.get()
+    assert (row.host, row.username) == ("smtp.example.com", "mail")
+
+
+def test_page_opened_before_its_user_became_an_administrator_empties_nothing(as_ben, ben, operator):
+    company()
+    let_users_edit()
+    changes.save(ben, {"tenant": "office.example", "max_connections": 3}, by=operator)
+    data = posted_by(as_ben, "/preferences/email/")
+    User.objects.filter(pk=ben.pk).update(is_staff=True)
+    assert as_ben.post("/preferences/email/", data | {"username": "ben"}).status_code == 302
+    row = EmailSettings.objects.get(account=ben)
+    assert (row.tenant, row.max_connections, row.username) == ("office.example", 3, "ben")
+
+
 def test_emptied_field_falls_back_and_the_page_says_to_what(admin):
     company(auth_type="tls-explicit", port=2587)
     response = save(admin, "/setup/email/", port="")

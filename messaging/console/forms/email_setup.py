@@ -94,7 +94,7 @@ class EmailSetupForm(forms.ModelForm):
         self, data: Any = None, files: Any = None, *, account: User | None, editor: User, setup: EmailSetup
     ) -> None:
         row = EmailSettings.objects.filter(account=account).first() or EmailSettings(account=account, version=0)
-        super().__init__(data, files, instance=row)
+        super().__init__(data and _completed(data, row), files, instance=row)
         self.account, self.editor, self.setup = account, editor, setup
         self.layer = Layer.COMPANY if account is None else Layer.ACCOUNT
         self.fields["version"].required = False
@@ -324,6 +324,17 @@ class TestMessageForm(forms.Form):
             return envelope_address(self.cleaned_data["recipient"])
         except BadAddress as error:
             raise ValidationError(str(error)) from error
+
+
+def _completed(data: QueryDict, row: EmailSettings) -> QueryDict:
+    """What was posted, with what is stored in the fields that the page did not have: an `.opt` file may have set them
+    when it was opened. They stay as they are."""
+    whole = data.copy()
+    for name in OPEN:
+        if name not in whole:
+            value = getattr(row, name)
+            whole[name] = "" if value is None else str(value)
+    return whole
 
 
 def _checked(check: Callable[[str], str], text: str) -> str:
