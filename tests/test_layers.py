@@ -8,13 +8,15 @@ from django.contrib.auth.models import User
 from hypothesis import given
 from hypothesis import strategies as st
 
-from messaging.models import AccountPause, CompanyOptions, EmailSettings, SettingChange
+from messaging.delivery.lane import Lane
+from messaging.models import AccountPause, CompanyOptions, EmailSettings, Message, SettingChange
 from messaging.setup import changes, layers
 from messaging.setup.fields import LIMITS, NAMES, SECRETS, column
 from messaging.setup.layers import Layer, resolve
 from messaging.setup.opt_files import OptFiles
 from messaging.setup.secrets import encrypt
 from tests.certificates import Authority
+from tests.conftest import make_message
 
 pytestmark = pytest.mark.django_db
 
@@ -226,6 +228,37 @@ def test_port_that_does_not_go_with_the_auth_type_is_remarked_on(admin):
     assert "Port 465 usually goes with tls-implicit, and the auth type is tls-explicit." in text(
         admin.get("/setup/email/")
     )
+
+
+PAGES = ("/setup/email/", "/setup/email/users/", "/setup/email/users/ben/", "/preferences/email/", "/sending/")
+
+
+@pytest.mark.parametrize("whose", ["company", "ben"])
+@pytest.mark.parametrize(
+    ("name", "value", "label"),
+    [("sign_in", "kerberos", "Way to sign in"), ("auth_type", "quantum", "Auth type"), ("send_type", 9, "Send type"),
+     ("port", 0, "Port"), ("port", 70_000, "Port"), ("max_connections", 0, "Connections at once")],
+)  # fmt: skip
+def test_stored_value_that_is_none_is_a_clear_state_and_can_be_corrected(admin, ben, whose, name, value, label):
+    """Another version, or somebody in the database, has written it."""
+    company(port=2587)
+    account = ben if whose == "ben" else None
+    changes.save(account, {"username": "office"}, by=None)
+    EmailSettings.objects.filter(account=account).update(**{name: value})
+    for path in PAGES:
+        assert admin.get(path).status_code == 200, path
+    [problem] = resolve(account).problems()
+    assert problem.startswith(f"{label} “{value}” in the ")
+    assert "is not possible. Correct it in Email Setup." in problem
+    message = make_message("ann@example.com")
+    Message.objects.update(account=account)
+    Lane(account.pk if account else None).run()
+    message.refresh_from_db()
+    assert (message.status, message.tries) == ("queued", 0)
+    path = "/setup/email/users/ben/" if account else "/setup/email/"
+    assert save(admin, path, **{name: ""}).status_code == 302
+    assert resolve(account).problems() == []
+    assert str(value) in text(admin.get(path))  # in the log of changes
 
 
 # --- Secrets of the company --------------------------------------------------------------------------------

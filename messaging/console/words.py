@@ -88,10 +88,9 @@ def setting_value(name: str, value: Any) -> str:
         return "stored" if value else "none"
     if name == "ca_bundle":
         return certificates.summary(value) if "-----BEGIN" in value else value or "the system’s alone"
-    if name == "sign_in":
-        return str(EmailSettings.SignIn(value).label)
-    if name == "send_type":
-        return str(EmailSettings.SendType(value).label)
+    if name in ("sign_in", "send_type"):
+        choices = EmailSettings.SignIn if name == "sign_in" else EmailSettings.SendType
+        return str(dict(choices.choices).get(value, value))  # what another version stored has no label here
     if name in RATES:
         return f"{int(value):,}" if int(value or 0) else "no limit"
     return str(value) or "none"

@@ -15,7 +15,8 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.db.models import Q
+from django.core.exceptions import ValidationError
+from django.db.models import Field, Q
 
 from messaging.models import EmailSettings
 
@@ -73,11 +74,13 @@ RATES = {"per_minute": (timedelta(minutes=1), "minute"), "per_hour": (timedelta(
 class EmailSetup:
     """The settings that one sending account delivers with; `values` maps each of NAMES and LIMITS to its Value.
 
-    `lost` are the secrets that cannot be read any more; `files` is what the `.opt` files of this server say.
+    `lost` are the secrets that cannot be read any more, `unfit` what would be in effect and is not possible, by name;
+    `files` is what the `.opt` files of this server say.
     """
 
     values: dict[str, Value]
     lost: tuple[str, ...] = ()
+    unfit: Mapping[str, Value] = field(default_factory=dict)
     files: OptFiles = field(default_factory=OptFiles)
 
     @property
@@ -180,6 +183,11 @@ class EmailSetup:
         """Why nothing can be delivered in bulk with these settings, each with what to change; empty when fine."""
         if self.files.errors:
             return [f"Nothing is sent until this .opt file is mended: {error}" for error in self.files.errors]
+        if self.unfit:
+            return [
+                f"{LABELS[name]} “{value.value}” in the {value.source} is not possible. Correct it in Email Setup."
+                for name, value in self.unfit.items()
+            ]
         if self.is_mapi:
             return [
                 f"The send type is {self.send_type} (MAPI, Outlook), which hands over one message at a time and cannot "
@@ -265,13 +273,16 @@ def _layers(account: User | None, stored: Stored, files: OptFiles) -> Iterator[d
 
 def _resolved(layers: Sequence[dict[str, Value]], files: OptFiles) -> EmailSetup:
     values: dict[str, Value] = {}
-    lost = []
+    lost, unfit = [], {}
     open_names = [name for name in (*NAMES, *LIMITS) if name not in SECRETS]
     for name in open_names:
         said = [layer[name] for layer in layers if name in layer]
         if name == "port":
             said.append(_usual_port(values["auth_type"]))
-        values[name] = replace(said[0], beneath=tuple(said[1:]))
+        chosen = next(value for value in said if not value.unused)
+        values[name] = replace(chosen, beneath=tuple(value for value in said if value is not chosen))
+        if said[0].unused:
+            unfit[name] = said[0]
     for name in SECRETS:
         said = [replace(layer[name], unused=_why_unused(layer[name], values)) for layer in layers if name in layer]
         chosen = next(value for value in said if not value.unused)
@@ -281,7 +292,7 @@ def _resolved(layers: Sequence[dict[str, Value]], files: OptFiles) -> EmailSetup
         except LostKey:
             lost.append(name)
             values[name] = replace(chosen, value="", beneath=others)
-    return EmailSetup({name: values[name] for name in (*NAMES, *LIMITS)}, tuple(lost), files)
+    return EmailSetup({name: values[name] for name in (*NAMES, *LIMITS)}, tuple(lost), unfit, files)
 
 
 def _readable(secret: Value) -> Secret:
@@ -320,7 +331,27 @@ def _from_row(row: EmailSettings | None, layer: Layer, source: str) -> dict[str,
     if row is None:
         return {}
     values = {name: getattr(row, column(name)) for name in (*NAMES, *LIMITS)}
-    return {name: Value(value, source, layer) for name, value in values.items() if value not in (None, "")}
+    return {
+        name: Value(value, source, layer, unused=_why_unfit(row, name, value))
+        for name, value in values.items()
+        if value not in (None, "")
+    }
+
+
+@cache
+def _field(name: str) -> "Field[Any, Any]":
+    found = EmailSettings._meta.get_field(name)
+    assert isinstance(found, Field)
+    return found
+
+
+def _why_unfit(row: EmailSettings, name: str, value: Any) -> str:
+    """Why a stored value cannot be used, such as a choice of another version; "" when it can."""
+    try:
+        _field(column(name)).clean(value, row)
+    except ValidationError:
+        return "not used: it is not possible"
+    return ""
 
 
 def _built_in() -> dict[str, Any]:
