@@ -427,6 +427,19 @@ def test_answer_that_breaks_off_puts_no_token_into_a_log(way, office, identity, 
     sees_no_secret(identity, caplog.text)
 
 
+@pytest.mark.parametrize("lasts", [2**63 - 1, float("inf"), float("nan"), -5, "soon", None])
+@pytest.mark.parametrize("way", WAYS)
+def test_senseless_life_of_a_token_fails_no_message(way, lasts, office, identity):
+    office(way)
+    identity.lasts = lasts
+    message = deliver()
+    assert (message.status, message.tries) in (("sent", 1), ("queued", 0)), message.reason
+    if way == "oauth2":
+        assert message.status == "sent"
+    elif message.status == "queued":
+        assert message.attempts.last().explanation == reply_table.SIGN_IN_SERVER.explanation
+
+
 def test_unknown_tenant_is_explained(office, identity):
     attempt = (office("microsoft-app", tenant="nobody.example"), deliver())[1].attempts.last()
     assert attempt.explanation == reply_table.UNKNOWN_APPLICATION.explanation

@@ -32,7 +32,8 @@ MICROSOFT_APP_SCOPE = "https://outlook.office365.com/.default"
 MICROSOFT_USER_SCOPE = "https://outlook.office.com/SMTP.Send"
 GOOGLE_SCOPE = "https://mail.google.com/"
 ADDED_BY_MSAL = ("openid", "profile", "offline_access")
-USUAL_SECONDS = 3600
+USUAL_SECONDS = 3600.0
+LONGEST_SECONDS = 24 * 3600.0  # some say “for ever” with a number that no date can hold
 LONGEST_WORDS = 600
 
 
@@ -119,11 +120,16 @@ def grant_of(setup: EmailSetup, answer: Mapping[str, Any]) -> Grant:
     token = answer.get("access_token")
     if not isinstance(token, str) or not token:
         raise failure(setup, str(answer.get("error") or ""), str(answer.get("error_description") or ""))
+    return Grant(Secret(token), _seconds(answer.get("expires_in")), Secret(answer.get("refresh_token") or ""))
+
+
+def _seconds(said: Any) -> float:
+    """How long a token lasts, of whatever a provider says (RFC 6749 5.1 recommends that it does)."""
     try:
-        seconds = float(answer.get("expires_in") or USUAL_SECONDS)
-    except (TypeError, ValueError):
-        seconds = USUAL_SECONDS
-    return Grant(Secret(token), seconds, Secret(answer.get("refresh_token") or ""))
+        seconds = float(said)
+    except (TypeError, ValueError, OverflowError):
+        return USUAL_SECONDS
+    return min(seconds, LONGEST_SECONDS) if seconds > 0 else USUAL_SECONDS  # no number (NaN) is not above 0
 
 
 def _from_endpoint(setup: EmailSetup, refresh_token: Secret, session: requests.Session) -> Grant:
@@ -172,13 +178,9 @@ def _from_google(setup: EmailSetup, refresh_token: Secret, session: requests.Ses
             raise SignInFailed(Trouble.UNREACHABLE, "The sign-in server cannot answer at the moment.") from None
         described = str(answer.get("error_description") or "") or ("" if answer else str(error))
         raise failure(setup, str(answer.get("error") or ""), described) from None
-    seconds = (
-        USUAL_SECONDS
-        if holder.expiry is None
-        else (holder.expiry.replace(tzinfo=UTC) - datetime.now(UTC)).total_seconds()
-    )
+    left = None if holder.expiry is None else (holder.expiry.replace(tzinfo=UTC) - datetime.now(UTC)).total_seconds()
     newer = getattr(holder, "refresh_token", None) or ""
-    return Grant(Secret(holder.token), seconds, Secret(newer if newer != refresh_token else ""))
+    return Grant(Secret(holder.token), _seconds(left), Secret(newer if newer != refresh_token else ""))
 
 
 def _service_account(setup: EmailSetup, address: str) -> Any:
@@ -247,7 +249,7 @@ def telling(setup: EmailSetup, *secret: str) -> Iterator[None]:
         raise SignInFailed(trouble, scrubbed(str(innermost), setup, *secret)) from None
     except MsalServiceError as error:
         raise SignInFailed(Trouble.UNREACHABLE, f"The sign-in server answers: {error}.") from None
-    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, ArithmeticError) as error:
         # msal finds no tenant, or something that is not the answer of a sign-in server.
         found = re.search(r'AADSTS\d+[^"\r\n]*', str(_innermost(error)))
         if found:
