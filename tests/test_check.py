@@ -142,6 +142,21 @@ def test_secrets_are_never_in_the_page(admin, go, mechanism):
     assert f"AUTH {mechanism} ***" in page
 
 
+@pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN"])
+def test_password_that_the_server_repeats_is_told_to_nobody(admin, mechanism):
+    plain = base64.b64encode(f"\0anna\0{PASSWORD}".encode()).decode()
+    login = base64.b64encode(PASSWORD.encode()).decode()
+    with FaultServer(auth=[mechanism]) as server:
+        set_up(server, **signing_in())
+        server.at("AUTH", f"535 5.7.8 not good: {PASSWORD} {plain} {login}")
+        page = send(admin)
+        Lane(None).run()
+        attempt = SendAttempt.objects.get()
+    for shown in (page, attempt.reply_text):
+        assert "not good: *** *** ***" in shown
+        assert not [secret for secret in (PASSWORD, plain, login) if secret in shown]
+
+
 def test_certificate_that_ends_soon_is_worth_a_look(admin, authority):
     with MailServer(tls=authority.server_context(days=5), tls_from_the_start=True) as server:
         set_up(server, auth_type="tls-implicit")

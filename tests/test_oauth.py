@@ -1,5 +1,6 @@
 """Modern sign-in: tokens from providers on loopback, and a mail server that asks the provider whether they are good."""
 
+import base64
 import datetime as dt
 import logging
 import threading
@@ -204,6 +205,16 @@ def test_dialogue_of_the_test_message_shows_no_token(office, identity, operator)
     place = said.index("AUTH XOAUTH2 ***")
     assert said[place + 1] == "***"
     assert not [line for line in said if "AUTH XOAUTH2" in line and not line.endswith(" ***")]
+    sees_no_secret(identity, repr(end), repr(steps))
+
+
+def test_token_that_the_mail_server_repeats_is_told_to_nobody(office, identity, server, operator):
+    token = access_token(office("oauth2"))
+    words = base64.b64encode(f"user={USER}\1auth=Bearer {token}\1\1".encode()).decode()
+    server.at("AUTH", f"535 5.7.8 not good: {token} {words}")
+    *steps, end = probe.send_test_message(None, "ann@example.com", operator)
+    assert "5.7.8 not good: *** ***" in repr(end.dialogue)
+    assert words not in repr(end)
     sees_no_secret(identity, repr(end), repr(steps))
 
 

@@ -31,6 +31,7 @@ STAGE_SECONDS = {
 }
 MAX_REPLY_LINE = 8192
 MAX_REPLY_LINES = 200
+SHORTEST_CONCEALED = 4  # a shorter one is in many a word, and where it is masked would tell it
 
 Say = Callable[[str, str], None]
 
@@ -76,6 +77,7 @@ class Client(smtplib.SMTP):
         self.patience = patience
         self.say = say
         self.hidden = False
+        self.concealed: list[str] = []
         self.reply_seconds = 0.0
         self._unread = b""
 
@@ -87,13 +89,15 @@ class Client(smtplib.SMTP):
     def getreply(self) -> tuple[int, bytes]:
         """Read one reply. Code -1 is something that is not SMTP (smtplib's convention).
 
+        A server that repeats one of the `concealed` secrets does so for nobody to see.
+
         Raises:
             OSError: closed, reset or timed out (socket.timeout).
         """
         deadline = time.monotonic() + self.reply_seconds
         texts: list[bytes] = []
         while len(texts) < MAX_REPLY_LINES:
-            line = self._read_line(deadline)
+            line = self._without_secrets(self._read_line(deadline))
             self.say("S", line.decode("utf-8", "backslashreplace"))
             if not re.match(rb"[2-5]\d\d([ -]|$)", line):
                 return -1, line
@@ -101,6 +105,12 @@ class Client(smtplib.SMTP):
             if line[3:4] != b"-":
                 return int(line[:3]), b"\n".join(texts)
         return -1, b"a reply of more lines than any server sends"
+
+    def _without_secrets(self, line: bytes) -> bytes:
+        for secret in self.concealed:
+            if len(secret) >= SHORTEST_CONCEALED:
+                line = line[:4] + line[4:].replace(secret.encode(), b"***")
+        return line
 
     def _read_line(self, deadline: float) -> bytes:
         assert self.sock is not None

@@ -255,6 +255,7 @@ class Connection:
             raise StageFailed(Reply(Stage.AUTH, None, f"sign-in mechanisms offered: {listed}", "no auth"))
         self.say("C", f"{' '.join(steps[0].split()[:2])} ***")
         client.hidden = True
+        client.concealed = [_base64(f"\0{user}\0{password}"), _base64(password), password]
         reply = Reply(Stage.AUTH, 334)
         try:
             for step in steps:
@@ -266,7 +267,7 @@ class Connection:
                 if reply.code != 334:
                     break
         finally:
-            client.hidden = False
+            client.hidden, client.concealed = False, []
         raise StageFailed(reply)
 
     # --- A transaction ---------------------------------------------------------------------------

@@ -46,15 +46,16 @@ def _token(setup: EmailSetup, refused: str = "") -> str:
 def _auth(client: Client, mechanism: str, setup: EmailSetup, token: str) -> Reply:
     """The reply that decides; where the server gave its reason before it (334), with that."""
     client.say("C", f"AUTH {mechanism} ***")
-    client.hidden = True
+    words = _first_words(mechanism, setup, token)
+    client.hidden, client.concealed = True, [words, token]
     try:
-        reply = client.ask(Stage.AUTH, f"AUTH {mechanism} {_first_words(mechanism, setup, token)}")
+        reply = client.ask(Stage.AUTH, f"AUTH {mechanism} {words}")
         if reply.code == 334:
             reason = _reason(reply.text)
             reply = client.ask(Stage.AUTH, "" if mechanism == "XOAUTH2" else "AQ==")  # RFC 7628 3.2.3: a lone ^A
             reply = replace(reply, text=f"{reply.text} {reason}".strip())
     finally:
-        client.hidden = False
+        client.hidden, client.concealed = False, []
     return replace(reply, text=reply.text.replace(token, "***"))
 
 
