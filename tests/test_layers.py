@@ -393,6 +393,51 @@ def test_unknown_user_is_not_found(admin):
     assert admin.get("/setup/email/users/nobody/").status_code == 404
 
 
+def test_user_does_not_become_somebody_else_with_the_companys_service_account(as_ben, ben, operator):
+    company(send_type=3, auth_type="tls-explicit", sign_in="google-service", username="office@example.com",
+            service_account="{}")  # fmt: skip
+    let_users_edit()
+    response = save(as_ben, "/preferences/email/", username="boss@example.com")
+    assert response.status_code == 422
+    assert "administrators say which mailbox is yours" in text(response)
+    assert resolve(ben).username == "office@example.com"
+    changes.save(ben, {"username": "ben@example.com"}, by=operator)
+    assert save(as_ben, "/preferences/email/", from_address="ben@example.com").status_code == 302
+    assert (resolve(ben).username, resolve(ben).from_address) == ("ben@example.com", "ben@example.com")
+
+
+def test_user_does_not_fall_back_to_the_companys_service_account_as_somebody_else(as_ben, ben):
+    company(send_type=3, auth_type="tls-explicit", sign_in="google-service", service_account="{}")
+    let_users_edit()
+    assert save(as_ben, "/preferences/email/", username="boss@example.com", sign_in="password").status_code == 302
+    assert save(as_ben, "/preferences/email/", sign_in="").status_code == 422
+    assert resolve(ben).sign_in == "password"
+
+
+def test_secret_of_the_company_is_not_for_another_way_to_sign_in(ben):
+    """A refresh token of Google would be shown to Microsoft."""
+    company(send_type=3, auth_type="tls-explicit", sign_in="google-user", client_id="c", tenant="office.example",
+            client_secret="cs", refresh_token="rt")  # fmt: skip
+    changes.save(ben, {"sign_in": "microsoft-user"}, by=ben)
+    setup = resolve(ben)
+    assert (setup.secret("refresh_token"), setup.secret("client_secret")) == ("", "")
+    assert setup.values["refresh_token"].beneath[0].unused == "not used: it is for another way to sign in"
+    changes.save(ben, {"sign_in": "google-user"}, by=ben)
+    assert resolve(ben).secret("refresh_token") == "rt"
+
+
+def test_user_keeps_what_an_administrator_set_for_them_and_changes_the_rest(as_ben, ben, operator):
+    company()
+    let_users_edit()
+    given = {"sign_in": "google-service", "host": "elsewhere.example.com", "username": "ben@example.com"}
+    changes.save(ben, given, by=operator)
+    assert '<option value="google-service" selected' in text(as_ben.get("/preferences/email/"))
+    assert save(as_ben, "/preferences/email/", from_address="ben@example.com").status_code == 302
+    row = EmailSettings.objects.get(account=ben)
+    assert {name: getattr(row, name) for name in given} == given
+    assert save(as_ben, "/preferences/email/", port="465").status_code == 422
+
+
 # --- Two administrators, and the log -----------------------------------------------------------------------
 
 

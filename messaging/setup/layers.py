@@ -284,7 +284,8 @@ def _resolved(layers: Sequence[dict[str, Value]], files: OptFiles) -> EmailSetup
         if said[0].unused:
             unfit[name] = said[0]
     for name in SECRETS:
-        said = [replace(layer[name], unused=_why_unused(layer[name], values)) for layer in layers if name in layer]
+        stored = [layer[name] for layer in layers if name in layer]
+        said = [replace(value, unused=_why_unused(name, value, values)) for value in stored]
         chosen = next(value for value in said if not value.unused)
         others = tuple(value for value in said if value is not chosen)
         try:
@@ -307,23 +308,28 @@ def _usual_port(auth_type: Value) -> Value:
     return Value(port, f"usual port of {auth_type.value}", Layer.BUILTIN)
 
 
-def _why_unused(secret: Value, values: Mapping[str, Value]) -> str:
-    """Why a secret of the company is not for the server that an account names, or its way there; "" when it is."""
+def _why_unused(name: str, secret: Value, values: Mapping[str, Value]) -> str:
+    """Why a secret of the company is not for the server that an account names, its way there or its way to sign in;
+    "" when it is."""
     if secret.layer != Layer.COMPANY:
         return ""
-    for name in ("host", "token_url"):
-        ours = values[name]
+    for place in ("host", "token_url"):
+        ours = values[place]
         if ours.layer == Layer.ACCOUNT and _said_by(Layer.COMPANY, ours) != ours.value:
             return f"not used: it is not for {ours.value}"
     auth_type = values["auth_type"]
     if auth_type.layer == Layer.ACCOUNT and auth_type.value == AuthType.DEFAULT != _said_by(Layer.COMPANY, auth_type):
         return "not used: it was not meant to travel in the clear"
+    way = values["sign_in"]
+    if way.layer == Layer.ACCOUNT and way.value != (theirs := _said_by(Layer.COMPANY, way)) and theirs in WAYS[name]:
+        return "not used: it is for another way to sign in"
     return ""
 
 
 def _said_by(layer: Layer, value: Value) -> Any:
     """What a lower layer says; the built-in default where it says nothing."""
-    return next(lower.value for lower in value.beneath if lower.layer in (layer, Layer.BUILTIN))
+    said = (lower for lower in value.beneath if lower.layer in (layer, Layer.BUILTIN))
+    return next(lower.value for lower in said if not lower.unused)
 
 
 def _from_row(row: EmailSettings | None, layer: Layer, source: str) -> dict[str, Value]:

@@ -26,6 +26,7 @@ from messaging.setup.servers import CONTROL, BadServer, is_address
 AuthType = EmailSettings.AuthType
 SendType = EmailSettings.SendType
 SignIn = EmailSettings.SignIn
+FOR_ANY_MAILBOX = (SignIn.MICROSOFT_APP, SignIn.GOOGLE_SERVICE, SignIn.OAUTH2)
 
 OPEN = [name for name in (*NAMES, *LIMITS) if name not in SECRETS]
 # Longer than one line, and usually a file that somebody was given.
@@ -164,7 +165,8 @@ class EmailSetupForm(forms.ModelForm):
 
     def _choices(self, kinds: type[TextChoices]) -> list[tuple[Any, str]]:
         if kinds is SignIn and not self.editor.is_staff:
-            return [(way.value, str(way.label)) for way in (SignIn.PASSWORD, SignIn.MICROSOFT_USER)]
+            offered = {SignIn.PASSWORD.value, SignIn.MICROSOFT_USER.value, self.instance.sign_in}
+            return [(way.value, str(way.label)) for way in SignIn if way.value in offered]
         return list(kinds.choices)
 
     def fallback(self, name: str) -> Value:
@@ -225,6 +227,7 @@ class EmailSetupForm(forms.ModelForm):
         self._check_secrets_stay_home()
         if not self.editor.is_staff:
             self._check_server_is_allowed()
+            self._check_mailbox_is_given()
         return values
 
     def _check(self, name: str, check: Callable[[str], str]) -> None:
@@ -259,7 +262,8 @@ class EmailSetupForm(forms.ModelForm):
 
     def _check_server_is_allowed(self) -> None:
         names_one = any(self.cleaned_data.get(name) for name in ("host", "port"))
-        if not names_one or self.has_error("host") or self.has_error("port"):
+        is_another = not {"host", "port", "auth_type"}.isdisjoint(self.changed_data)  # not what an administrator set
+        if not names_one or not is_another or self.has_error("host") or self.has_error("port"):
             return
         auth_type = self.cleaned_data.get("auth_type") or self.setup.auth_type
         usual = self.fallback("port")
@@ -270,6 +274,14 @@ class EmailSetupForm(forms.ModelForm):
             policy.check_server(host, int(port), policy.user_servers(resolve(None)))
         except BadServer as bad:
             self.add_error("host" if self.cleaned_data.get("host") else "port", str(bad))
+
+    def _check_mailbox_is_given(self) -> None:
+        """An application or a service account signs in as whomever the user name says: administrators say it."""
+        way = self.cleaned_data.get("sign_in") or self.fallback("sign_in").value
+        is_another = not {"username", "sign_in"}.isdisjoint(self.changed_data)
+        if is_another and way in FOR_ANY_MAILBOX and self.cleaned_data.get("username"):
+            words = f"With “{SignIn(way).label}” administrators say which mailbox is yours. Leave it as it was."
+            self.add_error("username", words)
 
     # --- Saving ----------------------------------------------------------------------------------
 
