@@ -11,6 +11,7 @@ from messaging.delivery import claims, pauses, refusal
 from messaging.delivery.outcomes import Reply, Stage, judge
 from messaging.delivery.rescue import rescue
 from messaging.models import AccessToken, AccountPause, Batch, Heartbeat, Message, MessageEvent
+from messaging.queue import HANDED_OVER, WHOSE
 from messaging.setup import oauth, opt_files
 from messaging.setup.layers import resolve_each
 
@@ -99,6 +100,8 @@ def _keep_signed_in(now: datetime) -> None:
 
 def _end_holds(now: datetime) -> None:
     ended = Message.objects.filter(status=Message.Status.HELD, handed_to=None, held_until__lte=now)
+    # Handed over, and the person's account is deleted: the draft may have been sent, which somebody has to decide.
+    ended = ended.exclude(reason__startswith=HANDED_OVER, reason__contains=WHOSE)
     for message in ended[:500]:
         if ended.filter(pk=message.pk).update(status=Message.Status.QUEUED, held_until=None, reason=""):
             MessageEvent.objects.create(message=message, at=now, what="Hold ended: back in the queue")

@@ -18,7 +18,7 @@ from messaging.wording import person
 Status = Message.Status
 GIVES_AWAY = (Status.QUEUED, Status.HELD, Status.FAILED)  # to a person's mail program
 TAKEN = (Recipient.Status.ACCEPTED, Recipient.Status.UNKNOWN)  # by a server, certainly or maybe
-HANDED_OVER = "Handed over to "
+HANDED_OVER, WHOSE = "Handed over to ", "’s mail program"
 _BEFORE = ". Before: "  # in the reason of what is handed over: then comes the one it had, which Put back restores
 
 
@@ -115,7 +115,7 @@ def hand_over(message: Message, *, by: User) -> None:
 
     A message that somebody has already is not handed over: a draft goes to everybody it names.
     """
-    words = f"{HANDED_OVER}{person(by)}’s mail program"
+    words = f"{HANDED_OVER}{person(by)}{WHOSE}"
     with _change(message, [*GIVES_AWAY], by, words) as change:
         obstacle = why_not_handed_over(message, resolve(by))
         if obstacle:

@@ -402,6 +402,19 @@ def test_person_who_is_gone_leaves_a_held_message(anna, ben, operator, message):
     assert standing(message)[:3] == ("queued", None, "")
 
 
+def test_hold_that_ends_sends_no_draft_whose_person_is_gone(anna, ben, message):
+    """It may have been sent from the mail program; nobody can be asked any more but somebody else."""
+    soon = timezone.now() + dt.timedelta(hours=1)
+    Message.objects.filter(pk=message.pk).update(status="held", held_until=soon, reason="Wait for Monday")
+    act(ben, message, "hand-over")
+    message.handed_to.delete()
+    housekeeping.sweep(soon + dt.timedelta(hours=1))
+    message.refresh_from_db()
+    assert standing(message)[0] == "held"
+    act(anna, message, "release")
+    assert standing(message)[0] == "queued"
+
+
 @pytest.mark.parametrize("status", ["unknown", "sending", "sent", "cancelled"])
 def test_no_other_state_is_handed_over(anna, message, status):
     Message.objects.update(status=status)
