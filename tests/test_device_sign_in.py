@@ -168,6 +168,13 @@ def test_other_ways_to_sign_in_and_missing_values_say_so(admin, microsoft):
     assert not microsoft.asked
 
 
+def test_without_a_key_to_keep_it_with_nothing_is_begun(admin, microsoft, settings):
+    settings.FIELD_ENCRYPTION_KEYS = []
+    for page in (admin.get(COMPANY), admin.post(COMPANY, {"begin": "1"})):
+        assert "cannot be stored safely on this server. FIELD_ENCRYPTION_KEYS is empty." in words(page)
+    assert not microsoft.devices
+
+
 def test_going_on_without_a_code_or_with_one_of_another_key_begins_anew(admin, microsoft, settings):
     assert "begun too long ago" in words(admin.post(COMPANY))
     begin(admin)

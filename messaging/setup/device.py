@@ -6,12 +6,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msal
+from django.core.exceptions import ImproperlyConfigured
 
 from . import http
 from .fields import LABELS
 from .layers import EmailSetup, SignIn
 from .providers import SignInFailed, Trouble, at_microsoft, failure, grant_of, scopes, telling
-from .secrets import LostKey, Secret, decrypt, encrypt
+from .secrets import LostKey, Secret, check_keys, decrypt, encrypt
 
 NEEDED = ("tenant", "client_id")
 
@@ -50,6 +51,10 @@ def obstacles(setup: EmailSetup) -> list[str]:
         return [
             f"Here “{LABELS['sign_in']}” is not “{SignIn.MICROSOFT_USER.label}”. Choose it in Email Setup and save."
         ]
+    try:
+        check_keys()
+    except ImproperlyConfigured as error:
+        return [f"What Microsoft gives cannot be stored safely on this server. {error}"]
     return [f"{LABELS[name]} is not set. Enter it in Email Setup and save." for name in NEEDED if not setup.text(name)]
 
 
