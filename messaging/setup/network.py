@@ -19,7 +19,8 @@ METADATA = [
 ]
 # A name with any number of addresses must not keep anybody waiting for any time.
 MOST_ADDRESSES = 8
-NAT64 = ipaddress.ip_network("64:ff9b::/96")
+# IPv6 prefixes before an IPv4 address: RFC 6052, RFC 8215 (the last 32 bits of its usual /96), RFC 4291, RFC 2765.
+BEFORE_IPV4 = [ipaddress.IPv6Network(text) for text in ("64:ff9b::/96", "64:ff9b:1::/96", "::/96", "::ffff:0:0:0/96")]
 
 
 class RefusedAddress(OSError):
@@ -77,12 +78,13 @@ def forbidden(address: str) -> bool:
 
 
 _BROADCAST = ipaddress.ip_address("255.255.255.255")
+_LOOPBACK = ipaddress.IPv6Address("::1")
 
 
 def _plain(ip: Address) -> Address:
     """The IPv4 address that an IPv6 one stands for, where it does."""
     if isinstance(ip, ipaddress.IPv4Address):
         return ip
-    if ip in NAT64:
+    if any(ip in prefix for prefix in BEFORE_IPV4) and ip > _LOOPBACK:
         return ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
     return ip.ipv4_mapped or ip.sixtofour or ip
