@@ -5,6 +5,7 @@ import datetime as dt
 import pytest
 from cryptography.hazmat.primitives import serialization
 from django.contrib.auth.models import User
+from django.urls import reverse
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -390,7 +391,25 @@ def test_line_that_names_no_server_is_refused_and_named(admin, line):
 
 
 def test_unknown_user_is_not_found(admin):
-    assert admin.get("/setup/email/users/nobody/").status_code == 404
+    for page in ("", "sign-in/"):
+        assert admin.get(f"/setup/email/users/nobody/{page}").status_code == 404
+        assert admin.get(f"/setup/email/users/ben%00/{page}").status_code == 404
+    assert admin.post("/setup/email/users/%00/check/").status_code == 404
+
+
+@pytest.mark.parametrize("name", ["a.b+c@d-e_", "users", "check", "Ünal", "ben smith"])
+def test_user_of_any_name_has_a_page(admin, django_user_model, name):
+    account = django_user_model.objects.create_user(name)
+    address = reverse("setup-user", args=[name])
+    assert f'href="{address}"' in text(admin.get("/setup/email/users/"))
+    assert save(admin, address, username="x").status_code == 302
+    assert EmailSettings.objects.get(account=account).username == "x"
+
+
+def test_company_server_written_with_a_last_dot_may_be_named(as_ben):
+    company(host="smtp.example.com.")
+    let_users_edit()
+    assert save(as_ben, "/preferences/email/", host="smtp.example.com.", port="587").status_code == 302
 
 
 def test_user_does_not_become_somebody_else_with_the_companys_service_account(as_ben, ben, operator):

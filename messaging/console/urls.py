@@ -1,10 +1,20 @@
 """The pages of the console. Names `message` and `batch` are those of the models' get_absolute_url."""
 
 from django.contrib.auth.views import LogoutView
-from django.urls import path
+from django.urls import path, register_converter
+from django.urls.converters import StringConverter
 from django.views.generic import RedirectView
 
 from .views import batches, check, content, health, login, messages, schedules, sending, setup, sign_in
+
+
+class UserName(StringConverter):
+    """Whatever a user may be called; PostgreSQL keeps no NUL, and raises an error when it is asked for one."""
+
+    regex = "[^/\\x00]+"
+
+
+register_converter(UserName, "username")
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="messages"), name="home"),
@@ -33,15 +43,15 @@ urlpatterns = [
     path("sending/<slug:whose>/<slug:action>/", sending.act, name="sending-action"),
     path("setup/email/", setup.email_setup, name="setup-email"),
     path("setup/email/users/", setup.users, name="setup-email-users"),
-    path("setup/email/users/<str:username>/", setup.user_setup, name="setup-user"),
+    path("setup/email/users/<username:username>/", setup.user_setup, name="setup-user"),
     path("preferences/email/", setup.my_setup, name="preferences-email"),
     path("setup/email/sign-in/", sign_in.company, name="setup-email-sign-in"),
-    path("setup/email/users/<str:username>/sign-in/", sign_in.user, name="setup-user-sign-in"),
+    path("setup/email/users/<username:username>/sign-in/", sign_in.user, name="setup-user-sign-in"),
     path("preferences/email/sign-in/", sign_in.own, name="preferences-email-sign-in"),
     path("setup/email/check/", check.company, {"what": "check"}, name="setup-email-check"),
     path("setup/email/test/", check.company, {"what": "test"}, name="setup-email-test"),
-    path("setup/email/users/<str:username>/check/", check.user, {"what": "check"}, name="setup-user-check"),
-    path("setup/email/users/<str:username>/test/", check.user, {"what": "test"}, name="setup-user-test"),
+    path("setup/email/users/<username:username>/check/", check.user, {"what": "check"}, name="setup-user-check"),
+    path("setup/email/users/<username:username>/test/", check.user, {"what": "test"}, name="setup-user-test"),
     path("preferences/email/check/", check.own, {"what": "check"}, name="preferences-email-check"),
     path("preferences/email/test/", check.own, {"what": "test"}, name="preferences-email-test"),
     path("setup/schedules/", schedules.schedules, name="setup-schedules"),

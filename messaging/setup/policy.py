@@ -53,7 +53,8 @@ def may_edit(person: User, account: User | None) -> bool:
 
 def user_servers(company: EmailSetup) -> list[Pattern]:
     """The servers that users may name: the company's own, and those listed."""
-    own = [Pattern(company.host.lower()), Pattern(company.host.lower(), company.port)] if company.host else []
+    host = company.host.lower().rstrip(".")
+    own = [Pattern(host), Pattern(host, company.port)] if host else []
     try:
         return [*own, *parse_patterns(options().user_servers)]
     except BadServer:  # checked when it was saved; a list that cannot be read allows nothing
