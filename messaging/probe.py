@@ -323,5 +323,9 @@ def _watched(work: Callable[[Callable[[Step], None]], Conclusion]) -> Told:
             _places.release()
         told.events.put(end)
 
-    threading.Thread(target=run, name="check of Email Setup", daemon=True).start()
+    try:
+        threading.Thread(target=run, name="check of Email Setup", daemon=True).start()
+    except RuntimeError as error:  # this machine has no thread left
+        _places.release()
+        raise Busy("This machine can start no thread at the moment.") from error
     return told

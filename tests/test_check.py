@@ -667,6 +667,18 @@ def test_no_more_than_a_few_at_once(admin, monkeypatch):
     assert not Message.objects.exists()
 
 
+def test_machine_without_a_thread_left_keeps_no_place_taken(admin, monkeypatch):
+    def start(thread):
+        raise RuntimeError("can't start new thread")
+
+    with FaultServer() as server:
+        set_up(server)
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", start)
+            assert {admin.post(CHECK).status_code for _ in range(probe.AT_ONCE + 1)} == {429}
+        assert "can be reached" in check(admin)
+
+
 def test_server_that_hangs_up_in_mid_transaction_is_told_as_the_attempt_tells_it(admin):
     with FaultServer() as server:
         server.at("MAIL", CLOSE)
