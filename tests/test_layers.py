@@ -563,7 +563,7 @@ def test_service_account_key_is_kept_encrypted_and_never_shown(admin):
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"sign_in": "microsoft-app"}, "user name, tenant, client id and client secret are not set"),
+        ({"sign_in": "microsoft-app"}, "user name, tenant, client ID and client secret are not set"),
         ({"sign_in": "microsoft-app", "username": "a", "tenant": "t", "client_id": "c"}, "client secret is not set"),
         ({"sign_in": "google-service", "username": "a"}, "service account key is not set"),
         ({"sign_in": "oauth2", "username": "a", "client_id": "c", "token_url": "https://x.example/t"}, "client secret"),

@@ -108,7 +108,7 @@ NO_STARTTLS = Meaning(S, "The mail server offers no STARTTLS, and this setup req
     "Use the submission port (587) or choose tls-implicit (465) in Email Setup.")
 NO_AUTH = Meaning(S, "The mail server offers no way to sign in that this setup can use.",
     "Many servers offer sign-in only after STARTTLS: choose tls-explicit and port 587.")
-NO_SETUP = Meaning(S, "Email Setup is not complete.",
+NO_SETUP = Meaning(S, "Nothing can be sent with Email Setup as it is.",
     "Nothing to do for each message: an administrator corrects Email Setup and sending goes on by itself.")
 CONTENT_LOST = Meaning(C, "The stored content of this message is missing or damaged on this server.",
     "Have the program that wrote the message send it again.")

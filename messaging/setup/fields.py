@@ -49,6 +49,11 @@ NEEDS: dict[str, tuple[str, ...]] = {
 }
 
 
+def label_within(name: str) -> str:
+    """What people call a field, within a sentence: “client ID”."""
+    return LABELS[name][0].lower() + LABELS[name][1:]
+
+
 def column(name: str) -> str:
     """The column of EmailSettings that keeps a field."""
     return f"{name}_encrypted" if name in SECRETS else name

@@ -21,7 +21,7 @@ from django.db.models import Field, Q
 from messaging.models import EmailSettings
 
 from . import opt_files, windows
-from .fields import LABELS, LIMITS, NAMES, NEEDS, SECRETS, WAYS, column
+from .fields import LIMITS, NAMES, NEEDS, SECRETS, WAYS, column, label_within
 from .opt_files import OptFiles
 from .secrets import LostKey, Secret, decrypt
 from .servers import is_loopback
@@ -191,7 +191,8 @@ class EmailSetup:
         if self.is_mapi:
             return [
                 f"The send type is {self.send_type} (MAPI, Outlook), which hands over one message at a time and cannot "
-                "send in bulk. Choose send type 2 or 3 (SMTP) in Email Setup."
+                "send in bulk. Choose send type 2 or 3 (SMTP) in Email Setup. It is enough for the account that runs "
+                "batches, under Users’ own settings there."
             ]
         found = []
         if not self.host:
@@ -217,13 +218,15 @@ class EmailSetup:
         needed = NEEDS[self.sign_in]
         if self.sign_in == SignIn.OAUTH2:
             needed += ("refresh_token",) if self.values["refresh_token"].value else ("client_secret",)
-        lost = [LABELS[name].lower() for name in needed if name in self.lost]
+        lost = [label_within(name) for name in needed if name in self.lost]
         if lost:
             what = " and ".join(lost)
             return [f"The stored {what} cannot be read with the keys of this server. Enter it again in Email Setup."]
         found = []
-        missing = [LABELS[name].lower() for name in needed if not self.values[name].value]
-        if missing:
+        missing = [label_within(name) for name in needed if not self.values[name].value]
+        if missing == ["refresh token"] and self.sign_in == SignIn.MICROSOFT_USER:
+            found.append("Nobody has signed in yet: choose “Sign in with Microsoft” in Email Setup.")
+        elif missing:
             verb = "is" if len(missing) == 1 else "are"
             what = " and ".join(filter(None, [", ".join(missing[:-1]), missing[-1]]))
             found.append(f"Send type 3 signs in, but {what} {verb} not set in Email Setup.")

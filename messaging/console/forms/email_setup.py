@@ -18,7 +18,7 @@ from messaging.intake.errors import BadAddress
 from messaging.models import EmailSettings, SettingChange
 from messaging.setup import certificates, changes, policy, servers, windows
 from messaging.setup.certificates import BadBundle
-from messaging.setup.fields import LABELS, LIMITS, NAMES, OF_USERS, SECRETS, column
+from messaging.setup.fields import LABELS, LIMITS, NAMES, OF_USERS, SECRETS, column, label_within
 from messaging.setup.layers import DEFAULT_PORTS, RATES, EmailSetup, Layer, Value, resolve
 from messaging.setup.secrets import Secret
 from messaging.setup.servers import CONTROL, BadServer, is_address
@@ -119,8 +119,10 @@ class EmailSetupForm(forms.ModelForm):
     def _offer_secrets(self, row: EmailSettings) -> None:
         for name in SECRETS:
             is_stored = bool(getattr(row, column(name)))
-            what = LABELS[name].lower()
+            what = label_within(name)
             words = f"A {what} is stored. Leave empty to keep it." if is_stored else f"No {what} is stored."
+            if name in self.setup.lost and self.setup.values[name].layer == self.layer:
+                words = f"The stored {what} cannot be read with the keys of this server. Enter it again."
             self.fields[name] = forms.CharField(
                 required=False,
                 strip=False,
@@ -257,7 +259,7 @@ class EmailSetupForm(forms.ModelForm):
             for name in names:
                 keeps = f"forget_{name}" in self.fields and not self.cleaned_data.get(f"forget_{name}")
                 if keeps and not self.cleaned_data.get(name):
-                    what = LABELS[name].lower()
+                    what = label_within(name)
                     self.add_error(name, f"Enter the {what} again, because the server is another one now.")
 
     def _check_server_is_allowed(self) -> None:

@@ -172,7 +172,8 @@ def _groups(account: User | None, setup: EmailSetup, form: EmailSetupForm | None
     changed = {Layer.COMPANY: changes.latest(None), Layer.ACCOUNT: changes.latest(account) if account else {}}
 
     def said(name: str, value: Value) -> Said:
-        words = setting_value(name, value.value)
+        is_lost = name in setup.lost and value is setup.values[name]
+        words = "cannot be read" if is_lost else setting_value(name, value.value)
         return Said(words, value.source, value.unused, changed.get(value.layer, {}).get(name))
 
     def field(part: str) -> BoundField | None:
