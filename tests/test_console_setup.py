@@ -128,6 +128,21 @@ def test_bad_values_are_refused_and_nothing_is_saved(admin, field, value):
     assert not EmailSettings.objects.exists()
 
 
+def test_what_is_wrong_is_listed_with_links_to_the_fields_and_has_the_focus(admin):
+    page = text(save(admin, host="smtp://x/", port="70000"))
+    assert 'role="alert" tabindex="-1" autofocus' in page
+    assert '<a href="#id_host">Server</a>: Enter the server name alone' in page
+    assert '<a href="#id_port">Port</a>: Enter a number from 1 to 65535.' in page
+
+
+def test_who_may_not_change_anything_reads_each_value_once(client, operator):
+    EmailSettings.objects.create(send_type=2, host="mail.brightwater.example", per_minute=None)
+    client.force_login(operator)
+    page = text(client.get("/preferences/email/"))
+    assert page.count(">mail.brightwater.example<") == 1
+    assert "Limits" not in page
+
+
 def test_ssl_is_saved_and_says_what_to_choose_instead(admin):
     assert save(admin, auth_type="ssl").status_code == 302
     page = text(admin.get("/setup/email/"))
@@ -144,9 +159,12 @@ def test_server_names(given, kept):
     assert server_name(given) == kept
 
 
-def test_mapi_is_saved_with_a_warning(admin):
+def test_mapi_is_saved_and_says_calmly_what_it_means_for_batches(admin):
     assert save(admin, send_type="0").status_code == 302
-    assert "Batches are refused for now: The send type is 0 (MAPI, Outlook)" in text(admin.get("/setup/email/"))
+    page = text(admin.get("/setup/email/"))
+    assert "Batches are refused for now: The send type is 0 (MAPI, Outlook)" in page
+    assert 'class="notice-head">Batches are refused' not in page
+    assert "It is enough for the account that runs batches, under Users’ own settings there." in page
 
 
 def test_password_in_the_clear_over_a_network_warns(admin):

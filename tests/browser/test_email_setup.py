@@ -111,9 +111,18 @@ def test_usual_port_follows_the_auth_type(office, signed_in):
     expect(page.get_by_label("Port")).to_have_attribute("placeholder", "587")
 
 
-@pytest.mark.parametrize("width", [1280, 390])
+LONG_WORDS = """
+from messaging.setup import changes
+for name in ("a-person-with-a-long-name@a-department-with-a-long-name.example", "office@brightwater.example"):
+    changes.save(None, {"from_address": name}, by=None)
+answer = None
+"""
+
+
+@pytest.mark.parametrize("width", [1280, 390, 320])
 def test_no_setup_page_scrolls_sideways(office, signed_in, width):
     page = signed_in
+    office.installation.ask(LONG_WORDS)
     page.set_viewport_size({"width": width, "height": 844})
     for path in ("/setup/email/", "/setup/email/users/", "/setup/email/users/anna/", "/preferences/email/"):
         page.goto(office.url + path)
