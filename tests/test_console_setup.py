@@ -109,6 +109,18 @@ def test_second_of_two_admins_is_told(admin):
     assert response.status_code == 422
 
 
+def test_second_of_two_admins_does_not_undo_what_only_the_first_changed(admin):
+    save(admin, per_minute="10", port="26")
+    save(admin, per_minute="10", host="first.example.com", port="")
+    second = FORM | {"per_minute": "20", "port": "26", "version": "1"}
+    form = admin.post("/setup/email/", second).context["form"]
+    shown = {name: form[name].value() for name in ("host", "port", "per_minute", "version")}
+    assert shown == {"host": "first.example.com", "port": "", "per_minute": "20", "version": "2"}
+    assert admin.post("/setup/email/", second | shown).status_code == 302
+    row = EmailSettings.objects.get()
+    assert (row.host, row.port, row.per_minute) == ("first.example.com", None, 20)
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [

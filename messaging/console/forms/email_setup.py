@@ -307,11 +307,21 @@ class EmailSetupForm(forms.ModelForm):
         self.overtaken = list(theirs)
         data = cast(QueryDict, self.data).copy()
         data["version"] = str(max([self.seen, *(change.version for change in self.overtaken)]))
+        self._take_theirs(data)
         self.data = data
         return ValidationError(
             "Somebody else changed these settings while you had them open, and nothing of yours is saved yet. Look at "
-            "what they changed; Save again puts yours in its place."
+            "what they changed: where you changed the same, Save again puts yours in its place."
         )
+
+    def _take_theirs(self, data: QueryDict) -> None:
+        """Fields that still say what they said before the others changed them were not touched here."""
+        row = EmailSettings.objects.filter(account=self.account).first()
+        before = {change.name: change.before for change in reversed(self.overtaken)}
+        for name in before.keys() & set(self.names) - set(SECRETS):
+            if changes.in_words(name, (data.get(name) or "").strip()) == before[name]:
+                value = getattr(row, name, None)
+                data[name] = "" if value is None else str(value)
 
     def _is_given(self, secret: str) -> bool:
         return bool(self.cleaned_data[secret] or self.cleaned_data.get(f"forget_{secret}"))
