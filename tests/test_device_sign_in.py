@@ -106,6 +106,15 @@ def test_browser_asks_by_itself_and_goes_back_when_it_is_done(admin, microsoft):
     assert resolve(None).secret("refresh_token")
 
 
+def test_page_that_asks_by_itself_says_when_the_settings_do_not_allow_it_any_more(admin, microsoft):
+    begin(admin)
+    changes.save(None, {"client_id": ""}, by=None)
+    response = admin.post(COMPANY, **HTMX)
+    assert response.status_code == 200, "what is an error is not shown by htmx"
+    assert "Client ID is not set." in words(response)
+    assert "hx-trigger" not in words(response)
+
+
 def test_neither_code_nor_token_is_in_the_session_or_on_a_page(admin, microsoft):
     page = begin(admin)
     device = device_of(microsoft)

@@ -58,9 +58,10 @@ def _answer(request: HttpRequest, account: User | None, place: str, *arguments: 
         "obstacles": device.obstacles(setup),
     }
     status = 200
+    refused = 422 if request.method == "POST" and not is_part(request) else 200  # htmx shows no part that is an error
     try:
         if context["obstacles"]:
-            status = 422 if request.method == "POST" else 200
+            status = refused
         elif request.method == "POST" and "begin" in request.POST:
             request.session[key] = begin_device_sign_in(setup).state
             return redirect(here)
@@ -83,7 +84,7 @@ def _answer(request: HttpRequest, account: User | None, place: str, *arguments: 
     except SignInFailed as failed:
         request.session.pop(key, None)
         context["trouble"] = _told(failed)
-        status = 422 if request.method == "POST" and not is_part(request) else 200
+        status = refused
     template = "messaging/_sign_in.html" if is_part(request) else "messaging/sign_in.html"
     return render(request, template, context, status=status)
 
