@@ -440,7 +440,7 @@ def test_opt_file_that_cannot_be_read_is_told_without_connecting(admin, settings
         set_up(server)
         page = go(admin)
         assert server.connections == 0
-    assert "Nothing is sent until this .opt file is mended" in page
+    assert "Nothing is sent by this server until its file email.smtp_port.opt is mended." in page
     assert "email.smtp_port.opt" in page
 
 

@@ -446,7 +446,8 @@ def test_new_server_is_used_from_the_next_connection_on(folder, mail_server):
 def test_test_message_and_check_fail_and_say_why(folder, email_setup, mail_server, admin, what):
     write(folder, port="abc")
     page = text(admin.post(f"/setup/email/{what}/", {"recipient": "me@example.com"}))
-    assert f"Nothing is sent until this .opt file is mended: {BAD}" in page
+    assert "Nothing is sent by this server until its file email.smtp_port.opt is mended." in page
+    assert BAD in page  # for an administrator
     assert mail_server.connections == 0
     assert not AccountPause.history.exists()
 
@@ -457,7 +458,7 @@ def test_message_sent_alone_fails_and_says_why_when_the_file_turns_bad_on_the_wa
     write(folder, port="abc")
     assert Lane(None).run_one(message.pk)
     attempt = message.attempts.get()
-    assert (attempt.outcome, BAD in attempt.reply_text) == ("setup", True)
+    assert (attempt.outcome, "email.smtp_port.opt is mended" in attempt.reply_text) == ("setup", True)
     assert mail_server.connections == 0
     assert not AccountPause.history.exists()
 
@@ -620,7 +621,17 @@ def test_page_costs_no_more_while_all_is_well(folder, django_assert_num_queries)
 @pytest.mark.django_db
 def test_setup_page_says_why_batches_are_refused(folder, admin):
     write(folder, port="abc")
-    assert f"Nothing is sent until this .opt file is mended: {BAD}" in text(admin.get("/setup/email/"))
+    assert BAD in text(admin.get("/setup/email/"))
+
+
+@pytest.mark.django_db
+def test_review_names_the_file_to_office_staff_and_not_what_is_in_it(folder, client, operator):
+    write(folder, port="abc")
+    client.force_login(operator)
+    message = make_message("ann@example.com", due=False)
+    page = text(client.post("/batches/new/", {"message": [message.pk]}, follow=True))
+    assert "Nothing is sent by this server until its file email.smtp_port.opt is mended." in page
+    assert "abc" not in page
 
 
 @pytest.mark.django_db

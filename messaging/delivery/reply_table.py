@@ -220,8 +220,8 @@ SIGN_IN_RULE = Meaning(S, "A rule of Microsoft 365 keeps this user or applicatio
     "An administrator looks into the sign-in logs of the Entra admin centre, and at conditional access, security "
     "defaults, and who may use the application.")
 TOKEN_REFUSED = Meaning(S, "The mail server refused the access token.",
-    "Check that the user name is the mailbox that the sign-in is for. Microsoft 365, as an application: an "
-    "administrator registers it in Exchange Online (New-ServicePrincipal) and gives it the mailbox "
+    "Check that the user name is the mailbox that the sign-in is for, or sign in again. Microsoft 365, as an "
+    "application: an administrator registers it in Exchange Online (New-ServicePrincipal) and gives it the mailbox "
     "(Add-MailboxPermission). Google: check the scope, which is https://mail.google.com/.")
 
 # --- Meanings: the sender ----------------------------------------------------------------------------

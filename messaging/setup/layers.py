@@ -21,7 +21,7 @@ from django.db.models import Field, Q
 from messaging.models import EmailSettings
 
 from . import opt_files, windows
-from .fields import LIMITS, NAMES, NEEDS, SECRETS, WAYS, column, label_within
+from .fields import LABELS, LIMITS, NAMES, NEEDS, SECRETS, WAYS, column, label_within
 from .opt_files import OptFiles
 from .secrets import LostKey, Secret, decrypt
 from .servers import is_loopback
@@ -182,7 +182,12 @@ class EmailSetup:
     def problems(self) -> list[str]:
         """Why nothing can be delivered in bulk with these settings, each with what to change; empty when fine."""
         if self.files.errors:
-            return [f"Nothing is sent until this .opt file is mended: {error}" for error in self.files.errors]
+            # Everybody reads this; what is in the file is for administrators (see the banner).
+            return [
+                f"Nothing is sent by this server until its file {error.file} is mended. "
+                "Administrators see what is wrong with it."
+                for error in self.files.errors
+            ]
         if self.unfit:
             return [
                 f"{LABELS[name]} “{value.value}” in the {value.source} is not possible. Correct it in Email Setup."
@@ -240,7 +245,8 @@ class EmailSetup:
     def warnings(self) -> list[str]:
         """What works but is worth a second look."""
         found = []
-        if self.host and self.auth_type == AuthType.DEFAULT and not is_loopback(self.host):
+        in_clear = self.auth_type == AuthType.DEFAULT and not self.uses_oauth  # a token is refused there, see above
+        if self.host and in_clear and not is_loopback(self.host):
             what = "The password and all mail travel" if self.signs_in else "All mail travels"
             found.append(
                 f"{what} to {self.host} in the clear. Choose tls-explicit or tls-implicit if the server offers it."

@@ -194,6 +194,8 @@ def _groups(account: User | None, setup: EmailSetup, form: EmailSetupForm | None
         )
 
     def is_shown(name: str) -> bool:
+        if form is None:
+            return name in setup.in_use and (name in OF_USERS or setup.values[name].layer != Layer.BUILTIN)
         return viewer.is_staff or name in OF_USERS or setup.values[name].layer != Layer.BUILTIN
 
     return [Group(key, title, [row(name) for name in names if is_shown(name)]) for key, title, names in GROUPS]

@@ -13,6 +13,7 @@ from messaging import batches, sending
 from messaging.delivery.lane import Lane
 from messaging.models import Batch
 from messaging.queue import NotPossible
+from messaging.setup import opt_files
 from messaging.wording import waits
 
 
@@ -27,7 +28,7 @@ class Command(BaseCommand):
         try:
             batch = batches.process_all(by=None, account=account, source="command")
         except NotPossible as error:
-            raise CommandError(str(error)) from error
+            raise CommandError("\n".join([str(error), *map(str, opt_files.read().errors)])) from error
         if batch is None:
             self.stdout.write("Nothing waits in the queue.")
             return
