@@ -45,6 +45,15 @@ def operator(django_user_model):
 
 
 @pytest.fixture
+def admin(client, operator):
+    """The browser of Anna, who is an administrator here."""
+    operator.is_staff = True
+    operator.save()
+    client.force_login(operator)
+    return client
+
+
+@pytest.fixture
 def mail_server():
     with MailServer() as server:
         yield server

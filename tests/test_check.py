@@ -35,14 +35,6 @@ def quickly(monkeypatch):
 
 
 @pytest.fixture
-def admin(client, operator):
-    operator.is_staff = True
-    operator.save()
-    client.force_login(operator)
-    return client
-
-
-@pytest.fixture
 def authority(tmp_path, monkeypatch):
     authority = Authority(tmp_path)
     authority.trust(monkeypatch)

@@ -202,3 +202,32 @@ def test_test_message_that_arrives_ends_the_pause(operator):
         server.listen()
         assert end_of(probe.send_test_message(None, "x@example.com", operator)).ok
     assert not AccountPause.objects.exists()
+
+
+@pytest.mark.parametrize("size", ["9" * 5000, "²", "١٢", "-1", "many"])
+def test_senseless_size_that_a_server_announces_is_no_limit(size):
+    with FaultServer() as server:
+        server.at("EHLO", f"250-fault.example\n250 SIZE {size}")
+        set_up(server)
+        make_message("ann@example.com")
+        Lane(None).run()
+        assert server.ledger.total() == 1
+
+
+def test_authorities_of_the_system_may_change_without_a_restart(tmp_path, monkeypatch):
+    for name in ("old", "new"):
+        (tmp_path / name).mkdir()
+    Authority(tmp_path / "old")
+    new = Authority(tmp_path / "new")
+    known = tmp_path / "known.pem"
+    known.write_bytes((tmp_path / "old" / "ca.pem").read_bytes())
+    monkeypatch.setenv("SSL_CERT_FILE", str(known))
+    make_message("ann@example.com")
+    with FaultServer(tls=new.server_context(), implicit=True) as server:
+        set_up(server, auth_type="tls-implicit")
+        Lane(None).run()
+        assert server.ledger.total() == 0
+        known.write_bytes((tmp_path / "new" / "ca.pem").read_bytes())
+        AccountPause.objects.all().delete()
+        Lane(None).run()
+        assert server.ledger.total() == 1

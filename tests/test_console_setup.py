@@ -19,14 +19,6 @@ FORM = {
 }  # fmt: skip
 
 
-@pytest.fixture
-def admin(client, operator):
-    operator.is_staff = True
-    operator.save()
-    client.force_login(operator)
-    return client
-
-
 def save(admin, **changes):
     row = EmailSettings.objects.filter(account=None).first()
     return admin.post("/setup/email/", FORM | {"version": str(row.version if row else 0)} | changes)

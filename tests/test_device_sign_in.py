@@ -43,14 +43,6 @@ def microsoft(ca, identity):
     return identity
 
 
-@pytest.fixture
-def admin(client, operator):
-    operator.is_staff = True
-    operator.save()
-    client.force_login(operator)
-    return client
-
-
 def words(response):
     return html.unescape(response.content.decode())
 

@@ -67,14 +67,6 @@ def test_each_value_comes_from_the_first_layer_that_sets_it_and_says_what_lies_b
 
 
 @pytest.fixture
-def admin(client, operator):
-    operator.is_staff = True
-    operator.save()
-    client.force_login(operator)
-    return client
-
-
-@pytest.fixture
 def ben(django_user_model):
     return django_user_model.objects.create_user("ben", "ben@office.example", "pw", first_name="Ben")
 
@@ -299,6 +291,7 @@ def test_own_settings_are_shown_but_closed_until_an_administrator_opens_them(as_
     assert "smtp.example.com" in page
     assert "ask an administrator" in page
     assert 'name="host"' not in page
+    assert 'href="/setup/email/"' not in page
     response = as_ben.post("/preferences/email/", {"host": "smtp.example.com", "version": "0"})
     assert response.status_code == 403
     assert "Your administrator has not allowed users" in text(response)

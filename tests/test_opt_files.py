@@ -508,14 +508,6 @@ def test_real_worker_waits_while_a_file_is_bad_and_goes_on_when_it_is_mended(tmp
 # --- Who is told -------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def admin(client, operator):
-    operator.is_staff = True
-    operator.save()
-    client.force_login(operator)
-    return client
-
-
 def text(response):
     return response.getvalue().decode()
 

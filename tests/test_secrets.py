@@ -31,14 +31,6 @@ from tests.conftest import make_message
 OLD, NEW, OTHER = ("O" * 43 + "=", "N" * 43 + "=", "X" * 43 + "=")
 
 
-@pytest.fixture
-def admin(client, operator):
-    operator.is_staff = True
-    operator.save()
-    client.force_login(operator)
-    return client
-
-
 def text(response):
     return response.getvalue().decode()
 

@@ -5,6 +5,7 @@ dialogue.py speaks and listens; here is what is said in which order, and what ex
 
 import base64
 import hmac
+import re
 import smtplib
 import socket
 import ssl
@@ -275,7 +276,7 @@ class Connection:
     def _unfit(self, client: Client, envelope: Envelope) -> Reply | None:
         """What the server has said it cannot take, without asking it."""
         limit = client.esmtp_features.get("size", "").strip()
-        if limit.isdigit() and 0 < int(limit) < envelope.size:
+        if re.fullmatch("[0-9]{1,18}", limit) and 0 < int(limit) < envelope.size:
             return Reply(Stage.MAIL, None, f"{envelope.size} octets, the server takes {limit}", "too big")
         if envelope.needs_smtputf8 and not client.has_extn("smtputf8"):
             return Reply(Stage.MAIL, None, "SMTPUTF8 is not offered", "no smtputf8")

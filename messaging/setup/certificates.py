@@ -3,6 +3,8 @@
 import ssl
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -12,6 +14,21 @@ MAX_OCTETS = 200_000
 
 
 def tls_context(authorities: str = "") -> ssl.SSLContext:
+    """A context as `make_tls_context` makes it, shared: reading the system's authorities takes tens of milliseconds.
+
+    Made anew when the system's authorities change. Whoever is given it must not change it.
+    """
+    paths = ssl.get_default_verify_paths()
+    stamps = [(path, Path(path).stat().st_mtime_ns) for path in (paths.cafile, paths.capath) if path]
+    return _kept(authorities, tuple(stamps))
+
+
+@lru_cache(maxsize=16)
+def _kept(authorities: str, system: tuple[tuple[str, int], ...]) -> ssl.SSLContext:
+    return make_tls_context(authorities)
+
+
+def make_tls_context(authorities: str = "") -> ssl.SSLContext:
     """TLS 1.2 or newer, certificates verified: by the system's authorities, and those given in PEM.
 
     Raises:

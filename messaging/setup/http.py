@@ -17,7 +17,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
 
 from . import network
-from .certificates import tls_context
+from .certificates import make_tls_context
 from .servers import is_loopback
 
 CONNECT_SECONDS = 10.0
@@ -59,7 +59,7 @@ def check(url: str) -> None:
 
 class _Adapter(HTTPAdapter):
     def __init__(self, ca_bundle: str) -> None:
-        self._context = tls_context(ca_bundle)
+        self._context = make_tls_context(ca_bundle)
         super().__init__()
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
