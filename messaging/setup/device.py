@@ -5,13 +5,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import msal
 from django.core.exceptions import ImproperlyConfigured
 
-from . import http
 from .fields import LABELS
+from .grants import SignInFailed, Trouble
 from .layers import EmailSetup, SignIn
-from .providers import SignInFailed, Trouble, at_microsoft, failure, grant_of, scopes, telling
 from .secrets import LostKey, Secret, check_keys, decrypt, encrypt
 
 NEEDED = ("tenant", "client_id")
@@ -60,14 +58,9 @@ def obstacles(setup: EmailSetup) -> list[str]:
 
 def begin_device_sign_in(setup: EmailSetup) -> DeviceSignIn:
     """Ask for a code. Raises SignInFailed."""
-    with telling(setup), http.session(setup.ca_bundle) as session:
-        app = msal.PublicClientApplication(setup.text("client_id"), **at_microsoft(setup, session))
-        flow = app.initiate_device_flow(scopes(setup))
-        if not flow.get("user_code"):
-            raise failure(setup, str(flow.get("error") or ""), str(flow.get("error_description") or ""))
-        if not str(flow["verification_uri"]).startswith("https://"):
-            raise http.BadAnswer("The sign-in server names an address that is not secure.")
-        return _shown(flow)
+    from . import providers  # not before it is needed, see oauth.py
+
+    return _shown(providers.ask_for_code(setup))
 
 
 def finish_device_sign_in(setup: EmailSetup, state: str) -> DeviceSignIn | Secret:
@@ -77,20 +70,18 @@ def finish_device_sign_in(setup: EmailSetup, state: str) -> DeviceSignIn | Secre
         NotDone: they have not, and cannot any more with this code.
         SignInFailed: anything else.
     """
+    from . import providers
+
     flow = _read(state)
     flow.pop("latest_attempt_at", None)  # whoever is too soon is told so by the provider, and msal need not warn
-    with telling(setup, flow["device_code"]), http.session(setup.ca_bundle) as session:
-        app = msal.PublicClientApplication(setup.text("client_id"), **at_microsoft(setup, session))
-        answer = app.acquire_token_by_device_flow(flow, exit_condition=lambda flow: True)
-        error = answer.get("error")
-        if error in ("authorization_pending", "slow_down"):
-            return _shown(flow)  # msal has made the interval longer where it was asked to
-        if error in _NOT_DONE:
-            raise NotDone(_NOT_DONE[error])
-        grant = grant_of(setup, answer)
-        if not grant.refresh_token:
-            raise SignInFailed(Trouble.REFUSED, "Microsoft gave no refresh token.")
-        return grant.refresh_token
+    said = providers.ask_about_code(setup, flow)
+    if isinstance(said, str):
+        if said in _NOT_DONE:
+            raise NotDone(_NOT_DONE[said])
+        return _shown(flow)  # msal has made the interval longer where it was asked to
+    if not said.refresh_token:
+        raise SignInFailed(Trouble.REFUSED, "Microsoft gave no refresh token.")
+    return said.refresh_token
 
 
 def read(state: str) -> DeviceSignIn:

@@ -15,10 +15,9 @@ from django.utils import timezone
 
 from messaging.models import AccessToken
 
-from . import providers
 from .fields import SECRETS
+from .grants import Grant, SignInFailed, Trouble
 from .layers import EmailSetup, SignIn
-from .providers import Grant, SignInFailed, Trouble
 from .secrets import LostKey, Secret, decrypt, encrypt
 
 __all__ = ["SignInFailed", "access_token", "renewed_at"]
@@ -132,6 +131,8 @@ def _renew(setup: EmailSetup, held: Held, now: datetime, refused: str) -> Secret
     refresh_token = setup.secret("refresh_token") if "refresh_token" in ASKED_WITH[SignIn(setup.sign_in)] else Secret()
     if refresh_token:
         refresh_token = held.refresh_token or refresh_token
+    from . import providers  # not before it is needed: msal and google-auth cost 0.1 s and 11 MB
+
     try:
         grant = providers.ask(setup, refresh_token)
     except SignInFailed as failed:

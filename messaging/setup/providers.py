@@ -8,9 +8,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Any
 from urllib.parse import quote, quote_plus, urlsplit
 
@@ -23,6 +21,7 @@ from msal.exceptions import MsalServiceError
 
 from . import http
 from .fields import SECRETS
+from .grants import Grant, SignInFailed, Trouble
 from .layers import EmailSetup, SignIn
 from .secrets import Secret
 
@@ -32,41 +31,13 @@ MICROSOFT_APP_SCOPE = "https://outlook.office365.com/.default"
 MICROSOFT_USER_SCOPE = "https://outlook.office.com/SMTP.Send"
 GOOGLE_SCOPE = "https://mail.google.com/"
 ADDED_BY_MSAL = ("openid", "profile", "offline_access")
+OF_THE_CODE = (
+    "authorization_pending", "slow_down", "expired_token", "code_expired", "authorization_declined", "access_denied",
+    "bad_verification_code",
+)  # fmt: skip
 USUAL_SECONDS = 3600.0
 LONGEST_SECONDS = 24 * 3600.0  # some say “for ever” with a number that no date can hold
 LONGEST_WORDS = 600
-
-
-class Trouble(StrEnum):
-    """Why there is no token, by the words of the outcome table."""
-
-    UNREACHABLE = "sign-in unreachable"
-    CERTIFICATE = "sign-in certificate"
-    SERVER = "sign-in server"
-    SECRET = "client secret refused"  # noqa: S105
-    ENDED = "sign-in ended"
-    UNKNOWN = "application unknown"
-    CONSENT = "consent missing"
-    KEY = "service account refused"
-    REFUSED = "sign-in refused"
-
-
-class SignInFailed(Exception):
-    """There is no access token: `word` is one of Trouble, `words` tell more, often the provider's own."""
-
-    def __init__(self, word: Trouble, words: str) -> None:
-        super().__init__(f"{word}: {words}")
-        self.word = word
-        self.words = words
-
-
-@dataclass(frozen=True)
-class Grant:
-    """A new access token, how many seconds it lasts, and the refresh token to use from now on ("" for the same)."""
-
-    token: Secret
-    seconds: float
-    refresh_token: Secret
 
 
 def ask(setup: EmailSetup, refresh_token: Secret) -> Grant:
@@ -95,6 +66,31 @@ def ask(setup: EmailSetup, refresh_token: Secret) -> Grant:
         if setup.sign_in == SignIn.OAUTH2:
             return _from_endpoint(setup, refresh_token, session)
         return _from_google(setup, refresh_token, session)
+
+
+def ask_for_code(setup: EmailSetup) -> dict[str, Any]:
+    """What Microsoft gives a person to sign in with elsewhere (RFC 8628 3.2), as msal keeps it. Raises SignInFailed."""
+    with telling(setup), http.session(setup.ca_bundle) as session:
+        app = msal.PublicClientApplication(setup.text("client_id"), **at_microsoft(setup, session))
+        flow: dict[str, Any] = app.initiate_device_flow(scopes(setup))
+        if not flow.get("user_code"):
+            raise failure(setup, str(flow.get("error") or ""), str(flow.get("error_description") or ""))
+        if not str(flow["verification_uri"]).startswith("https://"):
+            raise http.BadAnswer("The sign-in server names an address that is not secure.")
+        return flow
+
+
+def ask_about_code(setup: EmailSetup, flow: dict[str, Any]) -> Grant | str:
+    """Ask Microsoft once whether the person has signed in: what it gives, or why not (RFC 8628 3.5).
+
+    Raises:
+        SignInFailed: for no reason that has to do with the code.
+    """
+    with telling(setup, flow["device_code"]), http.session(setup.ca_bundle) as session:
+        app = msal.PublicClientApplication(setup.text("client_id"), **at_microsoft(setup, session))
+        answer: dict[str, Any] = app.acquire_token_by_device_flow(flow, exit_condition=lambda flow: True)
+        error = str(answer.get("error") or "")
+        return error if error in OF_THE_CODE else grant_of(setup, answer)
 
 
 def scopes(setup: EmailSetup) -> list[str]:

@@ -13,8 +13,8 @@ from django_htmx.http import HttpResponseClientRedirect
 from messaging.delivery.outcomes import Reply, Stage, judge
 from messaging.setup import changes, device, policy
 from messaging.setup.device import DeviceSignIn, NotDone, begin_device_sign_in, finish_device_sign_in
+from messaging.setup.grants import SignInFailed
 from messaging.setup.layers import resolve
-from messaging.setup.providers import SignInFailed
 
 from .guard import admins_only, is_part, who
 
