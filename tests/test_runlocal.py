@@ -67,6 +67,11 @@ class Local:
         self.process.send_signal(number)
         return self.process.wait(40)
 
+    def kill(self):
+        for pid in self.processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
     def processes(self):
         """Command lines, by pid, of the processes that have our folder in their environment."""
         found = {}
@@ -102,9 +107,15 @@ class Local:
 def local(tmp_path):
     local = Local(tmp_path)
     yield local
-    for pid in local.processes():
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+    local.kill()
+
+
+@pytest.fixture(scope="module")
+def lasting(tmp_path_factory):
+    """One folder for several tests: only the first of them waits for what a first start does."""
+    local = Local(tmp_path_factory.mktemp("lasting"))
+    yield local
+    local.kill()
 
 
 def password_in(output):
@@ -143,12 +154,12 @@ def test_first_start_second_start_and_ctrl_c(local):
     assert wait_for(lambda: not local.processes(), seconds=2), local.processes()
 
 
-def test_output_stays_calm(local):
-    local.start().ready()
-    time.sleep(7)  # longer than from one sweep to the next
-    noise = [line for line in local.output.splitlines() if " | " in line and "Catching mail" not in line]
+def test_output_stays_calm(lasting):
+    lasting.start().ready()
+    time.sleep(3)  # longer than from one sweep to the next
+    noise = [line for line in lasting.output.splitlines() if " | " in line and "Catching mail" not in line]
     assert noise == []
-    local.stop()
+    lasting.stop()
 
 
 def test_ctrl_c_at_any_moment_leaves_nothing(local):
@@ -160,13 +171,13 @@ def test_ctrl_c_at_any_moment_leaves_nothing(local):
 
 
 @pytest.mark.parametrize("name", ["web", "worker", "catcher"])
-def test_when_one_process_dies_everything_stops_and_says_which(local, name):
-    local.start().ready()
+def test_when_one_process_dies_everything_stops_and_says_which(lasting, name):
+    lasting.start().ready()
     part = {"web": "gunicorn", "worker": " worker ", "catcher": "catchmail"}[name]
-    os.kill(min(pid for pid, command in local.processes().items() if part in command), signal.SIGKILL)
-    assert local.process.wait(40) == 1
-    assert f"The {name} process was killed by signal 9" in local.output
-    assert wait_for(lambda: not local.processes(), seconds=2), local.processes()
+    os.kill(min(pid for pid, command in lasting.processes().items() if part in command), signal.SIGKILL)
+    assert lasting.process.wait(40) == 1
+    assert f"The {name} process was killed by signal 9" in lasting.output
+    assert wait_for(lambda: not lasting.processes(), seconds=2), lasting.processes()
 
 
 @pytest.mark.parametrize("variable", ["PORT", "CATCHER_PORT"])

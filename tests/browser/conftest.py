@@ -70,7 +70,7 @@ class Office:
         return sorted((self.installation.folder / "var" / "caught").rglob("*.eml"))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def office(tmp_path_factory):
     port, catcher = free_port(), free_port()
     folder = tmp_path_factory.mktemp("office")
