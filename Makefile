@@ -24,6 +24,7 @@ run: $(VENV)/run.stamp
 password: $(VENV)/run.stamp
 	@$(BIN)/python manage.py createoperator $(OPERATOR) --new-password --generate
 
+# Three processes on two cores: many tests wait for a server or a process most of their time.
 test: check browser
 	@if [ -z "$$DATABASE_URL" ] || [ -z "$$CELERY_BROKER_URL" ]; then \
 		echo "************************************************************************"; \
@@ -32,9 +33,9 @@ test: check browser
 		echo "************************************************************************"; \
 	else \
 		echo "The engine on SQLite; everything on $$DATABASE_URL after it" | sed 's#//[^@/]*@#//#'; \
-		env -u DATABASE_URL -u REQUIRE_SERVICES $(BIN)/python -m pytest -q -n 2 $(ENGINE_TESTS); \
+		env -u DATABASE_URL -u REQUIRE_SERVICES $(BIN)/python -m pytest -q -n 3 $(ENGINE_TESTS); \
 	fi
-	@exec $(BIN)/python -m pytest -n 2 --dist loadfile
+	@exec $(BIN)/python -m pytest -n 3 --dist loadfile
 
 chaos: $(VENV)/test.stamp
 	@exec $(BIN)/python -m tests.chaos --kills $(KILLS) --stack $(STACK) $(if $(SEED),--seed $(SEED))

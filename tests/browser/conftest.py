@@ -19,6 +19,11 @@ EmailSettings.objects.create(send_type=2, host="127.0.0.1", port={{port}}, ehlo_
                              from_address="office@brightwater.example")
 answer = None
 """
+POINT_AT = """
+row = EmailSettings.objects.get(account=None)
+old, new = {{name: getattr(row, name) for name in ("host", "port", "auth_type")}}, {values}
+answer = [EmailSettings.objects.filter(pk=row.pk).update(**new), old]
+"""
 QUEUE = """
 from email.message import EmailMessage
 from messaging.intake.gate import Submission, accept_many
@@ -92,6 +97,19 @@ def answers(url):
             return response.status == 200
     except OSError:
         return False
+
+
+@pytest.fixture
+def point_at(office):
+    """Change the company's Email Setup for one test."""
+    before = []
+
+    def change(**values):
+        before.append(office.installation.ask(POINT_AT.format(values=values))[1])
+
+    yield change
+    for values in before:
+        office.installation.ask(POINT_AT.format(values=values))
 
 
 @pytest.fixture

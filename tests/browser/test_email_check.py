@@ -11,25 +11,6 @@ from tests.fault_server import FaultServer
 
 pytestmark = [pytest.mark.browser, pytest.mark.process]
 
-POINT_AT = """
-row = EmailSettings.objects.get(account=None)
-old, new = {{name: getattr(row, name) for name in ("host", "port", "auth_type")}}, {values}
-answer = [EmailSettings.objects.filter(pk=row.pk).update(**new), old]
-"""
-
-
-@pytest.fixture
-def point_at(office):
-    """Change the company's Email Setup for one test."""
-    before = []
-
-    def change(**values):
-        before.append(office.installation.ask(POINT_AT.format(values=values))[1])
-
-    yield change
-    for values in before:
-        office.installation.ask(POINT_AT.format(values=values))
-
 
 def test_steps_appear_while_the_server_keeps_us_waiting(office, signed_in, point_at):
     page, go_on = signed_in, threading.Event()

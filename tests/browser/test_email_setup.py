@@ -100,10 +100,10 @@ def test_only_the_fields_of_the_chosen_way_to_sign_in_are_shown(office, signed_i
     look(page, "email-setup-microsoft")
 
 
-def test_usual_port_follows_the_auth_type(office, signed_in):
+def test_usual_port_follows_the_auth_type(office, signed_in, point_at):
     page = signed_in
     page.goto(f"{office.url}/setup/email/users/anna/")
-    office.installation.ask("EmailSettings.objects.filter(account=None).update(port=None); answer = None")
+    point_at(port=None)
     page.reload()
     page.get_by_label("Auth type").select_option("tls-implicit")
     expect(page.get_by_label("Port")).to_have_attribute("placeholder", "465")
