@@ -1,5 +1,6 @@
 """Fixtures shared by all tests."""
 
+import datetime as dt
 import email.message
 import email.policy
 import os
@@ -9,6 +10,8 @@ from django.utils import timezone
 
 from messaging.intake.gate import Submission, accept
 from messaging.models import EmailSettings, Message
+from tests.certificates import Authority
+from tests.identity import Identity
 from tests.servers import MailServer
 
 
@@ -51,6 +54,41 @@ def admin(client, operator):
     operator.save()
     client.force_login(operator)
     return client
+
+
+class Clock:
+    """What time it is, as the tests say; nobody may wait for it to go on by itself."""
+
+    def __init__(self):
+        self.now = timezone.now()
+
+    def __call__(self):
+        return self.now
+
+    def goes_on(self, **time):
+        self.now += dt.timedelta(**time)
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Lanes, sweeps and people of a test look at one clock."""
+    clock = Clock()
+    monkeypatch.setattr(timezone, "now", clock)
+    return clock
+
+
+@pytest.fixture
+def ca(tmp_path):
+    """An authority that nobody trusts but for Email Setup."""
+    return Authority(tmp_path)
+
+
+@pytest.fixture
+def identity(ca):
+    """A provider of access tokens."""
+    with Identity(ca.server_context()) as identity:
+        yield identity
 
 
 @pytest.fixture

@@ -10,25 +10,13 @@ from messaging.delivery import reply_table
 from messaging.models import EmailSettings, SettingChange
 from messaging.setup import changes, policy
 from messaging.setup.layers import resolve
-from tests.certificates import Authority
-from tests.identity import CLIENT, TENANT, Identity, Refused
+from tests.identity import CLIENT, TENANT, Refused
 
 pytestmark = pytest.mark.django_db
 
 COMPANY = "/setup/email/sign-in/"
 OWN = "/preferences/email/sign-in/"
 HTMX = {"HTTP_HX_REQUEST": "true"}
-
-
-@pytest.fixture
-def ca(tmp_path):
-    return Authority(tmp_path)
-
-
-@pytest.fixture
-def identity(ca):
-    with Identity(ca.server_context()) as identity:
-        yield identity
 
 
 @pytest.fixture

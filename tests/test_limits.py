@@ -6,7 +6,6 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from django.db import connections
-from django.utils import timezone
 
 from messaging import housekeeping, sending
 from messaging.delivery import claims
@@ -19,28 +18,6 @@ from tests.faults.steps import in_threads
 pytestmark = pytest.mark.django_db(transaction=True)
 
 NEWS = "The mail server moves to another cellar"
-
-
-class Clock:
-    """What time it is, as the tests say; lanes may not wait for it to go on by itself."""
-
-    def __init__(self, now=None):
-        self.now = now or timezone.now()
-
-    def __call__(self):
-        return self.now
-
-    def goes_on(self, **time):
-        self.now += dt.timedelta(**time)
-        return self.now
-
-
-@pytest.fixture
-def clock(monkeypatch):
-    """Lanes, sweeps and people of a test look at one clock."""
-    clock = Clock()
-    monkeypatch.setattr(timezone, "now", clock)
-    return clock
 
 
 @pytest.fixture

@@ -29,36 +29,6 @@ USER = "office@brightwater.example"
 WAYS = ["microsoft-app", "microsoft-user", "google-service", "google-user", "oauth2"]
 
 
-class Clock:
-    def __init__(self):
-        self.now = timezone.now()
-
-    def __call__(self):
-        return self.now
-
-    def goes_on(self, **time):
-        self.now += dt.timedelta(**time)
-
-
-@pytest.fixture
-def clock(monkeypatch):
-    clock = Clock()
-    monkeypatch.setattr(timezone, "now", clock)
-    return clock
-
-
-@pytest.fixture
-def ca(tmp_path):
-    """The authority of both servers; nobody trusts it but for Email Setup."""
-    return Authority(tmp_path)
-
-
-@pytest.fixture
-def identity(ca):
-    with Identity(ca.server_context()) as identity:
-        yield identity
-
-
 @pytest.fixture
 def server(ca, identity):
     with FaultServer(auth=["LOGIN", "XOAUTH2"], tls=ca.server_context(), takes_token=identity.takes_token) as server:
