@@ -11,7 +11,6 @@ from django.forms import BoundField
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
-from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
 from messaging.console.forms.email_setup import EmailSetupForm, TestMessageForm
@@ -19,14 +18,13 @@ from messaging.console.forms.user_servers import UserServersForm
 from messaging.console.words import setting_value
 from messaging.models import EmailSettings, SettingChange
 from messaging.setup import changes, policy, windows
-from messaging.setup.fields import LABELS, LIMITS, OAUTH, OF_USERS, SECRETS, WAYS
+from messaging.setup.fields import LABELS, LIMITS, OAUTH, OF_USERS, WAYS
 from messaging.setup.layers import EmailSetup, Layer, Value, resolve, resolve_each
 from messaging.setup.servers import is_listed
 from messaging.wording import person
 
 from .guard import admins_only, who
 
-SECRET_FIELDS = (*SECRETS, "service_account_file")
 GROUPS = (
     ("server", "Server", ("send_type", "auth_type", "host", "port", "ca_bundle")),
     ("sign-in", "Sign-in", ("sign_in", "username", "password", *OAUTH)),
@@ -74,7 +72,6 @@ class Group:
     rows: list[Row]
 
 
-@sensitive_post_parameters(*SECRET_FIELDS)
 @admins_only
 @require_http_methods(["GET", "HEAD", "POST"])
 def email_setup(request: HttpRequest) -> HttpResponse:
@@ -82,7 +79,6 @@ def email_setup(request: HttpRequest) -> HttpResponse:
     return _layer_page(request, "setup-email", None)
 
 
-@sensitive_post_parameters(*SECRET_FIELDS)
 @admins_only
 @require_http_methods(["GET", "HEAD", "POST"])
 def user_setup(request: HttpRequest, username: str) -> HttpResponse:
@@ -91,7 +87,6 @@ def user_setup(request: HttpRequest, username: str) -> HttpResponse:
     return _layer_page(request, "setup-user", account)
 
 
-@sensitive_post_parameters(*SECRET_FIELDS)
 @require_http_methods(["GET", "HEAD", "POST"])
 def my_setup(request: HttpRequest) -> HttpResponse:
     """One's own settings; those who may not change them see what is in effect, and why."""
