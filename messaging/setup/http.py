@@ -20,7 +20,8 @@ from . import network
 from .certificates import make_tls_context
 from .servers import is_loopback
 
-CONNECT_SECONDS = 10.0
+# For each of at most eight addresses. msal asks twice, and RENEWAL in oauth.py has to hold both.
+CONNECT_SECONDS = 5.0
 READ_SECONDS = 20.0
 MAX_OCTETS = 256 * 1024
 
