@@ -6,6 +6,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from django.contrib.auth.models import User
 from django.urls import reverse
+from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -498,8 +499,6 @@ def test_saving_what_is_there_already_changes_nothing(admin):
 
 
 def test_account_that_is_paused_tries_the_new_settings_at_once_and_others_wait(admin, ben, operator):
-    from django.utils import timezone
-
     later = timezone.now() + dt.timedelta(minutes=15)
     for account in (ben, operator):
         AccountPause.objects.create(account=account, since=timezone.now(), until=later, explanation="refused")
@@ -507,6 +506,16 @@ def test_account_that_is_paused_tries_the_new_settings_at_once_and_others_wait(a
     save(admin, "/setup/email/users/ben/", **company_row)
     assert AccountPause.objects.get(account=ben).until <= timezone.now()
     assert AccountPause.objects.get(account=operator).until == later
+
+
+def test_password_entered_again_is_tried_at_once_although_it_is_the_same(admin):
+    company(password="geheim")
+    later = timezone.now() + dt.timedelta(minutes=15)
+    AccountPause.objects.create(since=timezone.now(), until=later, explanation="refused")
+    save(admin, "/setup/email/")
+    assert AccountPause.objects.get().until == later
+    save(admin, "/setup/email/", password="geheim")
+    assert AccountPause.objects.get().until <= timezone.now()
 
 
 # --- Files: certificate authorities and service accounts -----------------------------------------------------

@@ -55,6 +55,8 @@ def save(
                 raise ChangedMeanwhile(since(account, seen))
             changes = [change for name, value in values.items() if (change := _set(row, name, value)) is not None]
             if not changes:
+                if any(values.get(name) for name in SECRETS):  # entered again: it is to be tried again
+                    _let_paused_accounts_try(account, now)
                 return []
             row.version += 1
             row.updated_by = by
