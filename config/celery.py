@@ -4,7 +4,10 @@ import os
 
 from celery import Celery
 
+from . import embedded_broker
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+embedded_broker.use()
 
 app = Celery("outtray")
 app.config_from_object("django.conf:settings", namespace="CELERY")
