@@ -2,10 +2,14 @@
 """Django's command-line entry point."""
 
 import os
+import signal
 import sys
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["runlocal"]:
+        # Python loses a Ctrl-C that comes during some imports. Nothing is running yet, so the system may end us.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     from django.core.management import execute_from_command_line
 

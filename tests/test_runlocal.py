@@ -31,6 +31,11 @@ def free_ports(count):
         return [each.getsockname()[1] for each in listening]
 
 
+def _as_in_a_terminal():
+    """Tests that run in the background of a shell ignore Ctrl-C, and so would whatever they start."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Local:
     """An own `.env`, data folder and ports; `start` does what the Makefile's `run` does."""
 
@@ -50,7 +55,12 @@ class Local:
         command = f"{sys.executable} config/local_env.py && exec {sys.executable} manage.py runlocal"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                ["/bin/sh", "-c", command], cwd=ROOT, env=self.env, stdout=log, stderr=subprocess.STDOUT
+                ["/bin/sh", "-c", command],
+                cwd=ROOT,
+                env=self.env,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                preexec_fn=_as_in_a_terminal,
             )
         return self
 

@@ -40,10 +40,7 @@ class Command(BaseCommand):
     requires_system_checks = []
 
     def handle(self, *args: Any, **options: Any) -> None:
-        try:
-            password = _prepare()
-        except KeyboardInterrupt:
-            raise SystemExit(130) from None  # nothing was started yet
+        password = _prepare()
         lock = threading.Lock()
 
         def say(line: str) -> None:
