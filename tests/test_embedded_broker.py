@@ -17,11 +17,11 @@ broker = Connection("filesystem://localhost", transport_options=options)
 queue = broker.SimpleQueue("celery")
 """
 WRITER = """
-for number in range(400):
-    queue.put({"number": number, "text": "x" * 20000})
+for number in range(40):
+    queue.put({"number": number, "text": "x" * 4_000_000})
 """
 READER = """
-for number in range(400):
+for number in range(40):
     queue.get(timeout=20).ack()
 """
 TAKE_ONE = """
