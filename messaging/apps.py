@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 
 
 class MessagingConfig(AppConfig):
@@ -7,3 +8,7 @@ class MessagingConfig(AppConfig):
 
     def ready(self) -> None:
         from messaging.setup import checks  # noqa: F401  (registers them)
+
+        from . import roles
+
+        post_migrate.connect(roles.make_groups, sender=self, dispatch_uid="messaging.roles")

@@ -84,8 +84,9 @@ def _release(batch: Batch, now: datetime) -> None:
     leave_batch(free.exclude(batch=None))
     chosen = batch.items.values("message_id")
     Message.objects.filter(pk__in=chosen).filter(_free(batch)).update(
-        status=Status.QUEUED, batch=batch, account=batch.account, not_before=now, tries=0, reason="", reason_category=""
-    )
+        status=Status.QUEUED, batch=batch, account=batch.account, not_before=now, tries=0, reason="",
+        reason_category="", once=False, notified_at=None,
+    )  # fmt: skip
     # Whoever is not in the batch now was not free: somebody else was faster.
     # (A subquery per item, by primary key: a join is planned as nested loops while the batch is not in the statistics.)
     own = Message.objects.filter(pk=OuterRef("message_id"))

@@ -15,6 +15,8 @@ from django.core.mail import BadHeaderError, EmailMessage
 from django.db import connections
 from django.utils import timezone
 
+from messaging import roles
+from messaging.delivery import claims
 from messaging.delivery.diagnosis import Finding, diagnose
 from messaging.delivery.dialogue import Patience, StageFailed
 from messaging.delivery.lane import Lane
@@ -22,8 +24,8 @@ from messaging.delivery.outcomes import Reply, Stage, judge
 from messaging.delivery.reply_table import BAD_SENDER, NO_SETUP, NOT_OUR_SENDER
 from messaging.delivery.smtp import Connection
 from messaging.delivery.steps import Step
-from messaging.intake.gate import Refused, Submission, accept
-from messaging.models import AttemptOutcome, Message, MessageEvent, SendAttempt
+from messaging.intake.gate import Refused, Rows, Submission, prepare, store
+from messaging.models import AttemptOutcome, Message, SendAttempt
 from messaging.setup.layers import EmailSetup, resolve
 
 # Somebody sits before the page: a server that takes longer than this is told as such.
@@ -215,14 +217,13 @@ def send_test_message(account: User | None, recipient: str, by: User) -> Told:
         if not _settings_fit(setup, witness):
             return _not_set_up(setup)
         try:
-            message = accept(
-                Submission(
-                    raw, sender, [recipient], author=by, hold_reason="Test message", urgent=True, via="test message"
-                )
+            submission = Submission(
+                raw, sender, [recipient], author=by, urgent=True, category="test-message", via="test message"
             )
+            rows = prepare(submission, timezone.now())
         except Refused as error:
             return Conclusion(False, "The test message could not be made.", str(error))
-        return _deliver(message, account, witness, source, may_try_ports=by.is_staff)
+        return _deliver(rows, account, witness, source, may_try_ports=roles.is_admin(by))
 
     return _watched(send)
 
@@ -236,9 +237,7 @@ def _sender(setup: EmailSetup, recipient: str, by: User) -> tuple[str, str]:
     return recipient, "the recipient’s own address, as Email Setup has no from address"
 
 
-def _deliver(
-    message: Message, account: User | None, witness: Witness, source: str, *, may_try_ports: bool
-) -> Conclusion:
+def _deliver(rows: Rows, account: User | None, witness: Witness, source: str, *, may_try_ports: bool) -> Conclusion:
     """From here on it is recorded, so it goes on to its end whether somebody watches or not."""
     tell = witness.tell
 
@@ -247,12 +246,12 @@ def _deliver(
             tell(step)
 
     witness.tell = tell_whoever_is_there
-    # Held until this moment, so that no batch and no schedule takes it along.
-    account_id = account.pk if account else None
-    Message.objects.filter(pk=message.pk).update(status=Message.Status.QUEUED, reason="", account_id=account_id)
-    lane = Lane(account_id, say=witness.say, hear=witness.hear, patience=PATIENCE)
-    lane.run_one(message.pk)
-    _end(message)
+    message = rows.message
+    message.account = account
+    lane = Lane(account.pk if account else None, say=witness.say, hear=witness.hear, patience=PATIENCE)
+    claims.own(message, lane.owner, lane.clock())
+    for _ in lane.run_each(store([rows])):
+        message.refresh_from_db()
     attempt = message.attempts.last()
     if attempt is None:
         return Conclusion(explanation="The test message was not sent.", dialogue=witness.dialogue, message=message)
@@ -293,14 +292,6 @@ def _reply(lane: Lane, attempt: SendAttempt) -> Reply:
 
 def _own_words(code: int | None, text: str) -> tuple[str, str]:
     return ("The server’s own words", f"{code} {text}") if code else ("This machine’s words", text)
-
-
-def _end(message: Message) -> None:
-    """A test is over when it is over: what would be tried again later has failed."""
-    waiting = Message.objects.filter(pk=message.pk, status=Message.Status.QUEUED)
-    if waiting.update(status=Message.Status.FAILED, not_before=None):
-        MessageEvent.objects.create(message=message, at=timezone.now(), what="Test message: not tried again")
-    message.refresh_from_db()
 
 
 # --- Somebody watches --------------------------------------------------------------------------------

@@ -19,7 +19,6 @@ Status = Message.Status
 GIVES_AWAY = (Status.QUEUED, Status.HELD, Status.FAILED)  # to a person's mail program
 TAKEN = (Recipient.Status.ACCEPTED, Recipient.Status.UNKNOWN)  # by a server, certainly or maybe
 HANDED_OVER, WHOSE = "Handed over to ", "’s mail program"
-_BEFORE = ". Before: "  # in the reason of what is handed over: then comes the one it had, which Put back restores
 
 
 class NotPossible(Exception):
@@ -61,7 +60,7 @@ def _requeue(message: Message, states: list[str], recipients: str, by: User, wha
         message.recipients.filter(status=recipients).update(status=Recipient.Status.PENDING)
         leave_batch(Message.objects.filter(pk=message.pk))
         change(status=Status.QUEUED, not_before=timezone.now(), tries=0, batch=None, account=by, reason="",
-               reason_category="")  # fmt: skip
+               reason_category="", once=False, notified_at=None)  # fmt: skip
         wake.wake_after_commit(by.pk)
 
 
@@ -120,10 +119,8 @@ def hand_over(message: Message, *, by: User) -> None:
         obstacle = why_not_handed_over(message, resolve(by))
         if obstacle:
             raise NotPossible(obstacle)
-        if message.reason:
-            words += f"{_BEFORE}{message.reason}"
         leave_batch(Message.objects.filter(pk=message.pk))
-        change(status=Status.HELD, handed_to=by, batch=None, reason=words[:500])
+        change(status=Status.HELD, handed_to=by, batch=None, reason=words[:500], reason_before=message.reason)
 
 
 def sent_from_mail_program(message: Message, *, by: User) -> None:
@@ -145,15 +142,11 @@ def put_back(message: Message, *, by: User) -> None:
     """The draft was not sent: the message is again what it was before it was handed over."""
     with _change(message, [Status.HELD], by, "Put back") as change:
         holder = _holder(message)
-        before = reason_before(message)
+        before = message.reason_before
         was_held = before and not message.reason_category  # a person's reason has no category
         status = Status.HELD if was_held else _without_hold(message)
-        change(f"Put back; {person(holder)}’s draft was not sent", status=status, handed_to=None, reason=before)
-
-
-def reason_before(message: Message) -> str:
-    """Why a message that is handed over was held, or failed, before that; "" when it just waited."""
-    return message.reason.partition(_BEFORE)[2]
+        change(f"Put back; {person(holder)}’s draft was not sent", status=status, handed_to=None, reason=before,
+               reason_before="")  # fmt: skip
 
 
 def _without_hold(message: Message) -> str:

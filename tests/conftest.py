@@ -8,10 +8,12 @@ import os
 import pytest
 from django.utils import timezone
 
+from messaging import roles
 from messaging.intake.gate import Submission, accept
 from messaging.models import EmailSettings, Message
 from tests.certificates import Authority
 from tests.identity import Identity
+from tests.people import make_user
 from tests.servers import MailServer
 
 
@@ -43,15 +45,14 @@ def woken(monkeypatch):
 
 
 @pytest.fixture
-def operator(django_user_model):
-    return django_user_model.objects.create_user("anna", "anna@office.example", "pw", first_name="Anna")
+def operator(db):
+    return make_user("anna", "anna@office.example", "pw", first_name="Anna")
 
 
 @pytest.fixture
 def admin(client, operator):
     """The browser of Anna, who is an administrator here."""
-    operator.is_staff = True
-    operator.save()
+    roles.give(operator, roles.ADMIN)
     client.force_login(operator)
     return client
 

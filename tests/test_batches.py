@@ -13,6 +13,7 @@ from messaging.delivery.lane import Lane
 from messaging.models import EmailSettings, Message
 from messaging.queue import NotPossible
 from tests.conftest import make_message, set_up
+from tests.people import make_user
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -62,7 +63,7 @@ def test_second_click_on_confirm_releases_nothing(mail_server, email_setup, oper
 
 
 def test_overlapping_batches_skip_what_the_first_has(mail_server, email_setup, operator, django_user_model):
-    ben = django_user_model.objects.create_user("ben", first_name="Ben", last_name="Okoro")
+    ben = make_user("ben", first_name="Ben", last_name="Okoro")
     one, two, three = waiting(3)
     first, second = choose(one, two, by=operator), choose(two, three, by=ben)
     batches.confirm(first, by=operator)

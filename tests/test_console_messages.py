@@ -5,13 +5,13 @@ from datetime import timedelta
 from email.message import EmailMessage
 
 import pytest
-from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django.views.defaults import server_error
 
+from messaging import roles
 from messaging.console.templatetags.outtray import counted
 from messaging.models import AccountPause, Heartbeat, Message, SendAttempt
 from tests.conftest import make_message
@@ -371,7 +371,7 @@ def test_paused_account_is_told_with_what_to_do(office, operator):
     assert "Sending as the company is paused: The mail server refused the user name or the password." in page
     assert "535 5.7.8 &lt;bad&gt;" in page
     assert "Ask an administrator" in page
-    User.objects.filter(pk=operator.pk).update(is_staff=True)
+    roles.give(operator, roles.ADMIN)
     assert "Open Email Setup" in office.get("/messages/").content.decode()
 
 

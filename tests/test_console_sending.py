@@ -4,18 +4,18 @@ import datetime as dt
 import re
 
 import pytest
-from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from messaging import batches, sending
+from messaging import batches, roles, sending
 from messaging.delivery import claims
 from messaging.models import AccountPause, Batch, EmailSettings, Heartbeat, Message
 from messaging.wording import moment
 from tests.conftest import make_message, set_up
+from tests.people import make_user
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -26,14 +26,14 @@ WHY = "The mail server moves to another cellar"
 def anna(operator):
     """An administrator; Heartbeat, so that only pauses are told."""
     Heartbeat.objects.create(name="sweep", at=timezone.now())
-    User.objects.filter(pk=operator.pk).update(is_staff=True, last_name="Lindqvist")
+    roles.give(operator, roles.ADMIN)
     operator.refresh_from_db()
     return operator
 
 
 @pytest.fixture
 def ben(django_user_model):
-    return django_user_model.objects.create_user("ben", "ben@office.example", "pw", first_name="Ben")
+    return make_user("ben", "ben@office.example", "pw", first_name="Ben")
 
 
 @pytest.fixture
@@ -111,8 +111,8 @@ def test_account_without_a_server_is_said_not_to_send(admin):
 
 def test_accounts_with_settings_messages_or_a_pause_are_listed(admin, anna, ben, django_user_model):
     set_up_company()
-    clara = django_user_model.objects.create_user("clara", first_name="Clara")
-    django_user_model.objects.create_user("dora", first_name="Dora")
+    clara = make_user("clara", first_name="Clara")
+    make_user("dora", first_name="Dora")
     EmailSettings.objects.create(account=clara, per_minute=30)
     message = make_message("c@example.com")
     Message.objects.filter(pk=message.pk).update(account=ben)
@@ -191,7 +191,7 @@ def test_statements_do_not_grow_with_accounts(admin, django_user_model):
         return len(statements)
 
     def add(number):
-        user = django_user_model.objects.create_user(f"user{number}")
+        user = make_user(f"user{number}")
         EmailSettings.objects.create(account=user, per_minute=number)
         hold("person", account=user, explanation=WHY, by=user)
 

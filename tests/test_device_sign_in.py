@@ -6,11 +6,13 @@ import pytest
 from django.contrib.sessions.models import Session
 from django.test import Client
 
+from messaging import roles
 from messaging.delivery import reply_table
 from messaging.models import EmailSettings, SettingChange
-from messaging.setup import changes, policy
+from messaging.setup import changes, options
 from messaging.setup.layers import resolve
 from tests.identity import CLIENT, TENANT, Refused
+from tests.people import make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -177,7 +179,7 @@ def test_users_sign_in_stays_in_their_layer(client, microsoft, operator):
     client.force_login(operator)
     for response in (client.get(OWN), client.post(OWN, {"begin": "1"})):
         assert response.status_code == 403
-    policy.save(users_may_edit=True, user_servers="", by=operator, seen=0)
+    options.save({"users_may_edit": True}, by=operator, seen=0)
     begin(client, OWN)
     device_of(microsoft).state = "signed in"
     assert client.post(OWN)["Location"] == "/preferences/email/"
@@ -186,7 +188,7 @@ def test_users_sign_in_stays_in_their_layer(client, microsoft, operator):
 
 
 def test_admin_signs_in_for_a_user(admin, microsoft, django_user_model):
-    ben = django_user_model.objects.create_user("ben")
+    ben = make_user("ben")
     page = f"/setup/email/users/{ben.username}/sign-in/"
     assert "ben" in words(admin.get(page))
     begin(admin, page)
@@ -207,8 +209,7 @@ def test_only_admins_sign_in_for_others(client, operator, microsoft, page):
 
 def test_cross_site_request_begins_nothing(operator, microsoft):
     browser = Client(enforce_csrf_checks=True)
-    operator.is_staff = True
-    operator.save()
+    roles.give(operator, roles.ADMIN)
     browser.force_login(operator)
     assert browser.post(COMPANY, {"begin": "1"}).status_code == 403
     assert not microsoft.asked

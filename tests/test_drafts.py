@@ -18,6 +18,7 @@ from messaging.models import AccountPause, Batch, EmailSettings, Message
 from messaging.tasks import process_queue
 from tests.conftest import make_message, set_up
 from tests.faults.steps import in_threads
+from tests.people import make_user
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
@@ -41,7 +42,7 @@ def anna(client, operator):
 def ben(django_user_model):
     """Another person at another browser."""
     browser = Client()
-    browser.force_login(django_user_model.objects.create_user("ben", first_name="Ben"))
+    browser.force_login(make_user("ben", first_name="Ben"))
     return browser
 
 

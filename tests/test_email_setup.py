@@ -11,13 +11,14 @@ from messaging.setup.layers import resolve
 from tests.certificates import Authority
 from tests.conftest import make_message
 from tests.fault_server import FaultServer
+from tests.people import make_user
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
 def batch_runner(django_user_model):
-    return django_user_model.objects.create_user("mailer", first_name="Maja")
+    return make_user("mailer", first_name="Maja")
 
 
 def browser_of(person):

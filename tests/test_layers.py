@@ -10,6 +10,7 @@ from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
+from messaging import roles
 from messaging.delivery.lane import Lane
 from messaging.models import AccountPause, CompanyOptions, EmailSettings, Message, SettingChange
 from messaging.setup import changes, layers
@@ -19,6 +20,7 @@ from messaging.setup.opt_files import OptFiles
 from messaging.setup.secrets import encrypt
 from tests.certificates import Authority
 from tests.conftest import make_message
+from tests.people import make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -69,7 +71,7 @@ def test_each_value_comes_from_the_first_layer_that_sets_it_and_says_what_lies_b
 
 @pytest.fixture
 def ben(django_user_model):
-    return django_user_model.objects.create_user("ben", "ben@office.example", "pw", first_name="Ben")
+    return make_user("ben", "ben@office.example", "pw", first_name="Ben")
 
 
 @pytest.fixture
@@ -187,7 +189,7 @@ def test_page_opened_before_its_user_became_an_administrator_empties_nothing(as_
     let_users_edit()
     changes.save(ben, {"tenant": "office.example", "max_connections": 3}, by=operator)
     data = posted_by(as_ben, "/preferences/email/")
-    User.objects.filter(pk=ben.pk).update(is_staff=True)
+    roles.give(ben, roles.ADMIN)
     assert as_ben.post("/preferences/email/", data | {"username": "ben"}).status_code == 302
     row = EmailSettings.objects.get(account=ben)
     assert (row.tenant, row.max_connections, row.username) == ("office.example", 3, "ben")
@@ -393,7 +395,7 @@ def test_unknown_user_is_not_found(admin):
 
 @pytest.mark.parametrize("name", ["a.b+c@d-e_", "users", "check", "Ünal", "ben smith"])
 def test_user_of_any_name_has_a_page(admin, django_user_model, name):
-    account = django_user_model.objects.create_user(name)
+    account = make_user(name)
     address = reverse("setup-user", args=[name])
     assert f'href="{address}"' in text(admin.get("/setup/email/users/"))
     assert save(admin, address, username="x").status_code == 302

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from django.db import connections
 
-from messaging import housekeeping, sending
+from messaging import housekeeping, roles, sending
 from messaging.delivery import claims
 from messaging.delivery.lane import Lane
 from messaging.models import AccountPause, EmailSettings, Message, SendAttempt
@@ -22,8 +22,7 @@ NEWS = "The mail server moves to another cellar"
 
 @pytest.fixture
 def staff(operator):
-    operator.is_staff = True
-    operator.save()
+    roles.give(operator, roles.ADMIN)
     return operator
 
 

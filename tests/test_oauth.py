@@ -10,7 +10,7 @@ from django.db import connection, connections
 from django.test import Client
 from django.utils import timezone
 
-from messaging import housekeeping, probe
+from messaging import housekeeping, probe, roles
 from messaging.delivery import reply_table
 from messaging.delivery.lane import Lane
 from messaging.delivery.outcomes import Reply, Stage, judge
@@ -47,8 +47,7 @@ def office(ca, identity, server):
 
 @pytest.fixture
 def admin(operator):
-    operator.is_staff = True
-    operator.save()
+    roles.give(operator, roles.ADMIN)
     browser = Client()
     browser.force_login(operator)
     return browser

@@ -21,6 +21,7 @@ from messaging.setup import opt_files
 from messaging.setup.layers import resolve
 from tests.conftest import make_message, set_up
 from tests.installation import BEAT, WORKER, Installation, wait_for
+from tests.people import make_user
 from tests.servers import MailServer
 
 PASSWORD = "s3cret-pässword"
@@ -576,7 +577,7 @@ def test_administrators_are_told_the_words_and_office_staff_whom_to_ask(folder, 
     write(folder, port="abc")
     page = text(admin.get("/messages/"))
     assert f"Nothing is sent by {SERVER}: {BAD}" in page
-    client.force_login(django_user_model.objects.create_user("ben"))
+    client.force_login(make_user("ben"))
     page = text(client.get("/messages/"))
     assert f"Nothing is sent by {SERVER}: one of its .opt files cannot be understood." in page
     assert "Ask an administrator" in page

@@ -2,19 +2,36 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import cast
 
+from django.contrib.auth.models import User
 from django.db.models import Exists, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
 
-from messaging import sending
+from messaging import roles, sending
 from messaging.delivery import refusal
 from messaging.housekeeping import SWEEP
 from messaging.models import AccountPause, Heartbeat
 from messaging.setup import opt_files
 
 SILENT_AFTER = timedelta(seconds=60)
+
+
+@dataclass(frozen=True)
+class Role:
+    """What the person at the browser may do, for templates."""
+
+    request: HttpRequest
+
+    @property
+    def is_admin(self) -> bool:
+        return roles.is_admin(cast(User, self.request.user))
+
+    @property
+    def may_operate(self) -> bool:
+        return roles.may_operate(cast(User, self.request.user))
 
 
 @dataclass(frozen=True)
@@ -35,7 +52,7 @@ class Obstacles:
 
 def console(request: HttpRequest) -> dict[str, object]:
     """Template context of every page; costs a query only where the page shows it."""
-    return {"obstacles": SimpleLazyObject(obstacles)}
+    return {"obstacles": SimpleLazyObject(obstacles), "role": Role(request)}
 
 
 def obstacles() -> Obstacles:

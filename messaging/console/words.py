@@ -19,7 +19,7 @@ from messaging.models import (
     SendAttempt,
     SettingChange,
 )
-from messaging.queue import HANDED_OVER, reason_before
+from messaging.queue import HANDED_OVER
 from messaging.setup import certificates
 from messaging.setup.fields import SECRETS
 from messaging.setup.layers import RATES
@@ -143,7 +143,7 @@ def _handed_over(message: Message, holder: User, events: Sequence[MessageEvent])
     since = next((event.at for event in reversed(events) if event.what.startswith(HANDED_OVER)), None)
     when = f" at {moment(since)}" if since else ""
     headline = f"{HANDED_OVER}{person(holder)}’s mail program{when}; nothing says yet that it was sent."
-    before = reason_before(message)
+    before = message.reason_before
     return Standing(headline, f"Before that: {sentence(before)}" if before else "")
 
 

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from messaging.models import AttemptOutcome, Category, Message, Recipient, SendAttempt
+from messaging.setup.options import RetryLimits
 
 from . import retry
 from .ledger import Decision
@@ -102,18 +103,36 @@ def put_back(message: Message, leading: Verdict, stage: Stage, now: datetime) ->
     )
 
 
-def decide(
+def fail_once(
     message: Message, pending: Sequence[Recipient], judgement: Judgement, result: Result, now: datetime
+) -> Decision:
+    """What is sent at once has one try, also where all messages are concerned: it has failed, and does not wait."""
+    for recipient in pending:
+        reply = result.reply_for(recipient.address)
+        recipient.reply_code, recipient.enhanced_code = reply.code, reply.enhanced
+        recipient.reply_text, recipient.decided_at = reply.text, now
+        recipient.status = Recipient.Status.FAILED
+    leading = judgement.leading
+    return Decision(Status.FAILED, message.tries + 1, None, leading.category, leading.explanation)
+
+
+def decide(
+    message: Message,
+    pending: Sequence[Recipient],
+    judgement: Judgement,
+    result: Result,
+    now: datetime,
+    limits: RetryLimits = retry.NO_LIMITS,
 ) -> Decision:
     """Set each recipient's outcome and from them the message's; spends a try."""
     tries = message.tries + 1
-    give_up_at = message.give_up_at if message.tries and message.give_up_at else retry.give_up_at(now)
+    give_up_at = message.give_up_at if message.tries and message.give_up_at else retry.give_up_at(now, limits)
     waiting = [verdict for verdict in judgement.verdicts if verdict.outcome == AttemptOutcome.TRANSIENT]
     again = max_tries = None
     if waiting:
         longest = max(waiting, key=lambda verdict: verdict.wait)
-        again = retry.next_try(tries, longest, now, give_up_at)
-        max_tries = retry.max_tries(longest)
+        again = retry.next_try(tries, longest, now, give_up_at, limits)
+        max_tries = retry.max_tries(longest, limits)
     for recipient, verdict in zip(pending, judgement.verdicts, strict=True):
         reply = result.reply_for(recipient.address)
         recipient.reply_code, recipient.enhanced_code = reply.code, reply.enhanced

@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -23,10 +23,11 @@ from messaging.models import AccountPause, AttemptOutcome, Message, Recipient, S
 from messaging.setup import opt_files, windows
 from messaging.setup.layers import EmailSetup, resolve
 from messaging.setup.opt_files import OptError, OptFiles
+from messaging.setup.options import RetryLimits, retry_limits
 
-from . import claims, ledger, pauses, refusal
+from . import claims, ledger, pauses, refusal, retry
 from .claims import LimitReached, Terms
-from .decision import complete, confine, decide, judge_result, put_back, replies_of
+from .decision import complete, confine, decide, fail_once, judge_result, put_back, replies_of
 from .dialogue import Patience, Say, StageFailed, is_out_of_files
 from .group_commit import is_away
 from .ledger import DATABASE_PATIENCE, LeaseLost
@@ -79,6 +80,8 @@ class Lane:
     is_alone: bool = False
     claim_size: int = FIRST_CLAIM
     setup: EmailSetup | None = None
+    limits: RetryLimits = retry.NO_LIMITS
+    result: Result | None = None
     settle: Callable[[], None] = lambda: None
 
     def run(self) -> int:
@@ -107,17 +110,21 @@ class Lane:
                 leave = pauses.leave_to_send(self.account_id, self.clock())
         return self.delivered
 
-    def run_one(self, message_id: int) -> bool:
-        """Deliver one queued message now, due or not; False when it could not be claimed.
+    def run_each(self, messages: Iterable[Message]) -> Iterator[Message]:
+        """Deliver, one by one, messages that were stored as claimed by this lane (claims.own): one try each.
 
-        Its failure pauses nobody; its success ends a pause.
+        Each is yielded with its outcome committed, and `result` says what was heard. Their failures pause nobody; a
+        success ends a pause.
         """
         self.is_alone = self.is_probe = True
+        self.limits = retry.ONCE
         with self._leases():
-            message = claims.take_one(message_id, self.owner, self.clock())
-            if message is not None:
+            for message in messages:
+                self.result = None
+                claims.read_recipients([message])
                 self.deliver(message)
-        return message is not None
+                self._settle()
+                yield message
 
     def _must_end(self) -> bool:
         has_to = self.halted_by is not None or bool(self.refused_by)
@@ -134,6 +141,7 @@ class Lane:
         if self._is_kept_back(opt_files.read()):
             return []
         now = self.clock()
+        self.limits = retry_limits()
         setup = self.setup or self._resolve()
         opens = windows.next_opening(setup.sending_window, setup.time_zone, now)
         if opens is not None:
@@ -196,7 +204,7 @@ class Lane:
         )
         pending = [recipient for recipient in message.recipients.all() if recipient.status == Recipient.Status.PENDING]
         try:
-            result = self._transact(message, attempt, pending)
+            self.result = result = self._transact(message, attempt, pending)
             self._record(message, attempt, pending, result)
         except Abandoned:
             log.info("message %d was taken back before it was sent", message.pk)
@@ -282,9 +290,12 @@ class Lane:
         verdict = judgement.leading
         if verdict.scope != Scope.MESSAGE:
             self._halt(attempt, verdict, now)
-            decision = put_back(message, verdict, judgement.reply.stage, now)
+            if message.once:
+                decision = fail_once(message, pending, judgement, result, now)
+            else:
+                decision = put_back(message, verdict, judgement.reply.stage, now)
         else:
-            decision = decide(message, pending, judgement, result, now)
+            decision = decide(message, pending, judgement, result, now, self.limits)
             if self.is_probe:
                 _persistently(lambda: pauses.clear(self.account_id, now))
                 self.is_probe = False

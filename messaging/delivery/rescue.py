@@ -17,6 +17,7 @@ from .outcomes import UNKNOWN, Stage
 log = logging.getLogger(__name__)
 
 Status = Message.Status
+STOPPED = "The process that was sending it at once stopped before it was handed over. Retry it if it is still wanted."
 
 
 def rescue(now: datetime, was_away: Callable[[], bool] = lambda: False) -> tuple[int, int]:
@@ -38,7 +39,7 @@ def rescue(now: datetime, was_away: Callable[[], bool] = lambda: False) -> tuple
         expired = expired.filter(in_data=False)
     with transaction.atomic():
         messages = list(expired.select_for_update(skip_locked=True, of=("self",))[:1000])
-        requeued = [message for message in messages if not message.in_data]
+        requeued = [message for message in messages if not message.in_data and not message.once]
         Message.objects.filter(pk__in=[message.pk for message in requeued]).update(
             status=Status.QUEUED, **claims.RELEASED
         )
@@ -48,12 +49,24 @@ def rescue(now: datetime, was_away: Callable[[], bool] = lambda: False) -> tuple
             )
             for message in requeued
         )
+        for message in messages:
+            if message.once and not message.in_data:
+                _leave_failed(message, now)
         unknown = [message for message in messages if message.in_data]
         for message in unknown:
             _leave_unknown(message, now)
     if messages:
         log.warning("leases ended: %d back in the queue, %d unknown", len(requeued), len(unknown))
     return len(requeued), len(unknown)
+
+
+def _leave_failed(message: Message, now: datetime) -> None:
+    """Whoever sent it at once was not told: it may be sent by other means by now, so a person decides."""
+    message.recipients.filter(status=Recipient.Status.PENDING).update(status=Recipient.Status.FAILED, decided_at=now)
+    Message.objects.filter(pk=message.pk).update(
+        status=Status.FAILED, reason_category=Category.NETWORK, reason=STOPPED, **claims.RELEASED
+    )
+    MessageEvent.objects.create(message=message, at=now, what=STOPPED)
 
 
 def _leave_unknown(message: Message, now: datetime) -> None:

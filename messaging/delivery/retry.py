@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from django.conf import settings
 
 from messaging.models import Category
+from messaging.setup.options import RetryLimits
 
 from .outcomes import Kind, Pace, Verdict
 
@@ -35,22 +36,28 @@ PACE_GAPS: dict[Pace, Sequence[int]] = {
 }
 
 
-def max_tries(verdict: Verdict | None = None) -> int:
+NO_LIMITS = RetryLimits()
+ONCE = RetryLimits(max_tries=1)
+
+
+def max_tries(verdict: Verdict | None = None, limits: RetryLimits = NO_LIMITS) -> int:
     """How many tries a message has at most: the first, and one after each gap."""
-    return len(_gaps(verdict)) + 1
+    return len(_gaps(verdict, limits)) + 1
 
 
-def give_up_at(first_try: datetime) -> datetime:
+def give_up_at(first_try: datetime, limits: RetryLimits = NO_LIMITS) -> datetime:
     """The end of the time in which a message is tried."""
-    return first_try + timedelta(seconds=settings.RETRY_MAX_AGE)
+    return first_try + timedelta(seconds=limits.max_age or settings.RETRY_MAX_AGE)
 
 
-def next_try(tries: int, verdict: Verdict, now: datetime, last: datetime) -> datetime | None:
+def next_try(
+    tries: int, verdict: Verdict, now: datetime, last: datetime, limits: RetryLimits = NO_LIMITS
+) -> datetime | None:
     """When to try again after `tries` spent tries; None when they are used up, or it would be after `last`.
 
     A tenth of jitter keeps a thousand messages refused together from coming back together.
     """
-    gaps = _gaps(verdict)
+    gaps = _gaps(verdict, limits)
     if tries > len(gaps):
         return None
     gap = gaps[tries - 1]
@@ -71,7 +78,16 @@ def slow_down_until(verdict: Verdict, failures: int, now: datetime) -> datetime:
     return now + max(timedelta(seconds=_gap(PACE_GAPS[verdict.pace], failures)), verdict.wait)
 
 
-def _gaps(verdict: Verdict | None) -> Sequence[int]:
+def _gaps(verdict: Verdict | None, limits: RetryLimits) -> Sequence[int]:
+    gaps = _known_gaps(verdict)
+    if limits.max_tries is None:
+        return gaps
+    is_last = verdict is not None and verdict.kind in LAST_GAPS
+    more = [] if is_last else [gaps[-1] if gaps else HOUR] * (limits.max_tries - 1 - len(gaps))
+    return [*gaps, *more][: limits.max_tries - 1]
+
+
+def _known_gaps(verdict: Verdict | None) -> Sequence[int]:
     general: list[int] = settings.RETRY_GAPS
     if verdict is None:
         return general

@@ -33,7 +33,8 @@ class Submission:
 
     `raw` RFC 5322 bytes with any line ends; `reverse_path` "" or "<>" is the null sender; `recipients` bare addresses,
     Bcc included. `not_before` set means due from then on, unset that it waits for a batch. `hold_reason` holds it.
-    `urgent` puts it first and past a person's pause. `via` names the way in, for the message's history.
+    `urgent` puts it first and past a person's pause; `category` says what kind of
+    mail it is, in lower case. `via` names the way in, for the message's history.
     """
 
     raw: bytes
@@ -43,6 +44,7 @@ class Submission:
     not_before: datetime | None = None
     hold_reason: str = ""
     urgent: bool = False
+    category: str = ""
     via: str = ""
 
 
@@ -104,6 +106,7 @@ def prepare(submission: Submission, now: datetime) -> Rows:
         created_at=now,
         not_before=submission.not_before,
         urgent=submission.urgent,
+        category=submission.category[:40],
     )
     _set_status(message, submission.hold_reason)
     recipients = _recipients(message, envelope, fitted.fields)

@@ -5,6 +5,8 @@ import secrets
 from django.contrib.auth.models import User
 from django.contrib.auth.password_validation import validate_password
 
+from messaging import roles
+
 CONSONANTS = "bdfghklmnprstvz"
 VOWELS = "aeiou"
 
@@ -31,6 +33,7 @@ def create(username: str, password: str, *, is_admin: bool, email: str = "", ful
         is_superuser=is_admin,
     )
     set_password(user, password)
+    roles.give(user, roles.ADMIN if is_admin else roles.OPERATOR)
     return user
 
 

@@ -2,9 +2,12 @@
 
 from .attempt import AttemptOutcome, Category, SendAttempt
 from .batch import Batch, BatchItem
+from .draft import MessageVersion, Submitted, Upload
 from .message import Attachment, Message, MessageContent, MessageEvent, Recipient
+from .options import CompanyOptions, Notice, NoticeItem, NoticeKind, NoticeRule, NoticesSeen
 from .pause import AccountPause, ActiveLane
-from .setup import AccessToken, CompanyOptions, EmailSettings, Heartbeat, SettingChange
+from .schedule import Schedule, ScheduleRun
+from .setup import AccessToken, EmailSettings, Heartbeat, SettingChange
 
 __all__ = [
     "AccessToken",
@@ -21,7 +24,17 @@ __all__ = [
     "Message",
     "MessageContent",
     "MessageEvent",
+    "MessageVersion",
+    "Notice",
+    "NoticeItem",
+    "NoticeKind",
+    "NoticeRule",
+    "NoticesSeen",
     "Recipient",
+    "Schedule",
+    "ScheduleRun",
     "SendAttempt",
     "SettingChange",
+    "Submitted",
+    "Upload",
 ]

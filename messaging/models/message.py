@@ -66,6 +66,23 @@ class Message(models.Model):
         db_index=False,
         help_text="With held: whose mail program has it as a draft (send types 0 and 1).",
     )
+    category = models.CharField(
+        max_length=40, blank=True, db_default="", help_text="What kind of mail it is, as whoever sent it said."
+    )
+    doubt = models.CharField(
+        max_length=300, blank=True, db_default="", help_text="Why an address cannot be right, known before it is sent."
+    )
+    reason_before = models.CharField(
+        max_length=500, blank=True, db_default="", help_text="With handed_to: the reason it had before that."
+    )
+    once = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="Sent at once, with one try: whoever sent it is told what came of it.",
+    )
+    notified_at = models.DateTimeField(
+        null=True, blank=True, help_text="With failed or unknown: when it was noted for the notices."
+    )
     urgent = models.BooleanField(
         default=False, db_default=False, help_text="Goes first, and although a person paused sending."
     )
@@ -96,7 +113,13 @@ class Message(models.Model):
             models.Index(fields=["batch", "status"], name="message_batch"),
             models.Index(fields=["status", "created_at"], name="message_created"),
             models.Index(fields=["message_id"], name="message_message_id"),
+            models.Index(
+                fields=["id"],
+                name="message_to_notify",
+                condition=models.Q(status__in=["failed", "unknown"], notified_at=None),
+            ),
         ]
+        permissions = [("operate_message", "Can write, hold, release, correct, send and cancel messages")]
 
     def __str__(self) -> str:
         return self.subject or "(no subject)"

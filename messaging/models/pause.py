@@ -42,6 +42,7 @@ class AccountPause(models.Model):
     explanation = models.CharField(max_length=500)
     advice = models.CharField(max_length=500, blank=True)
     reply_text = models.TextField(blank=True)
+    notified_at = models.DateTimeField(null=True, blank=True, help_text="Noted for the notices.")
     ended_at = models.DateTimeField(null=True, blank=True)
     ended_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
 

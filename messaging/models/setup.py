@@ -119,26 +119,6 @@ class AccessToken(models.Model):
         return self.key[:8]
 
 
-class CompanyOptions(models.Model):
-    """What administrators decide for everybody; one row, made when first saved."""
-
-    users_may_edit = models.BooleanField(
-        "users may change their own email settings", default=False, help_text="At Preferences > Email."
-    )
-    user_servers = models.TextField(
-        "servers they may name", blank=True, help_text="One per line, such as smtp.example.com or *.example.com:2525."
-    )
-    version = models.PositiveIntegerField(default=1)
-    updated_at = models.DateTimeField(auto_now=True)
-    updated_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
-
-    class Meta:
-        verbose_name_plural = "company options"
-
-    def __str__(self) -> str:
-        return "Company options"
-
-
 class Heartbeat(models.Model):
     """When a background process last showed that it works; the console warns when it is too long ago.
 

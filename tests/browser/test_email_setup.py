@@ -134,6 +134,7 @@ SIGNS_IN = """
 from django.contrib.auth.models import User
 from messaging.setup import changes
 ben = User.objects.create_user("ben", first_name="Ben")
+__import__("messaging.roles").roles.give(ben, "Operator")
 changes.save(ben, {values!r}, by=None)
 answer = None
 """

@@ -18,6 +18,7 @@ from messaging.models import AccountPause, Message, MessageEvent
 from messaging.tasks import deliver
 from tests.conftest import make_message, set_up
 from tests.fault_server import OK, FaultServer
+from tests.people import make_user
 
 from .invariants import check_invariants
 from .steps import AN_HOUR, confirmed_batch, elsewhere, fault, in_threads, run_lane, status, statuses
@@ -167,7 +168,7 @@ def test_confirm_posted_twice_releases_once(server, operator, woken):
 
 @fault(50)
 def test_overlapping_selections_of_two_people_send_once(server, operator, django_user_model):
-    other = django_user_model.objects.create_user("ben", "ben@office.example", "pw", first_name="Ben")
+    other = make_user("ben", "ben@office.example", "pw", first_name="Ben")
     messages = [make_message(f"c{number}@example.com", due=False) for number in range(9)]
     drafts = [
         (batches.choose(Message.objects.filter(pk__in=[message.pk for message in chosen]), by=by, account=by), by)

@@ -12,6 +12,7 @@ from django.core.files.uploadedfile import UploadedFile
 from django.db.models import TextChoices
 from django.http import QueryDict
 
+from messaging import roles
 from messaging.console.words import setting_value
 from messaging.intake.addresses import envelope_address, reverse_path
 from messaging.intake.errors import BadAddress
@@ -103,7 +104,7 @@ class EmailSetupForm(forms.ModelForm):
         self.overtaken: list[SettingChange] = []
         self._offer_secrets(row)
         self._offer_files()
-        allowed = [*NAMES, *LIMITS] if editor.is_staff else OF_USERS
+        allowed = [*NAMES, *LIMITS] if roles.is_admin(editor) else OF_USERS
         self.names = [name for name in (*NAMES, *LIMITS) if name in allowed and name not in setup.files.values]
         for name in (*NAMES, *LIMITS):
             if name not in self.names:
@@ -166,7 +167,7 @@ class EmailSetupForm(forms.ModelForm):
             self.fields["port"].widget.attrs["data-ports"] = json.dumps(ports)
 
     def _choices(self, kinds: type[TextChoices]) -> list[tuple[Any, str]]:
-        if kinds is SignIn and not self.editor.is_staff:
+        if kinds is SignIn and not roles.is_admin(self.editor):
             offered = {SignIn.PASSWORD.value, SignIn.MICROSOFT_USER.value, self.instance.sign_in}
             return [(way.value, str(way.label)) for way in SignIn if way.value in offered]
         return list(kinds.choices)
@@ -227,7 +228,7 @@ class EmailSetupForm(forms.ModelForm):
         self._check("ca_bundle", lambda text: _checked(certificates.check_bundle, text) if text else "")
         self._check("service_account", _service_account)
         self._check_secrets_stay_home()
-        if not self.editor.is_staff:
+        if not roles.is_admin(self.editor):
             self._check_server_is_allowed()
             self._check_mailbox_is_given()
         return values

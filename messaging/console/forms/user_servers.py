@@ -8,7 +8,8 @@ from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 
 from messaging.models import CompanyOptions
-from messaging.setup import policy
+from messaging.setup import options
+from messaging.setup.changes import ChangedMeanwhile
 from messaging.setup.servers import BadServer, parse_patterns
 
 
@@ -33,7 +34,7 @@ class UserServersForm(forms.ModelForm):
         }
 
     def __init__(self, data: Any = None) -> None:
-        super().__init__(data, instance=policy.options())
+        super().__init__(data, instance=options.options())
         self.fields["version"].required = False
         self.helper = FormHelper()
         self.helper.form_tag = False
@@ -52,13 +53,12 @@ class UserServersForm(forms.ModelForm):
             ValidationError: somebody else saved it since the form was shown; nothing was written.
         """
         try:
-            policy.save(
-                users_may_edit=self.cleaned_data["users_may_edit"],
-                user_servers=self.cleaned_data["user_servers"],
+            options.save(
+                {name: self.cleaned_data[name] for name in ("users_may_edit", "user_servers")},
                 by=by,
                 seen=self.cleaned_data["version"] or 0,
             )
-        except policy.ChangedMeanwhile as error:
+        except ChangedMeanwhile as error:
             raise ValidationError(
                 "Somebody else changed this while you had it open. Load the page again to see it."
             ) from error

@@ -12,7 +12,7 @@ from django.shortcuts import get_object_or_404, render
 from django.template.loader import render_to_string
 from django.urls import reverse
 
-from messaging import probe
+from messaging import probe, roles
 from messaging.console.forms.email_setup import TestMessageForm
 from messaging.delivery.steps import Step
 from messaging.intake.errors import Refused
@@ -65,7 +65,7 @@ def _answer(request: HttpRequest, account: User | None, what: What, place: str, 
     if what == "check" or form.is_valid():
         try:
             if what == "check":
-                told = probe.check_connection(account, may_try_ports=by.is_staff)
+                told = probe.check_connection(account, may_try_ports=roles.is_admin(by))
             else:
                 told = probe.send_test_message(account, form.cleaned_data["recipient"], by)
         except Refused as error:

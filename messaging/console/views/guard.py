@@ -5,12 +5,14 @@ from functools import wraps
 from typing import Concatenate, ParamSpec, cast
 
 from django.contrib.auth.models import User
+from django.contrib.auth.views import LogoutView
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django_htmx.middleware import HtmxDetails
 
+from messaging import roles
 from messaging.console.filters import query_of
 
 P = ParamSpec("P")
@@ -48,16 +50,44 @@ def post_only(view: View[P]) -> View[P]:
     return guarded
 
 
+def _only(may: Callable[[User], bool], words: str) -> Callable[[View[P]], View[P]]:
+    def guard(view: View[P]) -> View[P]:
+        @wraps(view)
+        def guarded(request: HttpRequest, *args: P.args, **options: P.kwargs) -> HttpResponseBase:
+            if not may(who(request)):
+                raise PermissionDenied(words)
+            return view(request, *args, **options)
+
+        return guarded
+
+    return guard
+
+
 def admins_only(view: View[P]) -> View[P]:
-    """Setup pages: for staff; others get the house's 403."""
+    """Setup pages; others get the house's 403."""
+    return _only(roles.is_admin, "Only an administrator can see and change this page.")(view)
 
-    @wraps(view)
-    def guarded(request: HttpRequest, *args: P.args, **options: P.kwargs) -> HttpResponseBase:
-        if not who(request).is_staff:
-            raise PermissionDenied("Only an administrator can see and change this page.")
-        return view(request, *args, **options)
 
-    return guarded
+def operators_only(view: View[P]) -> View[P]:
+    """Whatever changes, sends or writes messages."""
+    words = "You may look at messages, and not change or send them. Ask an administrator for the role of an operator."
+    return _only(roles.may_operate, words)(view)
+
+
+class RoleMiddleware:
+    """Nobody without a role sees anything but their own account: views that forget to ask are not open to all."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        return self.get_response(request)
+
+    def process_view(self, request: HttpRequest, view: Callable[..., object], *args: object) -> None:
+        """Raises PermissionDenied."""
+        is_open = not getattr(view, "login_required", True) or getattr(view, "view_class", None) is LogoutView
+        if request.user.is_authenticated and not is_open and not roles.may_view(who(request)):
+            raise PermissionDenied("You have no role here yet. Ask an administrator to give you one.")
 
 
 def back_to(request: HttpRequest, url: str) -> HttpResponse:

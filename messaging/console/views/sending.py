@@ -11,7 +11,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from messaging import sending
+from messaging import roles, sending
 from messaging.console.forms.actions import PauseForm
 from messaging.console.paging import page_of
 from messaging.console.words import setting_value
@@ -66,7 +66,7 @@ def act(request: HttpRequest, whose: str, action: str) -> HttpResponse:
     """Pause, resume or try an account (or all sending) now; back to the page, which says what came of it."""
     if action not in ACTIONS:
         raise Http404
-    if not who(request).is_staff:
+    if not roles.is_admin(who(request)):
         raise PermissionDenied("Only an administrator can pause and resume sending.")
     return ACTIONS[action](request, _whose(whose))
 
@@ -142,7 +142,7 @@ def _page(request: HttpRequest, forms: Mapping[str, PauseForm] = {}, status: int
         "whole_form": forms.get(ALL.value) or _form(ALL.value, found.pause),
         "rows": [_row(state, found.pause is not None, forms) for state in found.accounts],
         "history": page_of(so_far, so_far, request.GET.get("page"), total=so_far.count(), size=PAUSES_PER_PAGE),
-        "admins": User.objects.filter(is_staff=True, is_active=True).order_by("first_name", "username"),
+        "admins": roles.admins().order_by("first_name", "username"),
     }
     return render(request, "messaging/sending.html", context, status=status)
 

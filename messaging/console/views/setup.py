@@ -13,6 +13,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
+from messaging import roles
 from messaging.console.forms.email_setup import EmailSetupForm, TestMessageForm
 from messaging.console.forms.user_servers import UserServersForm
 from messaging.console.words import setting_value
@@ -191,7 +192,7 @@ def _groups(account: User | None, setup: EmailSetup, form: EmailSetupForm | None
     def is_shown(name: str) -> bool:
         if form is None:
             return name in setup.in_use and (name in OF_USERS or setup.values[name].layer != Layer.BUILTIN)
-        return viewer.is_staff or name in OF_USERS or setup.values[name].layer != Layer.BUILTIN
+        return roles.is_admin(viewer) or name in OF_USERS or setup.values[name].layer != Layer.BUILTIN
 
     return [Group(key, title, [row(name) for name in names if is_shown(name)]) for key, title, names in GROUPS]
 
@@ -229,10 +230,11 @@ def users(request: HttpRequest) -> HttpResponse:
 def _account_rows() -> list[AccountRow]:
     accounts = sorted(User.objects.filter(is_active=True), key=lambda user: person(user).casefold())
     patterns = policy.user_servers(resolve(None))
+    admins = set(roles.admins().values_list("pk", flat=True))
     rows = []
     for account, setup in zip(accounts, resolve_each(accounts), strict=True):
         own = [LABELS[name] for name, value in setup.values.items() if value.layer == Layer.ACCOUNT]
         names_own = setup.values["host"].layer == Layer.ACCOUNT
         listed = not names_own or is_listed(setup.host, setup.port, patterns)
-        rows.append(AccountRow(account, setup, own, listed or account.is_staff))
+        rows.append(AccountRow(account, setup, own, listed or account.pk in admins))
     return rows

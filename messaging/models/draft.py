@@ -1,0 +1,54 @@
+"""What people write before it is a message, and what a message was before it was edited."""
+
+from django.conf import settings
+from django.db import models
+
+
+class Upload(models.Model):
+    """An attachment of a page that is being written; its bytes are a blob. Forgotten after a day."""
+
+    key = models.UUIDField(primary_key=True)
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
+    at = models.DateTimeField()
+    filename = models.CharField(max_length=255)
+    content_type = models.CharField(max_length=255)
+    size = models.PositiveBigIntegerField()
+    sha256 = models.CharField(max_length=64)
+
+    def __str__(self) -> str:
+        return self.filename
+
+
+class Submitted(models.Model):
+    """A form that was sent: a second click on its button, or a replay, finds its key here. Forgotten after two days."""
+
+    key = models.CharField(max_length=64, primary_key=True)
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
+    at = models.DateTimeField()
+    message = models.ForeignKey("Message", models.SET_NULL, null=True, blank=True, related_name="+")
+    words = models.CharField(max_length=500, blank=True, help_text="What came of it, for whoever asks again.")
+
+    def __str__(self) -> str:
+        return self.key
+
+
+class MessageVersion(models.Model):
+    """A message as it was before it was edited: nothing that was once accepted is lost."""
+
+    message = models.ForeignKey("Message", models.CASCADE, related_name="versions")
+    number = models.PositiveIntegerField(help_text="From 1.")
+    at = models.DateTimeField(help_text="When it was replaced.")
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
+    why = models.CharField(max_length=500, blank=True)
+    changes = models.JSONField(default=list, help_text='What was changed then: [["Subject", "before", "after"], ...].')
+    fields = models.JSONField(help_text="Columns of the message that the edit replaced, by name.")
+    skeleton = models.BinaryField()
+    recipients = models.JSONField(help_text="[{kind, address, name}, ...]")
+    attachments = models.JSONField(help_text="Columns of each attachment, as in Attachment.")
+
+    class Meta:
+        ordering = ["number"]
+        constraints = [models.UniqueConstraint(fields=["message", "number"], name="message_version")]
+
+    def __str__(self) -> str:
+        return f"{self.message_id}, version {self.number}"

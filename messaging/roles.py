@@ -1,0 +1,73 @@
+"""Roles: Viewer, Operator, Administrator, as Django groups with real permissions.
+
+Whoever has none may look at nothing. Superusers may do everything.
+"""
+
+from typing import Any
+
+from django.contrib.auth.models import Group, Permission, User
+from django.db import transaction
+from django.db.models import Q, QuerySet
+
+VIEWER, OPERATOR, ADMIN = "Viewer", "Operator", "Administrator"
+ROLES = (VIEWER, OPERATOR, ADMIN)
+VIEW, OPERATE, ADMINISTER = "view_message", "operate_message", "change_companyoptions"
+PERMISSIONS = {VIEWER: (VIEW,), OPERATOR: (VIEW, OPERATE), ADMIN: (VIEW, OPERATE, ADMINISTER)}
+
+
+def may_view(user: User) -> bool:
+    """Whether a person may look at messages."""
+    return user.has_perm(f"messaging.{VIEW}")
+
+
+def may_operate(user: User) -> bool:
+    """Whether a person may write, hold, release, correct, send and cancel messages."""
+    return user.has_perm(f"messaging.{OPERATE}")
+
+
+def is_admin(user: User) -> bool:
+    """Whether a person may change the setup pages, and what concerns everybody."""
+    return user.has_perm(f"messaging.{ADMINISTER}")
+
+
+def role_of(user: User) -> str:
+    """The name of a person's role; "" for none."""
+    if not user.is_active:
+        return ""
+    held = [(ADMINISTER, ADMIN), (OPERATE, OPERATOR), (VIEW, VIEWER)]
+    return next((role for permission, role in held if user.has_perm(f"messaging.{permission}")), "")
+
+
+def give(user: User, role: str) -> None:
+    """Make `role` the only role of a saved user; "" takes it away."""
+    with transaction.atomic():
+        user.groups.remove(*Group.objects.filter(name__in=ROLES))
+        if role:
+            user.groups.add(Group.objects.get(name=role))
+        if user.is_superuser and role != ADMIN:
+            user.is_superuser = False
+            user.save(update_fields=["is_superuser"])
+    for cache in ("_perm_cache", "_user_perm_cache", "_group_perm_cache"):
+        user.__dict__.pop(cache, None)
+
+
+def admins() -> QuerySet[User]:
+    """The people who are administrators and may sign in."""
+    permitted = Permission.objects.filter(content_type__app_label="messaging", codename=ADMINISTER)
+    of_group = Q(groups__permissions__in=permitted) | Q(user_permissions__in=permitted)
+    return User.objects.filter(Q(is_superuser=True) | of_group, is_active=True).distinct().order_by("username")
+
+
+def make_groups(**kwargs: Any) -> None:
+    """After a migration: make the groups that are missing; whoever was there before there were any gets a role."""
+    if Group.objects.filter(name__in=ROLES).count() == len(ROLES):
+        return
+    is_first = not Group.objects.filter(name__in=ROLES).exists()
+    found = {each.codename: each for each in Permission.objects.filter(content_type__app_label="messaging")}
+    for role in ROLES:
+        group, is_new = Group.objects.get_or_create(name=role)
+        if is_new:
+            group.permissions.set(found[name] for name in PERMISSIONS[role] if name in found)
+    if is_first:
+        for user in User.objects.filter(groups=None):
+            give(user, ADMIN if user.is_staff or user.is_superuser else OPERATOR)
