@@ -149,7 +149,7 @@ def test_held_message_is_held_again_when_put_back(anna, operator, message):
     until = timezone.now() + dt.timedelta(days=1)
     queue.hold(message, by=operator, why="The amount is disputed", until=until)
     assert "Before that: The amount is disputed." in act(anna, message, "hand-over")
-    assert message.reason == "Handed over to Anna’s mail program. Before: The amount is disputed"
+    assert (message.reason, message.reason_before) == ("Handed over to Anna’s mail program", "The amount is disputed")
     act(anna, message, "put-back")
     assert standing(message) == ("held", None, "The amount is disputed", None, until)
 

@@ -14,7 +14,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from messaging import housekeeping
-from messaging.delivery import refusal
+from messaging.delivery import claims, refusal
 from messaging.delivery.lane import Lane
 from messaging.models import AccountPause, EmailSettings, Heartbeat, Message
 from messaging.setup import opt_files
@@ -457,7 +457,10 @@ def test_test_message_and_check_fail_and_say_why(folder, email_setup, mail_serve
 def test_message_sent_alone_fails_and_says_why_when_the_file_turns_bad_on_the_way(folder, email_setup, mail_server):
     message = make_message("ann@example.com", due=False)
     write(folder, port="abc")
-    assert Lane(None).run_one(message.pk)
+    lane = Lane(None)
+    claims.own(message, lane.owner, lane.clock())
+    message.save()
+    assert [each.pk for each in lane.run_each([message])] == [message.pk]
     attempt = message.attempts.get()
     assert (attempt.outcome, "email.smtp_port.opt is mended" in attempt.reply_text) == ("setup", True)
     assert mail_server.connections == 0
