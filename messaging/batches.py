@@ -122,9 +122,10 @@ def _reset_refused(batch: Batch) -> None:
         refused.update(status=Recipient.Status.PENDING)
 
 
-def skip_reasons(batch: Batch) -> list[tuple[BatchItem, str]]:
-    """The items of a draft that would be skipped if it were confirmed now, each with why."""
-    return _with_reasons(batch, batch.items.exclude(message__in=_releasable(batch).values("pk")))
+def skip_reasons(batch: Batch, among: QuerySet[Message] | None = None) -> list[tuple[BatchItem, str]]:
+    """The items of a draft that would be skipped if it were confirmed now, each with why; `among` as in items."""
+    skipped = batch.items.exclude(message__in=_releasable(batch).values("pk"))
+    return _with_reasons(batch, skipped if among is None else skipped.filter(message__in=among))
 
 
 def _with_reasons(batch: Batch, items: QuerySet[BatchItem]) -> list[tuple[BatchItem, str]]:
@@ -170,9 +171,15 @@ RESULT = Case(
 )
 
 
-def items(batch: Batch, outcome: str | None = None) -> QuerySet[Any]:
-    """The batch's items with `.result`, one of RESULTS or "chosen" for a draft; `outcome` keeps one of them."""
+def items(batch: Batch, outcome: str | None = None, *, among: QuerySet[Message] | None = None) -> QuerySet[Any]:
+    """The batch's items with `.result`, one of RESULTS or "chosen" for a draft.
+
+    Args:
+        outcome: keeps those of one result.
+        among: keeps those of these messages, for a person who may not see the others.
+    """
     rows = batch.items.select_related("message").annotate(result=RESULT)
+    rows = rows if among is None else rows.filter(message__in=among)
     return rows.filter(result=outcome) if outcome else rows
 
 
@@ -209,10 +216,13 @@ def report(batch: Batch) -> Report:
     return Report(counts, waiting.aggregate(at=Min("not_before"))["at"])
 
 
-def reasons(batch: Batch) -> list[tuple[str, str, int]]:
-    """Why messages failed, are unknown or were skipped: (result, plain words, how many), the most frequent first."""
+def reasons(batch: Batch, among: QuerySet[Message] | None = None) -> list[tuple[str, str, int]]:
+    """Why messages failed, are unknown or were skipped: (result, plain words, how many), the most frequent first.
+
+    `among` as in items.
+    """
     words = Case(When(reason="", then=F("message__reason")), default=F("reason"))
-    wanted = items(batch).filter(result__in=("failed", "unknown", "skipped", "retrying"))
+    wanted = items(batch, among=among).filter(result__in=("failed", "unknown", "skipped", "retrying"))
     rows = wanted.order_by().annotate(words=words).values_list("result", "words").annotate(number=Count("pk"))
     return sorted(((result, text, number) for result, text, number in rows), key=lambda row: -row[2])
 
@@ -252,13 +262,13 @@ def _take_out(batch: Batch) -> int:
     return len(ids)
 
 
-def retry_failed(batch: Batch, *, by: User | None) -> Batch:
-    """A new draft of the messages that failed in this batch and have not been sent since.
+def retry_failed(batch: Batch, *, by: User | None, among: QuerySet[Message] | None = None) -> Batch:
+    """A new draft of the messages that failed in this batch and have not been sent since; `among` as in items.
 
     Raises:
         NotPossible: there are none.
     """
-    failed = items(batch, "failed").values("message_id")
+    failed = items(batch, "failed", among=among).values("message_id")
     still_failed = Message.objects.filter(pk__in=failed, status=Status.FAILED)
     return choose(still_failed, by=by, account=by or batch.account, retry_of=batch)
 

@@ -1,28 +1,52 @@
 """What a person may do to one message. Every change is conditional on the state it was offered in, and is recorded."""
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import Case, F, OuterRef, QuerySet, Subquery, Value, When
+from django.db.models import Case, Exists, F, OuterRef, QuerySet, Subquery, Value, When
 from django.utils import timezone
 
-from messaging import wake
+from messaging import roles, wake
 from messaging.models import BatchItem, Category, Message, MessageEvent, Recipient
 from messaging.setup.layers import EmailSetup, resolve
+from messaging.setup.options import options
 from messaging.wording import person
 
 Status = Message.Status
 GIVES_AWAY = (Status.QUEUED, Status.HELD, Status.FAILED)  # to a person's mail program
 TAKEN = (Recipient.Status.ACCEPTED, Recipient.Status.UNKNOWN)  # by a server, certainly or maybe
 HANDED_OVER, WHOSE = "Handed over to ", "’s mail program"
+CHUNK = 1000  # messages that are changed in one transaction
+AS_DRAFT = "draft"  # in a Tally: in somebody's mail program
+# Queued, as long as somebody is left to send it to; one that failed waits for a person's order to retry.
+_LEFT = Recipient.objects.filter(message=OuterRef("pk"), status=Recipient.Status.PENDING)
+_WITHOUT_HOLD = Case(When(Exists(_LEFT), then=Value(Status.QUEUED)), default=Value(Status.FAILED))
 
 
 class NotPossible(Exception):
     """In plain words: why this cannot be done (any more)."""
+
+
+# --- Whose messages ----------------------------------------------------------------------------------
+
+
+def sees_all(user: User) -> bool:
+    """Whether a person sees everybody's messages; administrators do, others as the company's options say."""
+    return roles.is_admin(user) or options().operators_see_all
+
+
+def visible_to(user: User) -> QuerySet[Message]:
+    """The messages a person may see, and so act on: everybody's, or those they are the author of."""
+    return Message.objects.all() if sees_all(user) else Message.objects.filter(author=user)
+
+
+# --- Sending on --------------------------------------------------------------------------------------
 
 
 def mark_as_sent(message: Message, *, by: User) -> None:
@@ -74,36 +98,113 @@ def try_now(message: Message, *, by: User) -> None:
         wake.wake_after_commit(message.account_id)
 
 
+# --- Hold, release and cancel: for one message and for many --------------------------------------------
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a person orders for a message: in which states it may be given, and what it writes.
+
+    `leaves` is the outcome written down for the batch that the message leaves; "" where it is in none. Whoever has the
+    message as a draft in a mail program is asked first, unless `states` say that nobody has.
+    """
+
+    states: tuple[str, ...]
+    words: str
+    values: Mapping[str, Any]
+    leaves: str = ""
+
+    def refusal(self, message: Message) -> str:
+        """Why it cannot be carried out now, in plain words; "" when it can."""
+        if message.status not in self.states:
+            return f"The message is “{message.get_status_display()}” by now. Look at it again."
+        return _has_it(message.handed_to) if message.handed_to is not None else ""
+
+
+def to_hold(why: str, until: datetime | None = None) -> Order:
+    """Keep queued messages from every batch and schedule, until a time or until released."""
+    # A time that a program asked for outlives the hold; the order of a batch does not.
+    not_before = Case(When(batch=None, then=F("not_before")), default=None)
+    values = {"status": Status.HELD, "held_until": until, "not_before": not_before, "batch": None,
+              "reason": why[:500], "reason_category": ""}  # fmt: skip
+    return Order((Status.QUEUED,), f"Held: {why}", values, leaves=Status.HELD)
+
+
+def to_release() -> Order:
+    """Put held messages back into the queue, where they wait for a batch or for the time they were given."""
+    return Order((Status.HELD,), "Released", {"status": _WITHOUT_HOLD, "held_until": None, "reason": ""})
+
+
+def to_cancel(why: str = "") -> Order:
+    """Take messages that have not gone out of the queue for good."""
+    values = {"status": Status.CANCELLED, "held_until": None, "not_before": None, "batch": None,
+              "reason": why[:500], "reason_category": ""}  # fmt: skip
+    words = f"Cancelled: {why}" if why else "Cancelled"
+    return Order((Status.QUEUED, Status.HELD), words, values, leaves=Status.CANCELLED)
+
+
 def hold(message: Message, *, by: User, why: str, until: datetime | None = None) -> None:
-    """Keep a queued message from every batch and schedule, until a time or until released."""
-    with _change(message, [Status.QUEUED], by, f"Held: {why}") as change:
-        leave_batch(Message.objects.filter(pk=message.pk), outcome=Status.HELD)
-        # A time that a program asked for outlives the hold; the order of a batch does not.
-        not_before = Case(When(batch=None, then=F("not_before")), default=None)
-        change(
-            status=Status.HELD,
-            held_until=until,
-            not_before=not_before,
-            batch=None,
-            reason=why[:500],
-            reason_category="",
-        )
+    """See to_hold; raises NotPossible."""
+    _carry_out(to_hold(why, until), message, by)
 
 
 def release(message: Message, *, by: User) -> None:
-    """Put a held message back into the queue, where it waits for a batch or for the time it was given."""
-    with _change(message, [Status.HELD], by, "Released") as change:
-        _check_nobody_has_it(message)
-        change(status=_without_hold(message), held_until=None, reason="")
+    """See to_release; raises NotPossible."""
+    _carry_out(to_release(), message, by)
 
 
 def cancel(message: Message, *, by: User, why: str = "") -> None:
-    """Take a message that has not gone out of the queue for good."""
-    with _change(message, [Status.QUEUED, Status.HELD], by, f"Cancelled: {why}" if why else "Cancelled") as change:
-        _check_nobody_has_it(message)
-        leave_batch(Message.objects.filter(pk=message.pk), outcome=Status.CANCELLED)
-        change(status=Status.CANCELLED, held_until=None, not_before=None, batch=None, reason=why[:500],
-               reason_category="")  # fmt: skip
+    """See to_cancel; raises NotPossible."""
+    _carry_out(to_cancel(why), message, by)
+
+
+def _carry_out(order: Order, message: Message, by: User) -> None:
+    with _change(message, [*order.states], by, order.words) as change:
+        if words := order.refusal(message):
+            raise NotPossible(words)
+        if order.leaves:
+            leave_batch(Message.objects.filter(pk=message.pk), outcome=order.leaves)
+        change(**order.values)
+
+
+@dataclass
+class Tally:
+    """What came of an order for many: for how many it was carried out, and how many could not, by status (or AS_DRAFT)."""
+
+    done: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+
+
+def carry_out_for_all(order: Order, messages: QuerySet[Message], *, by: User) -> Tally:
+    """The same as for each message alone, with the same events and the same words for its batch, some at a time.
+
+    Each CHUNK is a transaction of its own: lanes go on in between. Which messages are meant is asked once, before.
+    """
+    tally = Tally()
+    ids = list(messages.order_by("pk").values_list("pk", flat=True))
+    for start in range(0, len(ids), CHUNK):
+        with transaction.atomic():
+            # Locked in the order of the keys, as lanes and batches do it, so that nobody waits in a circle.
+            found = Message.objects.filter(pk__in=ids[start : start + CHUNK]).select_for_update(of=("self",))
+            rows = found.select_related("handed_to").only("status", "handed_to").order_by("pk")
+            possible = []
+            for message in rows:
+                if not order.refusal(message):
+                    possible.append(message.pk)
+                else:
+                    tally.refused[AS_DRAFT if message.handed_to_id is not None else message.status] += 1
+            _carry_out_for(possible, order, by)
+            tally.done += len(possible)
+    return tally
+
+
+def _carry_out_for(ids: list[int], order: Order, by: User) -> None:
+    now = timezone.now()
+    chosen = Message.objects.filter(pk__in=ids)
+    if order.leaves:
+        leave_batch(chosen.exclude(batch=None), outcome=order.leaves)
+    chosen.update(**order.values)
+    MessageEvent.objects.bulk_create(MessageEvent(message_id=pk, at=now, by=by, what=order.words[:500]) for pk in ids)
 
 
 # --- Send types 0 and 1: the person's own mail program -----------------------------------------------
@@ -144,15 +245,9 @@ def put_back(message: Message, *, by: User) -> None:
         holder = _holder(message)
         before = message.reason_before
         was_held = before and not message.reason_category  # a person's reason has no category
-        status = Status.HELD if was_held else _without_hold(message)
+        status = Value(Status.HELD) if was_held else _WITHOUT_HOLD
         change(f"Put back; {person(holder)}’s draft was not sent", status=status, handed_to=None, reason=before,
                reason_before="")  # fmt: skip
-
-
-def _without_hold(message: Message) -> str:
-    """Queued, as long as somebody is left to send it to; one that failed waits for a person's order to retry."""
-    is_left = message.recipients.filter(status=Recipient.Status.PENDING).exists()
-    return Status.QUEUED if is_left else Status.FAILED
 
 
 def _holder(message: Message) -> User:
@@ -160,11 +255,6 @@ def _holder(message: Message) -> User:
     if message.handed_to is None:
         raise NotPossible("The message is in nobody’s mail program by now. Look at it again.")
     return message.handed_to
-
-
-def _check_nobody_has_it(message: Message) -> None:
-    if message.handed_to is not None:
-        raise NotPossible(_has_it(message.handed_to))
 
 
 def _has_it(holder: User) -> str:

@@ -39,6 +39,14 @@ def role_of(user: User) -> str:
     return next((role for permission, role in held if user.has_perm(f"messaging.{permission}")), "")
 
 
+def given(user: User) -> str:
+    """The role that somebody was given, also while they may not sign in; "" for none."""
+    if user.is_superuser:
+        return ADMIN
+    held = {group.name for group in user.groups.all()}
+    return next((role for role in reversed(ROLES) if role in held), "")
+
+
 def give(user: User, role: str) -> None:
     """Make `role` the only role of a saved user; "" takes it away."""
     with transaction.atomic():

@@ -6,7 +6,7 @@ import re
 import pytest
 from django.core.management import CommandError, call_command
 
-from messaging.management import operators
+from messaging import roles, users
 
 pytestmark = pytest.mark.django_db
 
@@ -25,17 +25,28 @@ def test_password_from_standard_input(typed, django_user_model):
     user = django_user_model.objects.get()
     assert user.check_password("correct horse battery")
     assert (user.first_name, user.last_name, user.email) == ("Ben", "Oak Hill", "ben@office.example")
-    assert not user.is_superuser
-    assert not user.is_staff
+    assert roles.role_of(user) == roles.OPERATOR
 
 
 def test_generated_password_is_shown_and_works(capsys, django_user_model):
     call_command("createoperator", "root", "--admin", "--generate")
     user = django_user_model.objects.get()
-    assert user.is_superuser
+    assert roles.role_of(user) == roles.ADMIN
     password = capsys.readouterr().out.split()[-1]
     assert re.fullmatch(r"([a-z]{4}[2-9]-){3}[a-z]{4}[2-9]", password)
     assert user.check_password(password)
+
+
+@pytest.mark.parametrize("role", roles.ROLES)
+def test_any_role_is_given(role, django_user_model):
+    call_command("createoperator", "vera", "--role", role.lower(), "--generate")
+    assert roles.role_of(django_user_model.objects.get()) == role
+
+
+def test_superuser_has_every_right(monkeypatch, django_user_model):
+    monkeypatch.setenv("DJANGO_SUPERUSER_PASSWORD", "correct horse battery")
+    call_command("createsuperuser", "--noinput", "--username", "root", "--email", "root@office.example")
+    assert roles.role_of(django_user_model.objects.get()) == roles.ADMIN
 
 
 def test_asked_for_twice(monkeypatch, django_user_model):
@@ -68,4 +79,4 @@ def test_new_password_only_for_who_exists(operator, capsys):
 
 
 def test_passwords_differ():
-    assert len({operators.readable_password() for _ in range(200)}) == 200
+    assert len({users.readable_password() for _ in range(200)}) == 200

@@ -30,6 +30,15 @@ class Role:
         return roles.is_admin(cast(User, self.request.user))
 
     @property
+    def may_view(self) -> bool:
+        return self.request.user.is_authenticated and roles.may_view(self.request.user)
+
+    @property
+    def admins(self) -> QuerySet[User]:
+        """Whom to ask."""
+        return roles.admins()
+
+    @property
     def may_operate(self) -> bool:
         return roles.may_operate(cast(User, self.request.user))
 

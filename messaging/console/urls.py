@@ -5,7 +5,7 @@ from django.urls import path, register_converter
 from django.urls.converters import StringConverter
 from django.views.generic import RedirectView
 
-from .views import batches, check, content, health, login, messages, schedules, sending, setup, sign_in
+from .views import batches, bulk, check, content, health, login, messages, schedules, sending, setup, sign_in, users
 
 
 class UserName(StringConverter):
@@ -23,6 +23,7 @@ urlpatterns = [
     path("accounts/login/", login.Login.as_view(), name="login"),
     path("accounts/logout/", LogoutView.as_view(next_page="login"), name="logout"),
     path("messages/", messages.queue_list, name="messages"),
+    path("messages/bulk/", bulk.act, name="messages-bulk"),
     path("messages/<int:pk>/", messages.detail, name="message"),
     path("messages/<int:pk>/html/", content.html_body, name="message-html"),
     path("messages/<int:pk>/eml/", content.eml, name="message-eml"),
@@ -55,4 +56,8 @@ urlpatterns = [
     path("preferences/email/check/", check.own, {"what": "check"}, name="preferences-email-check"),
     path("preferences/email/test/", check.own, {"what": "test"}, name="preferences-email-test"),
     path("setup/schedules/", schedules.schedules, name="setup-schedules"),
+    path("setup/users/", users.all_users, name="setup-users"),
+    path("setup/users/<int:pk>/", users.one, name="setup-users-one"),
+    path("setup/users/<int:pk>/password/", users.new_password, name="setup-users-password"),
+    path("preferences/password/", login.OwnPassword.as_view(), name="preferences-password"),
 ]

@@ -189,3 +189,31 @@ def _failed(advice: str, recipients: list[Recipient]) -> str:
         return advice
     only_others = f"{accepted} of {len(recipients)} recipients accepted it; a retry goes to the others only."
     return f"{advice} {only_others}".strip()
+
+
+# --- Hold, release and cancel for many -----------------------------------------------------------------
+
+ORDERED = {"hold": "held", "release": "released", "cancel": "cancelled"}
+ALREADY = ("held", "sent", "failed", "cancelled", "queued")
+
+
+def done_for_many(action: str, done: int, refused: Mapping[str, int]) -> str:
+    """What came of an order for many: “12 held; 3 could not be: 2 are being sent, 1 is sent already.”"""
+    number = sum(refused.values())
+    words = f"{done:,} {ORDERED[action]}" if done else f"None was {ORDERED[action]}"
+    if not number:
+        return f"{words}."
+    why = ", ".join(f"{count:,} {_stands(status, count)}" for status, count in sorted(refused.items()))
+    return f"{words}; {number:,} could not be: {why}."
+
+
+def _stands(status: str, number: int) -> str:
+    be = "is" if number == 1 else "are"
+    if status in ALREADY:
+        return f"{be} {status} already"
+    rest = {
+        "sending": f"{be} being sent",
+        "unknown": f"{'has' if number == 1 else 'have'} an unknown outcome, to be decided first",
+        "draft": f"{be} a draft in somebody’s mail program" if number == 1 else "are drafts in somebody’s mail program",
+    }
+    return rest[status]

@@ -13,7 +13,8 @@ def may_edit(person: User, account: User | None) -> bool:
     """Whether `person` may change the layer of `account` (None: the company's)."""
     if roles.is_admin(person):
         return True
-    return account is not None and account.pk == person.pk and options().users_may_edit
+    is_own = account is not None and account.pk == person.pk
+    return is_own and roles.may_operate(person) and options().users_may_edit
 
 
 def user_servers(company: EmailSetup) -> list[Pattern]:

@@ -1,5 +1,5 @@
-// Choosing messages for a batch: a click with Shift takes the whole range, the box in the header all on the page,
-// and the button says how many. Without this file the boxes and the button work one by one.
+// Choosing messages, for a batch or to hold, release or cancel them: a click with Shift takes the whole range, the box
+// in the header all on the page, and the bar says how many. Without this file the boxes and buttons work one by one.
 
 const form = () => document.querySelector("#choice");
 const boxes = () => [...(form()?.querySelectorAll("[data-pick]") ?? [])];
@@ -15,7 +15,7 @@ function show() {
   const number = everything ? Number(region.dataset.total) : picked.length;
   region.querySelector("#picked").textContent =
     number === 0 ? "None chosen" : `${number.toLocaleString("en-GB")} chosen`;
-  region.querySelector("#go").setAttribute("aria-disabled", String(number === 0));
+  for (const button of region.querySelectorAll("[data-go]")) button.setAttribute("aria-disabled", String(number === 0));
   const head = region.querySelector("#pick-page");
   if (head) {
     head.checked = all.length > 0 && picked.length === all.length;
@@ -50,9 +50,21 @@ document.addEventListener("change", (event) => {
 });
 
 document.addEventListener("submit", (event) => {
-  if (event.target.id === "choice" && event.target.querySelector("#go").getAttribute("aria-disabled") === "true") {
+  if (event.target.id === "choice" && event.target.querySelector("[data-go]").getAttribute("aria-disabled") === "true") {
     event.preventDefault();
     boxes()[0]?.focus();
+  }
+});
+
+document.addEventListener("keydown", (event) => {
+  const panel = event.target.closest(".bulk");
+  if (!panel) return;
+  if (event.key === "Enter" && event.target.matches("input")) {
+    event.preventDefault();
+    panel.querySelector("[data-go]").click();
+  } else if (event.key === "Escape") {
+    panel.open = false;
+    panel.querySelector("summary").focus();
   }
 });
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.contrib import messages as notes
+from django.contrib.auth.models import User
 from django.db.models import QuerySet
 from django.db.models.functions import Left
 from django.http import HttpRequest, HttpResponse, QueryDict
@@ -13,14 +14,14 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 from django_htmx.http import HttpResponseStopPolling, push_url, trigger_client_event
 
-from messaging import batches, sending
+from messaging import batches, queue, sending
 from messaging.console.filters import WaitingFilter, query_of, toolbar
 from messaging.console.paging import Page, page_of
 from messaging.models import Batch, BatchItem, Message
 from messaging.queue import NotPossible
 from messaging.setup.layers import resolve
 
-from .guard import back_to, clean_url, is_part, post_only, who
+from .guard import back_to, clean_url, is_part, operators_only, post_only, who
 from .messages import RECIPIENTS_SHOWN, rows_for_a_list
 
 PER_PAGE = 100
@@ -28,11 +29,12 @@ LAST_ID = 2**63 - 1
 BAR_ORDER = ("sent", "failed", "unknown", "held", "cancelled", "skipped", "retrying", "sending")
 
 
-def waiting() -> QuerySet[Message]:
-    """What a batch may take: queued and in no other batch."""
-    return Message.objects.filter(status=Message.Status.QUEUED, batch=None)
+def waiting(user: User) -> QuerySet[Message]:
+    """What a batch of this person may take: queued, in no other batch, and theirs to see."""
+    return queue.visible_to(user).filter(status=Message.Status.QUEUED, batch=None)
 
 
+@operators_only
 @require_http_methods(["GET", "HEAD", "POST"])
 def new(request: HttpRequest) -> HttpResponse:
     """Choose messages; POST makes a draft of them and goes on to its review."""
@@ -40,7 +42,7 @@ def new(request: HttpRequest) -> HttpResponse:
 
 
 def _offer(request: HttpRequest) -> HttpResponse:
-    filters = WaitingFilter(request.GET, queryset=waiting())
+    filters = WaitingFilter(request.GET, queryset=waiting(who(request)))
     found = filters.qs
     page = page_of(found, rows_for_a_list(), request.GET.get("page"), total=found.count(), size=PER_PAGE)
     context = {
@@ -57,10 +59,10 @@ def _offer(request: HttpRequest) -> HttpResponse:
 def _choose(request: HttpRequest) -> HttpResponse:
     query = request.POST.get("filter", "")[:4000]
     if request.POST.get("all_matching") == "1":
-        chosen = WaitingFilter(QueryDict(query), queryset=waiting()).qs
+        chosen = WaitingFilter(QueryDict(query), queryset=waiting(who(request))).qs
     else:
         ids = [int(value) for value in request.POST.getlist("message") if value.isascii() and value.isdigit()]
-        chosen = Message.objects.filter(pk__in=[pk for pk in ids if pk <= LAST_ID])
+        chosen = queue.visible_to(who(request)).filter(pk__in=[pk for pk in ids if pk <= LAST_ID])
     try:
         batch = batches.choose(chosen, by=who(request), account=who(request))
     except NotPossible as error:
@@ -72,8 +74,8 @@ def _choose(request: HttpRequest) -> HttpResponse:
 @require_safe
 def all_batches(request: HttpRequest) -> HttpResponse:
     """The batches so far, the newest first."""
-    found = Batch.objects.all()
-    rows = Batch.objects.select_related("created_by", "account")
+    found, _ = _seen_by(who(request))
+    rows = found.select_related("created_by", "account")
     page = page_of(found, rows, request.GET.get("page"), total=found.count())
     counts = batches.counts_of(page.rows)
     listed = [(batch, sum(counts[batch.pk].values()), counts[batch.pk]) for batch in page.rows]
@@ -83,21 +85,32 @@ def all_batches(request: HttpRequest) -> HttpResponse:
 @require_safe
 def batch_page(request: HttpRequest, pk: int) -> HttpResponse:
     """A draft's review, or the progress and report of a confirmed batch."""
-    batch = _get(pk)
-    context = {"batch": batch} | _items(request, batch)
+    batch, among = _get(request, pk)
+    context = {"batch": batch} | _items(request, batch, among)
     if batch.status == Batch.Status.DRAFT:
-        return render(request, "messaging/batch_review.html", context | _review(batch))
-    return render(request, "messaging/batch_report.html", context | _standing(batch))
+        return render(request, "messaging/batch_review.html", context | _review(batch, among))
+    return render(request, "messaging/batch_report.html", context | _standing(batch, among))
 
 
-def _get(pk: int) -> Batch:
-    found = Batch.objects.select_related("created_by", "account", "retry_of", "cancelled_by")
-    return get_object_or_404(found, pk=pk)
+Among = QuerySet[Message] | None
 
 
-def _review(batch: Batch) -> dict[str, Any]:
+def _seen_by(user: User) -> tuple[QuerySet[Batch], Among]:
+    """The batches a person may see, and which of their messages (None: all), with one look at the options."""
+    if queue.sees_all(user):
+        return Batch.objects.all(), None
+    return Batch.objects.filter(created_by=user), Message.objects.filter(author=user)
+
+
+def _get(request: HttpRequest, pk: int) -> tuple[Batch, Among]:
+    found, among = _seen_by(who(request))
+    found = found.select_related("created_by", "account", "retry_of", "cancelled_by")
+    return get_object_or_404(found, pk=pk), among
+
+
+def _review(batch: Batch, among: Among) -> dict[str, Any]:
     setup = resolve(batch.account)
-    skipped = batches.skip_reasons(batch)
+    skipped = batches.skip_reasons(batch, among)
     total = batch.items.count()
     return {
         "setup": setup,
@@ -110,11 +123,11 @@ def _review(batch: Batch) -> dict[str, Any]:
     }
 
 
-def _items(request: HttpRequest, batch: Batch) -> dict[str, Any]:
+def _items(request: HttpRequest, batch: Batch, among: Among) -> dict[str, Any]:
     """The named messages of a batch, of one outcome if asked for, page by page."""
     outcome = request.GET.get("outcome", "")
     outcome = outcome if outcome in batches.RESULTS else ""
-    found = batches.items(batch, outcome or None)
+    found = batches.items(batch, outcome or None, among=among)
     rows = batches.items(batch).select_related("message__author")
     rows = rows.annotate(to_shown=Left("message__recipients_text", RECIPIENTS_SHOWN))
     rows = rows.defer("message__recipients_text", "message__message_id")
@@ -131,13 +144,13 @@ class Segment:
     width: float
 
 
-def _standing(batch: Batch) -> dict[str, Any]:
+def _standing(batch: Batch, among: Among) -> dict[str, Any]:
     report = batches.report(batch)
     waits = bool(report.counts["waiting"] or report.counts["retrying"])
     return {
         "report": report,
         "bar": _bar(report.counts),
-        "reasons": batches.reasons(batch),
+        "reasons": batches.reasons(batch, among),
         "pauses": sending.holding_account(batch.account, timezone.now()) if waits else [],
         "can_cancel": waits,
     }
@@ -156,8 +169,8 @@ def _bar(counts: dict[str, int]) -> list[Segment]:
 @require_safe
 def progress(request: HttpRequest, pk: int) -> HttpResponse:
     """The numbers of a batch, asked for every second while it runs; 286 tells htmx that it is over."""
-    batch = _get(pk)
-    context = {"batch": batch} | _standing(batch)
+    batch, among = _get(request, pk)
+    context = {"batch": batch} | _standing(batch, among)
     response = render(request, "messaging/_batch_progress.html", context)
     if not context["report"].is_finished:
         return response
@@ -168,15 +181,16 @@ def progress(request: HttpRequest, pk: int) -> HttpResponse:
 @require_safe
 def item_list(request: HttpRequest, pk: int) -> HttpResponse:
     """The list of a batch's messages alone."""
-    batch = _get(pk)
-    report = batches.report(batch)
-    return render(request, "messaging/_batch_items.html", {"batch": batch, "report": report} | _items(request, batch))
+    batch, among = _get(request, pk)
+    context = {"batch": batch, "report": batches.report(batch)} | _items(request, batch, among)
+    return render(request, "messaging/_batch_items.html", context)
 
 
+@operators_only
 @post_only
 def confirm(request: HttpRequest, pk: int) -> HttpResponse:
     """Release the batch; pressed twice, the second press shows it."""
-    batch = _get(pk)
+    batch, _ = _get(request, pk)
     try:
         if not batches.confirm(batch, by=who(request)):
             words = "discarded" if batch.confirmed_at is None else "confirmed"
@@ -186,10 +200,11 @@ def confirm(request: HttpRequest, pk: int) -> HttpResponse:
     return redirect(batch)
 
 
+@operators_only
 @post_only
 def cancel(request: HttpRequest, pk: int) -> HttpResponse:
     """Discard a draft, or take out what has not gone yet."""
-    batch = _get(pk)
+    batch, _ = _get(request, pk)
     was_draft = batch.status == Batch.Status.DRAFT
     number = batches.cancel(batch, by=who(request))
     if was_draft:
@@ -200,12 +215,13 @@ def cancel(request: HttpRequest, pk: int) -> HttpResponse:
     return redirect(batch)
 
 
+@operators_only
 @post_only
 def retry(request: HttpRequest, pk: int) -> HttpResponse:
     """A new draft of what failed; its review comes next."""
-    batch = _get(pk)
+    batch, among = _get(request, pk)
     try:
-        return redirect(batches.retry_failed(batch, by=who(request)))
+        return redirect(batches.retry_failed(batch, by=who(request), among=among))
     except NotPossible:
         notes.warning(request, "None of the failed messages is left to retry: they were retried or changed meanwhile.")
         return redirect(batch)

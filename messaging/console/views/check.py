@@ -17,7 +17,7 @@ from messaging.console.forms.email_setup import TestMessageForm
 from messaging.delivery.steps import Step
 from messaging.intake.errors import Refused
 
-from .guard import admins_only, post_only, who
+from .guard import admins_only, operators_only, post_only, who
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +43,7 @@ def user(request: HttpRequest, what: What, username: str) -> HttpResponseBase:
     return _answer(request, account, what, "setup-user", username)
 
 
+@operators_only
 @post_only
 def own(request: HttpRequest, what: What) -> HttpResponseBase:
     """With the settings of the person who is signed in."""

@@ -11,7 +11,7 @@ from django.utils.http import content_disposition_header
 from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_safe
 
-from messaging import content, drafts
+from messaging import content, drafts, queue
 from messaging.console.html_body import InlineImages, framed
 from messaging.models import Attachment, Message
 
@@ -33,7 +33,7 @@ FILE_POLICY = "default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; fr
 @xframe_options_sameorigin
 def html_body(request: HttpRequest, pk: int) -> HttpResponse:
     """The HTML body; `?images=1` lets remote images in. Nothing in it can run, submit or reach the console."""
-    message = get_object_or_404(Message.objects.select_related("content"), pk=pk)
+    message = get_object_or_404(queue.visible_to(who(request)).select_related("content"), pk=pk)
     html = content.bodies(message).html
     if not html:
         raise Http404("This message has no HTML body.")
@@ -65,7 +65,8 @@ def _read(attachment: Attachment) -> bytes:
 @require_safe
 def attachment(request: HttpRequest, pk: int, number: int) -> HttpResponseBase:
     """One attachment, streamed: opened by the browser where that is safe, else (or with ?download=1) saved."""
-    row = get_object_or_404(Attachment, message_id=pk, number=number)
+    visible = queue.visible_to(who(request)).filter(pk=pk)
+    row = get_object_or_404(Attachment, message__in=visible, number=number)
     try:
         body = content.open_attachment(row)
     except content.MissingContent as error:
@@ -79,7 +80,7 @@ def attachment(request: HttpRequest, pk: int, number: int) -> HttpResponseBase:
 @require_safe
 def eml(request: HttpRequest, pk: int) -> HttpResponseBase:
     """The message exactly as it goes over the wire, as a file."""
-    message = get_object_or_404(Message.objects.select_related("content"), pk=pk)
+    message = get_object_or_404(queue.visible_to(who(request)).select_related("content"), pk=pk)
     try:
         body = content.assemble(message)
     except content.MissingContent as error:
@@ -90,7 +91,7 @@ def eml(request: HttpRequest, pk: int) -> HttpResponseBase:
 @require_safe
 def draft(request: HttpRequest, pk: int) -> HttpResponseBase:
     """The message as a draft for the person's mail program, only while it is handed over to this person."""
-    theirs = Message.objects.filter(status=Message.Status.HELD, handed_to=who(request))
+    theirs = queue.visible_to(who(request)).filter(status=Message.Status.HELD, handed_to=who(request))
     message = get_object_or_404(theirs.select_related("content"), pk=pk)
     try:
         made = drafts.draft_of(message)

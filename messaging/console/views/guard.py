@@ -5,7 +5,7 @@ from functools import wraps
 from typing import Concatenate, ParamSpec, cast
 
 from django.contrib.auth.models import User
-from django.contrib.auth.views import LogoutView
+from django.contrib.auth.views import LogoutView, PasswordChangeView
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.http.response import HttpResponseBase
@@ -70,7 +70,7 @@ def admins_only(view: View[P]) -> View[P]:
 
 def operators_only(view: View[P]) -> View[P]:
     """Whatever changes, sends or writes messages."""
-    words = "You may look at messages, and not change or send them. Ask an administrator for the role of an operator."
+    words = "With your role you may look at messages, and not change or send them."
     return _only(roles.may_operate, words)(view)
 
 
@@ -85,9 +85,10 @@ class RoleMiddleware:
 
     def process_view(self, request: HttpRequest, view: Callable[..., object], *args: object) -> None:
         """Raises PermissionDenied."""
-        is_open = not getattr(view, "login_required", True) or getattr(view, "view_class", None) is LogoutView
+        is_own = issubclass(getattr(view, "view_class", type(None)), (LogoutView, PasswordChangeView))
+        is_open = is_own or not getattr(view, "login_required", True)
         if request.user.is_authenticated and not is_open and not roles.may_view(who(request)):
-            raise PermissionDenied("You have no role here yet. Ask an administrator to give you one.")
+            raise PermissionDenied("You have no role here yet.")
 
 
 def back_to(request: HttpRequest, url: str) -> HttpResponse:

@@ -1,13 +1,15 @@
-"""Signing in."""
+"""Signing in, and one's own password."""
 
 from typing import Any
 
 from crispy_forms.helper import FormHelper
+from django.contrib import messages as notes
 from django.contrib.auth.decorators import login_not_required
-from django.contrib.auth.forms import AuthenticationForm
-from django.contrib.auth.views import LoginView
+from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm
+from django.contrib.auth.views import LoginView, PasswordChangeView
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.urls import reverse_lazy
 from django.utils.decorators import method_decorator
 from django_htmx.http import HttpResponseClientRefresh
 
@@ -37,3 +39,31 @@ class Login(LoginView):
             response: HttpResponse = HttpResponseClientRefresh()
             return response
         return super().dispatch(request, *args, **options)
+
+
+class NewPassword(PasswordChangeForm):
+    """Django's form in plain words, drawn by crispy-forms."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.helper = FormHelper()
+        self.helper.form_tag = False
+        self.helper.disable_csrf = True
+        self.fields["old_password"].label = "Your password now"
+        self.fields["new_password2"].label = "The new password once more"
+        self.fields["new_password2"].help_text = ""
+
+
+class OwnPassword(PasswordChangeView):
+    """Everybody who may sign in changes their own password, whatever their role."""
+
+    template_name = "messaging/password.html"
+    form_class = NewPassword
+    success_url = reverse_lazy("preferences-password")
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        notes.success(self.request, "Your password was changed. You are signed out everywhere else.")
+        return super().form_valid(form)
+
+    def form_invalid(self, form: Any) -> HttpResponse:
+        return self.render_to_response(self.get_context_data(form=form), status=422)

@@ -13,17 +13,18 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 from django_htmx.http import push_url
 
-from messaging import content, queue, sending
+from messaging import content, queue, roles, sending
 from messaging.console.filters import MessageFilter, query_of, toolbar
 from messaging.console.forms.actions import CancelForm, HoldForm
 from messaging.console.html_body import has_remote_images
 from messaging.console.paging import page_of
 from messaging.console.words import standing
-from messaging.models import AccountPause, Message, Recipient
+from messaging.models import AccountPause, Batch, Message, Recipient
 from messaging.setup.layers import resolve
 from messaging.wording import waits
 
-from .guard import back_to, clean_url, is_part, post_only, who
+from .bulk import OFFERED
+from .guard import back_to, clean_url, is_part, operators_only, post_only, who
 
 RECIPIENTS_SHOWN = 120
 SEVERITY = [Recipient.Status.UNKNOWN, Recipient.Status.FAILED, Recipient.Status.PENDING, Recipient.Status.ACCEPTED]
@@ -41,7 +42,7 @@ def rows_for_a_list() -> QuerySet[Message]:
 @require_safe
 def queue_list(request: HttpRequest) -> HttpResponse:
     """The list under the toolbar; with htmx only the part below the toolbar."""
-    filters = MessageFilter(request.GET, queryset=Message.objects.all())
+    filters = MessageFilter(request.GET, queryset=queue.visible_to(who(request)))
     found = filters.qs
     counts = filters.counts()
     page = page_of(found, rows_for_a_list(), request.GET.get("page"), total=counts[filters.shown])
@@ -52,6 +53,11 @@ def queue_list(request: HttpRequest) -> HttpResponse:
         "page": page,
         "query": query_of(request.GET, "page"),
         "query_any_status": query_of(request.GET, "page", "status"),
+        "place": query_of(request.GET),
+        "offered": OFFERED.get(filters.shown, ()) if roles.may_operate(who(request)) else (),
+        "hold_form": HoldForm(prefix="hold"),
+        "cancel_form": CancelForm(prefix="cancel"),
+        "read_at": timezone.now(),
     }
     if not is_part(request):
         return render(request, "messaging/message_list.html", context)
@@ -61,7 +67,9 @@ def queue_list(request: HttpRequest) -> HttpResponse:
 @require_safe
 def detail(request: HttpRequest, pk: int) -> HttpResponse:
     """One message: content, recipients, attachments, attempts, and what may be done."""
-    found = Message.objects.select_related("author", "account", "batch__created_by", "handed_to", "content")
+    found = queue.visible_to(who(request)).select_related(
+        "author", "account", "batch__created_by", "handed_to", "content"
+    )
     message = get_object_or_404(found.prefetch_related("recipients"), pk=pk)
     recipients = sorted(message.recipients.all(), key=lambda row: SEVERITY.index(Recipient.Status(row.status)))
     attempts = list(message.attempts.select_related("account"))
@@ -71,6 +79,7 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
     context = {
         "message": message,
         "standing": standing(message, recipients, attempts, pauses, events),
+        "sees_batch": message.batch is not None and _sees_batch(who(request), message.batch),
         "actions": _actions(message, pauses, who(request)),
         "hold_form": HoldForm(),
         "cancel_form": CancelForm(),
@@ -84,6 +93,11 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
         "query": query_of(request.GET, "images"),
     }
     return render(request, "messaging/message_detail.html", context)
+
+
+def _sees_batch(person: User, batch: Batch) -> bool:
+    """Whether the message's batch is a page that this person may open."""
+    return batch.created_by_id == person.pk or queue.sees_all(person)
 
 
 def _pauses(message: Message) -> list[AccountPause]:
@@ -103,7 +117,9 @@ def _actions(message: Message, pauses: list[AccountPause], person: User) -> list
 @require_safe
 def neighbour(request: HttpRequest, pk: int, newer: bool) -> HttpResponse:
     """Redirect to the next message of the list as filtered, in its order (newest first)."""
-    found = MessageFilter(request.GET, queryset=Message.objects.all()).qs.order_by("pk" if newer else "-pk")
+    visible = queue.visible_to(who(request))
+    get_object_or_404(visible.only("pk"), pk=pk)
+    found = MessageFilter(request.GET, queryset=visible).qs.order_by("pk" if newer else "-pk")
     other = found.filter(Q(pk__gt=pk) if newer else Q(pk__lt=pk)).values_list("pk", flat=True).first()
     if other is None:
         end = "first" if newer else "last"
@@ -189,12 +205,13 @@ ACTIONS: dict[str, Callable[[HttpRequest, Message], str]] = {
 }
 
 
+@operators_only
 @post_only
 def act(request: HttpRequest, pk: int, action: str) -> HttpResponse:
     """One of ACTIONS on a message; back to its page, which says what came of it."""
     if action not in ACTIONS:
         raise Http404
-    message = get_object_or_404(Message, pk=pk)
+    message = get_object_or_404(queue.visible_to(who(request)), pk=pk)
     try:
         notes.success(request, ACTIONS[action](request, message))
     except queue.NotPossible as error:

@@ -16,7 +16,7 @@ from messaging.setup.device import DeviceSignIn, NotDone, begin_device_sign_in, 
 from messaging.setup.grants import SignInFailed
 from messaging.setup.layers import resolve
 
-from .guard import admins_only, is_part, who
+from .guard import admins_only, is_part, operators_only, who
 
 NOT_YET = "Microsoft does not know of it yet. Enter the code there and finish the sign-in, then go on here."
 
@@ -37,6 +37,7 @@ def user(request: HttpRequest, username: str) -> HttpResponse:
     return _answer(request, get_object_or_404(User, username=username), "setup-user", username)
 
 
+@operators_only
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def own(request: HttpRequest) -> HttpResponse:

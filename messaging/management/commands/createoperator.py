@@ -8,18 +8,20 @@ from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from messaging.management import operators
+from messaging import roles, users
 
 
 class Command(BaseCommand):
     help = (
-        "Create an operator (with --admin: an administrator). Without --password-stdin or --generate the password is "
+        "Create an operator (with --role: a viewer or an administrator). Without --password-stdin or --generate the password is "
         "asked for; where nobody can be asked, one is generated and printed."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("username")
-        parser.add_argument("--admin", action="store_true", help="may change Email Setup, schedules and users")
+        role = parser.add_mutually_exclusive_group()
+        role.add_argument("--role", type=str.capitalize, choices=roles.ROLES, default=roles.OPERATOR)
+        role.add_argument("--admin", action="store_const", const=roles.ADMIN, dest="role", help="an administrator")
         parser.add_argument("--email", default="")
         parser.add_argument("--full-name", default="")
         parser.add_argument("--new-password", action="store_true", help="the user exists: only set a new password")
@@ -37,14 +39,17 @@ class Command(BaseCommand):
         password, is_generated = _password(options)
         try:
             if user:
-                operators.set_password(user, password)
+                users.set_password(user, password, via="createoperator")
             else:
-                operators.create(
+                first_name, _, last_name = options["full_name"].partition(" ")
+                users.create(
                     username,
                     password,
-                    is_admin=options["admin"],
+                    role=options["role"],
                     email=options["email"],
-                    full_name=options["full_name"],
+                    first_name=first_name,
+                    last_name=last_name,
+                    via="createoperator",
                 )
         except ValidationError as error:
             raise CommandError(" ".join(error.messages)) from error
@@ -56,7 +61,7 @@ def _password(options: dict[str, Any]) -> tuple[str, bool]:
     if options["password_stdin"]:
         return sys.stdin.readline().rstrip("\r\n"), False
     if options["generate"] or not sys.stdin.isatty():
-        return operators.readable_password(), True
+        return users.readable_password(), True
     password = getpass.getpass("Password: ")
     if getpass.getpass("Once more: ") != password:
         raise CommandError("The two passwords are not the same. Nothing was changed.")

@@ -19,13 +19,11 @@ from django.contrib.staticfiles.finders import get_finders
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError, connection, transaction
-from django.db.models import Q
 from django.utils import timezone
 
 from config import processes
-from messaging import demo
+from messaging import demo, roles, users
 from messaging.housekeeping import SWEEP
-from messaging.management import operators
 from messaging.management.supervisor import Ended, Supervisor
 from messaging.models import EmailSettings, Heartbeat, Message
 
@@ -127,10 +125,10 @@ def _collect_static() -> None:
 
 def _first_operator() -> str:
     """The password of the first operator, made now; "" when there is an administrator already."""
-    if User.objects.filter(Q(is_superuser=True) | Q(username=FIRST_OPERATOR)).exists():
+    if roles.admins().exists() or User.objects.filter(username=FIRST_OPERATOR).exists():
         return ""
-    password = operators.readable_password()
-    operators.create(FIRST_OPERATOR, password, is_admin=True)
+    password = users.readable_password()
+    users.create(FIRST_OPERATOR, password, role=roles.ADMIN, via="runlocal")
     return password
 
 

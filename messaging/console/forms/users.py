@@ -1,0 +1,92 @@
+"""Users: who may sign in, and in which role."""
+
+from typing import Any
+
+from crispy_forms.helper import FormHelper
+from django import forms
+from django.contrib.auth.models import User
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+
+from messaging import roles, users
+
+WHAT_FOR = {
+    roles.VIEWER: "looks at messages and batches, and changes nothing",
+    roles.OPERATOR: "writes, corrects, holds, sends and cancels messages",
+    roles.ADMIN: "also changes the setup pages, and pauses sending",
+}
+NO_ROLE = ("", "No role – may sign in, and see nothing")
+
+
+class UserForm(forms.ModelForm):
+    """Name, address, role, and whether the user may sign in."""
+
+    role = forms.ChoiceField(
+        choices=[*((role, f"{role} – {words}") for role, words in WHAT_FOR.items()), NO_ROLE], required=False
+    )
+
+    class Meta:
+        model = User
+        fields = list(users.FIELDS)
+        labels = {"username": "User name", "email": "E-mail address", "is_active": "May sign in"}
+        help_texts = {"username": "To sign in with. Letters, digits and @ . + - _ only.", "is_active": ""}
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.helper = FormHelper()
+        self.helper.form_tag = False
+        self.helper.disable_csrf = True
+        for field in self.fields.values():
+            field.widget.attrs.setdefault("autocomplete", "off")
+
+    def clean_username(self) -> str:
+        name: str = self.cleaned_data["username"]
+        if User.objects.filter(username__iexact=name).exclude(pk=self.instance.pk).exists():
+            raise ValidationError("Somebody else has this user name. Choose another one.")
+        return name
+
+    def save_as(self, by: User) -> int:
+        """Save what differs; how many fields that were. Raises ValidationError, with the field that is wrong."""
+        try:
+            return len(users.change(self.instance, self.cleaned_data, by=by))
+        except users.NotAllowed as error:
+            raise ValidationError({error.field: str(error)}) from error
+
+
+class NewUserForm(UserForm):
+    """A user to be made, with a password: typed, or made up where it is left empty."""
+
+    password = forms.CharField(
+        required=False,
+        strip=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+        help_text="Empty: one is made, and shown once.",
+    )
+
+    class Meta(UserForm.Meta):
+        fields = [name for name in users.FIELDS if name != "is_active"]
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.fields["role"].initial = roles.OPERATOR
+
+    def clean_password(self) -> str:
+        password: str = self.cleaned_data["password"]
+        if password:
+            validate_password(password)
+        return password
+
+    def make(self, by: User) -> tuple[User, str]:
+        """The user, and the password where one was made up. Raises ValidationError: the password is too weak."""
+        typed, values = self.cleaned_data["password"], self.cleaned_data
+        password = typed or users.readable_password()
+        user = users.create(
+            values["username"],
+            password,
+            role=values["role"],
+            email=values["email"],
+            first_name=values["first_name"],
+            last_name=values["last_name"],
+            by=by,
+        )
+        return user, "" if typed else password
