@@ -169,7 +169,7 @@ def _carry_out(order: Order, message: Message, by: User) -> None:
 
 @dataclass
 class Tally:
-    """What came of an order for many: for how many it was carried out, and how many could not, by status (or AS_DRAFT)."""
+    """What came of an order for many: how many it was carried out for; how many it was not, by status or AS_DRAFT."""
 
     done: int = 0
     refused: Counter[str] = field(default_factory=Counter)

@@ -1,6 +1,6 @@
 """How things stand, in words for office people."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 

@@ -13,8 +13,8 @@ from messaging import roles, users
 
 class Command(BaseCommand):
     help = (
-        "Create an operator (with --role: a viewer or an administrator). Without --password-stdin or --generate the password is "
-        "asked for; where nobody can be asked, one is generated and printed."
+        "Create an operator (with --role: a viewer or an administrator). Without --password-stdin or --generate the "
+        "password is asked for; where nobody can be asked, one is generated and printed."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
