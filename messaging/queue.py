@@ -15,7 +15,6 @@ from django.utils import timezone
 from messaging import roles, wake
 from messaging.models import BatchItem, Category, Message, MessageEvent, Recipient
 from messaging.setup.layers import EmailSetup, resolve
-from messaging.setup.options import options
 from messaging.wording import person
 
 Status = Message.Status
@@ -36,14 +35,9 @@ class NotPossible(Exception):
 # --- Whose messages ----------------------------------------------------------------------------------
 
 
-def sees_all(user: User) -> bool:
-    """Whether a person sees everybody's messages; administrators do, others as the company's options say."""
-    return roles.is_admin(user) or options().operators_see_all
-
-
 def visible_to(user: User) -> QuerySet[Message]:
     """The messages a person may see, and so act on: everybody's, or those they are the author of."""
-    return Message.objects.all() if sees_all(user) else Message.objects.filter(author=user)
+    return Message.objects.all() if roles.sees_all(user) else Message.objects.filter(author=user)
 
 
 # --- Sending on --------------------------------------------------------------------------------------

@@ -8,11 +8,16 @@ from typing import Any
 from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.models import Group, Permission, User
 from django.db import transaction
-from django.db.models import Exists, Model, OuterRef, Q, QuerySet
+from django.db.models import Exists, Model, OuterRef, Q, QuerySet, Subquery, Value
+from django.db.models.functions import Coalesce
+
+from messaging.models import CompanyOptions
+from messaging.setup.options import options
 
 VIEWER, OPERATOR, ADMIN = "Viewer", "Operator", "Administrator"
 ROLES = (VIEWER, OPERATOR, ADMIN)
 VIEW, OPERATE, ADMINISTER = "view_message", "operate_message", "change_companyoptions"
+SEES_ALL = "sees_all_messages"  # an attribute of the person at the browser, see RoleBackend
 PERMISSIONS = {VIEWER: (VIEW,), OPERATOR: (VIEW, OPERATE), ADMIN: (VIEW, OPERATE, ADMINISTER)}
 
 
@@ -29,6 +34,14 @@ def may_operate(user: User) -> bool:
 def is_admin(user: User) -> bool:
     """Whether a person may change the setup pages, and what concerns everybody."""
     return user.has_perm(f"messaging.{ADMINISTER}")
+
+
+def sees_all(user: User) -> bool:
+    """Whether a person sees everybody's messages; administrators do, others as the company's options say."""
+    if is_admin(user):
+        return True
+    read: bool | None = getattr(user, SEES_ALL, None)
+    return options().operators_see_all if read is None else read
 
 
 def role_of(user: User) -> str:
@@ -83,13 +96,14 @@ def make_groups(**kwargs: Any) -> None:
 
 
 class RoleBackend(ModelBackend):
-    """Django's own, but the person at the browser is read together with the permissions of the roles: each page asks
-    for them, and is to cost no statement more for it.
+    """Django's own, but the person at the browser is read together with the permissions of the roles, and with the
+    option that says whose messages they see: each page asks for them, and is to cost no statement more for it.
     """
 
     def get_user(self, user_id: Any) -> User | None:
         held = {_read_with_user(name): Exists(_granting(name).filter(_to_this_user())) for name in PERMISSIONS[ADMIN]}
-        user = User.objects.annotate(**held).filter(pk=user_id).first()
+        everybodys = Coalesce(Subquery(CompanyOptions.objects.values("operators_see_all")[:1]), Value(True))
+        user = User.objects.annotate(**held, **{SEES_ALL: everybodys}).filter(pk=user_id).first()
         return user if user is not None and self.user_can_authenticate(user) else None
 
     def has_perm(self, user_obj: Any, perm: str, obj: Model | None = None) -> bool:

@@ -76,7 +76,8 @@ def test_home_leads_to_the_queue(office):
     assert office.get("/").url == "/messages/"
 
 
-def test_menu_has_the_words_of_the_seed(office):
+def test_menu_has_the_words_of_the_seed(office, operator):
+    roles.give(operator, roles.ADMIN)
     page = office.get("/messages/").content.decode()
     for words in ("Administration", "Email Notifications", "Messaging", "Defaults", "Email Setup", "Batching",
                   "Office Management", "Batch Message Processing", "Schedules"):  # fmt: skip

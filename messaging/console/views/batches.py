@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 from django_htmx.http import HttpResponseStopPolling, push_url, trigger_client_event
 
-from messaging import batches, queue, sending
+from messaging import batches, queue, roles, sending
 from messaging.console.filters import WaitingFilter, query_of, toolbar
 from messaging.console.paging import Page, page_of
 from messaging.models import Batch, BatchItem, Message
@@ -97,7 +97,7 @@ Among = QuerySet[Message] | None
 
 def _seen_by(user: User) -> tuple[QuerySet[Batch], Among]:
     """The batches a person may see, and which of their messages (None: all), with one look at the options."""
-    if queue.sees_all(user):
+    if roles.sees_all(user):
         return Batch.objects.all(), None
     return Batch.objects.filter(created_by=user), Message.objects.filter(author=user)
 

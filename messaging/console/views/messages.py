@@ -97,7 +97,7 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
 
 def _sees_batch(person: User, batch: Batch) -> bool:
     """Whether the message's batch is a page that this person may open."""
-    return batch.created_by_id == person.pk or queue.sees_all(person)
+    return batch.created_by_id == person.pk or roles.sees_all(person)
 
 
 def _pauses(message: Message) -> list[AccountPause]:
