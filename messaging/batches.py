@@ -13,13 +13,13 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Case, CharField, Count, F, Min, OuterRef, Q, QuerySet, Subquery, Value, When
 from django.utils import timezone
-from django.utils.formats import date_format
 
 from messaging import wake
 from messaging.delivery import claims
 from messaging.models import Batch, BatchItem, Message, Recipient
 from messaging.queue import NotPossible, leave_batch
 from messaging.setup.layers import resolve
+from messaging.wording import dated
 
 Status = Message.Status
 State = BatchItem.State
@@ -144,7 +144,7 @@ def _why_not(message: Message) -> str:
         who = f" by {other.created_by.get_full_name() or other.created_by}" if other.created_by else ""
         return f"Already being processed in batch {other.pk}{who}"
     if message.status == Status.SENT and message.sent_at:
-        return f"Already sent on {date_format(timezone.localtime(message.sent_at), 'j M Y, H:i')}"
+        return f"Already sent on {dated(message.sent_at, 'j M Y, H:i')}"
     if message.handed_to_id is not None:
         return message.reason
     if message.status == Status.QUEUED:

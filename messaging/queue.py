@@ -285,6 +285,11 @@ def why_not_handed_over(message: Message, setup: EmailSetup) -> str:
     return ""
 
 
+def waiting() -> QuerySet[Message]:
+    """Queued messages that go nowhere by themselves: they wait for a batch, or for a person."""
+    return Message.objects.filter(status=Status.QUEUED, not_before=None, batch=None)
+
+
 # --- What is offered ---------------------------------------------------------------------------------
 
 

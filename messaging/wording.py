@@ -3,17 +3,32 @@
 from datetime import datetime
 
 from django.contrib.auth.models import User
-from django.utils import timezone
+from django.utils import timezone, translation
 from django.utils.formats import date_format
 
 from messaging.models import AccountPause
 
 Kind = AccountPause.Kind
+# How American English writes what British English writes so.
+AMERICAN = {
+    "H:i": "g:i a",
+    "j M H:i": "N j, g:i a",
+    "j M Y": "N j, Y",
+    "j M Y, H:i": "N j, Y, g:i a",
+    "j M Y, H:i:s": "N j, Y, g:i:s a",
+    "l j F Y, H:i:s T": "l, F j, Y, g:i:s a T",
+}
 
 
 def person(user: User | None, nobody: str = "") -> str:
     """A person's full name, or the user name where there is none."""
     return (user.get_full_name() or user.get_username()) if user is not None else nobody
+
+
+def dated(value: datetime, form: str) -> str:
+    """A time in the time zone in force, in one of the British forms of AMERICAN, or as the language has it."""
+    is_american = translation.get_language() == "en-us"
+    return date_format(timezone.localtime(value), AMERICAN[form] if is_american else form)
 
 
 def moment(value: datetime | None) -> str:
@@ -22,8 +37,8 @@ def moment(value: datetime | None) -> str:
         return ""
     local, today = timezone.localtime(value), timezone.localdate()
     if local.date() == today:
-        return date_format(local, "H:i")
-    return date_format(local, "j M H:i" if local.year == today.year else "j M Y")
+        return dated(value, "H:i")
+    return dated(value, "j M H:i" if local.year == today.year else "j M Y")
 
 
 def at(value: datetime | None) -> str:

@@ -5,7 +5,21 @@ from django.urls import path, register_converter
 from django.urls.converters import StringConverter
 from django.views.generic import RedirectView
 
-from .views import batches, bulk, check, content, health, login, messages, schedules, sending, setup, sign_in, users
+from .views import (
+    batches,
+    bulk,
+    check,
+    content,
+    health,
+    login,
+    messages,
+    options,
+    schedules,
+    sending,
+    setup,
+    sign_in,
+    users,
+)
 
 
 class UserName(StringConverter):
@@ -45,6 +59,7 @@ urlpatterns = [
     path("setup/email/", setup.email_setup, name="setup-email"),
     path("setup/email/users/", setup.users, name="setup-email-users"),
     path("setup/email/users/<username:username>/", setup.user_setup, name="setup-user"),
+    path("setup/options/", options.company_options, name="setup-options"),
     path("preferences/email/", setup.my_setup, name="preferences-email"),
     path("setup/email/sign-in/", sign_in.company, name="setup-email-sign-in"),
     path("setup/email/users/<username:username>/sign-in/", sign_in.user, name="setup-user-sign-in"),

@@ -1,16 +1,20 @@
 """The company's options: what they are now, and who changed them. Whoever acts on one reads it at that moment."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import tzinfo
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from messaging.models import CompanyOptions, NoticeKind, NoticeRule, SettingChange
 
+from . import windows
 from .changes import ChangedMeanwhile
 
 NAMES = tuple(
@@ -18,6 +22,8 @@ NAMES = tuple(
     for field in CompanyOptions._meta.concrete_fields
     if field.name not in ("id", "version", "updated_at", "updated_by")
 )
+# Email Setup has a field of that name, too, and one log is kept of both.
+LOGGED_AS = {"time_zone": "company time_zone"}
 RULE_NAMES = ("is_on", "to_author", "to_admins", "to_company", "window_minutes")
 # Seed row S15: who has no address is the office's business; whoever wrote a message wants to know what became of it.
 DEFAULT_RULES: dict[str, dict[str, Any]] = {
@@ -31,6 +37,26 @@ DEFAULT_RULES: dict[str, dict[str, Any]] = {
 def options() -> CompanyOptions:
     """What administrators decided; an unsaved row with the defaults before they decided anything."""
     return CompanyOptions.objects.select_related("updated_by").first() or CompanyOptions(version=0)
+
+
+def zone(company: CompanyOptions) -> tzinfo:
+    """The company's time zone; this server's, where none was chosen or its name is not known here."""
+    try:
+        return windows.zone_named(company.time_zone) if company.time_zone else timezone.get_default_timezone()
+    except windows.BadWindow:
+        return timezone.get_default_timezone()
+
+
+@contextmanager
+def local(company: CompanyOptions | None = None) -> Iterator[CompanyOptions]:
+    """Times and words within it are those of the company: its time zone, its language.
+
+    Args:
+        company: its options, where they were read already.
+    """
+    company = company or options()
+    with timezone.override(zone(company)), translation.override(company.language or settings.LANGUAGE_CODE):
+        yield company
 
 
 def notice_rules() -> dict[str, NoticeRule]:
@@ -87,8 +113,8 @@ def save(
             for change in changes:
                 change.version, change.at, change.by, change.via = row.version, now, by, via
             return SettingChange.objects.bulk_create(changes)
-    except IntegrityError as error:
-        raise ChangedMeanwhile from error
+    except IntegrityError as error:  # two people save the first version at the same moment
+        raise ChangedMeanwhile(since(seen or 0)) from error
 
 
 def _set(row: CompanyOptions | NoticeRule, values: Mapping[str, Any], prefix: str) -> list[SettingChange]:
@@ -97,17 +123,22 @@ def _set(row: CompanyOptions | NoticeRule, values: Mapping[str, Any], prefix: st
         before = getattr(row, name)
         if value != before:
             setattr(row, name, value)
-            changes.append(SettingChange(name=f"{prefix}{name}", before=_told(before), after=_told(value)))
+            logged_as = f"{prefix}{name}" if prefix else LOGGED_AS.get(name, name)
+            changes.append(SettingChange(name=logged_as, before=told(before), after=told(value)))
     return changes
 
 
-def _told(value: Any) -> str:
+def told(value: Any) -> str:
+    """A value as the log keeps it."""
     return "" if value is None else str(value)
 
 
 def log() -> QuerySet[SettingChange]:
     """Every change of the options and notice rules, the latest first."""
-    names = [*NAMES, *(f"notice {kind} {name}" for kind in NoticeKind.values for name in RULE_NAMES)]
+    names = [
+        *(LOGGED_AS.get(name, name) for name in NAMES),
+        *(f"notice {kind} {name}" for kind in NoticeKind.values for name in RULE_NAMES),
+    ]
     return SettingChange.objects.filter(whose="", account=None, name__in=names).select_related("by").order_by("-pk")
 
 

@@ -6,7 +6,6 @@ from email.utils import parseaddr
 from django import template
 from django.templatetags.static import static
 from django.utils import timezone
-from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -60,7 +59,7 @@ def when(value: datetime | None, nothing: str = "") -> SafeString | str:
     return format_html(
         '<time datetime="{}" title="{}">{}</time>',
         local.isoformat(timespec="seconds"),
-        date_format(local, "l j F Y, H:i:s T"),
+        wording.dated(value, "l j F Y, H:i:s T"),
         wording.moment(value),
     )
 
@@ -72,7 +71,7 @@ def when_exactly(value: datetime | None) -> SafeString | str:
         return ""
     local = timezone.localtime(value)
     return format_html(
-        '<time datetime="{}">{}</time>', local.isoformat(timespec="milliseconds"), date_format(local, "j M Y, H:i:s")
+        '<time datetime="{}">{}</time>', local.isoformat(timespec="milliseconds"), wording.dated(value, "j M Y, H:i:s")
     )
 
 

@@ -25,6 +25,7 @@ from messaging.wording import waits
 
 from .bulk import OFFERED
 from .guard import back_to, clean_url, is_part, operators_only, post_only, who
+from .options import waiting_words
 
 RECIPIENTS_SHOWN = 120
 SEVERITY = [Recipient.Status.UNKNOWN, Recipient.Status.FAILED, Recipient.Status.PENDING, Recipient.Status.ACCEPTED]
@@ -60,6 +61,7 @@ def queue_list(request: HttpRequest) -> HttpResponse:
         "read_at": timezone.now(),
     }
     if not is_part(request):
+        context["waiting_words"] = waiting_words(request)
         return render(request, "messaging/message_list.html", context)
     return push_url(render(request, "messaging/_message_list.html", context), clean_url(request))
 

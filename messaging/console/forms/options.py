@@ -1,0 +1,306 @@
+"""The form of the company options (seed rows S2, S3 and S15)."""
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+from crispy_forms.helper import FormHelper
+from django import forms
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
+from django.http import QueryDict
+
+from messaging.console.option_words import CATEGORIES, LABELS
+from messaging.delivery import retry
+from messaging.intake.addresses import envelope_address
+from messaging.intake.errors import BadAddress
+from messaging.models import CompanyOptions, NoticeKind, NoticeRule, SettingChange
+from messaging.setup import options, windows
+from messaging.setup.changes import ChangedMeanwhile
+from messaging.setup.options import LOGGED_AS, RULE_NAMES
+from messaging.setup.servers import CONTROL, BadServer, server_name
+
+PLAIN = (
+    "record_mail", "hold_mail", "max_tries", "retry_hours", "expire_days", "company_name", "company_address",
+    "console_url", "time_zone", "language", "operators_see_all",
+)  # fmt: skip
+NUMBERS = {
+    "max_tries": "Enter a number from 1 to 50, or leave it empty.",
+    "retry_hours": "Enter a number of hours from 1 to 720 (30 days), or leave it empty.",
+    "expire_days": "Enter a number of days from 1 to 3650, or leave it empty.",
+}
+WINDOW = "Enter a number of minutes from 0 to 1440 (a day)."
+MOST_CATEGORIES = 100
+CATEGORY_LENGTH = 40
+CATEGORY = re.compile(r"[^\s\x00-\x1f\x7f]+(?: [^\s\x00-\x1f\x7f]+)*")
+BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+
+
+class CompanyOptionsForm(forms.ModelForm):
+    """All options but those about users' own settings, and a rule for each kind of notice.
+
+    Args:
+        here: the address at which the browser reached this console, as an example.
+    """
+
+    bypass = forms.MultipleChoiceField(
+        choices=list(CATEGORIES.items()),
+        required=False,
+        label="Sent at once although email is held",
+        widget=forms.CheckboxSelectMultiple,
+        error_messages={"invalid_choice": "Choose from the list; others go into the field below."},
+    )
+    other_categories = forms.CharField(
+        required=False,
+        max_length=MOST_CATEGORIES * (CATEGORY_LENGTH + 2),
+        label="Other categories that are not held",
+        help_text="One per line, such as alarm. A program names the category of an email in the header field "
+        "X-Outtray-Category.",
+        widget=forms.Textarea(attrs={"rows": 2, "spellcheck": "false", "class": "mono"}),
+    )
+    version = forms.CharField(required=False, widget=forms.HiddenInput())
+
+    class Meta:
+        model = CompanyOptions
+        fields = PLAIN
+        labels = {name: LABELS[name] for name in PLAIN}
+        help_texts = {
+            "record_mail": "Keeps every outbound email in the message list, with date and time sent or the reason for "
+            "failure.",
+            "hold_mail": "Needs “Record outbound email”: what is not recorded cannot wait.",
+            "expire_days": "Email that waits for a batch longer than that has failed, and says so; it is not lost, and "
+            "can be sent again. What a person holds waits on. Empty: it waits for ever.",
+            "company_name": "Shown beside the menu and in the title of each page.",
+            "company_address": "Where notices to the company go, such as office@example.com.",
+            "console_url": "Used for links in notices, such as https://outtray.example.com.",
+            "language": "How dates and times are written. The words of the console are British English.",
+            "operators_see_all": "Off: they see what they wrote themselves. Administrators see everything.",
+        }
+        widgets = {
+            **{name: forms.TextInput(attrs={"inputmode": "numeric", "autocomplete": "off"}) for name in NUMBERS},
+            "company_address": forms.TextInput(attrs={"inputmode": "email", "spellcheck": "false"}),
+            "console_url": forms.TextInput(attrs={"inputmode": "url", "spellcheck": "false"}),
+            "time_zone": forms.TextInput(attrs={"list": "time-zones", "spellcheck": "false", "autocomplete": "off"}),
+        }
+
+    def __init__(self, data: QueryDict | None = None, *, here: str = "") -> None:
+        row = options.options()
+        super().__init__(data, instance=row)
+        self.rules = options.notice_rules()
+        self.seen = row.version
+        self.overtaken: list[SettingChange] = []
+        ticked, others = _categories(row.urgent_categories)
+        self.initial.update(version=row.version, bypass=ticked, other_categories="\n".join(others))
+        self._offer_rules()
+        self._say_what_empty_means(here)
+        self.helper = FormHelper()
+        self.helper.form_tag = False
+        self.helper.disable_csrf = True
+
+    def _offer_rules(self) -> None:
+        for kind in NoticeKind.values:
+            for name in RULE_NAMES:
+                column = cast(Any, NoticeRule._meta.get_field(name))
+                field = column.formfield()
+                field.label = f"{NoticeKind(kind).label}: {column.verbose_name}"
+                field.widget.attrs["class"] = "form-check-input"
+                if name == "window_minutes":
+                    attrs = {"inputmode": "numeric", "autocomplete": "off", "class": "form-control"}
+                    field.widget = forms.TextInput(attrs=attrs)
+                    field.error_messages |= dict.fromkeys(("required", "invalid", "min_value", "max_value"), WINDOW)
+                self.fields[rule_field(kind, name)] = field
+                self.initial[rule_field(kind, name)] = getattr(self.rules[kind], name)
+
+    def _say_what_empty_means(self, here: str) -> None:
+        for name, words in NUMBERS.items():
+            self.fields[name].error_messages |= dict.fromkeys(("invalid", "min_value", "max_value"), words)
+        tries, hours = retry.max_tries(), settings.RETRY_MAX_AGE / 3600
+        self.fields["max_tries"].help_text = f"Empty: {tries}, as this server is set."
+        self.fields["max_tries"].widget.attrs["placeholder"] = str(tries)
+        self.fields[
+            "retry_hours"
+        ].help_text = (
+            f"After its first try a message is tried again for so long. Empty: {hours:g}, as this server is set."
+        )
+        self.fields["retry_hours"].widget.attrs["placeholder"] = f"{hours:g}"
+        self.fields["expire_days"].widget.attrs["placeholder"] = "no limit"
+        self.fields["console_url"].widget.attrs["placeholder"] = here
+        self.fields["time_zone"].widget.attrs["placeholder"] = settings.TIME_ZONE
+        self.fields[
+            "time_zone"
+        ].help_text = f"Of all times shown here and in notices. Empty: {settings.TIME_ZONE}, as this server is set."
+
+    # --- What may be entered ---------------------------------------------------------------------
+
+    def clean_company_name(self) -> str:
+        return _one_line(self.cleaned_data["company_name"])
+
+    def clean_company_address(self) -> str:
+        address = self.cleaned_data["company_address"]
+        try:
+            address = envelope_address(address) if address else ""
+        except BadAddress as error:
+            raise ValidationError(str(error)) from error
+        return _at_most(address, 320)
+
+    def clean_console_url(self) -> str:
+        try:
+            return _at_most(console_url(self.cleaned_data["console_url"]), 200)
+        except BadServer as bad:
+            raise ValidationError(str(bad)) from bad
+
+    def clean_time_zone(self) -> str:
+        name = self.cleaned_data["time_zone"]
+        try:
+            return windows.zone_named(name).key if name else ""
+        except windows.BadWindow as bad:
+            raise ValidationError(str(bad)) from bad
+
+    def clean_other_categories(self) -> str:
+        lines = [line.strip().lower() for line in self.cleaned_data["other_categories"].splitlines()]
+        lines = list(dict.fromkeys(filter(None, lines)))
+        for line in lines:
+            if len(line) > CATEGORY_LENGTH or not CATEGORY.fullmatch(line) or _has_odd(line):
+                raise ValidationError(
+                    f"“{line[:CATEGORY_LENGTH]}” is not a category: at most {CATEGORY_LENGTH} letters, digits or signs."
+                )
+        if len(lines) > MOST_CATEGORIES:
+            raise ValidationError(f"At most {MOST_CATEGORIES} categories are possible.")
+        return "\n".join(lines)
+
+    def clean(self) -> dict[str, Any]:
+        values = super().clean() or self.cleaned_data
+        if values.get("hold_mail") and not values.get("record_mail"):
+            self.add_error(
+                "hold_mail",
+                "What is not recorded cannot be held. Tick “Record outbound email” as well, or take this tick away.",
+            )
+        posted = str(values.get("version") or "0")
+        version = int(posted) if posted.isascii() and posted.isdigit() and len(posted) < 10 else 0
+        values["version"] = version
+        if version != self.seen:
+            self.add_error(None, self._overtaken(options.since(version)))
+        return values
+
+    # --- Saving ----------------------------------------------------------------------------------
+
+    def save_as(self, by: User) -> list[SettingChange]:
+        """Save as a new version; what changed.
+
+        Raises:
+            ValidationError: somebody else saved the options since the form was shown; `overtaken` is what they changed,
+                and the form can be saved over it. Nothing was written.
+        """
+        rules = {kind: {name: self.cleaned_data[rule_field(kind, name)] for name in RULE_NAMES} for kind in self.rules}
+        try:
+            return options.save(self._values(), by=by, seen=self.cleaned_data["version"], rules=rules)
+        except ChangedMeanwhile as error:
+            raise self._overtaken(error.changes) from error
+
+    def _values(self) -> dict[str, Any]:
+        """What is entered, by the names of options."""
+        values = {name: self.cleaned_data[name] for name in PLAIN if name in self.cleaned_data}
+        if {"bypass", "other_categories"} <= self.cleaned_data.keys():
+            ticked = [name for name in CATEGORIES if name in self.cleaned_data["bypass"]]
+            lines = [*ticked, *self.cleaned_data["other_categories"].splitlines()]
+            values["urgent_categories"] = "\n".join(dict.fromkeys(lines))
+        return values
+
+    def _overtaken(self, theirs: Iterable[SettingChange]) -> ValidationError:
+        self.overtaken = list(theirs)
+        data = cast(QueryDict, self.data).copy()
+        data["version"] = str(max([self.seen, *(change.version for change in self.overtaken)]))
+        self._take_theirs(data)
+        self.data = data
+        return ValidationError(
+            "Somebody else changed these options while you had them open, and nothing of yours is saved yet. Look at "
+            "what they changed: where you changed the same, Save again puts yours in its place."
+        )
+
+    def _take_theirs(self, data: QueryDict) -> None:
+        """Fields that still say what they said before the others changed them were not touched here."""
+        row, rules = options.options(), options.notice_rules()
+        mine = {LOGGED_AS.get(name, name): (value, getattr(row, name)) for name, value in self._values().items()}
+        for kind, rule in rules.items():
+            for name in RULE_NAMES:
+                field = rule_field(kind, name)
+                if field in self.cleaned_data:
+                    mine[f"notice {kind} {name}"] = (self.cleaned_data[field], getattr(rule, name))
+        before = {change.name: change.before for change in reversed(self.overtaken)}
+        for name in before.keys() & mine.keys():
+            value, now = mine[name]
+            if options.told(value) == before[name]:
+                _put(data, name, now)
+
+
+def rule_field(kind: str, name: str) -> str:
+    """The form field of one part of a notice rule."""
+    return f"{kind}_{name}"
+
+
+def console_url(text: str) -> str:
+    """The address of a console, without a slash at its end; "" stays "".
+
+    Raises:
+        BadServer: not http or https, no host, or more than an address and a path.
+    """
+    if not text:
+        return ""
+    words = "Enter the address as the browser shows it, such as https://outtray.example.com."
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname or "", parts.port
+    except ValueError as error:
+        raise BadServer(words) from error
+    is_plain = not (parts.username or parts.password or parts.query or parts.fragment)
+    if parts.scheme not in ("http", "https") or not host or not is_plain:
+        raise BadServer(words)
+    if CONTROL.search(text) or _has_odd(text) or re.search(r'[\s<>"\\]', text):
+        raise BadServer(f"An address has no blanks, quotes or line breaks. {words}")
+    name = server_name(host)
+    name = f"[{name}]" if ":" in name else name
+    return f"{parts.scheme}://{name}{f':{port}' if port else ''}{parts.path.rstrip('/')}"
+
+
+def _put(data: QueryDict, name: str, value: Any) -> None:
+    """Let the form show `value` for what the log calls `name`."""
+    if name == "urgent_categories":
+        ticked, others = _categories(value)
+        data.setlist("bypass", ticked)
+        data["other_categories"] = "\n".join(others)
+        return
+    if name.startswith("notice "):
+        _, kind, part = name.split(" ")
+        field = rule_field(kind, part)
+    else:
+        field = next((option for option, logged in LOGGED_AS.items() if logged == name), name)
+    if value is False:
+        data.pop(field, None)
+    else:
+        data[field] = "on" if value is True else options.told(value)
+
+
+def _categories(text: str) -> tuple[list[str], list[str]]:
+    """The built-in ones, and the others."""
+    lines = [line.strip().lower() for line in text.splitlines() if line.strip()]
+    return [line for line in lines if line in CATEGORIES], [line for line in lines if line not in CATEGORIES]
+
+
+def _one_line(text: str) -> str:
+    if CONTROL.search(text) or _has_odd(text):
+        raise ValidationError("Line breaks and control characters are not possible here.")
+    return text
+
+
+def _has_odd(text: str) -> bool:
+    """Whether there is something in it that nobody sees, or that turns the text around it."""
+    return any(char in BIDI or unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") for char in text)
+
+
+def _at_most(text: str, length: int) -> str:
+    if len(text) > length:
+        raise ValidationError(f"It is longer than {length} characters.")
+    return text

@@ -1,0 +1,109 @@
+"""Company options and their changes in words."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from messaging.models import CompanyOptions, NoticeKind, SettingChange
+from messaging.setup.options import LOGGED_AS
+
+LABELS = {
+    "record_mail": "Record outbound email",
+    "hold_mail": "Hold recorded email for Batch Message Processing",
+    "urgent_categories": "Categories that are not held",
+    "max_tries": "Tries at most",
+    "retry_hours": "Hours of trying",
+    "expire_days": "Days in the queue",
+    "company_name": "Company name",
+    "company_address": "Main company address",
+    "console_url": "Address of this console",
+    "time_zone": "Time zone",
+    "language": "Language",
+    "operators_see_all": "Operators and viewers see all messages",
+    "users_may_edit": "Users may change their own email settings",
+    "user_servers": "Servers that users may name",
+}
+RULE_LABELS = {
+    "is_on": "notices",
+    "to_author": "tell the author",
+    "to_admins": "tell administrators",
+    "to_company": "tell the main company address",
+    "window_minutes": "collected for minutes",
+}
+TOLD = {"to_author": "The author", "to_admins": "Administrators", "to_company": "The main company address"}
+# The built-in categories that programs and people meet under these names.
+CATEGORIES = {
+    "password-reset": "Password resets",
+    "notice": "Failure notices of this console",
+    "test-message": "Test messages of Email Setup",
+}
+NOTICES: dict[str, str] = {
+    NoticeKind.FAILED: "A server refused for good, or the tries are used up.",
+    NoticeKind.UNKNOWN: "It may have arrived or not: a person has to decide.",
+    NoticeKind.PAUSED: "An account cannot send; the author is the person whose account it is.",
+    NoticeKind.NO_ADDRESS: "A message came in that names nobody to send it to.",
+}
+# (recorded, held) -> what it means, in the order of the page.
+MEANINGS = {
+    (False, False): (
+        "Both off",
+        "Every email is sent at once, and nothing is kept. Who sent it is told when it fails; for programs, "
+        "whoever the notices below name.",
+    ),
+    (True, False): (
+        "Record only",
+        "Every email is sent at once and recorded: the message list shows when it was sent, or why not.",
+    ),
+    (True, True): (
+        "Record and hold",
+        "Email is recorded and waits in the queue for Batch Message Processing or a schedule. The categories ticked "
+        "below are sent at once.",
+    ),
+}
+
+
+def label(name: str) -> str:
+    """What an entry of the log of changes is about."""
+    if name.startswith("notice "):
+        _, kind, part = name.split(" ")
+        return f"{NoticeKind(kind).label}: {RULE_LABELS[part]}"
+    return LABELS[next((option for option, logged in LOGGED_AS.items() if logged == name), name)]
+
+
+def change(changed: SettingChange) -> str:
+    """What a change did: "switched on", "from “UTC” to “Europe/Berlin”", "emptied, it was “12”"."""
+    before, after = (_value(changed.name, text) for text in (changed.before, changed.after))
+    if changed.after in ("True", "False"):
+        return f"switched {after}"
+    if not before:
+        return f"set to “{after}”"
+    return f"from “{before}” to “{after}”" if after else f"emptied, it was “{before}”"
+
+
+def _value(name: str, text: str) -> str:
+    if text in ("True", "False"):
+        return "on" if text == "True" else "off"
+    if name == "language":
+        return str(dict(CompanyOptions.Language.choices).get(text, text)).partition(":")[0]
+    return ", ".join(text.splitlines())
+
+
+def waiting(number: int, most: int) -> str:
+    """What becomes of messages in the queue: "12 messages wait in the queue; they stay there until …"."""
+    if number > most:
+        return f"More than {most:,} messages wait in the queue; they stay there until a batch or a person sends them."
+    if number == 1:
+        return "1 message waits in the queue; it stays there until a batch or a person sends it."
+    return f"{number:,} messages wait in the queue; they stay there until a batch or a person sends them."
+
+
+def nobody_told(rule: Mapping[str, Any], address: str, admin_addresses: Sequence[str]) -> str:
+    """What is wrong with who is told of one kind of failure; "" when nothing is."""
+    if not rule["is_on"]:
+        return ""
+    if not any(rule[name] for name in TOLD):
+        return "Nobody would be told. Tick who is to be told, or switch this notice off."
+    if rule["to_company"] and not address:
+        return "The main company address is missing: nothing is mailed to it. Enter it below, or take the tick away."
+    if rule["to_admins"] and not admin_addresses and not rule["to_author"] and not rule["to_company"]:
+        return "No administrator has an email address: they see it in this console only."
+    return ""

@@ -1,0 +1,138 @@
+"""Company options (seed rows S2, S3 and S15)."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib import messages as notes
+from django.core.exceptions import ValidationError
+from django.forms import BoundField
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_http_methods
+
+from messaging import queue, roles
+from messaging.console import option_words
+from messaging.console.company import company_of
+from messaging.console.forms.options import CompanyOptionsForm, rule_field
+from messaging.models import NoticeKind, SettingChange
+from messaging.setup import options, windows
+from messaging.setup.options import RULE_NAMES
+
+from .guard import admins_only, who
+
+CHANGES_SHOWN = 25
+MOST_COUNTED = 1000
+
+
+@dataclass(frozen=True)
+class RuleRow:
+    """One kind of notice: its fields, and what is wrong with who would be told."""
+
+    kind: str
+    title: str
+    about: str
+    is_on: BoundField
+    to: list[tuple[BoundField, str]]
+    window: BoundField
+    warning: str
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What the two options of the queue mean together."""
+
+    title: str
+    words: str
+    is_now: bool
+
+
+@dataclass(frozen=True)
+class Changed:
+    """A line of the log of changes."""
+
+    change: SettingChange
+    label: str
+    words: str
+
+
+@admins_only
+@require_http_methods(["GET", "HEAD", "POST"])
+def company_options(request: HttpRequest) -> HttpResponse:
+    """All of them as one form; POST saves them."""
+    here = f"{request.scheme}://{request.get_host()}"
+    if request.method != "POST":
+        return _page(request, CompanyOptionsForm(here=here))
+    form = CompanyOptionsForm(request.POST, here=here)
+    if form.is_valid():
+        try:
+            changes = form.save_as(who(request))
+        except ValidationError as error:
+            form.add_error(None, error)
+        else:
+            _note(request, changes)
+            return redirect("setup-options")
+    return _page(request, form, status=422)
+
+
+def _note(request: HttpRequest, changes: list[SettingChange]) -> None:
+    if not changes:
+        notes.info(request, "Nothing was changed.")
+        return
+    words = ["Saved, and in effect from now on, without a restart."]
+    number = waiting()
+    if number and {"record_mail", "hold_mail"} & {change.name for change in changes}:
+        words.append(option_words.waiting(number, MOST_COUNTED))
+    notes.success(request, " ".join(words))
+
+
+def waiting() -> int:
+    """How many messages wait for a batch or a person, counted to MOST_COUNTED and one more."""
+    return queue.waiting()[: MOST_COUNTED + 1].count()
+
+
+def waiting_words(request: HttpRequest) -> str:
+    """While email is not held: what becomes of the messages that wait all the same; "" where there is none."""
+    number = 0 if company_of(request).hold_mail else waiting()
+    return option_words.waiting(number, MOST_COUNTED) if number else ""
+
+
+def _page(request: HttpRequest, form: CompanyOptionsForm, status: int = 200) -> HttpResponse:
+    company = company_of(request)
+    in_effect = (company.record_mail, company.hold_mail)
+    context: dict[str, Any] = {
+        "form": form,
+        "stored": company if company.version else None,
+        "meanings": [Meaning(*words, is_now=case == in_effect) for case, words in option_words.MEANINGS.items()],
+        "has_wrong_fields": any(field.errors for field in form),
+        "waiting_words": waiting_words(request),
+        "rules": _rules(form),
+        "time_zones": windows.zone_names(),
+        "overtaken": _told(form.overtaken),
+        "changes": _told(list(options.log()[:CHANGES_SHOWN])),
+    }
+    return render(request, "messaging/setup_options.html", context, status=status)
+
+
+def _told(changes: list[SettingChange]) -> list[Changed]:
+    return [Changed(each, option_words.label(each.name), option_words.change(each)) for each in changes]
+
+
+def _rules(form: CompanyOptionsForm) -> list[RuleRow]:
+    address = str(form["company_address"].value() or "").strip()
+    admin_addresses = [user.email for user in roles.admins() if user.email]
+    rows = []
+    for kind in NoticeKind.values:
+        fields = {name: form[rule_field(kind, name)] for name in RULE_NAMES}
+        values = {name: field.value() for name, field in fields.items()}
+        rows.append(
+            RuleRow(
+                kind,
+                str(NoticeKind(kind).label),
+                option_words.NOTICES[kind],
+                fields["is_on"],
+                [(fields[name], words) for name, words in option_words.TOLD.items()],
+                fields["window_minutes"],
+                option_words.nobody_told(values, address, admin_addresses),
+            )
+        )
+    return rows
