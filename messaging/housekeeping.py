@@ -5,19 +5,33 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.contrib.auth.models import User
+from django.db import transaction
+from django.db.models import DateTimeField, DurationField, ExpressionWrapper, F, Q, QuerySet, Subquery, Value
 
 from messaging import batches, wake
 from messaging.delivery import claims, pauses, refusal
 from messaging.delivery.outcomes import Reply, Stage, judge
 from messaging.delivery.rescue import rescue
-from messaging.models import AccessToken, AccountPause, Batch, Heartbeat, Message, MessageEvent
+from messaging.models import (
+    AccessToken,
+    AccountPause,
+    Batch,
+    Category,
+    CompanyOptions,
+    Heartbeat,
+    Message,
+    MessageEvent,
+    Recipient,
+)
 from messaging.queue import HANDED_OVER, WHOSE
 from messaging.setup import oauth, opt_files
 from messaging.setup.layers import resolve_each
+from messaging.setup.options import options
 
 log = logging.getLogger(__name__)
 
 SWEEP = "sweep"
+CHUNK = 500  # messages in one sweep
 DRAFTS_KEPT = timedelta(days=1)
 PAUSES_KEPT = timedelta(days=90)
 TOKENS_KEPT = timedelta(days=200)  # no provider keeps a sign-in that long which nobody uses
@@ -39,7 +53,8 @@ class ClockWatch:
 
 
 def sweep(now: datetime, *, clock_jumped: bool = False) -> None:
-    """Rescue ended leases, end holds and pauses, wake lanes for what is due, leave a sign of life; five statements.
+    """Rescue ended leases, end holds and pauses, fail what waited too long, wake lanes for what is due, leave a sign of
+    life; five statements.
 
     Idempotent: two beats or a task delivered three times do no more than one. After a jump of the clock nobody's lease
     has ended because of it: all get their full time again, and the living renew theirs.
@@ -49,7 +64,7 @@ def sweep(now: datetime, *, clock_jumped: bool = False) -> None:
         claims.renew_all(now)
     refusal.tell(opt_files.read(), now)
     rescue(now, lambda: _was_away(now))
-    _end_holds(now)
+    _end_waiting(now)
     pauses.end_due(now)
     for account_id in claims.due_accounts(now):
         wake.wake(account_id)
@@ -98,10 +113,54 @@ def _keep_signed_in(now: datetime) -> None:
             pauses.pause(account.pk if account else None, verdict, server=setup.server, words=failed.words, now=now)
 
 
-def _end_holds(now: datetime) -> None:
+def _end_waiting(now: datetime) -> None:
+    """End the holds that are over, and fail what waited longer than Company options allow; one statement for both."""
+    holds, expired = _holds_over(now), _waited_too_long(now)
+    found = holds.order_by().values_list("pk", "status")
+    found = found.union(expired.order_by().values_list("pk", "status"), all=True).order_by()
+    ids = list(found[:CHUNK])
+    if held := [pk for pk, status in ids if status == Message.Status.HELD]:
+        _end_holds(holds.filter(pk__in=held), now)
+    if queued := [pk for pk, status in ids if status == Message.Status.QUEUED]:
+        _expire(queued, now)
+
+
+def _holds_over(now: datetime) -> QuerySet[Message]:
     ended = Message.objects.filter(status=Message.Status.HELD, handed_to=None, held_until__lte=now)
     # Handed over, and the person's account is deleted: the draft may have been sent, which somebody has to decide.
-    ended = ended.exclude(reason__startswith=HANDED_OVER, reason__contains=WHOSE)
-    for message in ended[:500]:
+    return ended.exclude(reason__startswith=HANDED_OVER, reason__contains=WHOSE)
+
+
+def _end_holds(ended: QuerySet[Message], now: datetime) -> None:
+    for message in ended:
         if ended.filter(pk=message.pk).update(status=Message.Status.QUEUED, held_until=None, reason=""):
             MessageEvent.objects.create(message=message, at=now, what="Hold ended: back in the queue")
+
+
+def _waited_too_long(now: datetime) -> QuerySet[Message]:
+    """None while the option is empty. Whoever retries such a message gives it as many days again."""
+    age = ExpressionWrapper(F("expire_days") * Value(timedelta(days=1)), DurationField())
+    limit = ExpressionWrapper(Value(now, DateTimeField()) - age, DateTimeField())
+    last = Subquery(CompanyOptions.objects.exclude(expire_days=None).values_list(limit)[:1])
+    waiting = Message.objects.filter(status=Message.Status.QUEUED, batch=None, created_at__lt=last)
+    return waiting.filter(Q(not_before=None) | Q(not_before__lt=last))
+
+
+def _expire(ids: list[int], now: datetime) -> None:
+    """Their notices are made by whoever looks for what failed."""
+    days = options().expire_days
+    within = "a day" if days == 1 else f"{days} days"
+    reason = (
+        f"Not sent within {within} of being queued, the limit in Company options. Send it again if it is still wanted."
+    )
+    with transaction.atomic():
+        # Locked: what a batch or a lane takes at this moment is its own.
+        locked = _waited_too_long(now).filter(pk__in=ids).select_for_update(of=("self",)).order_by("pk")
+        expired = list(locked.values_list("pk", flat=True))
+        Recipient.objects.filter(message__in=expired, status=Recipient.Status.PENDING).update(
+            status=Recipient.Status.FAILED, decided_at=now
+        )
+        Message.objects.filter(pk__in=expired).update(
+            status=Message.Status.FAILED, not_before=None, reason=reason, reason_category=Category.SETUP
+        )
+        MessageEvent.objects.bulk_create(MessageEvent(message_id=pk, at=now, what=reason) for pk in expired)

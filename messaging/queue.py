@@ -290,6 +290,11 @@ def waiting() -> QuerySet[Message]:
     return Message.objects.filter(status=Status.QUEUED, not_before=None, batch=None)
 
 
+def is_waiting(message: Message) -> bool:
+    """Whether a message is among them."""
+    return message.status == Status.QUEUED and message.not_before is None and message.batch_id is None
+
+
 # --- What is offered ---------------------------------------------------------------------------------
 
 

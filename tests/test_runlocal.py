@@ -146,6 +146,10 @@ def test_first_start_second_start_and_ctrl_c(local):
     assert local.ask("print(EmailSettings.objects.get().port)") == str(local.catcher_port)
     count = local.ask("print(Message.objects.count())")
     assert int(count) > 50
+    assert "Demo         recording and holding of email are switched on (Company options)" in first
+    company = "row = CompanyOptions.objects.get(); print(row.record_mail, row.hold_mail, row.company_address, row.{})"
+    url = f"http://localhost:{local.port}"
+    assert local.ask(company.format("console_url")) == f"True True office@brightwater.example {url}"
 
     assert local.stop(signal.SIGINT) == 0
     assert wait_for(lambda: not local.processes(), seconds=2), local.processes()
@@ -157,6 +161,7 @@ def test_first_start_second_start_and_ctrl_c(local):
     assert time.monotonic() - began < 15
     assert "shown only this once" not in second
     assert "make password" in second
+    assert "Demo  " not in second
     assert local.ask("print(Message.objects.count())") == count
     assert (local.folder / ".env").read_text() == keys
     assert local.sign_in(password_in(first))[0] == "/messages/"

@@ -87,13 +87,12 @@ def _value(name: str, text: str) -> str:
     return ", ".join(text.splitlines())
 
 
-def waiting(number: int, most: int) -> str:
+def waiting(number: int | None) -> str:
     """What becomes of messages in the queue: "12 messages wait in the queue; they stay there until …"."""
-    if number > most:
-        return f"More than {most:,} messages wait in the queue; they stay there until a batch or a person sends them."
     if number == 1:
         return "1 message waits in the queue; it stays there until a batch or a person sends it."
-    return f"{number:,} messages wait in the queue; they stay there until a batch or a person sends them."
+    many = "Messages" if number is None else f"{number:,} messages"
+    return f"{many} wait in the queue; they stay there until a batch or a person sends them."
 
 
 def nobody_told(rule: Mapping[str, Any], address: str, admin_addresses: Sequence[str]) -> str:

@@ -23,6 +23,7 @@ from messaging.queue import HANDED_OVER
 from messaging.setup import certificates
 from messaging.setup.fields import SECRETS
 from messaging.setup.layers import RATES
+from messaging.setup.options import retry_limits
 from messaging.wording import moment, person, sentence, state, waits
 
 Status = Message.Status
@@ -74,12 +75,18 @@ def next_try(message: Message) -> str:
         return f"until {moment(message.held_until)}" if message.held_until else "until released"
     if message.status != Status.QUEUED or message.not_before is None:
         return ""
-    attempt = f"attempt {message.tries + 1} of {message.max_tries or max_tries()}"
+    attempt = _attempt(message) if message.tries else ""
     if message.not_before <= timezone.now():
         return f"due now, {attempt}" if message.tries else "due now"
     if message.tries:
         return f"next try {moment(message.not_before)}, {attempt}"
     return f"from {moment(message.not_before)}"
+
+
+def _attempt(message: Message) -> str:
+    """Which try comes next, of how many after what was heard last: "attempt 3 of 8"."""
+    most = message.max_tries or max_tries(limits=retry_limits())
+    return f"attempt {message.tries + 1} of {max(most, message.tries + 1)}"
 
 
 def setting_value(name: str, value: Any) -> str:

@@ -4,10 +4,10 @@
 messages end. `add_messages` makes any number more, waiting or as history. Everything passes the gate.
 """
 
-from .company import OFFICE
+from .company import NAME, OFFICE
 from .first_run import first_run
 from .many import add_messages
 
-OFFICE_ADDRESS = OFFICE.address
+COMPANY_NAME, OFFICE_ADDRESS = NAME, OFFICE.address
 
-__all__ = ["OFFICE_ADDRESS", "add_messages", "first_run"]
+__all__ = ["COMPANY_NAME", "OFFICE_ADDRESS", "add_messages", "first_run"]

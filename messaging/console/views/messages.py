@@ -14,10 +14,12 @@ from django.views.decorators.http import require_safe
 from django_htmx.http import push_url
 
 from messaging import content, queue, roles, sending
+from messaging.console import option_words
+from messaging.console.company import company_of
 from messaging.console.filters import MessageFilter, query_of, toolbar
 from messaging.console.forms.actions import CancelForm, HoldForm
 from messaging.console.html_body import has_remote_images
-from messaging.console.paging import page_of
+from messaging.console.paging import Page, page_of
 from messaging.console.words import standing
 from messaging.models import AccountPause, Batch, Message, Recipient
 from messaging.setup.layers import resolve
@@ -25,7 +27,6 @@ from messaging.wording import waits
 
 from .bulk import OFFERED
 from .guard import back_to, clean_url, is_part, operators_only, post_only, who
-from .options import waiting_words
 
 RECIPIENTS_SHOWN = 120
 SEVERITY = [Recipient.Status.UNKNOWN, Recipient.Status.FAILED, Recipient.Status.PENDING, Recipient.Status.ACCEPTED]
@@ -61,9 +62,16 @@ def queue_list(request: HttpRequest) -> HttpResponse:
         "read_at": timezone.now(),
     }
     if not is_part(request):
-        context["waiting_words"] = waiting_words(request)
+        context["waiting_words"] = "" if company_of(request).hold_mail else _waiting(page, filters)
         return render(request, "messaging/message_list.html", context)
     return push_url(render(request, "messaging/_message_list.html", context), clean_url(request))
+
+
+def _waiting(page: Page[Message], filters: MessageFilter) -> str:
+    """What becomes of the listed messages that wait for a batch or a person; "" when there are none."""
+    is_all = page.pages == 1 and not filters.is_narrowed
+    number = sum(queue.is_waiting(message) for message in page.rows)
+    return option_words.waiting(number if is_all else None) if number else ""
 
 
 @require_safe

@@ -14,14 +14,13 @@ from messaging import queue, roles
 from messaging.console import option_words
 from messaging.console.company import company_of
 from messaging.console.forms.options import CompanyOptionsForm, rule_field
-from messaging.models import NoticeKind, SettingChange
+from messaging.models import CompanyOptions, NoticeKind, SettingChange
 from messaging.setup import options, windows
 from messaging.setup.options import RULE_NAMES
 
 from .guard import admins_only, who
 
 CHANGES_SHOWN = 25
-MOST_COUNTED = 1000
 
 
 @dataclass(frozen=True)
@@ -79,21 +78,16 @@ def _note(request: HttpRequest, changes: list[SettingChange]) -> None:
         notes.info(request, "Nothing was changed.")
         return
     words = ["Saved, and in effect from now on, without a restart."]
-    number = waiting()
+    number = queue.waiting().count()
     if number and {"record_mail", "hold_mail"} & {change.name for change in changes}:
-        words.append(option_words.waiting(number, MOST_COUNTED))
+        words.append(option_words.waiting(number))
     notes.success(request, " ".join(words))
 
 
-def waiting() -> int:
-    """How many messages wait for a batch or a person, counted to MOST_COUNTED and one more."""
-    return queue.waiting()[: MOST_COUNTED + 1].count()
-
-
-def waiting_words(request: HttpRequest) -> str:
+def _waiting_words(company: CompanyOptions) -> str:
     """While email is not held: what becomes of the messages that wait all the same; "" where there is none."""
-    number = 0 if company_of(request).hold_mail else waiting()
-    return option_words.waiting(number, MOST_COUNTED) if number else ""
+    number = 0 if company.hold_mail else queue.waiting().count()
+    return option_words.waiting(number) if number else ""
 
 
 def _page(request: HttpRequest, form: CompanyOptionsForm, status: int = 200) -> HttpResponse:
@@ -104,7 +98,7 @@ def _page(request: HttpRequest, form: CompanyOptionsForm, status: int = 200) -> 
         "stored": company if company.version else None,
         "meanings": [Meaning(*words, is_now=case == in_effect) for case, words in option_words.MEANINGS.items()],
         "has_wrong_fields": any(field.errors for field in form),
-        "waiting_words": waiting_words(request),
+        "waiting_words": _waiting_words(company),
         "rules": _rules(form),
         "time_zones": windows.zone_names(),
         "overtaken": _told(form.overtaken),

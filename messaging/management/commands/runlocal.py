@@ -26,6 +26,7 @@ from messaging import demo, roles, users
 from messaging.housekeeping import SWEEP
 from messaging.management.supervisor import Ended, Supervisor
 from messaging.models import EmailSettings, Heartbeat, Message
+from messaging.setup import options
 
 HOST = "127.0.0.1"
 FIRST_OPERATOR = "admin"
@@ -38,7 +39,7 @@ class Command(BaseCommand):
     requires_system_checks = []
 
     def handle(self, *args: Any, **options: Any) -> None:
-        password = _prepare()
+        password, is_demo = _prepare()
         lock = threading.Lock()
 
         def say(line: str) -> None:
@@ -50,7 +51,7 @@ class Command(BaseCommand):
         commands = {name: processes.command_line(name, HOST) for name in ("catcher", "web", "worker", "beat")}
         supervisor = Supervisor(commands, outlives="catcher", say=say)
         begin = timezone.now()
-        ended = supervisor.run(lambda: say(_block(password) if _answers() and _works(begin) else _no_answer()))
+        ended = supervisor.run(lambda: say(_block(password, is_demo) if _answers() and _works(begin) else _no_answer()))
         if ended:
             raise CommandError(_explained(ended))
 
@@ -58,8 +59,10 @@ class Command(BaseCommand):
 # --- Before anything is started --------------------------------------------------------------------
 
 
-def _prepare() -> str:
-    """Make whatever is missing; the password of an operator who was made. Raises CommandError."""
+def _prepare() -> tuple[str, bool]:
+    """Make whatever is missing; the password of an operator who was made, and whether the demo was. Raises
+    CommandError.
+    """
     if settings.PORT == settings.CATCHER_PORT:
         raise CommandError(f"PORT and CATCHER_PORT are both {settings.PORT}. Choose another: make run PORT=8000")
     _check_port("PORT", settings.PORT)
@@ -68,9 +71,9 @@ def _prepare() -> str:
     call_command("migrate", verbosity=0, interactive=False)
     _collect_static()
     password = _first_operator()
-    _first_mail()
+    is_demo = _first_mail()
     connection.close()
-    return password
+    return password, is_demo
 
 
 def _check_port(variable: str, port: int) -> None:
@@ -132,10 +135,13 @@ def _first_operator() -> str:
     return password
 
 
-def _first_mail() -> None:
-    """On the very first start: Email Setup points at the mail catcher, and the demo's messages wait in the queue."""
+def _first_mail() -> bool:
+    """On the very first start: Email Setup points at the mail catcher, and the demo's messages wait in the queue.
+
+    They wait because recording and holding is switched on for them, which it is not on a real installation.
+    """
     if EmailSettings.objects.filter(account=None).exists() or Message.objects.exists():
-        return
+        return False
     with transaction.atomic():
         EmailSettings.objects.create(
             send_type=EmailSettings.SendType.SMTP,
@@ -144,7 +150,19 @@ def _first_mail() -> None:
             from_address=demo.OFFICE_ADDRESS,
             ehlo_name=f"[{HOST}]",
         )
+        options.save(
+            {
+                "record_mail": True,
+                "hold_mail": True,
+                "company_name": demo.COMPANY_NAME,
+                "company_address": demo.OFFICE_ADDRESS,
+                "console_url": f"http://localhost:{settings.PORT}",
+            },
+            by=None,
+            via="make run",
+        )
         demo.first_run()
+    return True
 
 
 # --- What is printed -------------------------------------------------------------------------------
@@ -177,7 +195,7 @@ def _works(begin: datetime) -> bool:
     return True
 
 
-def _block(password: str) -> str:
+def _block(password: str, is_demo: bool) -> str:
     if password:
         sign_in = f"{FIRST_OPERATOR}, password {password} (shown only this once)"
     else:
@@ -189,6 +207,8 @@ def _block(password: str) -> str:
         "Kept in": f"{_database()}; broker {_broker()}",
         "Stop": "Ctrl-C",
     }
+    if is_demo:
+        rows = {"Demo": "recording and holding of email are switched on (Company options)"} | rows
     lines = "\n".join(f"  {name:12} {text}" for name, text in rows.items())
     return f"\nOuttray is running.\n\n{lines}\n"
 
