@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import DateTimeField, DurationField, ExpressionWrapper, F, Q, QuerySet, Subquery, Value
+from django.db.models import Q, QuerySet, Value
 
 from messaging import batches, wake
 from messaging.delivery import claims, pauses, refusal
@@ -26,12 +26,12 @@ from messaging.models import (
 from messaging.queue import HANDED_OVER, WHOSE
 from messaging.setup import oauth, opt_files
 from messaging.setup.layers import resolve_each
-from messaging.setup.options import options
 
 log = logging.getLogger(__name__)
 
 SWEEP = "sweep"
 CHUNK = 500  # messages in one sweep
+EXPIRES = "expires"
 DRAFTS_KEPT = timedelta(days=1)
 PAUSES_KEPT = timedelta(days=90)
 TOKENS_KEPT = timedelta(days=200)  # no provider keeps a sign-in that long which nobody uses
@@ -114,15 +114,19 @@ def _keep_signed_in(now: datetime) -> None:
 
 
 def _end_waiting(now: datetime) -> None:
-    """End the holds that are over, and fail what waited longer than Company options allow; one statement for both."""
-    holds, expired = _holds_over(now), _waited_too_long(now)
-    found = holds.order_by().values_list("pk", "status")
-    found = found.union(expired.order_by().values_list("pk", "status"), all=True).order_by()
-    ids = list(found[:CHUNK])
-    if held := [pk for pk, status in ids if status == Message.Status.HELD]:
-        _end_holds(holds.filter(pk__in=held), now)
-    if queued := [pk for pk, status in ids if status == Message.Status.QUEUED]:
-        _expire(queued, now)
+    """End the holds that are over, and fail what waited longer than Company options allow.
+
+    One statement finds the holds and reads that option.
+    """
+    holds = _holds_over(now)
+    limit = CompanyOptions.objects.exclude(expire_days=None).annotate(what=Value(EXPIRES))
+    found = limit.values_list("expire_days", "what").union(holds.order_by().values_list("pk", "status"), all=True)
+    rows = list(found.order_by()[:CHUNK])
+    if ended := [pk for pk, what in rows if pk and what != EXPIRES]:
+        _end_holds(holds.filter(pk__in=ended), now)
+    for days, what in rows:
+        if days and what == EXPIRES:
+            _expire(days, now)
 
 
 def _holds_over(now: datetime) -> QuerySet[Message]:
@@ -137,25 +141,24 @@ def _end_holds(ended: QuerySet[Message], now: datetime) -> None:
             MessageEvent.objects.create(message=message, at=now, what="Hold ended: back in the queue")
 
 
-def _waited_too_long(now: datetime) -> QuerySet[Message]:
-    """None while the option is empty. Whoever retries such a message gives it as many days again."""
-    age = ExpressionWrapper(F("expire_days") * Value(timedelta(days=1)), DurationField())
-    limit = ExpressionWrapper(Value(now, DateTimeField()) - age, DateTimeField())
-    last = Subquery(CompanyOptions.objects.exclude(expire_days=None).values_list(limit)[:1])
+def _expire(days: int, now: datetime) -> None:
+    """Fail what waits for that many days. Whoever retries such a message gives it as many again.
+
+    Notices of it are made by whoever looks for what failed.
+    """
+    last = now - timedelta(days=days)
     waiting = Message.objects.filter(status=Message.Status.QUEUED, batch=None, created_at__lt=last)
-    return waiting.filter(Q(not_before=None) | Q(not_before__lt=last))
-
-
-def _expire(ids: list[int], now: datetime) -> None:
-    """Their notices are made by whoever looks for what failed."""
-    days = options().expire_days
+    waiting = waiting.filter(Q(not_before=None) | Q(not_before__lt=last))
+    ids = list(waiting.order_by("created_at").values_list("pk", flat=True)[:CHUNK])
+    if not ids:
+        return
     within = "a day" if days == 1 else f"{days} days"
     reason = (
         f"Not sent within {within} of being queued, the limit in Company options. Send it again if it is still wanted."
     )
     with transaction.atomic():
         # Locked: what a batch or a lane takes at this moment is its own.
-        locked = _waited_too_long(now).filter(pk__in=ids).select_for_update(of=("self",)).order_by("pk")
+        locked = waiting.filter(pk__in=ids).select_for_update(of=("self",)).order_by("pk")
         expired = list(locked.values_list("pk", flat=True))
         Recipient.objects.filter(message__in=expired, status=Recipient.Status.PENDING).update(
             status=Recipient.Status.FAILED, decided_at=now
