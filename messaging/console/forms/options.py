@@ -11,6 +11,7 @@ from django import forms
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator
 from django.http import QueryDict
 
 from messaging.console.option_words import CATEGORIES, LABELS
@@ -32,6 +33,7 @@ NUMBERS = {
     "retry_hours": "Enter a number of hours from 1 to 720 (30 days), or leave it empty.",
     "expire_days": "Enter a number of days from 1 to 3650, or leave it empty.",
 }
+MOST_MINUTES = 24 * 60
 WINDOW = "Enter a number of minutes from 0 to 1440 (a day)."
 MOST_CATEGORIES = 100
 CATEGORY_LENGTH = 40
@@ -110,6 +112,7 @@ class CompanyOptionsForm(forms.ModelForm):
                 if name == "window_minutes":
                     attrs = {"inputmode": "numeric", "autocomplete": "off", "class": "form-control"}
                     field.widget = forms.TextInput(attrs=attrs)
+                    field.validators.append(MaxValueValidator(MOST_MINUTES, WINDOW))
                     field.error_messages |= dict.fromkeys(("required", "invalid", "min_value", "max_value"), WINDOW)
                 self.fields[rule_field(kind, name)] = field
                 self.initial[rule_field(kind, name)] = getattr(self.rules[kind], name)
