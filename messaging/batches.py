@@ -36,8 +36,9 @@ def choose(
     account: User | None,
     source: str = "console",
     retry_of: Batch | None = None,
+    at_most: int | None = None,
 ) -> Batch:
-    """Make a draft of the chosen messages, in the order they came in.
+    """Make a draft of the chosen messages, in the order they came in; with `at_most`, of the oldest.
 
     Raises:
         NotPossible: nothing was chosen.
@@ -46,7 +47,7 @@ def choose(
         batch = Batch.objects.create(
             created_by=by, account=account, source=source, retry_of=retry_of, created_at=timezone.now()
         )
-        ids = messages.order_by("id").values_list("pk", flat=True)
+        ids = messages.order_by("id").values_list("pk", flat=True)[:at_most]
         BatchItem.objects.bulk_create(
             (BatchItem(batch=batch, message_id=pk) for pk in ids.iterator(CHUNK)), batch_size=CHUNK
         )
@@ -279,12 +280,27 @@ def process_all(*, by: User | None, account: User | None, source: str) -> Batch 
     Raises:
         NotPossible: the account's email setup cannot send in bulk.
     """
-    waiting = Message.objects.filter(Q(not_before=None) | Q(not_before__lte=timezone.now()))
-    waiting = waiting.filter(status=Status.QUEUED, batch=None)
-    if not waiting.exists():
+    return process(waiting_now(timezone.now()), by=by, account=account, source=source)
+
+
+def waiting_now(now: datetime) -> QuerySet[Message]:
+    """What waits for Batch Message Processing and for nothing else, such as a time that is still to come."""
+    due = Q(not_before=None) | Q(not_before__lte=now)
+    return Message.objects.filter(due, status=Status.QUEUED, batch=None)
+
+
+def process(
+    messages: QuerySet[Message], *, by: User | None, account: User | None, source: str, at_most: int | None = None
+) -> Batch | None:
+    """Choose and confirm in one go; None when there is nothing (any more).
+
+    Raises:
+        NotPossible: the account's email setup cannot send in bulk; no batch is left.
+    """
+    if not messages.exists():
         return None
     try:
-        batch = choose(waiting, by=by, account=account, source=source)
+        batch = choose(messages, by=by, account=account, source=source, at_most=at_most)
     except NotPossible:
         return None  # another run was faster
     try:

@@ -8,7 +8,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Q, QuerySet, Value
 
-from messaging import batches, wake
+from messaging import batches, schedules, wake
 from messaging.delivery import claims, pauses, refusal
 from messaging.delivery.outcomes import Reply, Stage, judge
 from messaging.delivery.rescue import rescue
@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 SWEEP = "sweep"
 CHUNK = 500  # messages in one sweep
 EXPIRES = "expires"
+WORKER = "worker"
 DRAFTS_KEPT = timedelta(days=1)
 PAUSES_KEPT = timedelta(days=90)
 TOKENS_KEPT = timedelta(days=200)  # no provider keeps a sign-in that long which nobody uses
@@ -54,7 +55,7 @@ class ClockWatch:
 
 def sweep(now: datetime, *, clock_jumped: bool = False) -> None:
     """Rescue ended leases, end holds and pauses, fail what waited too long, wake lanes for what is due, leave a sign of
-    life; five statements.
+    life, run schedules that nobody woke; six statements.
 
     Idempotent: two beats or a task delivered three times do no more than one. After a jump of the clock nobody's lease
     has ended because of it: all get their full time again, and the living renew theirs.
@@ -68,8 +69,14 @@ def sweep(now: datetime, *, clock_jumped: bool = False) -> None:
     pauses.end_due(now)
     for account_id in claims.due_accounts(now):
         wake.wake(account_id)
-    if not Heartbeat.objects.filter(name=SWEEP).update(at=now):
-        Heartbeat.objects.get_or_create(name=SWEEP, defaults={"at": now})
+    sign_of_life(SWEEP, now)
+    schedules.run_due(now)
+
+
+def sign_of_life(name: str, now: datetime) -> None:
+    """Leave word that a process works: SWEEP is beat with a worker, WORKER one alone."""
+    if not Heartbeat.objects.filter(name=name).update(at=now):
+        Heartbeat.objects.get_or_create(name=name, defaults={"at": now})
 
 
 def _was_away(now: datetime) -> bool:
@@ -80,11 +87,12 @@ def _was_away(now: datetime) -> bool:
 
 
 def tidy(now: datetime) -> None:
-    """Drop forgotten drafts of batches, old pauses, notes and tokens; take out what a crash left in cancelled batches.
+    """Drop forgotten drafts of batches, old pauses, runs, notes and tokens; once more cancel what a crash left.
 
     Once a day each sign-in is used.
     """
     refusal.forget(now)
+    schedules.forget(now)
     AccountPause.history.filter(ended_at__lt=now - PAUSES_KEPT).delete()
     Batch.objects.filter(status=Batch.Status.DRAFT, created_at__lt=now - DRAFTS_KEPT).delete()
     left = Batch.objects.filter(status=Batch.Status.CANCELLED, messages__status=Message.Status.QUEUED)

@@ -8,16 +8,17 @@ from typing import Any
 from celery import shared_task
 from celery.signals import worker_ready, worker_shutting_down
 from django.conf import settings
-from django.contrib.auth.models import User
+from django.db import DatabaseError, connections
 from django.utils import timezone
 
-from messaging import batches, housekeeping, wake
+from messaging import housekeeping, schedules, wake
 from messaging.delivery.lane import Lane
-from messaging.queue import NotPossible
 
 log = logging.getLogger(__name__)
+
 shutting_down = threading.Event()
 clock = housekeeping.ClockWatch()
+HEARTBEAT_SECONDS = 15
 
 
 @worker_shutting_down.connect
@@ -30,6 +31,24 @@ def _stop_lanes(**kwargs: Any) -> None:
 def _sweep_at_once(**kwargs: Any) -> None:
     """Do not wait for beat: what an earlier worker left behind is looked at now."""
     sweep.delay()
+
+
+@worker_ready.connect
+def _show_life(**kwargs: Any) -> None:
+    """A worker that lives without beat, which makes it sweep, is told apart from one that does not."""
+    threading.Thread(target=_beat_heart, name="heartbeat", daemon=True).start()
+
+
+def _beat_heart() -> None:
+    while True:
+        try:
+            housekeeping.sign_of_life(housekeeping.WORKER, timezone.now())
+        except DatabaseError:
+            log.warning("the database is away; the worker shows that it lives when it is back")
+        finally:
+            connections.close_all()  # of this thread; a process forked from here inherits none
+        if shutting_down.wait(HEARTBEAT_SECONDS):
+            return
 
 
 @shared_task
@@ -56,10 +75,6 @@ def tidy() -> None:
 
 
 @shared_task
-def process_queue(account: str | None = None) -> None:
-    """The schedule's run of Batch Message Processing (seed row S14), as the account it names."""
-    user = User.objects.get(username=account) if account else None
-    try:
-        batches.process_all(by=None, account=user, source="schedule")
-    except NotPossible as error:
-        log.warning("the schedule did not process the queue: %s", error)
+def run_schedule(pk: int) -> None:
+    """Beat's wake-up for one schedule (seed row S14); whether it is due, the database says."""
+    schedules.run_due(timezone.now(), only=pk)

@@ -12,7 +12,7 @@ from django.utils.functional import SimpleLazyObject
 
 from messaging import roles, sending
 from messaging.delivery import refusal
-from messaging.housekeeping import SWEEP
+from messaging.housekeeping import SWEEP, WORKER
 from messaging.models import AccountPause, Heartbeat
 from messaging.setup import opt_files
 
@@ -50,13 +50,15 @@ class Obstacles:
 
     Limits and sending windows are what somebody wished, and no obstacles.
 
-    `silent_since` is meaningful when `is_silent`; None then means that they never reported.
+    `silent_since` is meaningful when `is_silent`; None then means that they never reported. With `worker_lives` it is
+    beat alone that is silent.
     """
 
     pauses: list[AccountPause]
     is_silent: bool
     silent_since: datetime | None
     refusing: dict[str, list[str]] = field(default_factory=dict)
+    worker_lives: bool = True
 
 
 def console(request: HttpRequest) -> dict[str, object]:
@@ -69,14 +71,18 @@ def obstacles() -> Obstacles:
     now = timezone.now()
     pauses = sending.holding(now).exclude(kind__in=sending.OF_SETTINGS)
     notes = refusal.notes(now)
-    beat = Heartbeat.objects.filter(name=SWEEP).annotate(paused=Exists(pauses), noted=Exists(notes)).first()
-    found = [] if beat is not None and not beat.paused else sending.gravest_first(pauses)
-    is_silent = beat is None or now - beat.at > SILENT_AFTER
-    refusing = {} if beat is not None and not beat.noted else _noted(notes)
+    hearts = Heartbeat.objects.filter(name__in=[SWEEP, WORKER]).annotate(paused=Exists(pauses), noted=Exists(notes))
+    beats = {heart.name: heart for heart in hearts}
+    told = next(iter(beats.values()), None)
+    found = [] if told is not None and not told.paused else sending.gravest_first(pauses)
+    refusing = {} if told is not None and not told.noted else _noted(notes)
+    alive = {name for name, heart in beats.items() if now - heart.at <= SILENT_AFTER}
+    since = beats[SWEEP].at if SWEEP in beats else None
     here = opt_files.read()
     if here.errors:
         refusing[refusal.server_name()] = [str(error) for error in here.errors]
-    return Obstacles(found, is_silent, beat.at if beat else None, refusing)
+    # A worker sweeps; so it lives while beat makes it do that.
+    return Obstacles(found, SWEEP not in alive, since, refusing, worker_lives=bool(alive))
 
 
 def _noted(notes: QuerySet[Heartbeat]) -> dict[str, list[str]]:

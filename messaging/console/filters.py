@@ -12,15 +12,15 @@ from crispy_forms.layout import HTML, Div, Field, Layout
 from django import forms
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import connection
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import QueryDict
 from django.utils import timezone
 
+from messaging import selection
 from messaging.models import Category, Message
 
 Status = Message.Status
 ALL = "all"
-MAX_WORDS = 8
 LAST_ID = 2**63 - 1
 MOST_COUNTED = 100_000
 
@@ -60,20 +60,10 @@ class WaitingFilter(django_filters.FilterSet):
         fields: list[str] = []
 
     def search(self, messages: QuerySet[Message], name: str, value: str) -> QuerySet[Message]:
-        for word in value.split()[:MAX_WORDS]:
-            messages = messages.filter(
-                Q(subject__icontains=word) | Q(recipients_text__icontains=word) | Q(from_header__icontains=word)
-            )
-        return messages
+        return selection.search(messages, value)
 
     def by_sender(self, messages: QuerySet[Message], name: str, value: str) -> QuerySet[Message]:
-        author = Q(author__username__icontains=value) | Q(author__first_name__icontains=value)
-        return messages.filter(
-            Q(from_header__icontains=value)
-            | Q(reverse_path__icontains=value)
-            | author
-            | Q(author__last_name__icontains=value)
-        )
+        return selection.by_sender(messages, value)
 
     def since(self, messages: QuerySet[Message], name: str, value: date) -> QuerySet[Message]:
         return messages.filter(created_at__gte=timezone.make_aware(datetime.combine(value, time.min)))

@@ -224,3 +224,22 @@ def _stands(status: str, number: int) -> str:
         "draft": f"{be} a draft in somebody’s mail program" if number == 1 else "are drafts in somebody’s mail program",
     }
     return rest[status]
+
+SCHEDULE_WORDS = {
+    "name": "Name", "kind": "When", "minutes": "Every … minutes", "times": "Times", "days": "Days",
+    "crontab": "Crontab expression", "time_zone": "Time zone", "filter": "Which messages", "account": "Sending account",
+    "at_most": "Messages per run", "missed": "A missed run", "is_on": "On or off", "made": "Made", "deleted": "Deleted",
+}  # fmt: skip
+
+
+def schedule_setting(changed: SettingChange) -> str:
+    """What of a schedule was changed; its name in the log is “schedule 3 times”."""
+    _, pk, name = changed.name.split(" ", 2)
+    return f"{SCHEDULE_WORDS.get(name, name)} (schedule {pk})"
+
+
+def schedule_change(changed: SettingChange) -> str:
+    """What a change of a schedule did, in words."""
+    if changed.before and changed.after:
+        return f"from “{changed.before}” to “{changed.after}”"
+    return f"set to “{changed.after}”" if changed.after else f"it was “{changed.before}”"

@@ -1,8 +1,5 @@
-"""The form of the one schedule: when the queue is processed by itself, and as whom (seed row S14)."""
+"""The form of a schedule: when, which messages, as whom, and what of a run that was missed (seed row S14)."""
 
-import json
-import re
-from datetime import time
 from typing import Any
 
 from crispy_forms.helper import FormHelper
@@ -10,13 +7,18 @@ from django import forms
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
-from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
+from django.http import QueryDict
 
-from messaging.console.words import person
+from messaging import schedules, selection, timetable
+from messaging.models import Category, Schedule
+from messaging.setup import options
+from messaging.setup.changes import ChangedMeanwhile
+from messaging.timetable import BadTimetable, Timetable
+from messaging.wording import person
 
-DAYS = [("1", "Monday"), ("2", "Tuesday"), ("3", "Wednesday"), ("4", "Thursday"), ("5", "Friday"), ("6", "Saturday"),
-        ("0", "Sunday")]  # fmt: skip
-TIME = re.compile(r"(\d{1,2})[:.](\d{2})")
+DAYS = [(str(number), timetable.DAY_NAMES[number]) for number in (1, 2, 3, 4, 5, 6, 0)]
+ON_DAYS = [("weekdays", "Weekdays (Monday to Friday)"), ("daily", "Every day"), ("these", "The days ticked below")]
+ALL_OF = {"weekdays": timetable.WEEKDAYS, "daily": timetable.ALL_DAYS}
 
 
 class _Account(forms.ModelChoiceField):
@@ -24,30 +26,50 @@ class _Account(forms.ModelChoiceField):
         return person(user)
 
 
-class ScheduleForm(forms.Form):
-    """On or off; every so many minutes, or at times on days; the sending account."""
-
-    enabled = forms.BooleanField(required=False, label="Process the queue automatically")
-    kind = forms.ChoiceField(
-        label="When",
-        choices=[("every", "At regular intervals"), ("times", "At fixed times")],
-        widget=forms.RadioSelect,
-    )
-    minutes = forms.IntegerField(
+def _number(label: str, largest: int, help_text: str = "") -> forms.IntegerField:
+    wanted = f"Enter a number from 1 to {largest:,}."
+    return forms.IntegerField(
         required=False,
         min_value=1,
-        max_value=1440,
-        label="Every … minutes",
+        max_value=largest,
+        label=label,
+        help_text=help_text,
         widget=forms.TextInput(attrs={"inputmode": "numeric"}),
+        error_messages={"invalid": wanted, "min_value": wanted, "max_value": wanted},
     )
-    times = forms.CharField(
-        required=False,
-        max_length=200,
-        label="Times",
-        help_text="For example 18:00, or 08:00, 12:00, 18:00",
-        widget=forms.TextInput(attrs={"placeholder": "18:00"}),
+
+
+def _line(label: str, placeholder: str = "", help_text: str = "", **options: Any) -> forms.CharField:
+    attrs = {"placeholder": placeholder, "autocomplete": "off"} | options.pop("attrs", {})
+    widget = forms.TextInput(attrs=attrs)
+    return forms.CharField(label=label, help_text=help_text, widget=widget, **{"max_length": 200} | options)
+
+
+class ScheduleForm(forms.Form):
+    """A schedule in plain words. Only what belongs to the chosen kind of times is asked for."""
+
+    name = _line("Name", "Evening batch", max_length=100, error_messages={"required": "Give it a name."})
+    is_on = forms.BooleanField(required=False, label="On")
+    kind = forms.ChoiceField(
+        label="When",
+        choices=[("times", "At fixed times"), ("every", "Every … minutes"), ("crontab", "Crontab expression")],
+        widget=forms.RadioSelect,
     )
-    days = forms.MultipleChoiceField(required=False, label="Days", choices=DAYS, widget=forms.CheckboxSelectMultiple)
+    times = _line("Times", "07:30 and 17:00", "Such as 18:00, or 07:30 and 17:00.", required=False)
+    on_days = forms.ChoiceField(label="On", required=False, choices=ON_DAYS, widget=forms.RadioSelect)
+    days = forms.MultipleChoiceField(
+        required=False, label="These days", choices=DAYS, widget=forms.CheckboxSelectMultiple
+    )
+    minutes = _number("Every … minutes", timetable.DAY, "Counted from midnight: 15 means 00:00, 00:15 and so on.")
+    crontab = _line(
+        "Crontab expression", "30 7 * * 1-5", "Minute, hour, day of the month, month, day of the week.", required=False,
+        attrs={"spellcheck": "false", "class": "mono"},
+    )  # fmt: skip
+    time_zone = _line("Time zone", max_length=60, attrs={"list": "time-zones", "spellcheck": "false"})
+    q = _line("Words", "Subject, recipient or sender", required=False)
+    sender = _line("From", "Sender or author", required=False)
+    reason = forms.ChoiceField(required=False, label="Reason", choices=[("", "Any"), *Category.choices])
+    at_most = _number("Messages per run, at most", 1_000_000, "The oldest first. Empty: all that wait.")
     account = _Account(
         queryset=User.objects.filter(is_active=True).order_by("first_name", "username"),
         to_field_name="username",
@@ -57,85 +79,109 @@ class ScheduleForm(forms.Form):
         help_text="Whose email settings are used.",
         error_messages={"invalid_choice": "There is no such active account."},
     )
+    missed = forms.ChoiceField(
+        label="When a run was missed",
+        choices=[("once", "Run once, as soon as the worker and beat are back"), ("never", "Leave it out")],
+        widget=forms.RadioSelect,
+    )
+    version = forms.IntegerField(required=False, widget=forms.HiddenInput)
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
+    def __init__(self, data: Any = None, *, schedule: Schedule | None = None) -> None:
+        super().__init__(data, initial=initial_of(schedule))
+        self.schedule = schedule
         self.helper = FormHelper()
         self.helper.form_tag = False
         self.helper.disable_csrf = True
+        self.overtaken: list[Any] = []
 
-    def clean_times(self) -> list[time]:
-        """Times in order; one crontab row must be able to say them."""
-        words = [word for word in re.split(r"[\s,;]+", self.cleaned_data["times"]) if word]
-        times = sorted({_time(word) for word in words})
-        hours, minutes = {moment.hour for moment in times}, {moment.minute for moment in times}
-        if len(times) != len(hours) * len(minutes):
-            raise ValidationError(
-                "Choose times with the same minutes past the hour, such as 08:00, 12:00, 18:00 or 08:30, 18:30."
-            )
-        return times
+    def clean_name(self) -> str:
+        name: str = self.cleaned_data["name"]
+        others = Schedule.objects.filter(name=name).exclude(pk=self.schedule.pk if self.schedule else 0)
+        if others.exists():
+            raise ValidationError("Another schedule has this name.")
+        return name
+
+    def clean_account(self) -> User | None:
+        account: User | None = self.cleaned_data["account"]
+        why = schedules.why_never(account)
+        if why:
+            raise ValidationError(why)
+        return account
 
     def clean(self) -> dict[str, Any]:
-        cleaned = super().clean() or self.cleaned_data
-        if cleaned.get("kind") == "every" and not cleaned.get("minutes") and "minutes" not in self.errors:
-            self.add_error("minutes", "Enter a number of minutes from 1 to 1440.")
-        if cleaned.get("kind") == "times":
-            if not cleaned.get("times") and "times" not in self.errors:
-                self.add_error("times", "Enter at least one time, such as 18:00.")
-            if not cleaned.get("days"):
-                self.add_error("days", "Choose at least one day.")
-        return cleaned
+        values = super().clean() or self.cleaned_data
+        whole = ALL_OF.get(values.get("on_days", ""))
+        if whole:
+            values["days"] = sorted(map(str, whole))
+        if not {"kind", "minutes", "time_zone"} & set(self.errors):
+            try:
+                self.timetable()
+            except BadTimetable as bad:
+                self.add_error(bad.field, str(bad))
+        return values
 
-    def save_to(self, task: PeriodicTask) -> None:
-        """Write interval or crontab and the task; beat sees the change within seconds."""
+    def timetable(self) -> Timetable:
+        """The times that were entered. Raises BadTimetable."""
+        return timetable.of(Schedule(**self.when()))
+
+    def when(self) -> dict[str, Any]:
+        """What was entered about times, as the fields of Schedule; what belongs to another kind is left out."""
         values = self.cleaned_data
-        task.interval = task.crontab = None
-        if values["kind"] == "every":
-            task.interval, _ = IntervalSchedule.objects.get_or_create(
-                every=values["minutes"], period=IntervalSchedule.MINUTES
-            )
-        else:
-            task.crontab, _ = CrontabSchedule.objects.get_or_create(
-                hour=_listed({moment.hour for moment in values["times"]}),
-                minute=_listed({moment.minute for moment in values["times"]}),
-                day_of_week=_listed({int(day) for day in values["days"]}),
-                day_of_month="*",
-                month_of_year="*",
-                timezone=settings.TIME_ZONE,
-            )
-        task.kwargs = account_arguments(values["account"])
-        task.enabled = values["enabled"]
-        task.save()
+        kind = values.get("kind", "")
+        times = values.get("times", "") if kind == "times" else ""
+        if times:
+            times = ", ".join(timetable.times_in_words(timetable.parse_times(times)))
+        return {
+            "kind": kind,
+            "minutes": values.get("minutes") if kind == "every" else None,
+            "times": times,
+            "days": ",".join(values.get("days", [])) if kind == "times" else "",
+            "crontab": values.get("crontab", "") if kind == "crontab" else "",
+            "time_zone": values.get("time_zone", ""),
+        }
+
+    def query(self) -> str:
+        """The filter that was entered, as Schedule keeps it."""
+        return query_of(self.cleaned_data)
+
+    def save(self, by: User) -> Schedule:
+        """Save it as a new version.
+
+        Raises:
+            ValidationError: somebody else saved it since the form was shown, or took its name; nothing was written.
+        """
+        values = self.cleaned_data
+        kept = {name: values[name] for name in ("name", "is_on", "account", "at_most", "missed")}
+        kept |= self.when() | {"filter": self.query()}
+        try:
+            return schedules.save(self.schedule.pk if self.schedule else None, kept, by=by, seen=values["version"] or 0)
+        except ChangedMeanwhile as error:
+            self.overtaken = error.changes
+            raise ValidationError(
+                "Somebody else changed this schedule while you had it open; nothing was saved. Load the page again to "
+                "see it as it is now."
+            ) from error
 
 
-def account_arguments(account: User | None) -> str:
-    """The task's keyword arguments as JSON."""
-    return json.dumps({"account": account.get_username() if account else None})
+def query_of(values: dict[str, Any]) -> str:
+    """A query string of selection.NAMES."""
+    query = QueryDict(mutable=True)
+    for name in selection.NAMES:
+        if values.get(name):
+            query[name] = values[name]
+    return query.urlencode()
 
 
-def initial_of(task: PeriodicTask) -> dict[str, Any]:
-    """What the form shows for the task as it is stored."""
-    values: dict[str, Any] = {"enabled": task.enabled, "account": json.loads(task.kwargs or "{}").get("account")}
-    if task.crontab is not None:
-        hours, minutes = _numbers(task.crontab.hour), _numbers(task.crontab.minute)
-        times = [f"{hour:02}:{minute:02}" for hour in hours for minute in minutes]
-        days = [str(day) for day in _numbers(task.crontab.day_of_week)]
-        return values | {"kind": "times", "times": ", ".join(times), "days": days, "minutes": 15}
-    minutes_between = task.interval.every if task.interval else 15
-    return values | {"kind": "every", "minutes": minutes_between, "times": "18:00", "days": ["1", "2", "3", "4", "5"]}
-
-
-def _time(word: str) -> time:
-    found = TIME.fullmatch(word)
-    if found is None or int(found[1]) > 23 or int(found[2]) > 59:
-        raise ValidationError(f"“{word[:20]}” is not a time. Write it like 18:00.")
-    return time(int(found[1]), int(found[2]))
-
-
-def _listed(numbers: set[int]) -> str:
-    return ",".join(str(number) for number in sorted(numbers))
-
-
-def _numbers(text: str) -> list[int]:
-    """The numbers of a crontab field that this form wrote; anything cleverer is shown as none."""
-    return [int(part) for part in text.split(",") if part.isdigit()]
+def initial_of(schedule: Schedule | None) -> dict[str, Any]:
+    """What the form shows of a schedule; without one, the likeliest."""
+    if schedule is None:
+        zone = options.options().time_zone or settings.TIME_ZONE
+        usual = {"kind": "times", "on_days": "weekdays", "missed": "once", "is_on": True, "version": 0}
+        return usual | {"time_zone": zone}
+    values = {name: getattr(schedule, name) for name in (*schedules.NAMES, "version")}
+    days = schedule.days.split(",") if schedule.days else []
+    account = schedule.account.get_username() if schedule.account else None
+    asked = QueryDict(schedule.filter)
+    words = {name: asked.get(name, "") for name in selection.NAMES}
+    whole = next((name for name, numbers in ALL_OF.items() if set(days) == set(map(str, numbers))), "these")
+    return values | words | {"on_days": whole, "days": days if whole == "these" else [], "account": account}

@@ -12,7 +12,7 @@ from django.utils.safestring import SafeString
 from messaging import wording
 from messaging.console import words
 from messaging.console.filters import MOST_COUNTED
-from messaging.models import Message
+from messaging.models import Message, ScheduleRun
 from messaging.setup.fields import LABELS
 
 register = template.Library()
@@ -30,6 +30,8 @@ register.filter("pause_state", wording.state)
 register.filter("pause_waits", wording.waits)
 register.filter("setting_value", words.setting_value)
 register.filter("change_words", words.change)
+register.filter("schedule_setting", words.schedule_setting)
+register.filter("schedule_change", words.schedule_change)
 
 
 @register.simple_tag
@@ -62,6 +64,23 @@ def when(value: datetime | None, nothing: str = "") -> SafeString | str:
         wording.dated(value, "l j F Y, H:i:s T"),
         wording.moment(value),
     )
+
+
+@register.simple_tag
+def in_zone(value: datetime) -> SafeString:
+    """A time that is to come, in the time zone that it carries: Wed 25 Nov 2026, 07:30 CET."""
+    return format_html(
+        '<time datetime="{}">{}</time>', value.isoformat(timespec="seconds"), f"{value:%a %-d %b %Y, %H:%M %Z}"
+    )
+
+
+OUTCOME_BADGES = {"batch": "sent", "nothing": "confirmed", "missed": "skipped", "refused": "failed", "": "sending"}
+
+
+@register.simple_tag
+def outcome_badge(run: ScheduleRun) -> SafeString:
+    """What came of a schedule's run, as icon and word."""
+    return badge(OUTCOME_BADGES[run.outcome], run.get_outcome_display() or "Starting")
 
 
 @register.simple_tag

@@ -86,9 +86,11 @@ def all_batches(request: HttpRequest) -> HttpResponse:
 def batch_page(request: HttpRequest, pk: int) -> HttpResponse:
     """A draft's review, or the progress and report of a confirmed batch."""
     batch, among = _get(request, pk)
-    context = {"batch": batch} | _items(request, batch, among)
+    context: dict[str, Any] = {"batch": batch} | _items(request, batch, among)
     if batch.status == Batch.Status.DRAFT:
         return render(request, "messaging/batch_review.html", context | _review(batch, among))
+    if batch.source == "schedule":
+        context["run"] = batch.schedule_runs.select_related("schedule", "by").first()
     return render(request, "messaging/batch_report.html", context | _standing(batch, among))
 
 

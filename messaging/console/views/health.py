@@ -25,14 +25,16 @@ def healthz(request: HttpRequest) -> HttpResponse:
 @login_not_required
 @never_cache
 def readyz(request: HttpRequest) -> HttpResponse:
-    """Database, broker, worker with beat (by their heartbeat), and this server's `.opt` files; 503 when one fails.
+    """Database, broker, worker and beat (by their heartbeats), and this server's `.opt` files; 503 when one fails.
 
     Of files at fault it says the names; what is in them is for people who signed in.
     """
     at_fault = list(dict.fromkeys(error.file for error in opt_files.read().errors))
-    checks = {"database": _database(), "broker": _broker(), "worker_and_beat": False, "opt_files": not at_fault}
+    checks = {"database": _database(), "broker": _broker(), "worker_and_beat": False, "worker": False, "beat": False}
+    checks["opt_files"] = not at_fault
     if checks["database"]:
-        checks["worker_and_beat"] = not obstacles().is_silent
+        found = obstacles()
+        checks |= {"worker_and_beat": not found.is_silent, "worker": found.worker_lives, "beat": not found.is_silent}
     ready = all(checks.values())
     told = {"opt_files_at_fault": at_fault} if at_fault else {}
     return JsonResponse({"ready": ready, "checks": checks} | told, status=200 if ready else 503)

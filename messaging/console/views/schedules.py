@@ -1,49 +1,196 @@
-"""When the queue is processed by itself (seed row S14): one schedule, off until somebody switches it on."""
+"""Schedules (seed row S14): when the queue is processed by itself, which messages, and as whom."""
 
-from django.conf import settings
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
 from django.contrib import messages as notes
+from django.core.exceptions import ValidationError
+from django.db.models import OuterRef, Subquery
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
-from django.views.decorators.http import require_http_methods
-from django_celery_beat.models import IntervalSchedule, PeriodicTask
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_http_methods, require_safe
 
-from messaging.console.forms.schedule import ScheduleForm, account_arguments, initial_of
-from messaging.models import Batch
-from messaging.setup.layers import resolve
+from messaging import schedules, selection, timetable
+from messaging.console.forms.schedule import ScheduleForm
+from messaging.models import Schedule, ScheduleRun
+from messaging.setup import windows
+from messaging.setup.changes import ChangedMeanwhile
+from messaging.timetable import BadTimetable
 
-from .guard import admins_only
+from .guard import admins_only, post_only, who
 
-NAME = "Batch Message Processing"
-TASK = "messaging.tasks.process_queue"
+NEXT_SHOWN = 5
+RUNS_SHOWN = 20
+CHANGES_SHOWN = 25
+
+
+@dataclass(frozen=True)
+class Row:
+    """A schedule as the list tells it; `wrong` is why a run would be refused now, or why its times cannot be read."""
+
+    schedule: Schedule
+    words: str
+    coming: datetime | None
+    last: ScheduleRun | None
+    wrong: str
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What the form would do: its times in words, the next runs, and how many messages match now; or what is wrong."""
+
+    words: str = ""
+    coming: tuple[datetime, ...] = ()
+    chosen: str = ""
+    number: int = 0
+    wrong: str = ""
+
+
+@admins_only
+@require_safe
+def all_schedules(request: HttpRequest) -> HttpResponse:
+    """Every schedule with its next and its last run."""
+    latest = ScheduleRun.objects.filter(schedule=OuterRef("pk")).order_by("-due_at").values("pk")[:1]
+    found = list(Schedule.objects.select_related("account").annotate(last_run=Subquery(latest)))
+    runs = ScheduleRun.objects.select_related("batch", "by").in_bulk([row.last_run for row in found])
+    rows = [_row(schedule, runs.get(schedule.last_run)) for schedule in found]
+    context = {"rows": rows, "changes": schedules.changes()[:CHANGES_SHOWN]}
+    return render(request, "messaging/setup_schedules.html", context)
+
+
+def _row(schedule: Schedule, last: ScheduleRun | None) -> Row:
+    words = timetable.in_words(schedule)
+    try:
+        coming = schedules.next_runs(timetable.of(schedule), 1)
+    except BadTimetable as bad:
+        return Row(schedule, words, None, last, str(bad))
+    return Row(schedule, words, coming[0] if coming and schedule.is_on else None, last, _wrong(schedule))
+
+
+def _wrong(schedule: Schedule) -> str:
+    return schedules.why_refused(schedule) if schedule.is_on else ""
 
 
 @admins_only
 @require_http_methods(["GET", "HEAD", "POST"])
-def schedules(request: HttpRequest) -> HttpResponse:
-    """The schedule as a form, when it ran last and what came of it."""
-    task = _task()
-    form = ScheduleForm(request.POST) if request.method == "POST" else ScheduleForm(initial=initial_of(task))
-    if request.method == "POST" and form.is_valid():
-        form.save_to(task)
-        notes.success(request, "Saved. The schedule is on." if task.enabled else "Saved. The schedule is off.")
-        return redirect("setup-schedules")
-    context = {
+def new(request: HttpRequest) -> HttpResponse:
+    """Make a schedule."""
+    return _form_page(request, None)
+
+
+@admins_only
+@require_http_methods(["GET", "HEAD", "POST"])
+def schedule_page(request: HttpRequest, pk: int) -> HttpResponse:
+    """One schedule: change it, see what ran."""
+    return _form_page(request, get_object_or_404(Schedule.objects.select_related("account"), pk=pk))
+
+
+def _form_page(request: HttpRequest, schedule: Schedule | None) -> HttpResponse:
+    """The form; POST saves it or, without JavaScript, shows what it would do."""
+    is_post = request.method == "POST"
+    form = ScheduleForm(request.POST if is_post else None, schedule=schedule)
+    is_preview = "preview" in request.POST
+    if is_post and form.is_valid() and not is_preview:
+        try:
+            saved = form.save(who(request))
+        except ValidationError as error:
+            form.add_error(None, error)
+        else:
+            notes.success(request, f"Saved. “{saved.name}” is {'on' if saved.is_on else 'off'}.")
+            return redirect("setup-schedule", saved.pk)
+    context: dict[str, Any] = {
         "form": form,
-        "task": task,
-        "time_zone": settings.TIME_ZONE,
-        "problems": resolve(None).problems(),
-        "last_batch": Batch.objects.filter(source="schedule").first(),
+        "schedule": schedule,
+        "preview": _preview(form) if is_post else _preview_of(schedule),
+        "time_zones": windows.zone_names(),
     }
-    return render(request, "messaging/setup_schedules.html", context, status=422 if form.errors else 200)
+    if schedule is not None:
+        context |= _standing(schedule)
+    return render(request, "messaging/setup_schedule.html", context, status=422 if form.errors else 200)
 
 
-def _task() -> PeriodicTask:
-    found = PeriodicTask.objects.select_related("interval", "crontab").filter(name=NAME).first()
-    if found is not None:
-        return found
-    interval, _ = IntervalSchedule.objects.get_or_create(every=15, period=IntervalSchedule.MINUTES)
-    task, _ = PeriodicTask.objects.get_or_create(
-        name=NAME,
-        defaults={"task": TASK, "interval": interval, "enabled": False, "kwargs": account_arguments(None)},
-    )
-    return task
+def _standing(schedule: Schedule) -> dict[str, Any]:
+    return {
+        "words": timetable.in_words(schedule),
+        "wrong": _wrong(schedule),
+        "runs": schedule.runs.select_related("batch", "by")[:RUNS_SHOWN],
+        "changes": schedules.changes(schedule)[:CHANGES_SHOWN],
+    }
+
+
+@admins_only
+@post_only
+def preview(request: HttpRequest) -> HttpResponse:
+    """What the form as it is filled in would do; asked for while somebody types."""
+    form = ScheduleForm(request.POST)
+    form.is_valid()
+    return render(request, "messaging/_schedule_preview.html", {"preview": _preview(form)})
+
+
+def _preview(form: ScheduleForm) -> Preview:
+    """Of a form that was validated; what is wrong with anything but times and filter does not matter here."""
+    concerned = ("kind", "minutes", "times", "days", "crontab", "time_zone", "q", "sender", "reason")
+    wrong = [str(error) for name in concerned for error in form.errors.get(name, [])]
+    if wrong:
+        return Preview(wrong=" ".join(wrong))
+    return _previewed(Schedule(**form.when(), filter=form.query()))
+
+
+def _preview_of(schedule: Schedule | None) -> Preview | None:
+    return _previewed(schedule) if schedule is not None else None
+
+
+def _previewed(schedule: Schedule) -> Preview:
+    try:
+        coming = schedules.next_runs(timetable.of(schedule), NEXT_SHOWN)
+    except BadTimetable as bad:
+        return Preview(wrong=str(bad))
+    chosen, number = selection.in_words(schedule.filter), schedules.matching(schedule.filter).count()
+    return Preview(timetable.in_words(schedule), tuple(coming), chosen, number)
+
+
+# --- Actions ---------------------------------------------------------------------------------------------
+
+
+@admins_only
+@post_only
+def switch(request: HttpRequest, pk: int) -> HttpResponse:
+    """Put a schedule on or off."""
+    schedule = get_object_or_404(Schedule.objects.select_related("account"), pk=pk)
+    is_on = request.POST.get("on") == "1"
+    why = schedules.why_never(schedule.account) if is_on else ""
+    try:
+        if why:
+            notes.error(request, f"“{schedule.name}” stays off: {why}")
+        else:
+            schedules.save(schedule.pk, {"is_on": is_on}, by=who(request))
+            notes.success(request, f"“{schedule.name}” is {'on' if is_on else 'off'}.")
+    except BadTimetable as bad:
+        notes.error(request, f"“{schedule.name}” stays as it is: {bad}")
+    except ChangedMeanwhile:
+        notes.warning(request, "This schedule is gone: somebody deleted it.")
+    return redirect("setup-schedules")
+
+
+@admins_only
+@post_only
+def run(request: HttpRequest, pk: int) -> HttpResponse:
+    """Run a schedule at this moment, whether it is on or not."""
+    schedule = get_object_or_404(Schedule, pk=pk)
+    done = schedules.run_now(schedule, by=who(request))
+    if done.batch is not None:
+        return redirect(done.batch)
+    words = f"“{schedule.name}”: {done.get_outcome_display().lower()}. {done.words}".strip()
+    (notes.error if done.outcome == ScheduleRun.Outcome.REFUSED else notes.info)(request, words)
+    return redirect("setup-schedule", schedule.pk)
+
+
+@admins_only
+@post_only
+def delete(request: HttpRequest, pk: int) -> HttpResponse:
+    """Take a schedule away; its batches stay."""
+    schedule = get_object_or_404(Schedule, pk=pk)
+    schedules.delete(schedule, by=who(request))
+    notes.info(request, f"“{schedule.name}” is deleted. Its batches stay.")
+    return redirect("setup-schedules")

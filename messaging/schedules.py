@@ -1,0 +1,340 @@
+"""When the queue is processed by itself (seed row S14): save schedules, and run what is due.
+
+Beat's wake-ups, the sweep and people may ask at the same moment and as often as they like: a schedule runs once for
+each time that it is due. Each run is a batch like any other.
+"""
+
+import json
+import logging
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.db import IntegrityError, transaction
+from django.db.models import Exists, OuterRef, QuerySet, Subquery
+from django.utils import timezone
+from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
+
+from messaging import batches, selection, sending, timetable
+from messaging.models import AccountPause, Batch, Message, Schedule, ScheduleRun, SettingChange
+from messaging.queue import NotPossible
+from messaging.setup.changes import ChangedMeanwhile
+from messaging.setup.layers import resolve
+from messaging.timetable import BadTimetable, Timetable
+from messaging.wording import person, sentence, state
+
+log = logging.getLogger(__name__)
+
+Outcome = ScheduleRun.Outcome
+GRACE = timedelta(minutes=5)  # later than this, a run was missed
+RUNS_KEPT = timedelta(days=400)
+NOTHING_KEPT = timedelta(days=7)
+TASK = "messaging.tasks.run_schedule"
+WAKE_UP_KEPT = 60  # seconds; the sweep makes good what a worker did not fetch by then
+SOURCE = "schedule"
+WHEN = ("kind", "minutes", "times", "days", "crontab", "time_zone")
+NAMES = ("name", *WHEN, "filter", "account", "at_most", "missed", "is_on")
+LABELLED = {"kind": Schedule.Kind, "missed": Schedule.Missed}
+PREFIX = "schedule "
+
+# --- Run -------------------------------------------------------------------------------------------------
+
+
+def run_due(now: datetime, *, only: int | None = None) -> list[ScheduleRun]:
+    """Run every schedule (or `only` one) that is on and due; one statement where none is.
+
+    Of several times that passed since its last run, the latest one counts for all.
+    """
+    found = _with_last(Schedule.objects.filter(is_on=True))
+    due = [each.pk for each in (found.filter(pk=only) if only else found) if _due(each, now) is not None]
+    return [run for pk in due if (run := _run_if_due(pk, now)) is not None]
+
+
+def _with_last(schedules: QuerySet[Schedule]) -> QuerySet[Schedule]:
+    """With `last_due`, the time of the last run that nobody ordered."""
+    last = ScheduleRun.objects.filter(schedule=OuterRef("pk"), by=None).order_by("-due_at")
+    return schedules.annotate(last_due=Subquery(last.values("due_at")[:1]))
+
+
+def _due(schedule: Any, now: datetime) -> datetime | None:
+    try:
+        return timetable.latest(timetable.of(schedule), _floor(schedule), now)
+    except BadTimetable as bad:
+        log.warning("schedule “%s” cannot run: %s", schedule, bad)
+        return None
+
+
+def _floor(schedule: Any) -> datetime:
+    return max(schedule.since, schedule.last_due or schedule.since)
+
+
+def _run_if_due(pk: int, now: datetime) -> ScheduleRun | None:
+    """All or nothing: a crash on the way leaves neither run nor batch, and the next sweep runs it."""
+    with transaction.atomic():
+        # Whoever has it locked runs it, or changes it: then the next sweep sees what there is to do.
+        locked = Schedule.objects.select_for_update(of=("self",), no_key=True, skip_locked=True)
+        row = locked.filter(pk=pk, is_on=True).first()
+        schedule: Any = row and _with_last(Schedule.objects.select_related("account")).get(pk=pk)
+        due_at = _due(schedule, now) if schedule else None
+        if due_at is None:
+            return None
+        # The constraint has the last word, whatever a database makes of the lock.
+        run, is_new = ScheduleRun.objects.get_or_create(schedule=schedule, due_at=due_at, defaults={"started_at": now})
+        if not is_new:
+            return None
+        first = next(timetable.occurrences(timetable.of(schedule), _floor(schedule)), due_at)
+        _carry_out(run, schedule, _lateness(schedule, first, due_at, now), is_late=now - due_at > GRACE)
+    return run
+
+
+def _lateness(schedule: Schedule, first: datetime, due_at: datetime, now: datetime) -> str:
+    """What to say of times that passed without a run; "" when there were none."""
+    if first == due_at and now - due_at <= GRACE:
+        return ""
+    since = f"Nothing ran since {_local(first, schedule)}, because the worker or beat was away"
+    if schedule.missed == Schedule.Missed.ONCE:
+        return f"{since}: this run makes up for it."
+    return f"{since}; missed runs are left out, as this schedule says."
+
+
+def _carry_out(run: ScheduleRun, schedule: Schedule, lateness: str, *, is_late: bool) -> None:
+    """Do it, and write down what came of it."""
+    if is_late and schedule.missed == Schedule.Missed.NEVER:
+        _end(run, Outcome.MISSED, lateness)
+        return
+    refusal = why_refused(schedule)
+    if refusal:
+        _end(run, Outcome.REFUSED, f"{refusal} {lateness}")
+        return
+    still = _still_at_work(schedule, run)
+    try:
+        with transaction.atomic():
+            run.batch = batches.process(
+                matching(schedule.filter), by=run.by, account=schedule.account, source=SOURCE, at_most=schedule.at_most
+            )
+    except NotPossible as error:
+        _end(run, Outcome.REFUSED, f"{error} {lateness}")
+        return
+    _end(run, Outcome.BATCH if run.batch else Outcome.NOTHING, f"{lateness} {still}")
+
+
+def _end(run: ScheduleRun, outcome: ScheduleRun.Outcome, words: str) -> None:
+    run.outcome, run.words = outcome, words.strip()[:500]
+    run.save(update_fields=["outcome", "words", "batch"])
+
+
+def matching(query: str) -> QuerySet[Message]:
+    """The messages that a run with this filter would take now."""
+    return selection.matching(batches.waiting_now(timezone.now()), query)
+
+
+def why_refused(schedule: Schedule) -> str:
+    """Why a run would be refused now, in words with what to do; "" when it would not be."""
+    account = schedule.account
+    if account is not None and not account.is_active:
+        return f"{person(account)} may not sign in any more. Choose another account for this schedule."
+    problems = resolve(account).problems()
+    if problems:
+        return " ".join(problems)
+    everything = sending.holding(timezone.now()).filter(kind=AccountPause.Kind.ALL).first()
+    return sentence(state(everything)) if everything else ""
+
+
+def why_never(account: User | None) -> str:
+    """Why an account cannot be that of a schedule at all (seed rows S8, S9), with what to change; "" when it can."""
+    if account is not None and not account.is_active:
+        return "This account may not sign in any more. Choose one that is active."
+    setup = resolve(account)
+    return " ".join(setup.problems()) if setup.is_mapi else ""
+
+
+def _still_at_work(schedule: Schedule, run: ScheduleRun) -> str:
+    """Says it when the batch of an earlier run is not finished: what is in it is not taken again."""
+    last = Batch.objects.filter(schedule_runs__schedule=schedule).exclude(schedule_runs=run).order_by("-pk").first()
+    if last is None or batches.report(last).is_finished:
+        return ""
+    return f"The batch before, batch {last.pk}, is still at work; its messages were not taken again."
+
+
+def _local(moment: datetime, schedule: Schedule) -> str:
+    zone = timetable.of(schedule).zone
+    return f"{moment.astimezone(zone):%-d %b %H:%M}"
+
+
+def run_now(schedule: Schedule, *, by: User) -> ScheduleRun:
+    """A run that a person orders, whether the schedule is on or not; times that it is due are not touched by it."""
+    now = timezone.now()
+    with transaction.atomic():
+        locked = Schedule.objects.select_for_update(of=("self",), no_key=True).get(pk=schedule.pk)
+        run = ScheduleRun.objects.create(schedule=locked, due_at=now, started_at=now, by=by)
+        _carry_out(run, locked, "", is_late=False)
+    return run
+
+
+def forget(now: datetime) -> None:
+    """Drop old runs, and sooner those that found nothing; never the last one, from which the next is counted."""
+    newer = ScheduleRun.objects.filter(schedule=OuterRef("schedule"), by=None, due_at__gt=OuterRef("due_at"))
+    runs = ScheduleRun.objects.filter(Exists(newer))
+    runs.filter(outcome=Outcome.NOTHING, due_at__lt=now - NOTHING_KEPT).delete()
+    runs.filter(due_at__lt=now - RUNS_KEPT).delete()
+
+
+# --- How it stands -----------------------------------------------------------------------------------------
+
+
+def next_runs(times: Timetable, number: int) -> list[datetime]:
+    """When it is due next, in its own time zone."""
+    coming = islice(timetable.occurrences(times, timezone.now()), number)
+    return [moment.astimezone(times.zone) for moment in coming]
+
+
+def changes(schedule: Schedule | None = None) -> QuerySet[SettingChange]:
+    """Who changed a schedule (or any of them), the latest first."""
+    name = f"{PREFIX}{schedule.pk} " if schedule is not None else PREFIX
+    found = SettingChange.objects.filter(whose="", account=None, name__startswith=name)
+    return found.select_related("by").order_by("-pk")
+
+
+# --- Save ------------------------------------------------------------------------------------------------
+
+
+def save(pk: int | None, values: Mapping[str, Any], *, by: User, seen: int | None = None) -> Schedule:
+    """Make a schedule (no `pk`), or change fields (NAMES) of one, as a new version, into the log of changes.
+
+    What was due before it was made, put on or given other times is not missed.
+
+    Args:
+        seen: the version that this is based on; None saves over whatever is there.
+
+    Raises:
+        BadTimetable: the times cannot be read; ChangedMeanwhile: it has another version by now, its name is taken
+        meanwhile, or it is gone. Nothing was written.
+    """
+    now = timezone.now()
+    try:
+        with transaction.atomic():
+            row = Schedule(created_by=by, version=0, since=now) if pk is None else _locked(pk, seen)
+            found = [change for name in NAMES if name in values and (change := _set(row, name, values[name]))]
+            if not found and pk is not None:
+                return row
+            changed = {change.name for change in found}
+            if changed & set(WHEN) or ("is_on" in changed and row.is_on):
+                row.since = now
+            row.version += 1
+            row.save()
+            _log(row, found if pk is not None else [SettingChange(name="made", after=_made(row))], by, now)
+            _mirror(row)
+            return row
+    except IntegrityError as error:
+        raise ChangedMeanwhile from error
+
+
+def _made(schedule: Schedule) -> str:
+    return f"{schedule.name}: {timetable.in_words(schedule)}, {'on' if schedule.is_on else 'off'}"
+
+
+def _locked(pk: int, seen: int | None) -> Schedule:
+    row = Schedule.objects.select_for_update(of=("self",), no_key=True).filter(pk=pk).first()
+    if row is None or (seen is not None and row.version != seen):
+        raise ChangedMeanwhile(changes(row).filter(version__gt=seen).order_by("pk") if row else ())
+    return row
+
+
+def _set(row: Schedule, name: str, value: Any) -> SettingChange | None:
+    before = getattr(row, name)
+    if before == value:
+        return None
+    setattr(row, name, value)
+    return SettingChange(name=name, before=_told(name, before), after=_told(name, value))
+
+
+def _told(name: str, value: Any) -> str:
+    if name == "account":
+        return person(value, "The company")
+    if name == "filter":
+        return selection.in_words(value)
+    if name in LABELLED:
+        return str(dict(LABELLED[name].choices).get(value, value))
+    if name == "days":
+        return timetable.days_in_words(value)
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return "" if value is None else str(value)
+
+
+def _log(row: Schedule, found: list[SettingChange], by: User, now: datetime) -> None:
+    for change in found:
+        change.name = f"{PREFIX}{row.pk} {change.name}"
+        change.version, change.at, change.by = row.version, now, by
+    SettingChange.objects.bulk_create(found)
+
+
+def delete(schedule: Schedule, *, by: User) -> None:
+    """Take a schedule away with the list of its runs; its batches stay. It stays in the log of changes."""
+    with transaction.atomic():
+        schedule.tasks.all().delete()
+        row = Schedule.objects.select_for_update(of=("self",)).filter(pk=schedule.pk).first()
+        if row is not None:
+            _log(row, [SettingChange(name="deleted", before=_made(row))], by, timezone.now())
+            row.delete()
+
+
+# --- Beat ----------------------------------------------------------------------------------------------------
+
+
+def _mirror(schedule: Schedule) -> None:
+    """Give beat a row per wake-up that it can say: they are in time, and what they miss the sweep makes good.
+
+    Raises:
+        BadTimetable: the times cannot be read.
+    """
+    times = timetable.of(schedule)
+    schedule.tasks.all().delete()
+    rows = _rows(schedule, times)
+    for number, row in enumerate(rows, 1):
+        task = PeriodicTask.objects.create(
+            name=f"Schedule {schedule.pk}: {schedule.name}" + (f" ({number})" if len(rows) > 1 else ""),
+            task=TASK,
+            args=json.dumps([schedule.pk]),
+            enabled=schedule.is_on,
+            expire_seconds=WAKE_UP_KEPT,
+            **row,
+        )
+        schedule.tasks.add(task)
+
+
+def _rows(schedule: Schedule, times: Timetable) -> list[dict[str, Any]]:
+    if times.evenly and 60 % times.evenly:
+        every, _ = IntervalSchedule.objects.get_or_create(every=times.evenly, period=IntervalSchedule.MINUTES)
+        return [{"interval": every}]
+    if times.evenly:
+        return [_crontab(times, range(0, 60, times.evenly), range(24), times.dates, times.days)]
+    by_minute: dict[int, set[int]] = {}
+    for each in times.times:
+        by_minute.setdefault(each % 60, set()).add(each // 60)
+    by_hours: dict[frozenset[int], set[int]] = {}
+    for minute, hours in by_minute.items():
+        by_hours.setdefault(frozenset(hours), set()).add(minute)
+    # Beat's rows want both, the date and the weekday, where crontab(5) is content with either.
+    ways = [(times.dates, timetable.ALL_DAYS), (timetable.ALL_DATES, times.days)]
+    ways = ways if times.either else [(times.dates, times.days)]
+    return [_crontab(times, minutes, hours, *way) for hours, minutes in by_hours.items() for way in ways]
+
+
+def _crontab(times: Timetable, minutes: Any, hours: Any, dates: Any, days: Any) -> dict[str, Any]:
+    row, _ = CrontabSchedule.objects.get_or_create(
+        minute=_listed(minutes, 60),
+        hour=_listed(hours, 24),
+        day_of_month=_listed(dates, 31),
+        month_of_year=_listed(times.months, 12),
+        day_of_week=_listed(days, 7),
+        timezone=times.zone,
+    )
+    return {"crontab": row}
+
+
+def _listed(numbers: Any, all_of_them: int) -> str:
+    found = sorted(numbers)
+    return "*" if len(found) == all_of_them else ",".join(map(str, found))
