@@ -168,7 +168,10 @@ def run_now(schedule: Schedule, *, by: User) -> ScheduleRun:
     now = timezone.now()
     with transaction.atomic():
         locked = Schedule.objects.select_for_update(of=("self",), no_key=True).get(pk=schedule.pk)
-        run = ScheduleRun.objects.create(schedule=locked, due_at=now, started_at=now, by=by)
+        moment = now + timedelta(microseconds=not now.microsecond)  # a whole second may be one that it is due at
+        while locked.runs.filter(due_at=moment).exists():
+            moment += timedelta(microseconds=1)
+        run = ScheduleRun.objects.create(schedule=locked, due_at=moment, started_at=now, by=by)
         _carry_out(run, locked, "", is_late=False)
     return run
 

@@ -1,11 +1,9 @@
-"""Email Setup and Schedules in the console (seed rows S8, S12 to S14)."""
+"""Email Setup in the console (seed rows S8, S12, S13)."""
 
 import datetime as dt
-import json
 
 import pytest
 from django.utils import timezone
-from django_celery_beat.models import PeriodicTask, PeriodicTasks
 
 from messaging.models import AccountPause, EmailSettings
 from messaging.setup.layers import resolve
@@ -33,10 +31,9 @@ def text(response):
     return response.content.decode()
 
 
-@pytest.mark.parametrize("path", ["/setup/email/", "/setup/schedules/"])
-def test_only_admins_see_setup(client, operator, path):
+def test_only_admins_see_setup(client, operator):
     client.force_login(operator)
-    for response in (client.get(path), client.post(path, FORM)):
+    for response in (client.get("/setup/email/"), client.post("/setup/email/", FORM)):
         assert response.status_code == 403
         assert "Only an administrator" in text(response)
     assert not EmailSettings.objects.exists()
@@ -269,63 +266,3 @@ def test_stored_window_that_cannot_be_read_is_a_problem_and_no_error(admin):
     EmailSettings.objects.update(sending_window="daily 07:00-19:00", time_zone="Atlantis/Centre")
     assert "“Atlantis/Centre” is not a time zone" in text(admin.get("/setup/email/"))
     assert admin.get("/sending/").status_code == 200
-
-
-# --- Schedules ---------------------------------------------------------------------------------------
-
-
-def schedule():
-    return PeriodicTask.objects.get(name="Batch Message Processing")
-
-
-def test_schedule_is_off_until_switched_on(admin):
-    page = text(admin.get("/setup/schedules/"))
-    assert "does not run by itself" in page
-    task = schedule()
-    assert (task.enabled, task.task, json.loads(task.kwargs)) == (
-        False,
-        "messaging.tasks.process_queue",
-        {"account": None},
-    )
-    admin.get("/setup/schedules/")
-    assert PeriodicTask.objects.filter(name=task.name).count() == 1
-
-
-def test_schedule_at_intervals(admin, operator):
-    before = PeriodicTasks.last_change()
-    response = admin.post("/setup/schedules/", {"enabled": "on", "kind": "every", "minutes": "20", "account": "anna"})
-    assert response.status_code == 302
-    task = schedule()
-    assert (task.enabled, task.interval.every, task.interval.period) == (True, 20, "minutes")
-    assert (task.crontab, json.loads(task.kwargs)) == (None, {"account": "anna"})
-    assert PeriodicTasks.last_change() != before
-    page = text(admin.get("/setup/schedules/"))
-    assert 'value="20"' in page
-    assert "runs by itself" in page
-
-
-def test_schedule_at_times_on_days(admin, settings):
-    admin.post("/setup/schedules/", {"enabled": "on", "kind": "times", "times": "18:30, 8:30", "days": ["1", "5"]})
-    task = schedule()
-    assert (task.crontab.hour, task.crontab.minute, task.crontab.day_of_week) == ("8,18", "30", "1,5")
-    assert (task.interval, str(task.crontab.timezone)) == (None, settings.TIME_ZONE)
-    assert 'value="08:30, 18:30"' in text(admin.get("/setup/schedules/"))
-    admin.post("/setup/schedules/", {"kind": "every", "minutes": "5"})
-    task = schedule()
-    assert (task.enabled, task.crontab, task.interval.every) == (False, None, 5)
-
-
-@pytest.mark.parametrize(
-    "values",
-    [
-        {"kind": "every"}, {"kind": "every", "minutes": "0"}, {"kind": "every", "minutes": "1441"},
-        {"kind": "every", "minutes": "x"}, {"kind": "times", "days": ["1"]}, {"kind": "times", "times": "18:00"},
-        {"kind": "times", "times": "25:00", "days": ["1"]}, {"kind": "times", "times": "noon", "days": ["1"]},
-        {"kind": "times", "times": "08:00 09:30", "days": ["1"]}, {"kind": "times", "times": "8:00", "days": ["9"]},
-        {"kind": "often"}, {}, {"kind": "every", "minutes": "5", "account": "nobody"},
-    ],
-)  # fmt: skip
-def test_senseless_schedules_are_refused(admin, values):
-    response = admin.post("/setup/schedules/", {"enabled": "on"} | values)
-    assert response.status_code == 422
-    assert not schedule().enabled

@@ -12,10 +12,9 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 from django.utils import timezone
 
-from messaging import batches, housekeeping, queue
+from messaging import batches, housekeeping, queue, schedules
 from messaging.delivery.lane import Lane
-from messaging.models import AccountPause, Batch, EmailSettings, Message
-from messaging.tasks import process_queue
+from messaging.models import AccountPause, Batch, EmailSettings, Message, Schedule
 from tests.conftest import make_message, set_up
 from tests.faults.steps import in_threads
 from tests.people import make_user
@@ -514,7 +513,9 @@ def test_bulk_is_refused_before_it_starts(anna, message, woken):
     assert WHAT_TO_CHANGE in anna.post(f"{batch}confirm/", follow=True).content.decode()
     with pytest.raises(CommandError, match="cannot send in bulk"):
         call_command("process_queue", account="anna")
-    process_queue()
+    later = timezone.now() + dt.timedelta(minutes=1)
+    Schedule.objects.create(name="x", kind="every", minutes=1, time_zone="UTC", since=timezone.now())
+    assert [WHAT_TO_CHANGE in run.words for run in schedules.run_due(later)] == [True]
     message.refresh_from_db()
     assert (message.status, message.batch, message.not_before) == ("queued", None, None)
     assert [found.status for found in Batch.objects.all()] == ["draft"]

@@ -38,10 +38,14 @@ STATES = "answer = dict(Message.objects.values_list('message_id', 'status'))"
 QUEUE_AND_SCHEDULE = (
     QUEUE_AND_CONFIRM.partition("batch = ")[0]
     + """
-from django_celery_beat.models import IntervalSchedule, PeriodicTask
-every_second = IntervalSchedule.objects.create(every=1, period="seconds")
-PeriodicTask.objects.create(name="Batch Message Processing", task="messaging.tasks.process_queue",
-                            interval=every_second, kwargs="{{}}", enabled={enabled})
+from datetime import timedelta
+from django.contrib.auth.models import User
+from django.utils import timezone
+from messaging import schedules
+values = {{"name": "Every minute", "kind": "every", "minutes": 1, "time_zone": "UTC", "is_on": True}}
+schedules.save(None, values, by=User.objects.create(username="anna"))
+# One time has passed already: the test need not wait for a whole minute.
+Schedule.objects.update(since=timezone.now() - timedelta(minutes=2))
 answer = None
 """
 )
@@ -127,9 +131,26 @@ def test_schedule_processes_what_waits_as_a_batch_of_its_own(installation):
     with MailServer() as server:
         installation.start(WORKER)
         installation.start(BEAT)
-        installation.ask(QUEUE_AND_SCHEDULE.format(port=server.port, count=5, enabled=True))
+        installation.ask(QUEUE_AND_SCHEDULE.format(port=server.port, count=5))
         states = wait_for(lambda: settled(installation))
         assert states, "not done in time"
         assert set(states.values()) == {"sent"}
         assert len(server.received) == 5
     assert installation.ask("answer = list(Batch.objects.values_list('source', flat=True))") == ["schedule"]
+    assert installation.ask("answer = sorted(Heartbeat.objects.values_list('name', flat=True))") == ["sweep", "worker"]
+
+
+def test_beat_itself_wakes_the_schedule_in_time(tmp_path):
+    """With a sweep that comes too seldom to help."""
+    with MailServer() as server, Installation(tmp_path, SWEEP_SECONDS="3600") as installation:
+        installation.start(WORKER)
+        not_yet_due = "Schedule.objects.update(since=timezone.now())"
+        installation.ask(QUEUE_AND_SCHEDULE.format(port=server.port, count=5) + not_yet_due)
+        installation.start(BEAT)
+        states = wait_for(lambda: settled(installation), seconds=90, every=1)
+        assert states, "beat woke nobody"
+        assert set(states.values()) == {"sent"}
+        run = installation.ask(
+            "run = ScheduleRun.objects.get(); answer = (run.started_at - run.due_at).total_seconds()"
+        )
+        assert run < 15
