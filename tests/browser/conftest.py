@@ -137,9 +137,9 @@ def signed_in(office, page):
 def look(page, name):
     """Keep screenshots of a page as a test artefact: 1280 light and 390 dark."""
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=SCREENSHOTS / f"{name}-1280-light.png")
+    page.screenshot(full_page=True, path=SCREENSHOTS / f"{name}-1280-light.png")
     page.emulate_media(color_scheme="dark")
     page.set_viewport_size({"width": 390, "height": 844})
-    page.screenshot(path=SCREENSHOTS / f"{name}-390-dark.png")
+    page.screenshot(full_page=True, path=SCREENSHOTS / f"{name}-390-dark.png")
     page.emulate_media(color_scheme="light")
     page.set_viewport_size({"width": 1280, "height": 800})

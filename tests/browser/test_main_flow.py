@@ -148,13 +148,6 @@ def test_two_tabs_with_the_same_selection_send_once_and_the_second_says_so(offic
     assert sum(b"shared@tabs.example" in path.read_bytes() for path in office.sent_files()) == 1
 
 
-def test_schedule_page_is_off_by_default(office, signed_in):
-    page = signed_in
-    page.goto(f"{office.url}/setup/schedules/")
-    expect(page.get_by_role("heading", level=1)).to_be_visible()
-    look(page, "schedules")
-
-
 def test_menu_has_the_words_of_the_seed(office, signed_in):
     page = signed_in
     for words in ("Administration", "Email Notifications", "Messaging", "Batching", "Office Management",
@@ -173,6 +166,7 @@ def test_no_page_scrolls_sideways(office, signed_in, width):
         "/batches/",
         "/setup/email/",
         "/setup/schedules/",
+        "/setup/schedules/new/",
     ):
         page.goto(office.url + path)
         overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
