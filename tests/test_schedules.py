@@ -350,7 +350,7 @@ def test_only_admins_see_and_change_schedules(client, operator, path):
 
 def test_list_says_it_in_plain_words_with_next_and_last_run(evening, monday, admin):
     page = text(admin.get("/setup/schedules/"))
-    assert "Weekdays at 07:30 and 17:00 (Europe/Berlin), as The company." in page
+    assert "Weekdays at 07:30 and 17:00 (Europe/Berlin). Sending account: The company." in page
     assert "Mon 23 Nov 2026, 17:00 CET" in page
     sweep_at(monday, "17:00")
     page = text(admin.get("/setup/schedules/"))

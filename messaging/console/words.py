@@ -234,12 +234,20 @@ SCHEDULE_WORDS = {
 
 def schedule_setting(changed: SettingChange) -> str:
     """What of a schedule was changed; its name in the log is “schedule 3 times”."""
-    _, pk, name = changed.name.split(" ", 2)
-    return f"{SCHEDULE_WORDS.get(name, name)} (schedule {pk})"
+    name = changed.name.rpartition(" ")[2]
+    return SCHEDULE_WORDS.get(name, name)
+
+
+def schedule_name(changed: SettingChange, names: Mapping[int, str]) -> str:
+    """Which schedule was changed, by the name it has now."""
+    pk = changed.name.split(" ")[1]
+    return names.get(int(pk), f"no. {pk}")
 
 
 def schedule_change(changed: SettingChange) -> str:
     """What a change of a schedule did, in words."""
     if changed.before and changed.after:
         return f"from “{changed.before}” to “{changed.after}”"
+    if changed.name.endswith(" made"):
+        return changed.after
     return f"set to “{changed.after}”" if changed.after else f"it was “{changed.before}”"

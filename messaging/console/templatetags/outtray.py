@@ -30,6 +30,7 @@ register.filter("pause_state", wording.state)
 register.filter("pause_waits", wording.waits)
 register.filter("setting_value", words.setting_value)
 register.filter("change_words", words.change)
+register.filter("schedule_name", words.schedule_name)
 register.filter("schedule_setting", words.schedule_setting)
 register.filter("schedule_change", words.schedule_change)
 
@@ -80,7 +81,8 @@ OUTCOME_BADGES = {"batch": "sent", "nothing": "confirmed", "missed": "skipped", 
 @register.simple_tag
 def outcome_badge(run: ScheduleRun) -> SafeString:
     """What came of a schedule's run, as icon and word."""
-    return badge(OUTCOME_BADGES[run.outcome], run.get_outcome_display() or "Starting")
+    label = "Ran" if run.outcome == ScheduleRun.Outcome.BATCH else run.get_outcome_display()
+    return badge(OUTCOME_BADGES[run.outcome], label or "Starting")
 
 
 @register.simple_tag

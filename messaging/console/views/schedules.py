@@ -55,7 +55,8 @@ def all_schedules(request: HttpRequest) -> HttpResponse:
     found = list(Schedule.objects.select_related("account").annotate(last_run=Subquery(latest)))
     runs = ScheduleRun.objects.select_related("batch", "by").in_bulk([row.last_run for row in found])
     rows = [_row(schedule, runs.get(schedule.last_run)) for schedule in found]
-    context = {"rows": rows, "changes": schedules.changes()[:CHANGES_SHOWN]}
+    names = {schedule.pk: schedule.name for schedule in found}
+    context = {"rows": rows, "names": names, "changes": schedules.changes()[:CHANGES_SHOWN]}
     return render(request, "messaging/setup_schedules.html", context)
 
 
