@@ -8,7 +8,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Q, QuerySet, Value
 
-from messaging import batches, schedules, wake
+from messaging import batches, notices, schedules, wake
 from messaging.delivery import claims, pauses, refusal
 from messaging.delivery.outcomes import Reply, Stage, judge
 from messaging.delivery.rescue import rescue
@@ -55,7 +55,7 @@ class ClockWatch:
 
 def sweep(now: datetime, *, clock_jumped: bool = False) -> None:
     """Rescue ended leases, end holds and pauses, fail what waited too long, wake lanes for what is due, leave a sign of
-    life, run schedules that nobody woke; six statements.
+    life, run schedules that nobody woke, see to notices; eight statements.
 
     Idempotent: two beats or a task delivered three times do no more than one. After a jump of the clock nobody's lease
     has ended because of it: all get their full time again, and the living renew theirs.
@@ -71,6 +71,7 @@ def sweep(now: datetime, *, clock_jumped: bool = False) -> None:
         wake.wake(account_id)
     sign_of_life(SWEEP, now)
     schedules.run_due(now)
+    notices.look_after(now)
 
 
 def sign_of_life(name: str, now: datetime) -> None:

@@ -1,0 +1,58 @@
+"""Who is told about failures, and when (seed rows S2 and S15).
+
+Failures are noted as items (collect.py). When the oldest of a kind has waited for as long as its rule says, all that
+wait are told together (telling.py), in the console and by mail (mail.py). Idempotent, as the sweep is.
+"""
+
+from datetime import datetime
+
+from django.contrib.auth.models import User
+from django.db import connection
+from django.db.models import Q, QuerySet
+
+from messaging import roles
+from messaging.models import Notice
+from messaging.setup.options import options
+
+from . import mail, telling
+from .collect import collect, note_unrecorded
+
+__all__ = ["look_after", "meant_for", "note_unrecorded", "visible_to"]
+
+# Written out, constants and all: SQLite uses a partial index only for the very words of its condition.
+_ANYTHING = """SELECT
+    EXISTS (SELECT 1 FROM messaging_message WHERE status IN ('failed', 'unknown') AND notified_at IS NULL)
+    OR EXISTS (SELECT 1 FROM messaging_accountpause WHERE ended_at IS NULL AND kind = 'fault' AND notified_at IS NULL),
+    EXISTS (SELECT 1 FROM messaging_noticeitem WHERE told_at IS NULL),
+    EXISTS (SELECT 1 FROM messaging_notice WHERE mail_due AND at > %s),
+    EXISTS (SELECT 1 FROM messaging_accountpause WHERE ended_at IS NULL AND kind = 'fault')"""
+
+
+def look_after(now: datetime) -> None:
+    """Note what failed, tell what is due, and see to the mails; one statement while nothing is wrong."""
+    with connection.cursor() as cursor:
+        cursor.execute(_ANYTHING, [connection.ops.adapt_datetimefield_value(now - mail.TRIED_FOR)])
+        has_news, is_waiting, has_mail, is_broken = cursor.fetchone()
+    if has_news:
+        collect(now)
+    if has_news or is_waiting:
+        has_mail = telling.tell(now) or has_mail
+    if has_mail:
+        mail.send_due(now)
+    if is_broken:
+        mail.move_waiting(now)
+
+
+def visible_to(person: User) -> QuerySet[Notice]:
+    """The notices that a person may read."""
+    if roles.is_admin(person) or options().operators_see_all:
+        return Notice.objects.all()
+    return Notice.objects.filter(author=person)
+
+
+def meant_for(person: User) -> QuerySet[Notice]:
+    """The notices that are told to a person: counted in their menu until they have seen them."""
+    whose = Q(author=person)
+    if roles.is_admin(person):
+        whose |= Q(author=None)
+    return Notice.objects.filter(whose, at__gte=person.date_joined)

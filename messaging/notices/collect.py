@@ -1,0 +1,74 @@
+"""Note what failed, each failure once."""
+
+from datetime import datetime
+
+from django.db import connection, transaction
+from django.utils import timezone
+
+from messaging.models import AccountPause, Message, NoticeItem, NoticeKind
+from messaging.wording import person
+
+CHUNK = 1000
+# A notice that failed is told about in the console alone; who sends a test message sees what comes of it.
+NEVER_TOLD = ("notice", "test-message")
+# The constants are those of the partial index message_to_notify.
+_FAILED = """SELECT id FROM messaging_message WHERE status IN ('failed', 'unknown') AND notified_at IS NULL
+    ORDER BY id LIMIT %s"""
+_FIELDS = ("status", "category", "author", "subject", "recipients_text", "recipient_count", "reason")
+
+
+def note_unrecorded(message: Message, explanation: str) -> None:
+    """Keep what is to be told of a message of which nothing else is kept."""
+    if message.category not in NEVER_TOLD:
+        item = _item(message, timezone.now())
+        item.kind = NoticeKind.FAILED if message.recipient_count else NoticeKind.NO_ADDRESS
+        item.message, item.reason = None, explanation[:1000]
+        item.save()
+
+
+def collect(now: datetime) -> None:
+    """Make items of failed and unknown messages, and of accounts at fault, that nobody has noted yet."""
+    while _collect_messages(now) == CHUNK:
+        pass
+    with transaction.atomic():
+        faults = AccountPause.objects.filter(kind=AccountPause.Kind.FAULT, notified_at=None)
+        rows = list(faults.select_related("account").select_for_update(of=("self",), skip_locked=True))
+        NoticeItem.objects.bulk_create(
+            NoticeItem(
+                kind=NoticeKind.PAUSED,
+                at=now,
+                author=pause.account,
+                pause=pause,
+                subject=f"Sending as {person(pause.account, 'the company')}",
+                reason=f"{pause.explanation} {pause.advice}".strip()[:1000],
+            )
+            for pause in rows
+        )
+        AccountPause.objects.filter(pk__in=[pause.pk for pause in rows]).update(notified_at=now)
+
+
+def _collect_messages(now: datetime) -> int:
+    """One chunk; another sweep at the same moment takes the next (PostgreSQL), or finds nothing left (SQLite)."""
+    lock = " FOR UPDATE SKIP LOCKED" if connection.vendor == "postgresql" else ""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(_FAILED + lock, [CHUNK])
+        ids = [pk for (pk,) in cursor.fetchall()]
+        if not ids:
+            return 0
+        found = Message.objects.filter(pk__in=ids).only(*_FIELDS).order_by("pk")
+        NoticeItem.objects.bulk_create(_item(message, now) for message in found if message.category not in NEVER_TOLD)
+        Message.objects.filter(pk__in=ids).update(notified_at=now)
+    return len(ids)
+
+
+def _item(message: Message, now: datetime) -> NoticeItem:
+    kind = NoticeKind.UNKNOWN if message.status == Message.Status.UNKNOWN else NoticeKind.FAILED
+    return NoticeItem(
+        kind=kind if message.recipient_count else NoticeKind.NO_ADDRESS,
+        at=now,
+        author_id=message.author_id,
+        message=message,
+        subject=message.subject,
+        recipients=message.recipients_text[:500],
+        reason=message.reason,
+    )

@@ -1,0 +1,93 @@
+"""Notices by mail: through an account that works, never through the one that is broken."""
+
+import logging
+from datetime import datetime, timedelta
+from email.utils import formataddr
+
+from django.contrib.auth.models import User
+from django.core.mail import EmailMessage
+from django.db import transaction
+
+from messaging import roles, wake
+from messaging.intake import gate
+from messaging.models import AccountPause, Message, MessageEvent, Notice
+from messaging.setup.layers import EmailSetup, resolve_each
+from messaging.setup.options import options
+from messaging.wording import person
+
+log = logging.getLogger(__name__)
+
+TRIED_FOR = timedelta(days=1)
+AT_ONCE = 100
+Sender = tuple[User | None, EmailSetup]
+
+
+def send_due(now: datetime) -> None:
+    """Queue the mails of notices that have none; without an account that works they wait, for a day."""
+    sender = working_account()
+    if sender is None:
+        return
+    with transaction.atomic():
+        due = Notice.objects.filter(mail_due=True, at__gt=now - TRIED_FOR).order_by("pk")
+        for notice in due.select_for_update(of=("self",), skip_locked=True)[:AT_ONCE]:
+            notice.mail_due = False
+            try:
+                notice.mail = _queue(notice, sender, now)
+            except (gate.Refused, ValueError) as error:  # ValueError: what cannot stand in a header field
+                log.error("notice %d cannot be mailed: %s", notice.pk, error)
+            notice.save(update_fields=["mail_due", "mail"])
+
+
+def move_waiting(now: datetime) -> None:
+    """Give mails of notices that wait for a broken account to one that works."""
+    for account_id in AccountPause.objects.filter(kind=AccountPause.Kind.FAULT).values_list("account_id", flat=True):
+        waiting = Message.objects.filter(
+            status=Message.Status.QUEUED, account_id=account_id, urgent=True, not_before__isnull=False,
+            category="notice",
+        )  # fmt: skip
+        ids = list(waiting.values_list("pk", flat=True)[:AT_ONCE])
+        sender = working_account() if ids else None
+        if sender is None:
+            continue
+        account = sender[0]
+        with transaction.atomic():
+            for pk in ids:
+                if waiting.filter(pk=pk).update(account=account, not_before=now):
+                    words = f"Given to {person(account, 'the company’s account')}: the account it was to use is paused"
+                    MessageEvent.objects.create(message_id=pk, at=now, what=words)
+            wake.wake_after_commit(account.pk if account else None)
+
+
+def working_account() -> Sender | None:
+    """The company's account, or an administrator's own, that can send now; None when none can."""
+    paused = set(AccountPause.objects.filter(kind__in=AccountPause.PROBED).values_list("account_id", flat=True))
+    accounts = [None, *roles.admins().filter(email_settings__isnull=False)]
+    setups = list(zip(accounts, resolve_each(accounts), strict=True))
+    broken = {_sign_in(setup) for account, setup in setups if (account.pk if account else None) in paused}
+    for account, setup in setups:
+        # Another account that signs in there as the same one is as broken.
+        if not setup.problems() and not setup.files.errors and _sign_in(setup) not in broken:
+            return account, setup
+    return None
+
+
+def _sign_in(setup: EmailSetup) -> tuple[str, ...]:
+    return tuple(str(setup.values[name].value) for name in ("host", "port", "auth_type", "sign_in", "username"))
+
+
+def _queue(notice: Notice, sender: Sender, now: datetime) -> Message:
+    account, setup = sender
+    company = options()
+    recipients = notice.mail_to.splitlines()
+    address = setup.from_address or company.company_address or recipients[0]
+    name = " ".join(company.company_name.split()) or "Outtray"
+    headers = {"Auto-Submitted": "auto-generated"}
+    mail = EmailMessage(notice.subject, notice.text, formataddr((name, address)), recipients, headers=headers)
+    submission = gate.Submission(
+        mail.message().as_bytes(), "", recipients, not_before=now, urgent=True, category="notice", via="notice"
+    )
+    rows = gate.prepare(submission, now)
+    rows.message.account = account
+    gate.store([rows])
+    wake.wake_after_commit(account.pk if account else None)
+    return rows.message

@@ -1,0 +1,152 @@
+"""Make notices of what waits to be told: one for everybody's business, and one for each author about their own."""
+
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.db.models import Min
+from django.utils import timezone
+
+from messaging import roles
+from messaging.intake.addresses import envelope_address
+from messaging.intake.errors import BadAddress
+from messaging.models import CompanyOptions, Message, Notice, NoticeItem, NoticeKind, NoticeRule
+from messaging.setup.options import notice_rules, options
+
+from . import text
+
+log = logging.getLogger(__name__)
+
+CHUNK = 5000
+Status = Message.Status
+
+
+@dataclass(frozen=True)
+class Audience:
+    """To whom (None: whoever looks after the queue) which items are told, and which addresses get a mail."""
+
+    author: User | None
+    items: list[NoticeItem]
+    mail_to: list[str]
+
+
+def tell(now: datetime) -> bool:
+    """Tell each kind whose oldest item has waited for as long as its rule says; whether a mail is due now."""
+    rules, has_mail = notice_rules(), False
+    waiting = NoticeItem.objects.filter(told_at=None).order_by().values("kind").annotate(oldest=Min("at"))
+    for row in waiting:
+        rule = rules[row["kind"]]
+        if not rule.is_on or row["oldest"] <= now - timedelta(minutes=rule.window_minutes):
+            has_mail = _tell_kind(rule, now) or has_mail
+    return has_mail
+
+
+def _tell_kind(rule: NoticeRule, now: datetime) -> bool:
+    company = options()
+    with transaction.atomic(), timezone.override(_zone(company)):
+        # Not skipping what is locked: the other sweep tells all of it, in one notice.
+        rows = NoticeItem.objects.filter(kind=rule.kind, told_at=None).order_by("pk")
+        items = list(rows.select_for_update(of=("self",)))
+        ids = [item.pk for item in items]
+        for start in range(0, len(ids), CHUNK):
+            NoticeItem.objects.filter(pk__in=ids[start : start + CHUNK]).update(told_at=now)
+        if not rule.is_on:
+            return False
+        still = _still_so(items)
+        made = [_make(rule, audience, company, now) for audience in _audiences(rule, still, company)]
+        return any(notice.mail_due for notice in made)
+
+
+def _zone(company: CompanyOptions) -> ZoneInfo | None:
+    try:
+        return ZoneInfo(company.time_zone) if company.time_zone else None
+    except (ValueError, OSError):  # what another version or machine took for a time zone
+        return None
+
+
+def _still_so(items: list[NoticeItem]) -> list[NoticeItem]:
+    """Leave out what somebody has dealt with meanwhile: messages that were retried, accounts that send again."""
+    for start in range(0, len(items), CHUNK):
+        _read(items[start : start + CHUNK])
+    if items and items[0].kind == NoticeKind.PAUSED:
+        return [item for item in items if item.pause is not None and item.pause.ended_at is None]
+    latest = {item.message_id: item.pk for item in items}
+    return [
+        item
+        for item in items
+        if item.message is None or (_is_open(item.message) and latest[item.message_id] == item.pk)
+    ]
+
+
+def _read(items: list[NoticeItem]) -> None:
+    """What the items name, in a few statements."""
+    wanted = NoticeItem.objects.filter(pk__in=[item.pk for item in items]).select_related("author", "message", "pause")
+    fields = ("message__status", "message__notified_at", "message__reason_category", "message__handed_to")
+    of_author = ("author__username", "author__first_name", "author__last_name", "author__email", "author__is_active")
+    found = {
+        row.pk: row
+        for row in wanted.only("pause__ended_at", "pause__since", "author__date_joined", *fields, *of_author)
+    }
+    for item in items:
+        item.author, item.message, item.pause = found[item.pk].author, found[item.pk].message, found[item.pk].pause
+
+
+def _is_open(message: Message) -> bool:
+    return message.status in (Status.FAILED, Status.UNKNOWN) and message.notified_at is not None
+
+
+def _audiences(rule: NoticeRule, items: list[NoticeItem], company: CompanyOptions) -> Iterator[Audience]:
+    if not items:
+        return
+    admins = list(roles.admins()) if rule.to_admins else []
+    told = _addresses([*(admin.email for admin in admins), company.company_address if rule.to_company else ""])
+    by_author: dict[User, list[NoticeItem]] = {}
+    nobodys = []
+    for item in items:
+        if item.author is not None and item.author.is_active:
+            by_author.setdefault(item.author, []).append(item)
+        else:
+            nobodys.append(item)
+    if rule.to_admins or rule.to_company or not rule.to_author:
+        yield Audience(None, items, told)
+    elif nobodys:  # nobody is the author: it must not go unseen
+        yield Audience(None, nobodys, [])
+    if rule.to_author:
+        for author, own in by_author.items():
+            if author not in admins:
+                yield Audience(author, own, [each for each in _addresses([author.email]) if each not in told])
+
+
+def _addresses(given: Iterable[str]) -> list[str]:
+    """Those that mail can go to, each once, however it is written."""
+    found: dict[str, str] = {}
+    for address in given:
+        if not address:
+            continue
+        try:
+            found.setdefault(address.strip().lower(), envelope_address(address))
+        except BadAddress as error:
+            log.warning("no notice goes to “%s”: %s", address, error)
+    return list(found.values())
+
+
+def _make(rule: NoticeRule, audience: Audience, company: CompanyOptions, now: datetime) -> Notice:
+    told = text.told(NoticeKind(rule.kind), audience.items, company, is_own=audience.author is not None)
+    notice = Notice.objects.create(
+        kind=rule.kind,
+        at=now,
+        author=audience.author,
+        subject=told.subject[:300],
+        text=told.text,
+        mail_to="\n".join(audience.mail_to),
+        mail_due=bool(audience.mail_to),
+    )
+    through = Notice.items.through
+    through.objects.bulk_create(
+        (through(notice_id=notice.pk, noticeitem_id=item.pk) for item in audience.items), batch_size=CHUNK
+    )
+    return notice

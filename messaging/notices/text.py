@@ -1,0 +1,109 @@
+"""The words of a notice: how many, why, which, and what to do next."""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from django.utils.http import urlencode
+
+from messaging.models import CompanyOptions, NoticeItem, NoticeKind
+from messaging.wording import moment, person, sentence
+
+NAMED = 20
+REASONS = 10
+STATUS = {NoticeKind.FAILED: "failed", NoticeKind.UNKNOWN: "unknown", NoticeKind.NO_ADDRESS: "failed"}
+NEXT = {
+    NoticeKind.FAILED: "Correct what is wrong, then retry them in the message list. Nothing is tried again by itself.",
+    NoticeKind.UNKNOWN: (
+        "The connection ended before the mail server said whether it took them. They are not sent again by themselves, "
+        "because they might arrive twice: ask whether they arrived, then choose Mark as sent or Send again."
+    ),
+    NoticeKind.NO_ADDRESS: (
+        "They name nobody to send them to. Correct the address where they came from, and have them sent again."
+    ),
+    NoticeKind.PAUSED: (
+        "Messages wait safely in the queue, their tries unspent, and sending goes on by itself once it works again. "
+        "Look at Email Setup."
+    ),
+}
+
+
+class Words(NamedTuple):
+    """Subject and text of a notice."""
+
+    subject: str
+    text: str
+
+
+def told(kind: NoticeKind, items: list[NoticeItem], company: CompanyOptions, *, is_own: bool) -> Words:
+    """What a notice says of its items (at least one), in the time zone that is active."""
+    subject = _subject(kind, items, is_own=is_own)
+    first, last = moment(items[0].at), moment(items[-1].at)
+    when = f"noted {first}" if first == last else f"noted from {first} to {last}"
+    url = company.console_url.rstrip("/")
+    parts = [f"{subject} ({when}).", "\n".join(_why(kind, items, url)), "\n".join(_which(kind, items, url)), NEXT[kind]]
+    if url:
+        parts.append(f"All notices: {url}/notices/")
+    whom = f"{company.company_name} " if company.company_name else ""
+    parts.append(f"-- \nThe {whom}message queue (Outtray). Company Options say who gets notices, and of what.")
+    return Words(subject, "\n\n".join(part for part in parts if part) + "\n")
+
+
+def _subject(kind: NoticeKind, items: list[NoticeItem], *, is_own: bool) -> str:
+    number = len(items)
+    if kind == NoticeKind.PAUSED:
+        return f"{items[0].subject} is paused" if number == 1 else f"Sending is paused for {number:,} accounts"
+    whose = " of yours" if is_own else ""
+    what = f"1 message{whose}" if number == 1 else f"{number:,} messages{whose}"
+    match kind:
+        case NoticeKind.UNKNOWN:
+            return f"{what} may or may not have arrived"
+        case NoticeKind.NO_ADDRESS:
+            return f"{what} {'has' if number == 1 else 'have'} no address"
+    return f"{what} could not be sent"
+
+
+def _why(kind: NoticeKind, items: list[NoticeItem], url: str) -> Iterator[str]:
+    """The reasons, the commonest first, each with how many it concerns and where they are listed."""
+    if kind in (NoticeKind.PAUSED, NoticeKind.NO_ADDRESS):
+        if url and kind == NoticeKind.NO_ADDRESS:
+            yield f"List: {_list(url, kind, 'address')}"
+        return
+    counts = Counter((item.reason, item.message.reason_category if item.message else "") for item in items)
+    yield "Why:"
+    for (reason, category), number in counts.most_common(REASONS):
+        yield f"  {number:,} × {sentence(reason) or 'No reason is known.'}"
+        if url and category:
+            yield f"      {_list(url, kind, category)}"
+    others = sum(counts.values()) - sum(number for _, number in counts.most_common(REASONS))
+    if others:
+        yield f"  {others:,} × for other reasons"
+
+
+def _which(kind: NoticeKind, items: list[NoticeItem], url: str) -> Iterator[str]:
+    yield "Accounts:" if kind == NoticeKind.PAUSED else "Messages:"
+    for item in items[:NAMED]:
+        subject = item.subject or "(no subject)"
+        to = f", to {_cut(item.recipients, 100)}" if item.recipients else ""
+        by = f", by {person(item.author)}" if item.author and kind != NoticeKind.PAUSED else ""
+        why = f": {sentence(item.reason)}" if item.reason else ""
+        yield f"  - {_cut(subject, 100)}{to}{by}{why}"
+        if url and item.message_id:
+            yield f"    {url}/messages/{item.message_id}/"
+        elif item.message_id is None and kind != NoticeKind.PAUSED:
+            yield "    Nothing else is kept of it: recording is off in Company Options."
+    if len(items) > NAMED:
+        yield f"  … and {len(items) - NAMED:,} more."
+    if url and kind == NoticeKind.PAUSED:
+        yield f"  {url}/sending/"
+    elif url and any(item.message_id for item in items):
+        yield f"  All of them: {_list(url, kind)}"
+
+
+def _list(url: str, kind: NoticeKind, reason: str = "") -> str:
+    query = {"status": STATUS[kind]} | ({"reason": reason} if reason else {})
+    return f"{url}/messages/?{urlencode(query)}"
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[: length - 1]}…"
