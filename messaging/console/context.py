@@ -5,18 +5,20 @@ from datetime import datetime, timedelta
 from typing import cast
 
 from django.contrib.auth.models import User
-from django.db.models import Exists, QuerySet
+from django.db.models import Count, Exists, IntegerField, QuerySet, Subquery, Value
+from django.db.models.functions import Coalesce
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
 
-from messaging import roles, sending
+from messaging import notices, roles, sending
 from messaging.delivery import refusal
 from messaging.housekeeping import SWEEP, WORKER
-from messaging.models import AccountPause, Heartbeat
+from messaging.models import AccountPause, Heartbeat, Notice
 from messaging.setup import opt_files
 
 SILENT_AFTER = timedelta(seconds=60)
+MOST_UNSEEN = 99
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Role:
 @dataclass(frozen=True)
 class Obstacles:
     """Why nothing is being sent: what is paused, background processes that have not reported, and servers whose
-    `.opt` files cannot be understood (by name, what is wrong with them).
+    `.opt` files cannot be understood (by name, what is wrong with them); and how many notices the person has not seen.
 
     Limits and sending windows are what somebody wished, and no obstacles.
 
@@ -59,19 +61,22 @@ class Obstacles:
     silent_since: datetime | None
     refusing: dict[str, list[str]] = field(default_factory=dict)
     worker_lives: bool = True
+    unseen_notices: int = 0
 
 
 def console(request: HttpRequest) -> dict[str, object]:
     """Template context of every page; costs a query only where the page shows it."""
-    return {"obstacles": SimpleLazyObject(obstacles), "role": Role(request)}
+    return {"obstacles": SimpleLazyObject(lambda: obstacles(cast(User, request.user))), "role": Role(request)}
 
 
-def obstacles() -> Obstacles:
-    """One statement while all is well."""
+def obstacles(person: User | None = None) -> Obstacles:
+    """One statement while all is well, the number of a person's unseen notices in it."""
     now = timezone.now()
     pauses = sending.holding(now).exclude(kind__in=sending.OF_SETTINGS)
     notes = refusal.notes(now)
-    hearts = Heartbeat.objects.filter(name__in=[SWEEP, WORKER]).annotate(paused=Exists(pauses), noted=Exists(notes))
+    unseen = _number(notices.unseen(person)) if person is not None else Value(0)
+    hearts = Heartbeat.objects.filter(name__in=[SWEEP, WORKER])
+    hearts = hearts.annotate(paused=Exists(pauses), noted=Exists(notes), unseen=unseen)
     beats = {heart.name: heart for heart in hearts}
     told = next(iter(beats.values()), None)
     found = [] if told is not None and not told.paused else sending.gravest_first(pauses)
@@ -82,7 +87,14 @@ def obstacles() -> Obstacles:
     if here.errors:
         refusing[refusal.server_name()] = [str(error) for error in here.errors]
     # A worker sweeps; so it lives while beat makes it do that.
-    return Obstacles(found, SWEEP not in alive, since, refusing, worker_lives=bool(alive))
+    return Obstacles(found, SWEEP not in alive, since, refusing, bool(alive), told.unseen if told else 0)
+
+
+def _number(unseen: QuerySet[Notice]) -> Coalesce:
+    """How many, to one more than are shown."""
+    some = Notice.objects.filter(pk__in=unseen.order_by("pk").values("pk")[: MOST_UNSEEN + 1])
+    counted = some.order_by().annotate(all=Value(1)).values("all").annotate(number=Count("pk")).values("number")
+    return Coalesce(Subquery(counted, output_field=IntegerField()), 0)
 
 
 def _noted(notes: QuerySet[Heartbeat]) -> dict[str, list[str]]:

@@ -8,20 +8,21 @@ from datetime import datetime
 
 from django.contrib.auth.models import User
 from django.db import connection
-from django.db.models import Q, QuerySet
+from django.db.models import Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 
 from messaging import roles
-from messaging.models import Notice
+from messaging.models import Notice, NoticesSeen
 from messaging.setup.options import options
 
 from . import mail, telling
-from .collect import collect, note_unrecorded
+from .collect import collect, note_unrecorded, unnoted
 
-__all__ = ["look_after", "meant_for", "note_unrecorded", "visible_to"]
+__all__ = ["look_after", "mark_seen", "meant_for", "note_unrecorded", "unseen", "visible_to"]
 
-# Written out, constants and all: SQLite uses a partial index only for the very words of its condition.
+# Written out, constants and all, for partial indexes.
 _ANYTHING = """SELECT
-    EXISTS (SELECT 1 FROM messaging_message WHERE status IN ('failed', 'unknown') AND notified_at IS NULL)
+    EXISTS (SELECT 1 FROM {unnoted})
     OR EXISTS (SELECT 1 FROM messaging_accountpause WHERE ended_at IS NULL AND kind = 'fault' AND notified_at IS NULL),
     EXISTS (SELECT 1 FROM messaging_noticeitem WHERE told_at IS NULL),
     EXISTS (SELECT 1 FROM messaging_notice WHERE mail_due AND at > %s),
@@ -31,7 +32,9 @@ _ANYTHING = """SELECT
 def look_after(now: datetime) -> None:
     """Note what failed, tell what is due, and see to the mails; one statement while nothing is wrong."""
     with connection.cursor() as cursor:
-        cursor.execute(_ANYTHING, [connection.ops.adapt_datetimefield_value(now - mail.TRIED_FOR)])
+        cursor.execute(
+            _ANYTHING.format(unnoted=unnoted()), [connection.ops.adapt_datetimefield_value(now - mail.TRIED_FOR)]
+        )
         has_news, is_waiting, has_mail, is_broken = cursor.fetchone()
     if has_news:
         collect(now)
@@ -56,3 +59,16 @@ def meant_for(person: User) -> QuerySet[Notice]:
     if roles.is_admin(person):
         whose |= Q(author=None)
     return Notice.objects.filter(whose, at__gte=person.date_joined)
+
+
+def unseen(person: User) -> QuerySet[Notice]:
+    """Of those meant for a person, the ones that came after what they have seen."""
+    seen = NoticesSeen.objects.filter(user=person).values("up_to")
+    return meant_for(person).filter(pk__gt=Coalesce(Subquery(seen), 0))
+
+
+def mark_seen(person: User) -> None:
+    """A person has seen all there are now."""
+    latest = Notice.objects.order_by("-pk").values_list("pk", flat=True).first()
+    if latest is not None:
+        NoticesSeen.objects.update_or_create(user=person, defaults={"up_to": latest})

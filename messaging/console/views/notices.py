@@ -1,0 +1,57 @@
+"""What people were told about failures (seed rows S2 and S15)."""
+
+from django.db.models import Count, OuterRef, Prefetch, Subquery
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+from messaging import notices
+from messaging.console.paging import page_of
+from messaging.models import Message, Notice, NoticeItem, NoticeKind
+from messaging.notices.mail import TRIED_FOR
+from messaging.notices.text import NAMED, NEXT
+
+from .guard import who
+
+PER_PAGE = 25
+
+
+@require_safe
+def notice_list(request: HttpRequest) -> HttpResponse:
+    """The notices, the newest first; whoever opens it has seen them."""
+    person = who(request)
+    found = notices.visible_to(person)
+    through = Notice.items.through
+    of_notice = through.objects.filter(notice=OuterRef("pk")).order_by().values("notice")
+    named = NoticeItem.objects.select_related("author", "message__author", "pause__account").order_by("pk")[:NAMED]
+    rows = (
+        Notice.objects.select_related("author", "mail")
+        .annotate(number=Subquery(of_notice.annotate(items=Count("pk")).values("items")))
+        .prefetch_related(Prefetch("items", named, to_attr="named"))
+    )
+    page = page_of(found, rows, request.GET.get("page"), total=found.count(), size=PER_PAGE)
+    unseen = set(notices.unseen(person).filter(pk__in=[row.pk for row in page.rows]).values_list("pk", flat=True))
+    listed = [(row, row.pk in unseen, _mailed(row), NEXT[NoticeKind(row.kind)]) for row in page.rows]
+    if request.method == "GET":
+        notices.mark_seen(person)
+    return render(request, "messaging/notice_list.html", {"page": page, "notices": listed})
+
+
+def _mailed(notice: Notice) -> str:
+    """What became of the mail."""
+    whom = ", ".join(notice.mail_to.splitlines())
+    if not whom:
+        return "Not mailed: nobody who is told has an e-mail address."
+    if notice.mail_due and notice.at > timezone.now() - TRIED_FOR:
+        return f"Mailed to {whom} as soon as an account can send."
+    if notice.mail is None:
+        return f"It could not be mailed to {whom}."
+    match notice.mail.status:
+        case Message.Status.SENT:
+            return f"Mailed to {whom}."
+        case Message.Status.FAILED | Message.Status.CANCELLED:
+            return f"It could not be mailed to {whom}: {notice.mail.reason}"
+        case Message.Status.UNKNOWN:
+            return f"Mailed to {whom}; whether it arrived is not known."
+    return f"On its way by mail to {whom}."
