@@ -360,7 +360,7 @@ def test_notice_that_meets_a_broken_account_moves_to_one_that_works(clock, boss,
 def test_thousands_of_failures_are_one_notice(clock, boss, email_setup, django_assert_max_num_queries):
     rules(failed={"window_minutes": 0})
     fail_many(2500)
-    with django_assert_max_num_queries(60):
+    with django_assert_max_num_queries(100):
         sweep_after(clock)
     notice = Notice.objects.get()
     assert notice.items.count() == 2500

@@ -12,6 +12,7 @@ from email_validator import EmailNotValidError, validate_email
 
 from messaging import mime
 
+from .doubts import doubt as doubt
 from .errors import BadAddress
 
 # An office's own names (office.local, localhost) are for its own smart host to judge, not for this library.

@@ -107,6 +107,7 @@ def prepare(submission: Submission, now: datetime) -> Rows:
         not_before=submission.not_before,
         urgent=submission.urgent,
         category=submission.category[:40],
+        doubt=next(filter(None, map(addresses.doubt, envelope)), "")[:300],
     )
     _set_status(message, submission.hold_reason)
     recipients = _recipients(message, envelope, fitted.fields)

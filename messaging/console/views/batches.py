@@ -17,6 +17,7 @@ from django_htmx.http import HttpResponseStopPolling, push_url, trigger_client_e
 from messaging import batches, queue, roles, sending
 from messaging.console.filters import WaitingFilter, query_of, toolbar
 from messaging.console.paging import Page, page_of
+from messaging.console.preflight import preflight
 from messaging.models import Batch, BatchItem, Message
 from messaging.queue import NotPossible
 from messaging.setup.layers import resolve
@@ -122,6 +123,7 @@ def _review(batch: Batch, among: Among) -> dict[str, Any]:
         "skipped": skipped,
         "total": total,
         "number": total - len(skipped),
+        "preflight": preflight(batch),
     }
 
 

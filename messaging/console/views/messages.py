@@ -20,6 +20,7 @@ from messaging.console.filters import MessageFilter, query_of, toolbar
 from messaging.console.forms.actions import CancelForm, HoldForm
 from messaging.console.html_body import has_remote_images
 from messaging.console.paging import Page, page_of
+from messaging.console.preflight import doubts
 from messaging.console.words import standing
 from messaging.models import AccountPause, Batch, Message, Recipient
 from messaging.setup.layers import resolve
@@ -93,6 +94,7 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
         "actions": _actions(message, pauses, who(request)),
         "hold_form": HoldForm(),
         "cancel_form": CancelForm(),
+        "doubts": doubts(message, recipients),
         "recipients": recipients,
         "attachments": list(message.attachments.all()) if message.attachment_count else [],
         "bodies": bodies,

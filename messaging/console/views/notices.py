@@ -1,6 +1,6 @@
 """What people were told about failures (seed rows S2 and S15)."""
 
-from django.db.models import Count, OuterRef, Prefetch, Subquery
+from django.db.models import Count, Prefetch
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
@@ -22,12 +22,10 @@ def notice_list(request: HttpRequest) -> HttpResponse:
     """The notices, the newest first; whoever opens it has seen them."""
     person = who(request)
     found = notices.visible_to(person)
-    through = Notice.items.through
-    of_notice = through.objects.filter(notice=OuterRef("pk")).order_by().values("notice")
     named = NoticeItem.objects.select_related("author", "message__author", "pause__account").order_by("pk")[:NAMED]
     rows = (
         Notice.objects.select_related("author", "mail")
-        .annotate(number=Subquery(of_notice.annotate(items=Count("pk")).values("items")))
+        .annotate(number=Count("items"))
         .prefetch_related(Prefetch("items", named, to_attr="named"))
     )
     page = page_of(found, rows, request.GET.get("page"), total=found.count(), size=PER_PAGE)

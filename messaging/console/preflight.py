@@ -1,0 +1,70 @@
+"""What is known to be wrong with addresses before anything is sent (seed row S15); it keeps nobody from sending."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db.models import Q
+from django.utils import timezone
+
+from messaging.delivery.outcomes import Reply, Stage, judge
+from messaging.delivery.reply_table import NO_MAILBOX, UNKNOWN_MAILBOX
+from messaging.models import Batch, Category, Message, Recipient
+from messaging.wording import moment
+
+Status = Message.Status
+LOOKED_BACK = 1000  # failed messages: Recipient has no index on addresses, so the cost is bounded by what is looked at
+NAMED = 20
+RECENT = timedelta(days=7)
+NO_SUCH = {NO_MAILBOX.explanation, UNKNOWN_MAILBOX.explanation}
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """Of a batch to review: how many messages have an address that cannot be right, some of them each with why; and
+    how many came in of late that name nobody at all, which no batch can take."""
+
+    number: int
+    named: list[tuple[Message, str]]
+    without_address: int
+
+
+def refused_before(addresses: Iterable[str] | None = None) -> dict[str, str]:
+    """Which addresses (of these) a mail server said to have no mailbox, lately: the address, and that in words."""
+    failed = Message.objects.filter(status=Status.FAILED, reason_category=Category.ADDRESS).order_by("-pk")
+    ids = list(failed.values_list("pk", flat=True)[:LOOKED_BACK])
+    rows = Recipient.objects.filter(message_id__in=ids, status=Recipient.Status.FAILED, reply_code__gte=500)
+    if addresses is not None:
+        rows = rows.filter(address__in=list(addresses))
+    found: dict[str, datetime | None] = {}
+    for address, code, enhanced, text, at in rows.values_list(
+        "address", "reply_code", "enhanced_code", "reply_text", "decided_at"
+    ):
+        if judge(Reply(Stage.RCPT, code, f"{enhanced} {text}".strip())).explanation in NO_SUCH:
+            found[address] = at
+    return {
+        address: f"“{address}” was refused before ({moment(at) or 'earlier'}): the mail server knows no such mailbox."
+        for address, at in found.items()
+    }
+
+
+def doubts(message: Message, recipients: list[Recipient]) -> list[str]:
+    """What is wrong with the addresses of a message that has not been sent."""
+    if message.status not in (Status.QUEUED, Status.HELD):
+        return []
+    pending = [row.address for row in recipients if row.status == Recipient.Status.PENDING]
+    found = [message.doubt] if message.doubt else []
+    return found + list(refused_before(pending[:NAMED]).values())
+
+
+def preflight(batch: Batch) -> Preflight:
+    """What to look at before a batch is confirmed; four statements, whatever its size."""
+    known = refused_before()
+    waiting = Message.objects.filter(batch_items__batch=batch).exclude(status__in=[Status.SENT, Status.CANCELLED])
+    refused = Recipient.objects.filter(message__batch_items__batch=batch, status=Recipient.Status.PENDING)
+    why = dict(refused.filter(address__in=list(known)).values_list("message_id", "address")) if known else {}
+    doubted = waiting.filter(~Q(doubt="") | Q(pk__in=list(why))).order_by("pk")
+    named = [(message, message.doubt or known[why[message.pk]]) for message in doubted.only("subject", "doubt")[:NAMED]]
+    since = timezone.now() - RECENT
+    nobody = Message.objects.filter(status=Status.FAILED, recipient_count=0, created_at__gte=since)
+    return Preflight(doubted.count(), named, nobody.count())

@@ -1,0 +1,153 @@
+"""Pre-flight (seed row S15): an address that cannot be right is shown before anybody sends."""
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+from hypothesis import given
+from hypothesis import strategies as st
+
+from messaging.delivery.lane import Lane
+from messaging.intake.addresses import doubt
+from messaging.models import Message
+from tests.conftest import make_message, set_up
+from tests.fault_server import FaultServer
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("anna@gmial.com", "did you mean gmail.com?"),
+        ("anna@gmal.com", "did you mean gmail.com?"),
+        ("anna@hotmial.com", "did you mean hotmail.com?"),
+        ("anna@Yaho.com", "did you mean yahoo.com?"),
+        ("anna@outlok.com", "did you mean outlook.com?"),
+        ("anna@gmail.con", "did you mean gmail.com?"),
+        ("anna@gmal.con", "did you mean gmail.com?"),
+        ("anna@brightwater.cmo", "did you mean brightwater.com?"),
+        ("anna@gmail.com.com", "did you mean gmail.com?"),
+        ("anna@gmail.comgmail.com", "did you mean gmail.com?"),
+        ("anna@office.example.office.example", "did you mean office.example?"),
+        ("anna@www.brightwater.com", "did you mean brightwater.com?"),
+        ("anna@nowhere.invalid", "“.invalid” is reserved"),
+        ("anna@mail.test", "“.test” is reserved"),
+        ("anna@pc7.localhost", "“.localhost” is reserved"),
+        ("anna@192.168.0.7", "ends with a number"),
+        ("anna@brightwater.c", "ends with “.c”"),
+        ("anna@[192.168.0.7]", "private network"),
+        ("anna@[IPv6:fd00::1]", "private network"),
+        ("anna@[127.0.0.1]", "private network"),
+        ("anna@mailhost", "without a dot, which only a mail server of your own house can know"),
+    ],
+)
+def test_says_why_an_address_cannot_be_right(address, words):
+    assert words in doubt(address)
+    assert address in doubt(address)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["anna@gmail.com", "anna@office.example", "anna@office.local", "o'brien+x@mail.co.uk", '"a@b"@example.com',
+     "anna@[8.8.8.8]", "anna@xn--bcher-kva.example", "anna@bücher.de", "jörg@example.com", "a@mail.com", "a@ymail.com",
+     "a@www.de", "a@tata.tata", "a@baba.com", "anna@t.co"],
+)  # fmt: skip
+def test_has_no_doubt_of_what_may_well_be_right(address):
+    assert doubt(address) == ""
+
+
+@given(st.one_of(st.text(), st.tuples(st.text(), st.text(".[]:0123456789abcm-", max_size=400)).map("@".join)))
+def test_never_fails_whatever_it_is_asked(text):
+    assert isinstance(doubt(text), str)
+
+
+# --- Before anybody sends ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def office(client, operator):
+    client.force_login(operator)
+    return client
+
+
+@pytest.fixture
+def mistyped(db):
+    return make_message("good@example.com", "anna@gmial.com", subject="Invoice 7", due=False)
+
+
+WORDS = "“anna@gmial.com” looks mistyped: did you mean gmail.com?"
+
+
+@pytest.mark.parametrize("url", ["/messages/", "/batches/new/"])
+def test_row_of_the_list_says_it_also_to_screen_readers(office, mistyped, url):
+    page = office.get(url).text
+    assert page.count(f"</svg> {WORDS}</span>") == 1
+    assert 'role="img" aria-label="Look at the address"' in page
+
+
+def test_row_says_it_only_while_it_can_be_helped(office, mistyped):
+    Message.objects.update(status="sent", sent_at=timezone.now())
+    assert WORDS not in office.get("/messages/?status=all").text
+
+
+def test_message_page_says_it_before_what_may_be_done(office, mistyped):
+    page = office.get(mistyped.get_absolute_url()).text
+    assert page.index(WORDS) < page.index('<div class="actions">')
+    assert "Look at the address before this is sent." in page
+
+
+def test_review_names_the_messages_and_can_be_confirmed(office, mistyped, email_setup):
+    good = make_message("good@example.com", subject="Invoice 8", due=False)
+    make_message(subject="Nobody", recipients=[], due=False)
+    page = office.post("/batches/new/", {"message": [mistyped.pk, good.pk]}, follow=True).text
+    assert "1 message has an address that cannot be right" in page
+    assert f'<a href="{mistyped.get_absolute_url()}">Invoice 7</a> <span class="quiet">{WORDS}' in page
+    assert "1 message of the last seven days names no address at all" in page
+    assert "/messages/?status=failed&amp;reason=address" in page
+    assert "Nobody" in office.get("/messages/?status=failed&reason=address").text
+    assert "Confirm: send 2 messages" in page
+
+
+def test_review_of_good_addresses_says_nothing(office, email_setup, db):
+    good = make_message("good@example.com", due=False)
+    page = office.post("/batches/new/", {"message": [good.pk]}, follow=True).text
+    assert "cannot be right" not in page
+    assert "no address at all" not in page
+
+
+@pytest.fixture
+def refused(db):
+    """A server that knows nobody of that name has said so already."""
+    with FaultServer() as server:
+        server.at("RCPT", "550 5.1.1 no such user", recipient="gone@example.com")
+        server.at("RCPT", "550 5.7.1 blocked for policy", recipient="blocked@example.com")
+        set_up(server)
+        make_message("gone@example.com")
+        make_message("blocked@example.com")
+        Lane(None).run()
+        assert set(Message.objects.values_list("status", flat=True)) == {"failed"}
+        yield server
+
+
+def test_address_that_was_refused_for_good_before_is_told_on_the_message_and_in_the_review(office, refused):
+    again = make_message("gone@example.com", subject="Invoice 9", due=False)
+    policy = make_message("blocked@example.com", subject="Invoice 10", due=False)
+    words = "“gone@example.com” was refused before"
+    assert words in office.get(again.get_absolute_url()).text
+    assert "was refused before" not in office.get(policy.get_absolute_url()).text
+    page = office.post("/batches/new/", {"message": [again.pk, policy.pk]}, follow=True).text
+    assert "1 message has an address that cannot be right" in page
+    assert words in page
+
+
+def test_review_asks_as_often_for_many_messages_as_for_one(office, email_setup, db):
+    messages = [make_message("anna@gmial.com", due=False) for _ in range(30)]
+    counts = []
+    for chosen in (messages[:1], messages):
+        url = office.post("/batches/new/", {"message": [one.pk for one in chosen]}).url
+        office.get(url)
+        with CaptureQueriesContext(connection) as statements:
+            page = office.get(url).text
+        counts.append(len(statements))
+    assert counts[0] == counts[1]
+    assert "30 messages have an address that cannot be right" in page
+    assert "and 10 more" in page
