@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from messaging.delivery.outcomes import Reply, Stage, judge
@@ -29,14 +29,10 @@ class Preflight:
     without_address: int
 
 
-def refused_before(addresses: Iterable[str] | None = None) -> dict[str, str]:
-    """Which addresses (of these) a mail server said to have no mailbox, lately: the address, and that in words."""
-    failed = Message.objects.filter(status=Status.FAILED, reason_category=Category.ADDRESS).order_by("-pk")
-    ids = list(failed.values_list("pk", flat=True)[:LOOKED_BACK])
-    rows = Recipient.objects.filter(message_id__in=ids, status=Recipient.Status.FAILED, reply_code__gte=500)
-    if addresses is not None:
-        rows = rows.filter(address__in=list(addresses))
+def refused_before(addresses: Iterable[str]) -> dict[str, str]:
+    """Which of these addresses a mail server lately said to have no mailbox: the address, and that in words."""
     found: dict[str, datetime | None] = {}
+    rows = _refused().filter(address__in=list(addresses))
     for address, code, enhanced, text, at in rows.values_list(
         "address", "reply_code", "enhanced_code", "reply_text", "decided_at"
     ):
@@ -46,6 +42,12 @@ def refused_before(addresses: Iterable[str] | None = None) -> dict[str, str]:
         address: f"“{address}” was refused before ({moment(at) or 'earlier'}): the mail server knows no such mailbox."
         for address, at in found.items()
     }
+
+
+def _refused() -> QuerySet[Recipient]:
+    failed = Message.objects.filter(status=Status.FAILED, reason_category=Category.ADDRESS).order_by("-pk")
+    ids = list(failed.values_list("pk", flat=True)[:LOOKED_BACK])
+    return Recipient.objects.filter(message_id__in=ids, status=Recipient.Status.FAILED, reply_code__gte=500)
 
 
 def doubts(message: Message, recipients: list[Recipient]) -> list[str]:
@@ -58,13 +60,15 @@ def doubts(message: Message, recipients: list[Recipient]) -> list[str]:
 
 
 def preflight(batch: Batch) -> Preflight:
-    """What to look at before a batch is confirmed; four statements, whatever its size."""
-    known = refused_before()
+    """What to look at before a batch is confirmed; as many statements, whatever its size."""
+    addresses = set(_refused().values_list("address", flat=True))
+    pending = Recipient.objects.filter(message__batch_items__batch=batch, status=Recipient.Status.PENDING)
+    met = list(pending.filter(address__in=addresses).values_list("message_id", "address")) if addresses else []
+    known = refused_before({address for _, address in met}) if met else {}
+    why = {pk: known[address] for pk, address in met if address in known}
     waiting = Message.objects.filter(batch_items__batch=batch).exclude(status__in=[Status.SENT, Status.CANCELLED])
-    refused = Recipient.objects.filter(message__batch_items__batch=batch, status=Recipient.Status.PENDING)
-    why = dict(refused.filter(address__in=list(known)).values_list("message_id", "address")) if known else {}
     doubted = waiting.filter(~Q(doubt="") | Q(pk__in=list(why))).order_by("pk")
-    named = [(message, message.doubt or known[why[message.pk]]) for message in doubted.only("subject", "doubt")[:NAMED]]
+    named = [(message, message.doubt or why[message.pk]) for message in doubted.only("subject", "doubt")[:NAMED]]
     since = timezone.now() - RECENT
     nobody = Message.objects.filter(status=Status.FAILED, recipient_count=0, created_at__gte=since)
     return Preflight(doubted.count(), named, nobody.count())

@@ -22,6 +22,11 @@ from . import text
 log = logging.getLogger(__name__)
 
 CHUNK = 5000
+NOT_NEEDED = [
+    f"message__{field.name}"
+    for field in Message._meta.concrete_fields
+    if field.name not in ("id", "status", "notified_at", "reason_category")
+]
 Status = Message.Status
 
 
@@ -50,6 +55,7 @@ def _tell_kind(rule: NoticeRule, now: datetime) -> bool:
     with transaction.atomic(), timezone.override(_zone(company)):
         # Not skipping what is locked: the other sweep tells all of it, in one notice.
         rows = NoticeItem.objects.filter(kind=rule.kind, told_at=None).order_by("pk")
+        rows = rows.select_related("author", "message", "pause").defer(*NOT_NEEDED)
         items = list(rows.select_for_update(of=("self",)))
         ids = [item.pk for item in items]
         for start in range(0, len(ids), CHUNK):
@@ -70,8 +76,6 @@ def _zone(company: CompanyOptions) -> ZoneInfo | None:
 
 def _still_so(items: list[NoticeItem]) -> list[NoticeItem]:
     """Leave out what somebody has dealt with meanwhile: messages that were retried, accounts that send again."""
-    for start in range(0, len(items), CHUNK):
-        _read(items[start : start + CHUNK])
     if items and items[0].kind == NoticeKind.PAUSED:
         return [item for item in items if item.pause is not None and item.pause.ended_at is None]
     latest = {item.message_id: item.pk for item in items}
@@ -80,19 +84,6 @@ def _still_so(items: list[NoticeItem]) -> list[NoticeItem]:
         for item in items
         if item.message is None or (_is_open(item.message) and latest[item.message_id] == item.pk)
     ]
-
-
-def _read(items: list[NoticeItem]) -> None:
-    """What the items name, in a few statements."""
-    wanted = NoticeItem.objects.filter(pk__in=[item.pk for item in items]).select_related("author", "message", "pause")
-    fields = ("message__status", "message__notified_at", "message__reason_category", "message__handed_to")
-    of_author = ("author__username", "author__first_name", "author__last_name", "author__email", "author__is_active")
-    found = {
-        row.pk: row
-        for row in wanted.only("pause__ended_at", "pause__since", "author__date_joined", *fields, *of_author)
-    }
-    for item in items:
-        item.author, item.message, item.pause = found[item.pk].author, found[item.pk].message, found[item.pk].pause
 
 
 def _is_open(message: Message) -> bool:
