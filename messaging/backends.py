@@ -2,61 +2,206 @@
 
 import logging
 import re
-from collections.abc import Sequence
+import smtplib
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from contextvars import ContextVar
 from email.errors import MessageError
 from email.generator import BytesGenerator
 from email.message import Message as MimeMessage
 from io import BytesIO
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.mail import BadHeaderError, EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
+from django.core.mail.message import sanitize_address
 from django.db import DatabaseError
 
+from messaging import outgoing
+from messaging.delivery.reply import Reply, Stage
 from messaging.intake import addresses, gate
+from messaging.intake.wire import CATEGORY
+from messaging.outgoing import Outcome, State
+from messaging.setup.options import options
 
 logger = logging.getLogger(__name__)
 
 _NAME = re.compile(r"[!-9;-~]+")  # RFC 5322 2.2
+_category: ContextVar[str] = ContextVar("category", default="")
 _INJECTION = re.compile(r"\r(?!\n)|\n(?![ \t])|\0")
 
 
-class QueueEmailBackend(BaseEmailBackend):
-    """Puts what any Django code sends into the queue: all messages of a call, or none.
+class NotSent(smtplib.SMTPException):
+    """Sent by nobody, for a reason that Django's SMTP backend does not know, such as a person's pause."""
 
-    `author` is the person on whose behalf it is sent. Differences from Django's SMTP backend: a message without
-    recipients is recorded as failed instead of skipped, and an address that needs SMTPUTF8 stays as it is.
+
+class QueueEmailBackend(BaseEmailBackend):
+    """Does with what any Django code sends as the company options say: it is sent at once, or queued.
+
+    Sent at once, it is sent with the settings of `author` (default: the company's), and the caller gets what Django's
+    SMTP backend would raise, with the same attributes. Where nobody was refused by a server, that is NotSent, an
+    SMTPException as well. After a failure nothing more of the call is sent. Queued are all messages of a call, or none.
+
+    `category` says what kind of mail it is (a header field X-Outtray-Category and `sending` go before it). Differences
+    from Django's SMTP backend: all messages of a call are checked before the first is sent, a message without
+    recipients is recorded or told of, and an address that needs SMTPUTF8 stays as it is.
     """
 
-    def __init__(self, fail_silently: bool = False, *, author: User | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, fail_silently: bool = False, *, author: User | None = None, category: str = "", **kwargs: Any
+    ) -> None:
         super().__init__(fail_silently=fail_silently, **kwargs)
         self.author = author
+        self.category = category
 
     def send_messages(self, email_messages: Sequence[EmailMessage]) -> int:
-        """The number queued. Raises Refused or BadHeaderError (both ValueError) unless `fail_silently`."""
+        """The number sent or queued; who was sent to only in part is counted.
+
+        Raises:
+            Refused, BadHeaderError: (both ValueError) one of them is not fit to be sent; nothing was.
+            OSError: a failure as Django's SMTP backend has it: smtplib.SMTPException and others.
+            DatabaseError: the database is away.
+        """
+        messages = list(email_messages or ())
         try:
-            return len(gate.accept_many([self._submission(message) for message in email_messages or ()]))
-        except (ValueError, DatabaseError, OSError):
+            return self._hand_in(messages)
+        except ValueError as error:
             if not self.fail_silently:
                 raise
-            logger.exception(
-                "Not queued: %d messages of a sender that does not want to hear of failures", len(email_messages)
-            )
+            self._log(messages)
+            is_checked = isinstance(error, gate.Refused | BadHeaderError)  # before anything was sent
+            if is_checked and len(messages) > 1 and not options().hold_mail:
+                return sum(self.send_messages([message]) for message in messages)  # those that are fit
             return 0
 
+    def _hand_in(self, messages: Sequence[EmailMessage]) -> int:
+        number = 0
+        submissions = [self._submission(message) for message in messages]
+        try:
+            with closing(outgoing.hand_in(submissions)) as outcomes:
+                for message, outcome in zip(messages, outcomes, strict=True):
+                    if outcome.state in (State.QUEUED, State.SENT, State.PARTLY):
+                        number += 1
+                    elif outcome.message.recipient_count:
+                        self._fail(message, _error(message, outcome))
+        except (DatabaseError, OSError):
+            if not self.fail_silently:
+                raise
+            self._log(messages)
+        return number
+
+    def _fail(self, message: EmailMessage, error: BaseException) -> None:
+        if not self.fail_silently:
+            raise error
+        self._log([message], exc_info=error)
+
     def _submission(self, message: EmailMessage) -> gate.Submission:
+        mime = message.message()
         return gate.Submission(
-            raw=_as_bytes(message),
+            raw=_as_bytes(message, mime),
             reverse_path=_bare(message.from_email),
             recipients=[_bare(recipient) for recipient in message.recipients()],
             author=self.author,
+            category=str(mime.get(CATEGORY) or _category.get() or self.category).strip().lower(),
             via="Django e-mail backend",
         )
 
+    def _log(self, messages: Sequence[EmailMessage], exc_info: Any = True) -> None:
+        words = "Not queued or sent: %d messages of a sender that does not want to hear of failures"
+        logger.error(words, len(messages), exc_info=exc_info)
 
-def _as_bytes(message: EmailMessage) -> bytes:
-    mime = message.message()
+
+@contextmanager
+def sending(category: str) -> Iterator[None]:
+    """What Django code sends within the block is of this category, where it cannot say so itself.
+
+    A view of password resets, for instance: `with sending("password-reset"): return super().form_valid(form)`.
+    """
+    token = _category.set(category)
+    try:
+        yield
+    finally:
+        _category.reset(token)
+
+
+# --- What Django's SMTP backend would raise ------------------------------------------------------------
+
+
+def _error(message: EmailMessage, outcome: Outcome) -> BaseException:
+    reply = outcome.reply
+    if reply is None or reply.ok or reply.stage == Stage.PREPARE or reply.error == "setup":
+        return NotSent(outcome.explanation)
+    if _is_raised_as_it_is(reply, outcome.error):
+        assert outcome.error is not None
+        return outcome.error
+    if reply.code is None and reply.error != "not SMTP":
+        return _without_reply(message, reply)
+    code, text = (-1, reply.text[4:]) if reply.code is None else (reply.code, reply.text)  # as smtplib has it
+    words = text.encode()
+    match reply.stage:
+        case Stage.GREETING:
+            return smtplib.SMTPConnectError(code, words)
+        case Stage.EHLO:
+            return smtplib.SMTPHeloError(code, words)
+        case Stage.STARTTLS:
+            return smtplib.SMTPResponseException(code, words)
+        case Stage.AUTH:
+            return smtplib.SMTPAuthenticationError(code, words)
+        case Stage.MAIL:
+            return smtplib.SMTPSenderRefused(code, words, _encoded(message, message.from_email))
+        case Stage.RCPT:
+            return smtplib.SMTPRecipientsRefused(_refused(message, outcome))
+    return smtplib.SMTPDataError(code, words)
+
+
+def _is_raised_as_it_is(reply: Reply, error: BaseException | None) -> bool:
+    """Before smtplib reads a reply, what goes wrong is this machine's own error: no name, no connection, no TLS."""
+    if reply.stage == Stage.CONNECT:
+        return error is not None
+    # What ends a dialogue is ConnectionAbortedError here, and in a handshake something else.
+    return reply.stage == Stage.STARTTLS and isinstance(error, OSError) and type(error) is not ConnectionAbortedError
+
+
+def _without_reply(message: EmailMessage, reply: Reply) -> smtplib.SMTPException:
+    match reply.error:
+        case "no starttls":
+            return smtplib.SMTPNotSupportedError("STARTTLS extension not supported by server.")
+        case "no auth" if reply.text.endswith(" none"):
+            return smtplib.SMTPNotSupportedError("SMTP AUTH extension not supported by server.")
+        case "no auth":
+            return smtplib.SMTPException("No suitable authentication method found.")
+        case "no smtputf8":
+            return smtplib.SMTPNotSupportedError(reply.text)
+        case "too big":  # which the server would have said to the SIZE in MAIL
+            return smtplib.SMTPSenderRefused(552, reply.text.encode(), _encoded(message, message.from_email))
+        case "connection lost" | "timeout" | "tls":
+            return smtplib.SMTPServerDisconnected(f"Connection unexpectedly closed: {reply.text}")
+    if reply.stage == Stage.AUTH:  # no access token was to be had
+        return smtplib.SMTPAuthenticationError(-1, reply.text.encode())
+    return smtplib.SMTPServerDisconnected(f"Connection unexpectedly closed: {reply.text}")
+
+
+def _refused(message: EmailMessage, outcome: Outcome) -> dict[str, tuple[int, bytes]]:
+    """Who was refused, as the caller wrote the address."""
+    heard = outcome.result.recipients if outcome.result is not None else {}
+    found = {}
+    for recipient in message.recipients():
+        reply = heard.get(addresses.envelope_address(_bare(recipient)))
+        if reply is not None and not reply.ok and reply.code is not None:
+            found[_encoded(message, recipient)] = (reply.code, reply.text.encode())
+    return found
+
+
+def _encoded(message: EmailMessage, address: str) -> str:
+    return sanitize_address(address, message.encoding or settings.DEFAULT_CHARSET)
+
+
+# --- From Django's message to bytes --------------------------------------------------------------------
+
+
+def _as_bytes(message: EmailMessage, mime: MimeMessage) -> bytes:
     for part in mime.walk():
         for name, value in part.raw_items():
             if not _NAME.fullmatch(name) or _INJECTION.search(str(value)):

@@ -5,13 +5,15 @@ everything, with the author's settings and one try, and whoever sent it is told 
 the rows go once that is known; what nobody can know (unknown) stays, because a person has to decide.
 """
 
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
 from django.contrib.auth.models import User
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.utils import timezone
 
 from messaging import notices, sending, wake
@@ -19,6 +21,8 @@ from messaging.delivery import claims
 from messaging.delivery.dialogue import Patience
 from messaging.delivery.lane import Lane
 from messaging.delivery.outcomes import Reply, judge
+from messaging.delivery.reply import OPENING_STAGES
+from messaging.delivery.smtp import Result
 from messaging.intake import gate
 from messaging.models import AccountPause, Category, CompanyOptions, Message, MessageEvent, Recipient
 from messaging.setup import windows
@@ -26,7 +30,10 @@ from messaging.setup.layers import resolve
 from messaging.setup.options import options, urgent_categories
 from messaging.wording import waits
 
+log = logging.getLogger(__name__)
+
 Status = Message.Status
+UNWRITTEN = "The message was handed over, and what the mail server answered could not be written down."
 AT_ONCE_STOPS = (AccountPause.Kind.PERSON, AccountPause.Kind.ALL, AccountPause.Kind.LIMIT)
 
 
@@ -54,7 +61,8 @@ class Outcome:
     """What came of one message.
 
     `message` is deleted already where nothing is recorded (`is_recorded`). `reply` is what ended the try, None when
-    none was made. `may_queue`: the queue could help where sending at once did not.
+    none was made, `result` all that was heard, `error` this machine's own error in opening the connection.
+    `may_queue`: the queue could help where sending at once did not.
     """
 
     message: Message
@@ -66,6 +74,8 @@ class Outcome:
     refused: tuple[Refusal, ...] = ()
     reply: Reply | None = None
     may_queue: bool = False
+    result: Result | None = None
+    error: BaseException | None = None
 
 
 def hand_in(
@@ -74,10 +84,14 @@ def hand_in(
     is_watched: bool = False,
     queue_instead: bool = False,
     patience: Patience | None = None,
-) -> Iterator[Outcome]:
+) -> Generator[Outcome]:
     """Queue or send messages, each when it is asked for: whoever stops asking after a failure has sent no more.
 
-    All are checked before the first goes. What is queued is queued together, or not at all.
+    All are checked before the first goes. What is queued is queued together, or not at all. What is sent goes over one
+    connection as long as the author stays the same. Where no connection comes about, the messages after the first are
+    not tried.
+
+    Within a transaction of the caller's the record of what was sent is part of it, and goes if that is rolled back.
 
     Args:
         is_watched: a person sees the outcome, so nobody else need be told of it.
@@ -85,6 +99,7 @@ def hand_in(
 
     Raises:
         Refused: one of them is not fit to be sent; nothing was.
+        DatabaseError: the database is away; the message at hand was not handed over, and is not sent any more.
     """
     now = timezone.now()
     company = options()
@@ -94,11 +109,13 @@ def hand_in(
         yield from _queue(submissions, now, is_due=queue_instead and not company.hold_mail)
         return
     prepared = [(each, gate.prepare(each, now)) for each in submissions]
-    for submission, rows in prepared:
-        if submission.not_before is not None:
-            yield from _queue([submission], now)
-        else:
-            yield _send(rows, company, is_watched, patience)
+    with closing(_AtOnce(company, is_watched, patience)) as at_once:
+        for submission, rows in prepared:
+            if submission.not_before is not None:
+                yield from _queue([submission], now)
+            else:
+                rows.event.what = gate.accepted(submission.via, "Taken to be sent at once")
+                yield at_once.send(rows)
 
 
 # --- Into the queue ------------------------------------------------------------------------------------
@@ -106,11 +123,12 @@ def hand_in(
 
 def _queue(submissions: Sequence[gate.Submission], now: datetime, *, is_due: bool = False) -> Iterator[Outcome]:
     prepared = []
+    choose = _Accounts()
     for each in submissions:
         goes_by_itself = each.urgent or is_due or each.not_before is not None
         rows = gate.prepare(replace(each, not_before=each.not_before or now) if goes_by_itself else each, now)
         if goes_by_itself and rows.message.status == Status.QUEUED:
-            _choose_account(rows.message)
+            choose(rows.message)
         prepared.append(rows)
     with transaction.atomic():
         messages = gate.store(prepared)
@@ -121,48 +139,129 @@ def _queue(submissions: Sequence[gate.Submission], now: datetime, *, is_due: boo
         yield Outcome(message, State.QUEUED if is_queued else State.FAILED, explanation=message.reason)
 
 
-def _choose_account(message: Message) -> None:
-    """The author's settings, or the company's where those cannot send; where neither can, it waits for a batch."""
-    for account in dict.fromkeys((message.author, None)):
-        problems = resolve(account).problems()
-        if not problems:
+class _Accounts:
+    """The settings that messages go out with by themselves, looked up once per author."""
+
+    def __init__(self) -> None:
+        self._found: dict[User | None, tuple[bool, User | None, str]] = {}
+
+    def __call__(self, message: Message) -> None:
+        """The author's, or the company's where those cannot send; where neither can, it waits for a batch."""
+        if message.author not in self._found:
+            self._found[message.author] = self._find(message.author)
+        can_send, account, problem = self._found[message.author]
+        if can_send:
             message.account = account
             return
-    message.account = message.not_before = None
-    message.reason_category = Category.SETUP
-    message.reason = f"Waits for Batch Message Processing: {problems[0]}"[:500]
+        message.account = message.not_before = None
+        message.reason_category = Category.SETUP
+        message.reason = f"Waits for Batch Message Processing: {problem}"[:500]
+
+    @staticmethod
+    def _find(author: User | None) -> tuple[bool, User | None, str]:
+        problem = ""
+        for account in dict.fromkeys((author, None)):
+            problems = resolve(account).problems()
+            if not problems:
+                return True, account, ""
+            problem = problem or problems[0]
+        return False, None, problem
 
 
 # --- At once -------------------------------------------------------------------------------------------
 
 
-def _send(rows: gate.Rows, company: CompanyOptions, is_watched: bool, patience: Patience | None) -> Outcome:
-    message, account = rows.message, rows.message.author
-    is_recorded = company.record_mail
-    if message.status == Status.FAILED:  # it names nobody
-        return _ended_before(rows, Outcome(message, State.FAILED, is_recorded, message.reason), is_watched)
-    obstacle = "" if message.urgent else _obstacle(account)
-    if obstacle:
-        outcome = Outcome(message, State.FAILED, is_recorded, obstacle, "Put it in the queue, or send it later.")
-        return _ended_before(rows, replace(outcome, may_queue=True), is_watched)
-    lane = Lane(account.pk if account else None)
-    lane.patience = patience or lane.patience
-    message.account = account
-    claims.own(message, lane.owner, lane.clock())
-    for _ in lane.run_each(gate.store([rows])):
-        pass
-    return _told(_outcome(message, lane, is_recorded), is_watched)
+class _AtOnce:
+    """Sends the messages of one call, over one connection as long as their account stays the same."""
+
+    def __init__(self, company: CompanyOptions, is_watched: bool, patience: Patience | None) -> None:
+        self.is_recorded = company.record_mail
+        self.is_watched = is_watched
+        self.patience = patience
+        self._lane: Lane | None = None
+        self._ends = ExitStack()
+        self._unopened: Outcome | None = None
+
+    def close(self) -> None:
+        """End the connection."""
+        self._lane = self._unopened = None
+        self._ends.close()
+
+    def send(self, rows: gate.Rows) -> Outcome:
+        """Send one message, unless something is in the way, and say what came of it."""
+        message, account = rows.message, rows.message.author
+        if message.status == Status.FAILED:  # it names nobody
+            return self._ended_before(rows, Outcome(message, State.FAILED, explanation=message.reason))
+        obstacle = _obstacle(account, is_urgent=message.urgent)
+        if obstacle:
+            advice = "Put it in the queue, or send it later."
+            outcome = Outcome(message, State.FAILED, explanation=obstacle, advice=advice, may_queue=True)
+            return self._ended_before(rows, outcome)
+        lane = self._lane_of(account)
+        if self._unopened is not None:
+            return self._ended_before(rows, replace(self._unopened, message=message))
+        message.account = account
+        claims.own(message, lane.owner, lane.clock())
+        gate.store([rows])
+        try:
+            lane.deliver_at_once(message)
+        except DatabaseError:
+            if not message.in_data:
+                raise
+            log.exception("message %d was handed over, and what came of it could not be written down", message.pk)
+            return Outcome(message, State.UNKNOWN, explanation=UNWRITTEN, result=lane.result)
+        outcome = _outcome(message, lane, self.is_recorded)
+        if outcome.state == State.FAILED and outcome.reply is not None and outcome.reply.stage in OPENING_STAGES:
+            self._unopened = outcome
+        return self._told(outcome)
+
+    def _lane_of(self, account: User | None) -> Lane:
+        key = account.pk if account else None
+        if self._lane is None or self._lane.account_id != key:
+            self.close()
+            self._lane = Lane(key)
+            self._lane.patience = self.patience or self._lane.patience
+            self._ends.enter_context(self._lane.at_once())
+        return self._lane
+
+    def _ended_before(self, rows: gate.Rows, outcome: Outcome) -> Outcome:
+        """It failed before any server was asked for it."""
+        message = rows.message
+        if message.recipient_count:
+            category = judge(outcome.reply).category if outcome.reply is not None else Category.SETUP
+            message.status, message.once = Status.FAILED, True
+            message.reason, message.reason_category = outcome.explanation[:500], category
+            for recipient in rows.recipients:
+                recipient.status = Recipient.Status.FAILED
+        if self.is_recorded:
+            with transaction.atomic():
+                gate.store([rows])
+                MessageEvent.objects.create(message=message, at=timezone.now(), what=outcome.explanation[:500])
+        return self._told(replace(outcome, is_recorded=self.is_recorded))
+
+    def _told(self, outcome: Outcome) -> Outcome:
+        """Forget what is not to be recorded; see to it that whoever has to know is told, when no person sees it."""
+        message = outcome.message
+        has_failed = outcome.state not in (State.SENT, State.QUEUED)
+        with transaction.atomic():
+            if has_failed and self.is_watched and message.pk:
+                Message.objects.filter(pk=message.pk).update(notified_at=timezone.now())
+            elif has_failed and not outcome.is_recorded and not self.is_watched:
+                notices.note_unrecorded(message, outcome.explanation)
+            if not outcome.is_recorded and message.pk:
+                message.delete()
+        return outcome
 
 
-def _obstacle(account: User | None) -> str:
-    """Why an account may not send now though it could: a person paused it, a limit, its hours."""
+def _obstacle(account: User | None, *, is_urgent: bool) -> str:
+    """Why an account may not send now though it could: a limit; and if it is not urgent a person's pause, its hours."""
     now = timezone.now()
-    for pause in sending.holding_account(account, now):
+    for pause in sending.holding_account(account, now, urgent=is_urgent):
         if pause.kind in AT_ONCE_STOPS:
             words = waits(pause).removeprefix("Waits: ")
             return f"It was not sent: {words}"
     setup = resolve(account)
-    if windows.next_opening(setup.sending_window, setup.time_zone, now) is not None:
+    if not is_urgent and windows.next_opening(setup.sending_window, setup.time_zone, now) is not None:
         return f"It was not sent: outside the sending window ({setup.sending_window}, {setup.time_zone})."
     try:
         claims.check_rates(account.pk if account else None, setup.rates, now)
@@ -171,23 +270,9 @@ def _obstacle(account: User | None) -> str:
     return ""
 
 
-def _ended_before(rows: gate.Rows, outcome: Outcome, is_watched: bool) -> Outcome:
-    """It failed before any server was asked."""
-    message = rows.message
-    if message.recipient_count:
-        message.status, message.once = Status.FAILED, True
-        message.reason, message.reason_category = outcome.explanation[:500], Category.SETUP
-        for recipient in rows.recipients:
-            recipient.status = Recipient.Status.FAILED
-    if outcome.is_recorded:
-        gate.store([rows])
-        MessageEvent.objects.create(message=message, at=timezone.now(), what=outcome.explanation[:500])
-    return _told(outcome, is_watched)
-
-
 def _outcome(message: Message, lane: Lane, is_recorded: bool) -> Outcome:
     message.refresh_from_db()
-    recipients = list(message.recipients.all())
+    recipients = list(Recipient.objects.filter(message=message))
     result = lane.result
     accepted = tuple(each.address for each in recipients if each.status == Recipient.Status.ACCEPTED)
     attempt = message.attempts.last()
@@ -211,17 +296,6 @@ def _outcome(message: Message, lane: Lane, is_recorded: bool) -> Outcome:
         result.final if result is not None else None,
         # Who is refused for good is refused from the queue as well.
         may_queue=state == State.FAILED and attempt is not None and attempt.outcome in ("transient", "setup"),
+        result=result,
+        error=lane.error,
     )
-
-
-def _told(outcome: Outcome, is_watched: bool) -> Outcome:
-    """Forget what is not to be recorded; see to it that whoever has to know is told, when no person sees it."""
-    message = outcome.message
-    has_failed = outcome.state not in (State.SENT, State.QUEUED)
-    if has_failed and is_watched and message.pk:
-        Message.objects.filter(pk=message.pk).update(notified_at=timezone.now())
-    elif has_failed and not outcome.is_recorded and not is_watched:
-        notices.note_unrecorded(message, outcome.explanation)
-    if not outcome.is_recorded and message.pk:
-        message.delete()
-    return outcome

@@ -11,6 +11,7 @@ from django.utils import timezone
 from messaging import roles
 from messaging.intake.gate import Submission, accept
 from messaging.models import EmailSettings, Message
+from messaging.setup import options
 from tests.certificates import Authority
 from tests.identity import Identity
 from tests.people import make_user
@@ -102,6 +103,17 @@ def mail_server():
 def email_setup(db, mail_server):
     """The company's Email Setup points at the mail server of this test."""
     return set_up(mail_server)
+
+
+@pytest.fixture
+def holding(db):
+    """The company holds its mail for Batch Message Processing, and records it."""
+    hold_mail()
+
+
+def hold_mail(record=True, hold=True):
+    """Switch the two options of seed row S3 as an administrator does."""
+    options.save({"record_mail": record, "hold_mail": hold}, by=None)
 
 
 def set_up(server, **values):

@@ -1,4 +1,7 @@
-"""Django's way in: what send_mail() and EmailMessage hand over is what waits in the queue."""
+"""Django's way in, with mail held: what send_mail() and EmailMessage hand over is what waits in the queue.
+
+What is sent at once is in test_immediate.py.
+"""
 
 import logging
 from email import message_from_bytes, policy
@@ -20,7 +23,7 @@ from messaging import content
 from messaging.intake.gate import Refused
 from messaging.models import Message
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("holding")]
 
 
 @pytest.fixture(autouse=True)
@@ -129,9 +132,11 @@ def test_the_author_is_recorded(operator):
     assert message.author == message.events.get().by == operator
 
 
-def test_a_message_to_nobody_is_recorded_as_failed():
-    assert get_connection().send_messages([EmailMessage("Statement", "Dear ?", "office@example.com", [])]) == 1
-    message = Message.objects.get()
+def test_a_message_to_nobody_is_recorded_as_failed_and_not_counted():
+    good = EmailMessage("x", "y", "office@example.com", ["a@example.com"])
+    nobody = EmailMessage("Statement", "Dear ?", "office@example.com", [])
+    assert get_connection().send_messages([good, nobody]) == 1
+    message = Message.objects.get(recipient_count=0)
     assert (message.status, message.reason_category) == ("failed", "address")
 
 

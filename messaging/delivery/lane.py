@@ -82,6 +82,7 @@ class Lane:
     setup: EmailSetup | None = None
     limits: RetryLimits = retry.NO_LIMITS
     result: Result | None = None
+    error: BaseException | None = None
     settle: Callable[[], None] = lambda: None
 
     def run(self) -> int:
@@ -111,20 +112,33 @@ class Lane:
         return self.delivered
 
     def run_each(self, messages: Iterable[Message]) -> Iterator[Message]:
-        """Deliver, one by one, messages that were stored as claimed by this lane (claims.own): one try each.
+        """Deliver, one by one, messages that were stored as claimed by this lane (see deliver_at_once)."""
+        with self.at_once():
+            for message in messages:
+                self.deliver_at_once(message)
+                yield message
 
-        Each is yielded with its outcome committed, and `result` says what was heard. Their failures pause nobody; a
-        success ends a pause.
-        """
-        self.is_alone = self.is_probe = True
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """The lane is at work for whoever waits for it; its connection stays open from message to message."""
+        self.is_alone = True
         self.limits = retry.ONCE
         with self._leases():
-            for message in messages:
-                self.result = None
-                claims.read_recipients([message])
-                self.deliver(message)
-                self._settle()
-                yield message
+            yield
+
+    def deliver_at_once(self, message: Message) -> None:
+        """Deliver a message that was stored as claimed by this lane (claims.own), with one try; within `at_once`.
+
+        Its outcome is committed then, and `result` and `error` say what was heard. Its failure pauses nobody; a
+        success ends a pause.
+
+        Raises:
+            DatabaseError: the outcome could not be written down; with `message.in_data` it may have arrived.
+        """
+        self.is_probe, self.result, self.error = True, None, None
+        claims.read_recipients([message])
+        self.deliver(message)
+        self._settle()
 
     def _must_end(self) -> bool:
         has_to = self.halted_by is not None or bool(self.refused_by)
@@ -242,6 +256,7 @@ class Lane:
                 # The server ended a used connection between two messages: that says nothing about this one.
                 result = self._connected(attempt).transact(envelope, content.assemble(message), before_end)
         except StageFailed as failure:
+            self.error = failure.__cause__
             return Result(failure.reply)
         except (content.MissingContent, BareLineEnd) as error:
             return Result(Reply(Stage.PREPARE, None, str(error), "content missing"))

@@ -87,8 +87,11 @@ def start_data(message: Message, attempt: SendAttempt, now: datetime) -> None:
         _settle(change, future, settings.LEASE_SECONDS)
     except OperationalError:
         if not future.cancelled():
-            # It may be written yet, and nothing will be sent: written behind it, this takes it back.
-            _commit(_Change(message, values | claims.RELEASED | {"status": Status.QUEUED}))
+            # It may be written yet, and nothing will be sent: written behind it, this takes it back. What is sent at
+            # once does not go back to the queue: whoever sent it is told, and its lease ends as one that was not begun.
+            not_begun = {"in_data": False, "handover": None}
+            back = not_begun if message.once else claims.RELEASED | {"status": Status.QUEUED}
+            _commit(_Change(message, values | back))
         raise
     message.in_data = True
 

@@ -86,7 +86,8 @@ def _leave_unknown(message: Message, now: datetime) -> None:
         else:
             recipient.reply_code, recipient.enhanced_code = reply["reply_code"], reply["enhanced_code"]
             recipient.reply_text = reply["reply_text"]
-            if reply["outcome"] == AttemptOutcome.PERMANENT:
+            # What was sent at once has one try.
+            if reply["outcome"] == AttemptOutcome.PERMANENT or message.once:
                 recipient.status = Recipient.Status.FAILED
         recipient.decided_at = now
         recipient.save()

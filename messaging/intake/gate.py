@@ -19,7 +19,7 @@ from messaging.models import Attachment, Category, Message, MessageContent, Mess
 from . import addresses, wire
 from .errors import BadAddress, Refused
 
-__all__ = ["BadAddress", "Refused", "Rows", "Submission", "accept", "accept_many", "prepare", "store"]
+__all__ = ["BadAddress", "Refused", "Rows", "Submission", "accept", "accept_many", "accepted", "prepare", "store"]
 
 ROWS_PER_STATEMENT = 500
 NO_ADDRESS = (
@@ -117,7 +117,7 @@ def prepare(submission: Submission, now: datetime) -> Rows:
         content=MessageContent(message=message, skeleton=skeleton),
         recipients=recipients,
         attachments=[_attachment(message, number, cut) for number, cut in enumerate(cuts, start=1)],
-        event=MessageEvent(message=message, at=now, by=submission.author, what=_accepted(submission.via)),
+        event=MessageEvent(message=message, at=now, by=submission.author, what=accepted(submission.via)),
     )
 
 
@@ -189,8 +189,9 @@ def _set_status(message: Message, hold_reason: str) -> None:
         message.reason = _shown(hold_reason, 500)
 
 
-def _accepted(via: str) -> str:
-    return f"Accepted into the queue ({via})"[:500] if via else "Accepted into the queue"
+def accepted(via: str, what: str = "Accepted into the queue") -> str:
+    """How a message came in, for its history."""
+    return f"{what} ({via})"[:500] if via else what
 
 
 def _shown(text: str, limit: int) -> str:

@@ -8,7 +8,8 @@ The rules, in the order they are applied:
 - a leaf part with a NUL or a line over 998 octets is encoded again: texts as quoted-printable, others as base64;
 - header fields with 8-bit octets are encoded (RFC 2047, RFC 2231, A-labels), over-long ones folded. Only an address
   whose local part is not ASCII stays as UTF-8, and then the message needs SMTPUTF8;
-- Bcc, Resent-Bcc and Return-Path go. A field that RFC 5322 3.6 allows once is refused when given twice;
+- Bcc, Resent-Bcc, Return-Path and X-Outtray-Category go. A field that RFC 5322 3.6 allows once is refused when given
+  twice;
 - From is added from the reverse-path when missing, Date and Message-ID when missing. A Message-ID that is not
   `<left@right>` is replaced by a new one.
 """
@@ -44,7 +45,8 @@ SINGLE = frozenset(
         "content-transfer-encoding",
     )
 )
-REMOVED = frozenset(("bcc", "resent-bcc", "return-path"))
+CATEGORY = "x-outtray-category"  # by which a program names what kind of mail it is
+REMOVED = frozenset(("bcc", "resent-bcc", "return-path", CATEGORY))
 ADDRESSES = frozenset(
     f"{prefix}{name}" for prefix in ("", "resent-") for name in ("from", "sender", "reply-to", "to", "cc", "bcc")
 )

@@ -12,6 +12,7 @@ from benchmarks.agent import seconds, serve  # noqa: E402
 from benchmarks.corpus import email_messages  # noqa: E402
 from messaging import batches  # noqa: E402
 from messaging.models import EmailSettings, Heartbeat, Message  # noqa: E402
+from messaging.setup import options  # noqa: E402
 
 Status = Message.Status
 
@@ -19,6 +20,7 @@ Status = Message.Status
 def set_up(port: int) -> None:
     values = {"send_type": 2, "host": "127.0.0.1", "port": port, "ehlo_name": "bench.example"}
     EmailSettings.objects.update_or_create(account=None, defaults=values)
+    options.save({"record_mail": True, "hold_mail": True}, by=None)
 
 
 def is_ready() -> bool:
