@@ -136,9 +136,12 @@ def _error(message: EmailMessage, outcome: Outcome) -> BaseException:
     if _is_raised_as_it_is(reply, outcome.error):
         assert outcome.error is not None
         return outcome.error
+    refused = _refused(message, outcome)
+    if reply.code is None and any(code == 421 for code, _ in refused.values()):  # and then it hung up
+        return smtplib.SMTPRecipientsRefused(refused)
     if reply.code is None and reply.error != "not SMTP":
         return _without_reply(message, reply)
-    code, text = (-1, reply.text[4:]) if reply.code is None else (reply.code, reply.text)  # as smtplib has it
+    code, text = (-1, reply.text[4:].strip()) if reply.code is None else (reply.code, reply.text)  # as smtplib has it
     words = text.encode()
     match reply.stage:
         case Stage.GREETING:
@@ -152,7 +155,7 @@ def _error(message: EmailMessage, outcome: Outcome) -> BaseException:
         case Stage.MAIL:
             return smtplib.SMTPSenderRefused(code, words, _encoded(message, message.from_email))
         case Stage.RCPT:
-            return smtplib.SMTPRecipientsRefused(_refused(message, outcome))
+            return smtplib.SMTPRecipientsRefused(refused)
     return smtplib.SMTPDataError(code, words)
 
 
