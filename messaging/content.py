@@ -53,9 +53,7 @@ def split(raw: bytes) -> tuple[bytes, list[Cut]]:
     kept: list[bytes] = []
     cuts: list[Cut] = []
     position = skeleton_size = 0
-    for part in mime.leaves(raw):
-        if _is_body(part):
-            continue
+    for part in attached(raw):
         kept.append(raw[position : part.body])
         skeleton_size += part.body - position
         position = part.stop
@@ -64,16 +62,31 @@ def split(raw: bytes) -> tuple[bytes, list[Cut]]:
     return b"".join(kept), cuts
 
 
+def attached(raw: bytes) -> list[mime.Part]:
+    """The parts that are attachments, in the order of their numbers."""
+    return [part for part in mime.leaves(raw) if not _is_body(part)]
+
+
+def texts(raw: bytes) -> list[mime.Part]:
+    """The parts that are texts to be read."""
+    return [part for part in mime.leaves(raw) if _is_body(part)]
+
+
 def assemble(message: Message) -> Iterator[bytes]:
     """The message as it goes over the wire (CRLF line ends, no dot-stuffing), at most 64 KiB at a time.
 
     Raises MissingContent before the first octet when an attachment's file is missing, or its size or hash changed.
     """
     attachments = list(message.attachments.all()) if message.attachment_count else []
+    return put_together(bytes(message.content.skeleton), attachments)
+
+
+def put_together(skeleton: bytes, attachments: list[Attachment]) -> Iterator[bytes]:
+    """The same from rows that need not be stored. Raises MissingContent as `assemble` does."""
     for attachment in attachments:
         if not blobs.is_intact(attachment.sha256, attachment.encoded_size):
             raise MissingContent(_missing(attachment))
-    return _interleave(memoryview(message.content.skeleton), attachments)
+    return _interleave(memoryview(skeleton), attachments)
 
 
 def open_attachment(attachment: Attachment) -> Iterator[bytes]:
@@ -85,17 +98,20 @@ def open_attachment(attachment: Attachment) -> Iterator[bytes]:
 
 def bodies(message: Message) -> Bodies:
     """Text, HTML and header fields decoded for display. Never raises, however broken the message is."""
-    raw = bytes(message.content.skeleton)
-    texts: dict[bool, list[str]] = {True: [], False: []}
-    for part in mime.leaves(raw):
-        if _is_body(part):
-            texts[part.content_type == "text/html"].append(_text(part))
+    return bodies_of(bytes(message.content.skeleton))
+
+
+def bodies_of(raw: bytes) -> Bodies:
+    """The same of a skeleton, or of a whole message."""
+    found: dict[bool, list[str]] = {True: [], False: []}
+    for part in texts(raw):
+        found[part.content_type == "text/html"].append(text_of(part))
     fields, _ = mime.head(raw)
     headers = [
         (raw[field.start : field.stop].partition(b":")[0].decode().strip(), mime.decoded_words(field.text))
         for field in fields
     ]
-    return Bodies(text="\n".join(texts[False]), html="\n".join(texts[True]), headers=headers)
+    return Bodies(text="\n".join(found[False]), html="\n".join(found[True]), headers=headers)
 
 
 def _is_body(part: mime.Part) -> bool:
@@ -129,7 +145,8 @@ def _safe_filename(name: str) -> str:
     return name if len(name) <= 255 else name[: 255 - len(suffix)] + suffix if len(suffix) < 20 else name[:255]
 
 
-def _text(part: mime.Part) -> str:
+def text_of(part: mime.Part) -> str:
+    """A text part decoded, with line feeds only."""
     data = b"".join(mime.decode([part.encoded], part.encoding))
     return mime.charset_text(data, part.charset).replace("\r\n", "\n").replace("\x00", "")
 

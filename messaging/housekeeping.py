@@ -8,7 +8,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Q, QuerySet, Value
 
-from messaging import batches, notices, schedules, wake
+from messaging import batches, notices, schedules, submitted, uploads, wake
 from messaging.delivery import claims, pauses, refusal
 from messaging.delivery.outcomes import Reply, Stage, judge
 from messaging.delivery.rescue import rescue
@@ -100,6 +100,8 @@ def tidy(now: datetime) -> None:
     for batch in left.distinct():
         batches.cancel(batch, by=None)
     AccessToken.objects.filter(updated_at__lt=now - TOKENS_KEPT).delete()
+    uploads.forget(now)
+    submitted.forget(now)
     _keep_signed_in(now)
 
 

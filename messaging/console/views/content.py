@@ -72,7 +72,7 @@ def attachment(request: HttpRequest, pk: int, number: int) -> HttpResponseBase:
     except content.MissingContent as error:
         return render(request, "messaging/missing.html", {"explanation": str(error), "pk": pk}, status=410)
     opens = row.content_type in OPENS_IN_BROWSER and "download" not in request.GET
-    response = _streamed(body, _safe_type(row.content_type), row.filename or f"part-{row.number}", saved=not opens)
+    response = streamed(body, _safe_type(row.content_type), row.filename or f"part-{row.number}", saved=not opens)
     response["Content-Length"] = str(row.size)
     return response
 
@@ -85,7 +85,7 @@ def eml(request: HttpRequest, pk: int) -> HttpResponseBase:
         body = content.assemble(message)
     except content.MissingContent as error:
         return render(request, "messaging/missing.html", {"explanation": str(error), "pk": pk}, status=410)
-    return _streamed(body, "application/octet-stream", f"message-{pk}.eml", saved=True)
+    return streamed(body, "application/octet-stream", f"message-{pk}.eml", saved=True)
 
 
 @require_safe
@@ -97,7 +97,7 @@ def draft(request: HttpRequest, pk: int) -> HttpResponseBase:
         made = drafts.draft_of(message)
     except content.MissingContent as error:
         return render(request, "messaging/missing.html", {"explanation": str(error), "pk": pk}, status=410)
-    response = _streamed(made.pieces, "message/rfc822", made.name, saved=True)
+    response = streamed(made.pieces, "message/rfc822", made.name, saved=True)
     response["Content-Length"] = str(made.size)
     return response
 
@@ -110,7 +110,7 @@ def _safe_type(content_type: str) -> str:
     return content_type
 
 
-def _streamed(body: Iterator[bytes], content_type: str, filename: str, *, saved: bool) -> StreamingHttpResponse:
+def streamed(body: Iterator[bytes], content_type: str, filename: str, *, saved: bool) -> StreamingHttpResponse:
     response = StreamingHttpResponse(body, content_type=content_type)
     response["Content-Disposition"] = content_disposition_header(saved, filename) or "attachment"
     response["Content-Security-Policy"] = FILE_POLICY

@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 from django_htmx.http import push_url
 
-from messaging import content, queue, roles, sending
+from messaging import content, editing, queue, roles, sending
 from messaging.console import option_words
 from messaging.console.company import company_of
 from messaging.console.filters import MessageFilter, query_of, toolbar
@@ -101,6 +101,8 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
         "images_wanted": "images" in request.GET,
         "has_remote_images": has_remote_images(bodies.html),
         "attempts": attempts[::-1],
+        "edit_obstacle": editing.why_not(message),
+        "versions": editing.told(message),
         "events": events,
         "query": query_of(request.GET, "images"),
     }

@@ -1,0 +1,291 @@
+"""A new message: written, sent or queued once, and what became of it."""
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.contrib import messages as notes
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.db.models import Max, Q
+from django.http import HttpRequest, HttpResponse, JsonResponse, QueryDict
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.views.decorators.http import require_http_methods, require_safe
+
+from messaging import outgoing, queue, roles, submitted
+from messaging.composing import Letter, as_typed, raw_of
+from messaging.console.forms.compose import NewMessageForm, senders_of
+from messaging.console.views.letter_files import LetterFiles
+from messaging.console.words import standing
+from messaging.intake import gate
+from messaging.models import CompanyOptions, Message, Recipient, Submitted
+from messaging.outgoing import Outcome, State
+from messaging.probe import PATIENCE
+from messaging.setup.layers import EmailSetup, resolve
+from messaging.setup.options import options
+from messaging.wording import sentence
+
+from .guard import operators_only, who
+
+SUGGESTIONS = 10
+# Completion looks at no more than the recipients of late, by primary key, however full the table is.
+RECIPIENTS_SEARCHED = 50_000
+SEND, QUEUE, AT, OPEN, INSTEAD = "send", "queue", "at", "open", "instead"
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a message was not sent, or not to everybody, for the page: the same reason once for all it was said of."""
+
+    head: str
+    explanation: str = ""
+    advice: str = ""
+    accepted: tuple[str, ...] = ()
+    reasons: list[tuple[str, str, list[str]]] = field(default_factory=list)
+    may_queue: bool = False
+    message: Message | None = None
+
+
+@dataclass
+class _Writing:
+    """One request of a person who writes: what the page depends on."""
+
+    request: HttpRequest
+    user: User
+    setup: EmailSetup
+    company: CompanyOptions
+
+    def senders(self) -> list[Any]:
+        return senders_of(self.user, self.setup, self.company)
+
+    def ways(self) -> list[str]:
+        """What may be done with the message, the main one first.
+
+        While the company holds mail nobody sends past the queue (seed row S1).
+        """
+        if self.setup.is_mapi:
+            return [OPEN, QUEUE]
+        return [QUEUE] if self.company.hold_mail else [SEND, QUEUE]
+
+    def show(self, form: NewMessageForm, files: LetterFiles, *, status: int = 200, **more: Any) -> HttpResponse:
+        context = {
+            "form": form,
+            "files": files,
+            "ways": self.ways(),
+            "holds": self.company.hold_mail,
+            "is_mapi": self.setup.is_mapi,
+            "no_time": "" if self.setup.is_mapi else " ".join(self.setup.problems()),
+            "zone": timezone.get_current_timezone_name(),
+            "key": submitted.new_key(),
+            **more,
+        }
+        return render(self.request, "messaging/message_new.html", context, status=status)
+
+
+def company_zone(company: CompanyOptions) -> ZoneInfo:
+    """The company's time zone."""
+    return ZoneInfo(company.time_zone or settings.TIME_ZONE)
+
+
+@operators_only
+@require_http_methods(["GET", "HEAD", "POST"])
+def new(request: HttpRequest) -> HttpResponse:
+    """The form, and what is done with it; a refusal keeps everything that was typed and picked (422)."""
+    user, company = who(request), options()
+    writing = _Writing(request, user, resolve(user), company)
+    with timezone.override(company_zone(company)):
+        if request.method == "POST":
+            return _post(writing)
+        return writing.show(NewMessageForm(writing.senders()), LetterFiles())
+
+
+def _post(writing: _Writing) -> HttpResponse:
+    request, user = writing.request, writing.user
+    do = request.POST.get("do", "")
+    key = _key(request.POST.get("key", ""))
+    form = NewMessageForm(writing.senders(), request.POST, wants_time=do == AT)
+    files = LetterFiles.of(request)
+    before = Submitted.objects.filter(key=key).select_related("message").first()
+    if before is not None:
+        return _again(writing, before, form, files)
+    is_valid = form.is_valid()
+    if do == AT and writing.setup.problems():
+        form.add_error("at", " ".join(writing.setup.problems()))
+        is_valid = False
+    if not is_valid or files.error:
+        return writing.show(form, files.keep(), status=422)
+    given = form.cleaned_data
+    letter = Letter(
+        form.senders[given["sender"]], given["to"], given["cc"], given["bcc"], given["subject"], given["text"],
+        files.read(),
+    )  # fmt: skip
+    row = submitted.begin(key, by=user)
+    if row is None:
+        return _again(writing, Submitted.objects.get(key=key), form, files)
+    try:
+        return _hand_in(writing, row, letter, do, form, files)
+    except (gate.Refused, queue.NotPossible) as error:
+        submitted.withdraw(row)
+        _place(form, files, error)
+        return writing.show(form, files.keep(), status=422)
+    except Exception:
+        submitted.end(row, submitted.BROKE_OFF)
+        raise
+
+
+def _key(text: str) -> str:
+    try:
+        return UUID(text).hex
+    except ValueError:
+        return submitted.new_key()
+
+
+def _place(form: NewMessageForm, files: LetterFiles, error: Exception) -> None:
+    """What the gate says, beside the field that it is about."""
+    if isinstance(error, gate.BadAddress):
+        form.add_error("to", str(error))
+    elif "too large" in str(error):
+        files.error = str(error)
+    else:
+        form.add_error(None, str(error))
+
+
+def _hand_in(
+    writing: _Writing, row: Submitted, letter: Letter, do: str, form: NewMessageForm, files: LetterFiles
+) -> HttpResponse:
+    at: datetime | None = form.cleaned_data["at"]
+    submission = gate.Submission(
+        raw_of(letter), letter.sender.address, letter.recipients, author=writing.user, not_before=at, via="written here"
+    )
+    if do == OPEN:
+        return _open(writing, row, submission)
+    to_queue = do in (QUEUE, INSTEAD) or (do != SEND and do != AT)
+    [outcome] = outgoing.hand_in([submission], is_watched=True, queue_instead=to_queue, patience=PATIENCE)
+    message = outcome.message if outcome.is_recorded else None
+    submitted.end(row, _in_words(outcome), message)
+    if outcome.state == State.FAILED or (outcome.state == State.PARTLY and message is None):
+        form = NewMessageForm(writing.senders(), _left(writing.request.POST, form, outcome))
+        return writing.show(form, files.keep(), refusal=_refusal(outcome), status=422)
+    if message is None:
+        return redirect("message-submitted", key=UUID(row.key))
+    level = notes.SUCCESS if outcome.state in (State.SENT, State.QUEUED) else notes.WARNING
+    notes.add_message(writing.request, level, _in_words(outcome))
+    return redirect(message)
+
+
+def _open(writing: _Writing, row: Submitted, submission: gate.Submission) -> HttpResponse:
+    """To the person's own mail program (seed row S11)."""
+    with transaction.atomic():
+        message = gate.accept(submission)
+        queue.hand_over(message, by=writing.user)
+    words = "Handed over to your mail program: nothing else sends it meanwhile."
+    submitted.end(row, words, message)
+    notes.success(writing.request, words)
+    return redirect(message)
+
+
+def _in_words(outcome: Outcome) -> str:
+    """What came of it, also for whoever sends the form again."""
+    message = outcome.message
+    match outcome.state:
+        case State.QUEUED:
+            return standing(message, [], []).headline
+        case State.SENT:
+            return f"Sent: the mail server accepted it for {_people(outcome.accepted)}."
+        case State.PARTLY:
+            refused = tuple(each.address for each in outcome.refused)
+            has_it = f"Sent to some only: the mail server accepted it for {_people(outcome.accepted)}"
+            return f"{has_it}, and refused {_people(refused)}."
+        case State.UNKNOWN:
+            return f"Whether it arrived is not known. {sentence(outcome.explanation)}"
+    return f"{submitted.NOT_SENT}{sentence(outcome.explanation)}"
+
+
+def _people(addresses: tuple[str, ...]) -> str:
+    return ", ".join(addresses) if len(addresses) <= 3 else f"{len(addresses)} recipients"
+
+
+def _refusal(outcome: Outcome) -> Refusal:
+    reasons: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for each in outcome.refused:
+        reasons[each.explanation, f"{each.reply.code or ''} {each.reply.text}".strip()].append(each.address)
+    if not reasons and outcome.reply is not None:
+        reasons[outcome.explanation, f"{outcome.reply.code or ''} {outcome.reply.text}".strip()] = []
+    head = "It was sent to some only." if outcome.accepted else "It was not sent."
+    return Refusal(
+        head,
+        outcome.explanation,
+        outcome.advice,
+        outcome.accepted,
+        [(why, words, who) for (why, words), who in reasons.items()],
+        outcome.may_queue,
+        outcome.message if outcome.is_recorded else None,
+    )
+
+
+def _left(data: QueryDict, form: NewMessageForm, outcome: Outcome) -> QueryDict:
+    """The form's data without those who have the message already."""
+    left = data.copy()
+    for name in ("to", "cc", "bcc") if outcome.accepted else ():
+        left[name] = as_typed(each for each in form.cleaned_data[name] if each.address not in outcome.accepted)
+    return left
+
+
+# --- The same form again -------------------------------------------------------------------------------
+
+
+def _again(writing: _Writing, before: Submitted, form: NewMessageForm, files: LetterFiles) -> HttpResponse:
+    """Nothing is sent: what became of the form when it was sent first."""
+    if before.by_id != writing.user.pk:
+        return writing.show(form, files.keep(), status=409, again="Send it again, please: this page was out of date.")
+    if before.message is not None:
+        notes.info(writing.request, "This form was sent already, and not again. Here is what became of it.")
+        return redirect(before.message)
+    words = submitted.what_became(before)
+    if words.startswith(submitted.NOT_SENT):
+        again = f"This form was sent already, and now nothing was done. {words} What you typed is below."
+        return writing.show(form, files.keep(), status=409, again=again)
+    return redirect("message-submitted", key=UUID(before.key))
+
+
+@operators_only
+@require_safe
+def outcome_page(request: HttpRequest, key: UUID) -> HttpResponse:
+    """What became of a form where no message is recorded, also while it is being sent."""
+    row = get_object_or_404(Submitted.objects.select_related("message"), key=key.hex, by=who(request))
+    if row.message is not None:
+        return redirect(row.message)
+    words = submitted.what_became(row)
+    return render(request, "messaging/message_submitted.html", {"words": words, "row": row})
+
+
+# --- Completion ----------------------------------------------------------------------------------------
+
+
+@operators_only
+@require_safe
+def suggestions(request: HttpRequest) -> JsonResponse:
+    """Past recipients whose address or name has the words in it, the latest first."""
+    asked = request.GET.get("q", "").replace("\0", "").strip()[:100]
+    if len(asked) < 2:
+        return JsonResponse({"found": []})
+    latest = Recipient.objects.aggregate(latest=Max("pk"))["latest"] or 0
+    rows = Recipient.objects.filter(pk__gt=latest - RECIPIENTS_SEARCHED).filter(
+        Q(address__icontains=asked) | Q(name__icontains=asked)
+    )
+    user = who(request)
+    if not (roles.is_admin(user) or options().operators_see_all):
+        rows = rows.filter(message__author=user)
+    found: dict[str, str] = {}
+    for name, address in rows.order_by("-pk").values_list("name", "address").iterator(200):
+        if name or address not in found:
+            found[address] = found.get(address) or name
+        if len(found) >= SUGGESTIONS:
+            break
+    mailboxes = [{"name": name, "address": address} for address, name in found.items()]
+    return JsonResponse({"found": mailboxes})

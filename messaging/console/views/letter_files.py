@@ -1,0 +1,65 @@
+"""The attachments of a form: what was picked now, and what is kept from when it was sent before."""
+
+from dataclasses import dataclass, field
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.http import HttpRequest
+from django.template.defaultfilters import filesizeformat
+
+from messaging import uploads
+from messaging.models import Upload
+from messaging.uploads import File
+
+from .guard import who
+
+
+def most_octets() -> int:
+    """How large all attachments may be together: encoded they grow by a third and a little."""
+    return settings.MAX_MESSAGE_BYTES * 73 // 100
+
+
+@dataclass
+class LetterFiles:
+    """`error` is what to say beside them."""
+
+    by: User | None = None
+    kept: list[Upload] = field(default_factory=list)
+    picked: list[File] = field(default_factory=list)
+    error: str = ""
+
+    @classmethod
+    def of(cls, request: HttpRequest) -> "LetterFiles":
+        """What a form says; files that can never be sent are not read."""
+        user = who(request)
+        kept, gone = uploads.kept(request.POST.getlist("kept"), by=user)
+        files = request.FILES.getlist("files")
+        fit = [file for file in files if (file.size or 0) <= most_octets()]
+        said = [
+            f"“{file.name}” is too large ({filesizeformat(file.size or 0)}), and is not attached."
+            for file in files
+            if file not in fit
+        ]
+        if gone:
+            said.append("An attachment that was picked more than a day ago is no longer kept. Pick it again.")
+        total = sum(file.size or 0 for file in fit) + sum(row.size for row in kept)
+        if total > most_octets():
+            said.append(f"The attachments are too large: {filesizeformat(total)} together. Take some out.")
+        if said:
+            said.append(f"All attachments together may have {filesizeformat(most_octets())}.")
+        return cls(user, kept, uploads.picked(fit), " ".join(said))
+
+    @property
+    def most(self) -> int:
+        return most_octets()
+
+    def read(self) -> list[File]:
+        """All of them."""
+        return [*map(uploads.read, self.kept), *self.picked]
+
+    def keep(self) -> "LetterFiles":
+        """Themselves, with what was picked kept for the next time."""
+        if self.by is not None and self.picked:
+            self.kept += uploads.keep(self.picked, by=self.by)
+            self.picked = []
+        return self

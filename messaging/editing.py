@@ -1,0 +1,310 @@
+"""Messages corrected before they are sent: header, text and attachments; what was accepted once is kept."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.utils import timezone
+
+from messaging import composing, content, exchange, queue, wake
+from messaging.intake import gate
+from messaging.intake.addresses import Mailbox
+from messaging.models import Attachment, Message, MessageContent, MessageEvent, MessageVersion, Recipient
+from messaging.queue import NotPossible
+from messaging.setup.layers import resolve
+from messaging.setup.options import options
+from messaging.uploads import File
+from messaging.wording import person
+
+Status = Message.Status
+Kind = Recipient.Kind
+# What follows from the bytes and the envelope; everything else of a message is left alone by an edit.
+COLUMNS = (
+    "from_header", "subject", "recipients_text", "recipient_count", "attachment_count", "size", "is_8bit",
+    "needs_smtputf8", "doubt",
+)  # fmt: skip
+KEPT_COLUMNS = (*COLUMNS, "message_id", "reverse_path", "status", "reason")
+ATTACHMENT_COLUMNS = (
+    "number", "offset", "sha256", "encoding", "encoded_size", "size", "filename", "content_type", "content_id",
+    "is_inline",
+)  # fmt: skip
+LONGEST_TOLD = 300
+
+
+class EditedMeanwhile(Exception):
+    """Somebody else edited it since the form was shown: `versions` are what they replaced, the latest last."""
+
+    def __init__(self, versions: list[MessageVersion]) -> None:
+        super().__init__("The message was edited meanwhile.")
+        self.versions = versions
+
+
+@dataclass(frozen=True)
+class Edit:
+    """What a message is to be. `text` None leaves it as it is; `removed` are numbers of attachments."""
+
+    to: Sequence[Mailbox]
+    cc: Sequence[Mailbox]
+    bcc: Sequence[Mailbox]
+    subject: str
+    text: str | None = None
+    removed: frozenset[int] = frozenset()
+    added: Sequence[File] = ()
+
+
+@dataclass(frozen=True)
+class Current:
+    """A message as its form shows it; `version` grows with each edit."""
+
+    version: int
+    raw: bytes
+    to: list[Mailbox]
+    cc: list[Mailbox]
+    bcc: list[Mailbox]
+    subject: str
+    text: str
+    why_text_stays: str
+    removable: set[int]
+
+
+def why_not(message: Message) -> str:
+    """Why a message cannot be edited now; "" when it can."""
+    status = Status(message.status)
+    if status == Status.SENDING:
+        return "It is being handed to the mail server now, so it cannot be changed any more. See what comes of it."
+    if status == Status.SENT:
+        return "It was sent, so it cannot be changed any more. Write a new message."
+    if status == Status.UNKNOWN:
+        return "It may have arrived already, so it cannot be changed. Say first what became of it."
+    if status == Status.CANCELLED:
+        return "It was cancelled and is never sent. Write a new message."
+    if message.handed_to is not None:
+        return (
+            f"{person(message.handed_to)}’s mail program has it as a draft, and it may have been sent from there. "
+            "Say first what became of it."
+        )
+    if message.status == Status.QUEUED and message.batch_id is not None:
+        return (
+            f"It is being processed in batch {message.batch_id}, which was confirmed with it as it is. "
+            "Cancel what is left of that batch first, or hold the message."
+        )
+    if any(recipient.status in queue.TAKEN for recipient in message.recipients.all()):
+        return "Some recipients have it already, so it cannot be changed for the others. Write a new message for them."
+    return ""
+
+
+def current(message: Message) -> Current:
+    """What can be edited. Raises NotPossible when an attachment is missing from the disk."""
+    try:
+        raw = b"".join(content.assemble(message))
+    except content.MissingContent as error:
+        raise NotPossible(str(error)) from error
+    by_kind: dict[str, list[Mailbox]] = {kind: [] for kind in Kind.values}
+    for row in message.recipients.all():
+        by_kind[row.kind].append(Mailbox(row.name, row.address))
+    fields = {name.lower(): value for name, value in reversed(content.bodies_of(raw).headers)}
+    why = exchange.why_text_stays(raw)
+    return Current(
+        message.versions.count(),
+        raw,
+        by_kind[Kind.TO],
+        by_kind[Kind.CC],
+        by_kind[Kind.BCC],
+        fields.get("subject", ""),
+        "" if why else exchange.text_in(raw),
+        why,
+        exchange.removable(raw),
+    )
+
+
+def apply(message: Message, edit: Edit, *, by: User, seen: int) -> list[list[str]]:
+    """Replace a message by what a person made of it, checked like a new one; it keeps its Message-ID and its place.
+
+    An edit releases nothing: queued and held stay so. One that failed goes back into the queue, where it waits for a
+    batch while the company holds mail, and is due now otherwise.
+
+    Args:
+        seen: the version that the edit is based on.
+
+    Returns:
+        What was changed: [name, before, after]; nothing is stored when nothing was.
+
+    Raises:
+        NotPossible: it is not there to be edited (any more); it says why.
+        EditedMeanwhile: somebody else edited it.
+        Refused: it cannot be sent like this.
+    """
+    message.refresh_from_db()
+    _check(message)
+    before = current(message)
+    changes = _changes(message, before, edit)
+    if not changes:
+        return []
+    if seen != before.version:
+        raise EditedMeanwhile(_since(message, seen))
+    now = timezone.now()
+    rows = _prepared(message, before, edit, now)
+    with transaction.atomic():
+        message.refresh_from_db(from_queryset=Message.objects.select_for_update(of=("self",)))
+        _check(message)
+        if message.versions.count() != seen:
+            raise EditedMeanwhile(_since(message, seen))
+        _keep_version(message, seen + 1, changes, by, now)
+        _replace(message, rows)
+        values = {name: getattr(rows.message, name) for name in COLUMNS}
+        if message.status == Status.FAILED:
+            queue.leave_batch(Message.objects.filter(pk=message.pk))
+            values |= _back_into_queue(by, now)
+        # Whoever claims it finds it as it was, and then this changes nothing, or as it is now.
+        found = Message.objects.filter(pk=message.pk, status=message.status, fence=message.fence)
+        if not found.update(**values):
+            raise NotPossible("It was taken to be sent at this moment. Look at it again.")
+        what = f"Edited: {changes_in_words(changes)}"
+        MessageEvent.objects.create(message=message, at=now, by=by, what=what[:500])
+    message.refresh_from_db()
+    return changes
+
+
+def _check(message: Message) -> None:
+    obstacle = why_not(message)
+    if obstacle:
+        raise NotPossible(obstacle)
+
+
+def _since(message: Message, seen: int) -> list[MessageVersion]:
+    return list(message.versions.select_related("by").filter(number__gt=seen))
+
+
+def _changes(message: Message, before: Current, edit: Edit) -> list[list[str]]:
+    pairs = [
+        ("Subject", before.subject, edit.subject),
+        ("To", composing.as_typed(before.to), composing.as_typed(edit.to)),
+        ("Cc", composing.as_typed(before.cc), composing.as_typed(edit.cc)),
+        ("Bcc", composing.as_typed(before.bcc), composing.as_typed(edit.bcc)),
+    ]
+    changes = [[name, old[:LONGEST_TOLD], new[:LONGEST_TOLD]] for name, old, new in pairs if old != new]
+    if _has_new_text(before, edit):
+        changes.append(["Text", before.text[:LONGEST_TOLD], (edit.text or "")[:LONGEST_TOLD]])
+    names = {row.number: row.filename or f"part {row.number}" for row in message.attachments.all()}
+    changes += [["Attachment", names[number], ""] for number in sorted(edit.removed & names.keys())]
+    changes += [["Attachment", "", file.filename] for file in edit.added]
+    return changes
+
+
+def _has_new_text(before: Current, edit: Edit) -> bool:
+    if edit.text is None or before.why_text_stays:
+        return False
+    return composing.plain(edit.text).rstrip("\n") != composing.plain(before.text).rstrip("\n")
+
+
+def changes_in_words(changes: Sequence[Sequence[str]]) -> str:
+    """What an edit did: "subject from “a” to “b”; “invoice.pdf” attached"."""
+    return "; ".join(map(change_in_words, changes))
+
+
+def change_in_words(change: Sequence[str]) -> str:
+    """One change: "subject from “a” to “b”"."""
+    name, before, after = change
+    if name == "Attachment":
+        return f"“{after}” attached" if after else f"attachment “{before}” taken out"
+    if name == "Text":
+        return "text changed"
+    label = name if name in ("To", "Cc", "Bcc") else name.lower()
+    if not before:
+        return f"{label} set to “{after}”"
+    return f"{label} from “{before}” to “{after}”" if after else f"{label} emptied, it was “{before}”"
+
+
+def _prepared(message: Message, before: Current, edit: Edit, now: datetime) -> gate.Rows:
+    raw = _exchanged(before, edit)
+    mailboxes = (*edit.to, *edit.cc, *edit.bcc)
+    if not mailboxes:
+        raise gate.Refused("Nobody is named to send it to. Enter an e-mail address.")
+    rows = gate.prepare(
+        gate.Submission(
+            raw,
+            message.reverse_path,
+            [mailbox.address for mailbox in mailboxes],
+            author=message.author,
+            not_before=message.not_before,
+            urgent=message.urgent,
+            category=message.category,
+        ),
+        now,
+    )
+    names = {mailbox.address: mailbox.name for mailbox in edit.bcc}
+    for row in rows.recipients:
+        row.name = row.name or names.get(row.address, "")[:320]
+    rows.message.recipients_text = ", ".join(map(str, rows.recipients))
+    return rows
+
+
+def _exchanged(before: Current, edit: Edit) -> bytes:
+    """The bytes with what was changed."""
+    raw = before.raw
+    if _has_new_text(before, edit):
+        raw = exchange.with_text(raw, edit.text or "")
+    if (edit.removed or edit.added) and exchange.is_sealed(raw):
+        raise gate.Refused(f"The attachments cannot be changed. {exchange.SEALED_WORDS}")
+    if edit.removed - before.removable:
+        raise gate.Refused("One of the attachments belongs to the text and cannot be taken out.")
+    raw = exchange.with_files(raw, edit.removed, edit.added)
+    for name, old, new in (("To", before.to, edit.to), ("Cc", before.cc, edit.cc)):
+        if list(new) != old:
+            raw = exchange.with_field(raw, name, composing.address_field(name, new) if new else b"")
+    if edit.subject != before.subject:
+        field = composing.subject_field(edit.subject) if edit.subject else b""
+        raw = exchange.with_field(raw, "Subject", field)
+    return raw
+
+
+def _keep_version(message: Message, number: int, changes: list[list[str]], by: User, now: datetime) -> None:
+    """What the message was until now."""
+    MessageVersion.objects.create(
+        message=message,
+        number=number,
+        at=now,
+        by=by,
+        changes=changes,
+        fields={name: getattr(message, name) for name in KEPT_COLUMNS},
+        skeleton=bytes(message.content.skeleton),
+        recipients=list(message.recipients.values("kind", "address", "name")),
+        attachments=list(message.attachments.values(*ATTACHMENT_COLUMNS)),
+    )
+
+
+def _replace(message: Message, rows: gate.Rows) -> None:
+    """Content, recipients and attachments as the gate made them of the new bytes."""
+    message.recipients.all().delete()
+    message.attachments.all().delete()
+    MessageContent.objects.filter(message=message).update(skeleton=rows.content.skeleton)
+    for recipient in rows.recipients:
+        recipient.message = message
+    for attachment in rows.attachments:
+        attachment.message = message
+    Recipient.objects.bulk_create(rows.recipients, gate.ROWS_PER_STATEMENT)
+    Attachment.objects.bulk_create(rows.attachments, gate.ROWS_PER_STATEMENT)
+
+
+def _back_into_queue(by: User, now: datetime) -> dict[str, Any]:
+    """The columns of one that failed, so that it is tried as if for the first time."""
+    values: dict[str, Any] = {
+        "status": Status.QUEUED, "reason": "", "reason_category": "", "tries": 0, "give_up_at": None, "max_tries": None,
+        "batch": None, "once": False, "notified_at": None, "not_before": None,
+    }  # fmt: skip
+    if options().hold_mail:
+        return values | {"account": None}
+    account = next((each for each in (by, None) if not resolve(each).problems()), None)
+    if account is None and resolve(None).problems():
+        return values | {"account": None, "reason": "Waits for Batch Message Processing: Email Setup is not complete."}
+    wake.wake_after_commit(account.pk if account else None)
+    return values | {"account": account, "not_before": now}
+
+
+def told(message: Message) -> list[tuple[MessageVersion, str]]:
+    """Earlier versions of a message, the latest first, with what was changed then."""
+    versions = message.versions.select_related("by").defer("skeleton").order_by("-number")
+    return [(version, changes_in_words(version.changes)) for version in versions]

@@ -1,0 +1,166 @@
+"""Parts of a message exchanged in its bytes; what is not exchanged stays octet for octet.
+
+Header fields, the text with the HTML that was made from it, and attachments at the top level of a multipart/mixed.
+"""
+
+import secrets
+from collections.abc import Collection, Sequence
+from email import policy
+from email.message import EmailMessage
+
+from messaging import content, mime, reencode
+from messaging.composing import attach, html_of, plain
+from messaging.intake.errors import Refused
+from messaging.uploads import File
+
+SEALED = ("multipart/signed", "multipart/encrypted", "application/pkcs7-mime", "application/x-pkcs7-mime")
+OF_THE_BODY = ("content-", "mime-version")
+SEALED_WORDS = "The message is signed or encrypted, which a change would break."
+
+
+def is_sealed(raw: bytes) -> bool:
+    """Whether the content is signed or encrypted."""
+    return any(part.content_type in SEALED for part in mime.walk(raw))
+
+
+# --- Header ------------------------------------------------------------------------------------------
+
+
+def with_field(raw: bytes, name: str, field: bytes) -> bytes:
+    """`field` (with its line end; b"" for none) in the place of the header field of that name, or at the end."""
+    fields, _ = mime.head(raw)
+    present = [each for each in fields if each.name == name.lower()]
+    if present:
+        edits = [(each.start, each.stop, field if each is present[0] else b"") for each in present]
+        return reencode.apply(raw, edits)
+    end = fields[-1].stop if fields else 0
+    return raw[:end] + field + raw[end:]
+
+
+# --- Text --------------------------------------------------------------------------------------------
+
+
+def why_text_stays(raw: bytes) -> str:
+    """Why the text cannot be changed here; "" when it can."""
+    if is_sealed(raw):
+        return SEALED_WORDS
+    found = content.texts(raw)
+    if not found:
+        return "The message has no text, only what is attached."
+    kinds = [part.content_type for part in found]
+    if kinds == ["text/plain"]:
+        return ""
+    if kinds == ["text/plain", "text/html"] and _is_made_from(found[1], found[0]):
+        return ""
+    if "text/html" in kinds:
+        return "The text has a layout (HTML) that was not made here. Whoever wrote it has to change it there."
+    return "The text is in several parts. Whoever wrote it has to change it there."
+
+
+def _is_made_from(html: mime.Part, text: mime.Part) -> bool:
+    return content.text_of(html).strip() == html_of(content.text_of(text)).strip()
+
+
+def text_in(raw: bytes) -> str:
+    """The text that can be changed."""
+    return content.text_of(content.texts(raw)[0])
+
+
+def with_text(raw: bytes, text: str) -> bytes:
+    """Another text, in its HTML version too; only where `why_text_stays` says nothing."""
+    made = EmailMessage(policy=policy.SMTP)
+    for part in reversed(content.texts(raw)):  # from the end: positions before it stay
+        made.clear_content()
+        if part.content_type == "text/html":
+            made.set_content(html_of(text), subtype="html")
+        else:
+            made.set_content(plain(text))
+        raw = _with_entity(raw, part, made.as_bytes())
+    return raw
+
+
+def _with_entity(raw: bytes, part: mime.Part, entity: bytes) -> bytes:
+    """The header fields about the body and the body, in the place of a leaf's own."""
+    fields, body = mime.head(entity)
+    is_root = part.start == 0
+    is_marked = any(each.name == "mime-version" for each in part.fields)
+    wanted = [each for each in fields if each.name != "mime-version" or (is_root and not is_marked)]
+    new = b"".join(entity[each.start : each.stop] for each in wanted)
+    gone = [each for each in part.fields if each.name in ("content-type", "content-transfer-encoding", "content-md5")]
+    end = part.fields[-1].stop if part.fields else part.start
+    header = raw[part.start : end]
+    for each in reversed(gone):
+        header = header[: each.start - part.start] + header[each.stop - part.start :]
+    return raw[: part.start] + header + new + b"\r\n" + entity[body:] + raw[part.stop :]
+
+
+# --- Attachments -------------------------------------------------------------------------------------
+
+
+def removable(raw: bytes) -> set[int]:
+    """The numbers of the attachments that can be taken out."""
+    if is_sealed(raw):
+        return set()
+    spans = {(part.start, part.stop) for part in _mixed(raw)}
+    return {number for number, part in enumerate(content.attached(raw), start=1) if (part.start, part.stop) in spans}
+
+
+def _mixed(raw: bytes) -> list[mime.Part]:
+    """The parts right within the message, where it is a multipart/mixed."""
+    parts = mime.walk(raw)
+    root = next(parts)
+    if root.content_type != "multipart/mixed" or root.is_leaf:
+        return []
+    found: list[mime.Part] = []
+    for part in parts:
+        if not found or part.start >= found[-1].stop:
+            found.append(part)
+    return found
+
+
+def with_files(raw: bytes, removed: Collection[int], added: Sequence[File]) -> bytes:
+    """Attachments taken out, by their numbers (all of them `removable`), and others added at the end.
+
+    Raises:
+        Refused: nothing would be left.
+    """
+    if not removed and not added:
+        return raw
+    attached = content.attached(raw)
+    gone = {attached[number - 1].start for number in removed}
+    within = _mixed(raw)
+    if not within:
+        raw = _wrapped(raw)
+        within = _mixed(raw)
+    kept = [raw[part.start : part.stop] for part in within if part.start not in gone]
+    kept += map(_entity, added)
+    if not kept:
+        raise Refused("The message would be empty: it has no text. Leave one attachment in, or add another.")
+    root = next(mime.walk(raw))
+    delimiter = b"--" + root.boundary
+    first = raw.rfind(delimiter, 0, within[0].start)
+    tail = raw[within[-1].stop : root.stop]
+    if delimiter + b"--" not in tail:
+        tail = b"\r\n" + delimiter + b"--\r\n"
+    body = b"\r\n".join(delimiter + b"\r\n" + part for part in kept)
+    return raw[:first] + body + tail
+
+
+def _entity(file: File) -> bytes:
+    mail = EmailMessage(policy=policy.SMTP)
+    attach(mail, file)
+    part = next(iter(mail.iter_parts()))
+    return part.as_bytes(policy=policy.SMTP).rstrip(b"\r\n") + (b"" if file.data else b"\r\n\r\n")
+
+
+def _wrapped(raw: bytes) -> bytes:
+    """The message as the first part of a multipart/mixed."""
+    boundary = f"=_{secrets.token_hex(16)}"
+    fields, body = mime.head(raw)
+    outer = b"".join(raw[each.start : each.stop] for each in fields if not each.name.startswith(OF_THE_BODY))
+    inner = b"".join(raw[each.start : each.stop] for each in fields if each.name.startswith("content-"))
+    own = f'MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary="{boundary}"\r\n'
+    return (
+        outer + own.encode() + f"\r\n--{boundary}\r\n".encode() + inner + b"\r\n" + raw[body:]
+        + f"\r\n--{boundary}--\r\n".encode()
+    )  # fmt: skip
