@@ -16,8 +16,7 @@ from messaging.intake.errors import BadAddress
 from messaging.uploads import File
 
 _PARAGRAPHS = re.compile(r"\n[ \t]*\n\s*")
-_SEPARATORS = re.compile(r"[\r\n;]+")
-_REPEATED = re.compile(r"\s*,[\s,]*")
+_SEPARATORS = re.compile(r"""("(?:[^"\\]|\\.)*")|[ \t]*[,;\r\n][\s,;]*""", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -44,8 +43,8 @@ def read_mailboxes(text: str) -> list[Mailbox]:
     Raises:
         BadAddress: one of them is not; it says which.
     """
-    if '"' not in text and ":" not in text:
-        text = _REPEATED.sub(", ", _SEPARATORS.sub(",", text)).strip(" ,")
+    if ":" not in text:  # a group (RFC 5322 3.4) has semicolons of its own
+        text = _SEPARATORS.sub(lambda found: found[1] or ", ", text.strip()).strip(" ,")
     if not text.strip():
         return []
     found = addresses.envelope_mailboxes(text)
