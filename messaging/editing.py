@@ -32,6 +32,7 @@ ATTACHMENT_COLUMNS = (
     "is_inline",
 )  # fmt: skip
 LONGEST_TOLD = 300
+EDITED = "Edited: "
 
 
 class EditedMeanwhile(Exception):
@@ -162,7 +163,7 @@ def apply(message: Message, edit: Edit, *, by: User, seen: int) -> list[list[str
         found = Message.objects.filter(pk=message.pk, status=message.status, fence=message.fence)
         if not found.update(**values):
             raise NotPossible("It was taken to be sent at this moment. Look at it again.")
-        what = f"Edited: {changes_in_words(changes)}"
+        what = f"{EDITED}{changes_in_words(changes)}"
         MessageEvent.objects.create(message=message, at=now, by=by, what=what[:500])
     message.refresh_from_db()
     return changes
@@ -304,7 +305,9 @@ def _back_into_queue(by: User, now: datetime) -> dict[str, Any]:
     return values | {"account": account, "not_before": now}
 
 
-def told(message: Message) -> list[tuple[MessageVersion, str]]:
-    """Earlier versions of a message, the latest first, with what was changed then."""
+def told(message: Message, events: Sequence[MessageEvent]) -> list[tuple[MessageVersion, str]]:
+    """Earlier versions of a message, the latest first, with what was changed then; asked for where there are any."""
+    if not any(event.what.startswith(EDITED) for event in events):
+        return []
     versions = message.versions.select_related("by").defer("skeleton").order_by("-number")
     return [(version, changes_in_words(version.changes)) for version in versions]

@@ -1,4 +1,4 @@
-"""A message is written in the console: sent, refused, queued, timed, opened in a mail program; once, whatever is clicked."""
+"""A message is written in the console: sent, refused, queued, timed, opened in a mail program; and once only."""
 
 import datetime as dt
 import email
@@ -406,7 +406,8 @@ def test_empty_subject_is_asked_about_once(office, mail_server):
 
 
 @pytest.mark.parametrize("name, arrives", [
-    ("a\u202efdp.exe", "afdp.exe"), ("x" * 300 + ".pdf", "x" * 196 + ".pdf"), ("C:\\x\\o;te.txt", "o;te.txt"), ("Ü ü.txt", "Ü ü.txt"),
+    ("a\u202efdp.exe", "afdp.exe"), ("x" * 300 + ".pdf", "x" * 196 + ".pdf"),
+    ("C:\\x\\o;te.txt", "o;te.txt"), ("Ü ü.txt", "Ü ü.txt"),
 ])  # fmt: skip
 def test_odd_file_names(office, mail_server, name, arrives):
     send(office, files=[SimpleUploadedFile(name, b"x", "nonsense\r\nX: y")])

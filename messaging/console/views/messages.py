@@ -102,7 +102,7 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
         "has_remote_images": has_remote_images(bodies.html),
         "attempts": attempts[::-1],
         "edit_obstacle": editing.why_not(message),
-        "versions": editing.told(message),
+        "versions": editing.told(message, events),
         "events": events,
         "query": query_of(request.GET, "images"),
     }

@@ -1,0 +1,110 @@
+"""A message written, completed by keyboard, with a dropped file; a refusal; and a correction: in a real browser."""
+
+import email
+import email.policy
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import look
+from tests.installation import wait_for
+
+pytestmark = [pytest.mark.browser, pytest.mark.process]
+
+OPTIONS = """
+from messaging.setup import options
+options.save({values}, by=None)
+answer = None
+"""
+DROP = """
+() => {
+  const data = new DataTransfer();
+  data.items.add(new File(["%PDF-1.4 dropped"], "offer.pdf", { type: "application/pdf" }));
+  data.items.add(new File(["x"], "wrong.txt", { type: "text/plain" }));
+  const zone = document.querySelector("[data-drop]");
+  zone.dispatchEvent(new DragEvent("dragover", { bubbles: true, cancelable: true, dataTransfer: data }));
+  zone.dispatchEvent(new DragEvent("drop", { bubbles: true, cancelable: true, dataTransfer: data }));
+}
+"""
+
+
+@pytest.fixture
+def company(office):
+    """Decide the company's options for one test."""
+
+    def decide(**values):
+        office.installation.ask(OPTIONS.format(values=values))
+
+    yield decide
+    decide(record_mail=False, hold_mail=False)
+
+
+def caught(office, subject):
+    found = [email.message_from_bytes(file.read_bytes(), policy=email.policy.default) for file in office.sent_files()]
+    return [mail for mail in found if mail["Subject"] == subject]
+
+
+def test_message_is_written_and_sent_by_keyboard(office, signed_in, company):
+    company(record_mail=True, hold_mail=False)
+    office.queue("bo.berg@compose.example", "anders@compose.example")
+    page = signed_in
+    page.get_by_role("link", name="New message").last.click()
+    to = page.get_by_label("To", exact=True)
+    to.press_sequentially("compose.ex")
+    options = page.get_by_role("listbox").get_by_role("option")
+    expect(options).to_have_count(2)
+    to.press("ArrowDown")
+    to.press("ArrowDown")
+    expect(options.nth(1)).to_have_attribute("aria-selected", "true")
+    look(page, "new-message-completion")
+    to.press("Enter")
+    expect(to).to_have_value("bo.berg@compose.example, ")
+    to.press_sequentially("compose.ex")
+    expect(options).to_have_count(2)
+    to.press("Escape")
+    expect(options.first).to_be_hidden()
+    for _ in "compose.ex":
+        to.press("Backspace")
+    page.get_by_label("Subject").fill("Our offer")
+    page.get_by_label("Text").fill("Dear Bo,\n\nsee https://example.com/offer\n")
+    page.evaluate(DROP)
+    expect(page.get_by_text("offer.pdf", exact=True)).to_be_visible()
+    page.get_by_role("button", name="Remove wrong.txt").press("Enter")
+    expect(page.get_by_text("wrong.txt", exact=True)).to_be_hidden()
+    look(page, "new-message")
+    page.get_by_role("button", name="Send now").press("Enter")
+    expect(page.get_by_text("Sent: the mail server accepted it for bo.berg@compose.example.")).to_be_visible()
+    expect(page.get_by_role("heading", name="Our offer")).to_be_visible()
+    assert wait_for(lambda: caught(office, "Our offer"))
+    [mail] = caught(office, "Our offer")
+    [file] = mail.iter_attachments()
+    assert (file.get_filename(), file.get_content()) == ("offer.pdf", b"%PDF-1.4 dropped")
+
+
+def test_refusal_keeps_what_was_written_and_the_queue_takes_it(office, signed_in, point_at):
+    page = signed_in
+    page.goto(f"{office.url}/messages/new/")
+    page.get_by_label("To", exact=True).fill("late@compose.example")
+    page.get_by_label("Subject").fill("Written with care")
+    page.get_by_label("Text").fill("A long letter.")
+    page.get_by_label("Pick files").set_input_files(
+        {"name": "plan.txt", "mimeType": "text/plain", "buffer": b"the plan"}
+    )
+    point_at(port=1)
+    with page.expect_response(lambda response: response.status == 422):
+        page.get_by_role("button", name="Send now").click()
+    expect(page.get_by_text("It was not sent.")).to_be_visible()
+    expect(page.get_by_label("Text")).to_have_value("A long letter.")
+    expect(page.get_by_text("plan.txt")).to_be_visible()
+    look(page, "new-message-refused")
+    page.get_by_role("button", name="Put in the queue instead").click()
+    expect(page.get_by_role("heading", name="Written with care")).to_be_visible()
+    page.get_by_role("link", name="Edit").click()
+    page.get_by_label("Subject").fill("Corrected with care")
+    look(page, "edit-message")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("subject from “Written with care” to “Corrected with care”").first).to_be_visible()
+    look(page, "edited-message")
+    page.get_by_role("link", name="View version 1").click()
+    expect(page.get_by_role("heading", name="Written with care")).to_be_visible()
+    look(page, "message-version")
