@@ -139,6 +139,7 @@ function typed(name, address) {
 
 function size(octets) {
   if (octets === 0) return "empty";
+  if (octets < 1024) return `${octets} byte${octets === 1 ? "" : "s"}`;
   return octets < 1024 * 1024 ? `${(octets / 1024).toFixed(1)} KB` : `${(octets / 1024 / 1024).toFixed(1)} MB`;
 }
 

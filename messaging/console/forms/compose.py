@@ -60,7 +60,7 @@ class LetterForm(forms.Form):
         required=False,
         strip=False,
         label="Text",
-        widget=forms.Textarea(attrs={"class": "form-control", "rows": 14, "dir": "auto"}),
+        widget=forms.Textarea(attrs={"class": "form-control", "rows": 11, "dir": "auto"}),
     )
 
     def clean_subject(self) -> str:

@@ -35,6 +35,7 @@ from .guard import operators_only, who
 SUGGESTIONS = 10
 # Completion looks at no more than the recipients of late, by primary key, however full the table is.
 RECIPIENTS_SEARCHED = 50_000
+NAMED_AT_MOST = 50
 SEND, QUEUE, AT, OPEN, INSTEAD = "send", "queue", "at", "open", "instead"
 
 
@@ -45,8 +46,8 @@ class Refusal:
     head: str
     explanation: str = ""
     advice: str = ""
-    accepted: tuple[str, ...] = ()
-    reasons: list[tuple[str, str, list[str]]] = field(default_factory=list)
+    accepted: str = ""
+    reasons: list[tuple[str, str, str]] = field(default_factory=list)
     may_queue: bool = False
     message: Message | None = None
 
@@ -210,6 +211,11 @@ def _people(addresses: tuple[str, ...]) -> str:
     return ", ".join(addresses) if len(addresses) <= 3 else f"{len(addresses)} recipients"
 
 
+def _named(addresses: list[str]) -> str:
+    more = len(addresses) - NAMED_AT_MOST
+    return ", ".join(addresses[:NAMED_AT_MOST]) + (f" and {more} more" if more > 0 else "")
+
+
 def _refusal(outcome: Outcome) -> Refusal:
     reasons: dict[tuple[str, str], list[str]] = defaultdict(list)
     for each in outcome.refused:
@@ -221,8 +227,8 @@ def _refusal(outcome: Outcome) -> Refusal:
         head,
         outcome.explanation,
         outcome.advice,
-        outcome.accepted,
-        [(why, words, who) for (why, words), who in reasons.items()],
+        _named(list(outcome.accepted)),
+        [(why, words, _named(whom)) for (why, words), whom in reasons.items()],
         outcome.may_queue,
         outcome.message if outcome.is_recorded else None,
     )

@@ -11,7 +11,6 @@ from django.views.decorators.http import require_http_methods, require_safe
 from messaging import content, editing
 from messaging.composing import as_typed
 from messaging.console.forms.compose import LetterForm
-from messaging.console.words import standing
 from messaging.intake.errors import BadAddress, Refused
 from messaging.models import Attachment, Message, MessageVersion
 from messaging.queue import NotPossible
@@ -67,6 +66,7 @@ def _save(request: HttpRequest, message: Message, current: editing.Current, obst
         frozenset(current.removable - set(_stay(request))),
         files.read(),
     )
+    was_failed = message.status == Message.Status.FAILED
     seen = request.POST.get("version", "")
     try:
         changes = editing.apply(message, wanted, by=who(request), seen=int(seen) if seen.isdecimal() else -1)
@@ -81,8 +81,8 @@ def _save(request: HttpRequest, message: Message, current: editing.Current, obst
     except Refused as error:
         form.add_error(None, str(error))
     else:
-        words = standing(message, [], []).headline
-        notes.success(request, f"Saved. {words}" if changes else "Nothing was changed.")
+        back = " It is back in the queue." if was_failed else ""
+        notes.success(request, f"Saved.{back}" if changes else "Nothing was changed.")
         return redirect(message)
     return _show(request, message, current, form, files.keep(), status=422)
 

@@ -30,6 +30,8 @@ from .bulk import OFFERED
 from .guard import back_to, clean_url, is_part, operators_only, post_only, who
 
 RECIPIENTS_SHOWN = 120
+# Where somebody would look for a way to edit; the others say by themselves that it is over.
+EDITED_IN = (*queue.GIVES_AWAY, Message.Status.SENDING)
 SEVERITY = [Recipient.Status.UNKNOWN, Recipient.Status.FAILED, Recipient.Status.PENDING, Recipient.Status.ACCEPTED]
 
 
@@ -87,6 +89,7 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
     events = list(message.events.select_related("by"))
     bodies = content.bodies(message)
     pauses = _pauses(message)
+    obstacle = editing.why_not(message)
     context = {
         "message": message,
         "standing": standing(message, recipients, attempts, pauses, events),
@@ -101,7 +104,8 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
         "images_wanted": "images" in request.GET,
         "has_remote_images": has_remote_images(bodies.html),
         "attempts": attempts[::-1],
-        "edit_obstacle": editing.why_not(message),
+        "may_edit": not obstacle and roles.may_operate(who(request)),
+        "edit_obstacle": obstacle if message.status in EDITED_IN else "",
         "versions": editing.told(message, events),
         "events": events,
         "query": query_of(request.GET, "images"),
