@@ -1,29 +1,39 @@
 """Attachment bodies as files named by their content: MEDIA_ROOT/blobs/ab/cdef... (SHA-256, in hexadecimal).
 
 A body that many messages carry is stored once. A file is complete and on the disk before its name appears, so a name
-in the database always means the whole body, whatever was cut off.
+in the database always means the whole body, whatever was cut off. A file that nothing names is forgotten when it is
+old; whoever is about to name one makes it young again, and the folder's lock keeps the two apart.
 """
 
+import fcntl
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 
 from django.conf import settings
 
 CHUNK = 65536
+STAYS_YOUNG = 3600.0  # seconds: far less than any age at which files are forgotten, and rarely touched for it
+NEW = ".new-"
 
 
 def put(data: bytes) -> str:
     """Store `data` and return its SHA-256; storing the same bytes again changes nothing. Raises OSError (disk full)."""
     sha256 = hashlib.sha256(data).hexdigest()
-    if is_intact(sha256, len(data)):
-        return sha256
     path = _path(sha256)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+    with _locked(path.parent, fcntl.LOCK_SH):
+        if is_intact(sha256, len(data)):
+            if path.stat().st_mtime < time.time() - STAYS_YOUNG:
+                os.utime(path)
+            return sha256
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=NEW)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
@@ -52,6 +62,45 @@ def is_intact(sha256: str, size: int) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     return stat.st_size == size and _hash_of(path, stat.st_ino, stat.st_mtime_ns, size) == sha256
+
+
+def forget_unused(before: datetime, used: Callable[[], Iterable[str]]) -> int:
+    """Remove what is older than `before` and not among the `used` names, and what a crash cut off; how many files.
+
+    Whoever stores a body commits its name long before it is that old again.
+    """
+    folder = Path(settings.MEDIA_ROOT) / "blobs"
+    old = {path.parent.name + path.name: path for path in folder.glob("??/*") if _is_older(path, before)}
+    if not old:
+        return 0
+    for sha256 in used():
+        old.pop(sha256, None)
+    return sum(_forget(path, before) for path in old.values())
+
+
+def _forget(path: Path, before: datetime) -> bool:
+    with _locked(path.parent, fcntl.LOCK_EX):
+        if not _is_older(path, before):  # it was stored again meanwhile
+            return False
+        path.unlink(missing_ok=True)
+    return True
+
+
+def _is_older(path: Path, than: datetime) -> bool:
+    try:
+        return path.stat().st_mtime < than.timestamp()
+    except FileNotFoundError:
+        return False
+
+
+@contextmanager
+def _locked(folder: Path, how: int) -> Iterator[None]:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, how)
+        yield
+    finally:
+        os.close(handle)
 
 
 @lru_cache(maxsize=4096)

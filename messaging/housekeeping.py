@@ -1,6 +1,7 @@
 """What has to happen every few seconds, whoever asks for it and however often."""
 
 import logging
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -8,20 +9,23 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Q, QuerySet, Value
 
-from messaging import batches, notices, schedules, submitted, uploads, wake
+from messaging import batches, blobs, notices, schedules, submitted, uploads, wake
 from messaging.delivery import claims, pauses, refusal
 from messaging.delivery.outcomes import Reply, Stage, judge
 from messaging.delivery.rescue import rescue
 from messaging.models import (
     AccessToken,
     AccountPause,
+    Attachment,
     Batch,
     Category,
     CompanyOptions,
     Heartbeat,
     Message,
     MessageEvent,
+    MessageVersion,
     Recipient,
+    Upload,
 )
 from messaging.queue import HANDED_OVER, WHOSE
 from messaging.setup import oauth, opt_files
@@ -37,6 +41,8 @@ DRAFTS_KEPT = timedelta(days=1)
 PAUSES_KEPT = timedelta(days=90)
 TOKENS_KEPT = timedelta(days=200)  # no provider keeps a sign-in that long which nobody uses
 SIGN_IN_UNUSED = timedelta(hours=20)
+BLOBS_KEPT = timedelta(days=1)
+BLOBS = "blobs"
 
 
 class ClockWatch:
@@ -90,7 +96,7 @@ def _was_away(now: datetime) -> bool:
 def tidy(now: datetime) -> None:
     """Drop forgotten drafts of batches, old pauses, runs, notes and tokens; once more cancel what a crash left.
 
-    Once a day each sign-in is used.
+    Once a day each sign-in is used, and attachment files that nothing names go.
     """
     refusal.forget(now)
     schedules.forget(now)
@@ -102,7 +108,27 @@ def tidy(now: datetime) -> None:
     AccessToken.objects.filter(updated_at__lt=now - TOKENS_KEPT).delete()
     uploads.forget(now)
     submitted.forget(now)
+    _forget_blobs(now)
     _keep_signed_in(now)
+
+
+def _forget_blobs(now: datetime) -> None:
+    """Once a day, remove attachment bodies that no message, version or upload names any more."""
+    last, created = Heartbeat.objects.get_or_create(name=BLOBS, defaults={"at": now})
+    if not created and last.at > now - BLOBS_KEPT:
+        return
+    Heartbeat.objects.filter(name=BLOBS).update(at=now)
+    number = blobs.forget_unused(now - BLOBS_KEPT, _named_blobs)
+    if number:
+        log.info("%d files of attachments were removed that nothing names any more", number)
+
+
+def _named_blobs() -> Iterator[str]:
+    """In the order in which a name may be passed on: from an upload to a message, and from there to its version."""
+    yield from Upload.objects.values_list("sha256", flat=True).iterator()
+    yield from Attachment.objects.values_list("sha256", flat=True).iterator()
+    for rows in MessageVersion.objects.values_list("attachments", flat=True).iterator():
+        yield from (row["sha256"] for row in rows)
 
 
 def _keep_signed_in(now: datetime) -> None:

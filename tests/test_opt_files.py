@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from django.core.mail import EmailMessage, get_connection
 from django.core.management import call_command
 from django.utils import timezone
 from hypothesis import HealthCheck, given
@@ -14,12 +15,13 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from messaging import housekeeping
-from messaging.delivery import claims, refusal
+from messaging.backends import NotSent
+from messaging.delivery import refusal
 from messaging.delivery.lane import Lane
 from messaging.models import AccountPause, EmailSettings, Heartbeat, Message
 from messaging.setup import opt_files
 from messaging.setup.layers import resolve
-from tests.conftest import make_message, set_up
+from tests.conftest import hold_mail, make_message, set_up
 from tests.installation import BEAT, WORKER, Installation, wait_for
 from tests.people import make_user
 from tests.servers import MailServer
@@ -454,15 +456,13 @@ def test_test_message_and_check_fail_and_say_why(folder, email_setup, mail_serve
 
 
 @pytest.mark.django_db(transaction=True)
-def test_message_sent_alone_fails_and_says_why_when_the_file_turns_bad_on_the_way(folder, email_setup, mail_server):
-    message = make_message("ann@example.com", due=False)
+def test_what_is_sent_at_once_fails_and_says_why(folder, email_setup, mail_server):
+    hold_mail(hold=False)
     write(folder, port="abc")
-    lane = Lane(None)
-    claims.own(message, lane.owner, lane.clock())
-    message.save()
-    assert [each.pk for each in lane.run_each([message])] == [message.pk]
-    attempt = message.attempts.get()
-    assert (attempt.outcome, "email.smtp_port.opt is mended" in attempt.reply_text) == ("setup", True)
+    message = EmailMessage("Report", "Dear Ann", "office@example.com", ["ann@example.com"])
+    with pytest.raises(NotSent, match="email.smtp_port.opt is mended"):
+        get_connection("messaging.backends.QueueEmailBackend").send_messages([message])
+    assert states() == ["failed"]
     assert mail_server.connections == 0
     assert not AccountPause.history.exists()
 

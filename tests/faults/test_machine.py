@@ -78,7 +78,9 @@ def full_disk_for_media(monkeypatch):
 
 
 @fault(56)
-def test_disk_full_for_media_refuses_what_comes_in_and_sends_what_is_there(server, settings, media, monkeypatch):
+def test_disk_full_for_media_refuses_what_comes_in_and_sends_what_is_there(
+    server, holding, settings, media, monkeypatch
+):
     settings.EMAIL_BACKEND = "messaging.backends.QueueEmailBackend"
     there = make_report("there@example.com", b"%PDF an older report")
     with full_disk_for_media(monkeypatch):
@@ -131,7 +133,7 @@ def database(db, monkeypatch):
 
 
 @fault(57)
-def test_disk_full_for_the_database_refuses_what_comes_in_whole(server, settings, database):
+def test_disk_full_for_the_database_refuses_what_comes_in_whole(server, holding, settings, database):
     settings.EMAIL_BACKEND = "messaging.backends.QueueEmailBackend"
     there = make_message("there@example.com")
     database.fill()
