@@ -29,7 +29,7 @@ RULE_LABELS = {
     "to_company": "tell the main company address",
     "window_minutes": "collected for minutes",
 }
-TOLD = {"to_author": "The author", "to_admins": "Administrators", "to_company": "The main company address"}
+TOLD = {"to_author": "The author", "to_admins": "Administrators", "to_company": "Main company address"}
 # The built-in categories that programs and people meet under these names.
 CATEGORIES = {
     "password-reset": "Password resets",

@@ -78,8 +78,9 @@ def _note(request: HttpRequest, changes: list[SettingChange]) -> None:
         notes.info(request, "Nothing was changed.")
         return
     words = ["Saved, and in effect from now on, without a restart."]
-    number = queue.waiting().count()
-    if number and {"record_mail", "hold_mail"} & {change.name for change in changes}:
+    is_switched_on = any(change.name == "hold_mail" and change.after == "True" for change in changes)
+    number = queue.waiting().count() if is_switched_on else 0  # while it is off, the page says so all the time
+    if number:
         words.append(option_words.waiting(number))
     notes.success(request, " ".join(words))
 
