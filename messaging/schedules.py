@@ -49,7 +49,13 @@ def run_due(now: datetime, *, only: int | None = None) -> list[ScheduleRun]:
     """
     found = _with_last(Schedule.objects.filter(is_on=True))
     due = [each.pk for each in (found.filter(pk=only) if only else found) if _due(each, now) is not None]
-    return [run for pk in due if (run := _run_if_due(pk, now)) is not None]
+    runs = []
+    for pk in due:
+        try:
+            runs.append(_run_if_due(pk, now))
+        except Exception:  # one that fails keeps no other from running; it is tried again with the next sweep
+            log.exception("schedule %s did not run", pk)
+    return [run for run in runs if run is not None]
 
 
 def _with_last(schedules: QuerySet[Schedule]) -> QuerySet[Schedule]:

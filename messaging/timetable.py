@@ -5,7 +5,7 @@ A day is a day of the schedule's time zone, and its times are those of the clock
 - A time that the day does not have (clocks are put forward) comes once, right after the gap: at 03:00 for 02:30.
 - A time that the day has twice (clocks are put back) comes once, the first time.
 - An interval counts from midnight. Up to an hour it goes on evenly, through the hour that comes twice as well; a longer
-  one keeps to the clock on the wall, like fixed times.
+  one keeps to the clock on the wall, like fixed times. A crontab expression for every hour goes on evenly, too.
 """
 
 import re
@@ -55,6 +55,7 @@ class BadTimetable(ValueError):
 class Timetable:
     """Times of day (in minutes after midnight) on certain days; with `evenly`, an interval of so many minutes.
 
+    `hourly`: in every hour that there is, so twice in one that comes twice, and not in one that is left out.
     `either`: as in crontab(5), a day fits that has one of the dates or one of the weekdays; else it must have both.
     """
 
@@ -65,6 +66,7 @@ class Timetable:
     dates: frozenset[int] = ALL_DATES
     months: frozenset[int] = ALL_MONTHS
     either: bool = False
+    hourly: bool = False
 
     def comes_on(self, day: date) -> bool:
         """Whether the schedule runs on that day."""
@@ -167,7 +169,8 @@ def _from_crontab(text: str, zone: ZoneInfo) -> Timetable:
     minutes, hours, dates, months, days = crontab_parts(text)
     times = tuple(sorted(hour * 60 + minute for hour in hours for minute in minutes))
     either = dates != ALL_DATES and days != ALL_DAYS
-    found = Timetable(zone, times, 0, frozenset(days), frozenset(dates), frozenset(months), either)
+    is_hourly = len(hours) == 24
+    found = Timetable(zone, times, 0, frozenset(days), frozenset(dates), frozenset(months), either, is_hourly)
     # 2000 and later have each date on each weekday within FARTHEST; only dates that no month has never come.
     if not either and all(max(_longest(month) for month in months) < day for day in dates):
         raise BadTimetable("crontab", "This never comes: no such month has such a day.")
@@ -216,20 +219,30 @@ def _on(timetable: Timetable, day: date) -> tuple[datetime, ...]:
     """The moments of one day, in order."""
     midnight = datetime.combine(day, time())
     if not timetable.evenly:
-        moments = (_instant(midnight + timedelta(minutes=minutes), timetable.zone) for minutes in timetable.times)
-        return tuple(sorted(set(moments)))
+        walls = [midnight + timedelta(minutes=minutes) for minutes in timetable.times]
+        if timetable.hourly:
+            found = {moment for wall in walls for moment in _whenever(wall, timetable.zone)}
+        else:
+            found = {_instant(wall, timetable.zone) for wall in walls}
+        return tuple(sorted(found))
     start, end = _instant(midnight, timetable.zone), _instant(midnight + timedelta(days=1), timetable.zone)
     step = timedelta(minutes=timetable.evenly)
     return tuple(start + number * step for number in range(-((start - end) // step)))
 
 
+def _whenever(wall: datetime, zone: ZoneInfo) -> list[datetime]:
+    """Whenever the clock on the wall shows a time: once, twice or never."""
+    found = (wall.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
+    return [moment for moment in found if moment.astimezone(zone).replace(tzinfo=None) == wall]
+
+
 def _instant(wall: datetime, zone: ZoneInfo) -> datetime:
     """When the clock on the wall shows a time: for the first time, or, where it never does, right after the gap."""
-    found = wall.replace(tzinfo=zone).astimezone(UTC)
-    if found.astimezone(zone).replace(tzinfo=None) == wall:
-        return found
+    found = _whenever(wall, zone)
+    if found:
+        return found[0]
     # The clock jumps over it. Fold 1 reads it with the offset after the jump: before the jump, as it happens.
-    before, after = wall.replace(tzinfo=zone, fold=1).astimezone(UTC), found
+    before, after = (wall.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (1, 0))
     old = before.astimezone(zone).utcoffset()
     while after - before > timedelta(seconds=1):
         middle = before + timedelta(seconds=(after - before) // timedelta(seconds=2))

@@ -181,8 +181,7 @@ def test_crash_in_the_middle_leaves_no_run_and_the_next_sweep_runs_it(evening, m
     make_message("a@example.com", due=False)
     with monkeypatch.context() as patch:
         patch.setattr(batches, "confirm", lambda *args, **options: 1 / 0)
-        with pytest.raises(ZeroDivisionError):
-            sweep_at(monday, "17:00")
+        sweep_at(monday, "17:00")
     assert outcomes() == []
     assert not Batch.objects.exists()
     sweep_at(monday, "17:01")

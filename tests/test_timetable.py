@@ -87,6 +87,15 @@ def test_intervals_go_on_evenly_on_the_days_when_clocks_change(zone, day, hours)
     assert f"{found[-1].astimezone(times.zone):%H:%M}" == "00:00"
 
 
+@pytest.mark.parametrize(("day", "runs_on_it"), [("2026-03-29", 23), ("2026-10-25", 25)])
+def test_crontab_for_every_hour_runs_in_every_hour_that_there_is(day, runs_on_it):
+    times = crontab("30 * * * *")
+    start = dt.datetime.fromisoformat(day).replace(tzinfo=times.zone)
+    found = list(islice(timetable.occurrences(times, start), runs_on_it))
+    assert {later - sooner for sooner, later in pairwise(found)} == {dt.timedelta(hours=1)}
+    assert f"{found[-1].astimezone(times.zone):%d %H:%M}" == f"{day[-2:]} 23:30"
+
+
 def test_interval_counts_from_midnight_and_a_long_one_keeps_to_the_wall_clock():
     assert runs(every(50), "2026-11-26 23:00", 3) == ["26 23:20 CET", "27 00:00 CET", "27 00:50 CET"]
     assert runs(every(360), "2026-10-25 00:00", 4) == ["25 06:00 CET", "25 12:00 CET", "25 18:00 CET", "26 00:00 CET"]

@@ -56,7 +56,7 @@ class ScheduleForm(forms.Form):
         widget=forms.RadioSelect,
     )
     times = _line("Times", "07:30 and 17:00", "Such as 18:00, or 07:30 and 17:00.", required=False)
-    on_days = forms.ChoiceField(label="On", required=False, choices=ON_DAYS, widget=forms.RadioSelect)
+    on_days = forms.ChoiceField(label="Days", required=False, choices=ON_DAYS, widget=forms.RadioSelect)
     days = forms.MultipleChoiceField(
         required=False, label="These days", choices=DAYS, widget=forms.CheckboxSelectMultiple
     )
