@@ -13,13 +13,14 @@ NAMED = 20
 REASONS = 10
 STATUS = {NoticeKind.FAILED: "failed", NoticeKind.UNKNOWN: "unknown", NoticeKind.NO_ADDRESS: "failed"}
 NEXT = {
-    NoticeKind.FAILED: "Correct what is wrong, then retry them in the message list. Nothing is tried again by itself.",
+    NoticeKind.FAILED: "Correct what is wrong, then choose Retry. Nothing is tried again by itself.",
     NoticeKind.UNKNOWN: (
-        "The connection ended before the mail server said whether it took them. They are not sent again by themselves, "
-        "because they might arrive twice: ask whether they arrived, then choose Mark as sent or Send again."
+        "The mail server may have taken it without being able to say so. Nothing is sent again by itself, because it "
+        "might arrive twice: ask whether it arrived, then choose Mark as sent or Send again."
     ),
     NoticeKind.NO_ADDRESS: (
-        "They name nobody to send them to. Correct the address where they came from, and have them sent again."
+        "Without an address nothing can be sent. Correct the address where the message came from, and send it again "
+        "from there."
     ),
     NoticeKind.PAUSED: (
         "Messages wait safely in the queue, their tries unspent, and sending goes on by itself once it works again. "
@@ -63,6 +64,12 @@ def _subject(kind: NoticeKind, items: list[NoticeItem], *, is_own: bool) -> str:
     return f"{what} could not be sent"
 
 
+def shared_reason(items: list[NoticeItem]) -> str:
+    """The reason that several items have in common; "" where they differ."""
+    reasons = {item.reason for item in items}
+    return reasons.pop() if len(reasons) == 1 and len(items) > 1 else ""
+
+
 def _why(kind: NoticeKind, items: list[NoticeItem], url: str) -> Iterator[str]:
     """The reasons, the commonest first, each with how many it concerns and where they are listed."""
     if kind in (NoticeKind.PAUSED, NoticeKind.NO_ADDRESS):
@@ -81,12 +88,13 @@ def _why(kind: NoticeKind, items: list[NoticeItem], url: str) -> Iterator[str]:
 
 
 def _which(kind: NoticeKind, items: list[NoticeItem], url: str) -> Iterator[str]:
+    shared = shared_reason(items)
     yield "Accounts:" if kind == NoticeKind.PAUSED else "Messages:"
     for item in items[:NAMED]:
         subject = item.subject or "(no subject)"
         to = f", to {_cut(item.recipients, 100)}" if item.recipients else ""
         by = f", by {person(item.author)}" if item.author and kind != NoticeKind.PAUSED else ""
-        why = f": {sentence(item.reason)}" if item.reason else ""
+        why = f": {sentence(item.reason)}" if item.reason and item.reason != shared else ""
         yield f"  - {_cut(subject, 100)}{to}{by}{why}"
         if url and item.message_id:
             yield f"    {url}/messages/{item.message_id}/"

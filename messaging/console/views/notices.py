@@ -1,5 +1,7 @@
 """What people were told about failures (seed rows S2 and S15)."""
 
+from typing import NamedTuple
+
 from django.db.models import Count, Prefetch
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -10,11 +12,22 @@ from messaging import notices
 from messaging.console.paging import page_of
 from messaging.models import Message, Notice, NoticeItem, NoticeKind
 from messaging.notices.mail import TRIED_FOR
-from messaging.notices.text import NAMED, NEXT
+from messaging.notices.text import NAMED, NEXT, shared_reason
 
 from .guard import who
 
 PER_PAGE = 25
+
+
+class Listed(NamedTuple):
+    """A notice as the page shows it; `reason` is the one that the named items share."""
+
+    notice: Notice
+    is_unread: bool
+    mailed: str
+    advice: str
+    named: list[NoticeItem]
+    reason: str
 
 
 @require_safe
@@ -26,14 +39,20 @@ def notice_list(request: HttpRequest) -> HttpResponse:
     rows = (
         Notice.objects.select_related("author", "mail")
         .annotate(number=Count("items"))
+        .order_by("-pk")
         .prefetch_related(Prefetch("items", named, to_attr="named"))
     )
     page = page_of(found, rows, request.GET.get("page"), total=found.count(), size=PER_PAGE)
     unseen = set(notices.unseen(person).filter(pk__in=[row.pk for row in page.rows]).values_list("pk", flat=True))
-    listed = [(row, row.pk in unseen, _mailed(row), NEXT[NoticeKind(row.kind)]) for row in page.rows]
+    listed = [_listed(row, row.pk in unseen) for row in page.rows]
     if request.method == "GET":
         notices.mark_seen(person)
     return render(request, "messaging/notice_list.html", {"page": page, "notices": listed})
+
+
+def _listed(notice: Notice, is_unread: bool) -> Listed:
+    named: list[NoticeItem] = notice.named  # type: ignore[attr-defined]  # prefetched
+    return Listed(notice, is_unread, _mailed(notice), NEXT[NoticeKind(notice.kind)], named, shared_reason(named))
 
 
 def _mailed(notice: Notice) -> str:
