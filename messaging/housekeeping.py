@@ -94,12 +94,13 @@ def _was_away(now: datetime) -> bool:
 
 
 def tidy(now: datetime) -> None:
-    """Drop forgotten drafts of batches, old pauses, runs, notes and tokens; once more cancel what a crash left.
+    """Drop forgotten drafts, old pauses, runs, notices, notes and tokens; once more cancel what a crash left.
 
     Once a day each sign-in is used, and attachment files that nothing names go.
     """
     refusal.forget(now)
     schedules.forget(now)
+    notices.forget(now)
     AccountPause.history.filter(ended_at__lt=now - PAUSES_KEPT).delete()
     Batch.objects.filter(status=Batch.Status.DRAFT, created_at__lt=now - DRAFTS_KEPT).delete()
     left = Batch.objects.filter(status=Batch.Status.CANCELLED, messages__status=Message.Status.QUEUED)

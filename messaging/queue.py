@@ -52,7 +52,7 @@ def mark_as_sent(message: Message, *, by: User) -> None:
         )
         if message.recipients.filter(status=Recipient.Status.PENDING).exists():
             # Others were asked to come back later, and have not had it.
-            change(status=Status.QUEUED, not_before=now, once=False, reason="", reason_category="")
+            change(status=Status.QUEUED, not_before=now, once=False, reason="", reason_category="", notified_at=None)
             wake.wake_after_commit(message.account_id)
         elif message.recipients.filter(status=Recipient.Status.FAILED).exists():
             change(status=Status.FAILED, reason="A recipient was refused.", reason_category=Category.ADDRESS)

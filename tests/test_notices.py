@@ -216,6 +216,72 @@ def test_what_failed_again_after_a_retry_is_told_once(clock, boss, operator, ser
     assert Notice.objects.get().subject == "1 message could not be sent"
 
 
+def test_account_that_sends_again_within_the_minute_is_not_told(clock, boss, server):
+    server.at("MAIL", "530 5.7.0 Authentication required")
+    make_message("a@example.com")
+    deliver(clock=clock)
+    sweep_after(clock)
+    AccountPause.objects.update(ended_at=clock())
+    sweep_after(clock, minutes=5)
+    assert not Notice.objects.exists()
+
+
+def test_test_message_is_told_by_the_page_that_sent_it(clock, boss, server):
+    make_message("nobody@example.com", category="test-message")
+    deliver(clock=clock)
+    sweep_after(clock, minutes=60)
+    sweep_after(clock, minutes=60)
+    assert not NoticeItem.objects.exists()
+
+
+def test_one_reason_is_said_once_and_differing_ones_with_each_message(clock, boss, server):
+    rules(failed={"window_minutes": 0})
+    fail_many(3)
+    sweep_after(clock)
+    text = Notice.objects.get().text
+    assert text.count("The mailbox does not exist.") == 1
+    fail_many(2)
+    Message.objects.filter(pk=Message.objects.first().pk).update(reason="It is too large.")
+    sweep_after(clock)
+    text = Notice.objects.first().text
+    assert text.count("It is too large.") == 2
+
+
+def test_author_alone_is_told_and_what_has_no_author_is_seen_in_the_console(clock, boss, operator, server):
+    rules(failed={"window_minutes": 0, "to_admins": False})
+    make_message("nobody@example.com", subject="By a program")
+    make_message("nobody@example.com", subject="By Anna", author=operator)
+    Message.objects.update(account=None)
+    deliver(clock=clock)
+    sweep_after(clock)
+    deliver(clock=clock)
+    assert [recipients for recipients, _ in mails(server)] == [[operator.email]]
+    [notice] = Notice.objects.filter(author=None)
+    assert [item.subject for item in notice.items.all()] == ["By a program"]
+
+
+def test_address_that_cannot_be_right_keeps_no_notice_from_the_others(clock, boss, server):
+    make_user("typo", "not an address", role=roles.ADMIN)
+    rules(failed={"window_minutes": 0})
+    make_message("nobody@example.com")
+    deliver(clock=clock)
+    sweep_after(clock)
+    deliver(clock=clock)
+    assert [recipients for recipients, _ in mails(server)] == [[boss.email]]
+
+
+def test_old_notices_are_forgotten(clock, boss, server):
+    rules(failed={"window_minutes": 0})
+    make_message("nobody@example.com")
+    deliver(clock=clock)
+    sweep_after(clock)
+    housekeeping.tidy(clock.goes_on(days=80))
+    assert Notice.objects.exists()
+    housekeeping.tidy(clock.goes_on(days=20))
+    assert not Notice.objects.exists()
+    assert not NoticeItem.objects.exists()
+
+
 def test_what_a_person_saw_on_their_screen_is_not_told_again(clock, boss, operator, server):
     raw = b"From: office@brightwater.example\r\nTo: nobody@example.com\r\n\r\nHi\r\n"
     save({"record_mail": True}, by=boss)

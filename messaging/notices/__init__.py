@@ -4,7 +4,7 @@ Failures are noted as items (collect.py). When the oldest of a kind has waited f
 wait are told together (telling.py), in the console and by mail (mail.py). Idempotent, as the sweep is.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.contrib.auth.models import User
 from django.db import connection
@@ -12,14 +12,15 @@ from django.db.models import Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
 from messaging import roles
-from messaging.models import Notice, NoticesSeen
+from messaging.models import Notice, NoticeItem, NoticesSeen
 from messaging.setup.options import options
 
 from . import mail, telling
 from .collect import collect, note_unrecorded, unnoted
 
-__all__ = ["look_after", "mark_seen", "meant_for", "note_unrecorded", "unseen", "visible_to"]
+__all__ = ["forget", "look_after", "mark_seen", "meant_for", "note_unrecorded", "unseen", "visible_to"]
 
+KEPT = timedelta(days=90)
 # Written out, constants and all, for partial indexes.
 _ANYTHING = """SELECT
     EXISTS (SELECT 1 FROM {unnoted})
@@ -44,6 +45,12 @@ def look_after(now: datetime) -> None:
         mail.send_due(now)
     if is_broken:
         mail.move_waiting(now)
+
+
+def forget(now: datetime) -> None:
+    """Drop what was told long ago."""
+    Notice.objects.filter(at__lt=now - KEPT).delete()
+    NoticeItem.objects.filter(told_at__lt=now - KEPT).delete()
 
 
 def visible_to(person: User) -> QuerySet[Notice]:
