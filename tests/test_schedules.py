@@ -94,6 +94,7 @@ def test_sweeps_and_wake_ups_delivered_three_times_run_it_once(evening, monday):
     assert outcomes() == [("batch", "23 17:00")]
     sweep_at(monday, "07:30", day=24)
     assert outcomes() == [("batch", "23 17:00"), ("batch", "24 07:30")]
+    assert not ScheduleRun.objects.filter(words__contains="Nothing ran since").exists()
 
 
 def test_run_that_finds_nothing_is_recorded_and_leaves_no_batch(evening, monday):
