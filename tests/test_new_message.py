@@ -191,6 +191,16 @@ def test_time_is_the_companys(office, operator, zone, hour, mail_server, clock):
     assert len(mail_server.received) == 1
 
 
+def test_time_is_kept_although_the_company_holds_mail(office, operator, held, mail_server, clock):
+    send(office, "at", at=(clock.now + dt.timedelta(hours=2)).strftime("%Y-%m-%dT%H:%M"))
+    assert Message.objects.get().not_before > clock.now
+    run_lane(operator.pk, clock=clock)
+    assert not mail_server.received
+    clock.goes_on(hours=2)
+    run_lane(operator.pk, clock=clock)
+    assert len(mail_server.received) == 1
+
+
 @pytest.mark.parametrize("at, words", [
     ("", "Say at which time"), ("2020-01-01T00:00", "must be in the future"), ("soon", "could not be read"),
 ])  # fmt: skip

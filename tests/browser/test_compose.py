@@ -48,6 +48,7 @@ def test_message_is_written_and_sent_by_keyboard(office, signed_in, company):
     company(record_mail=True, hold_mail=False)
     office.queue("bo.berg@compose.example", "anders@compose.example")
     page = signed_in
+    look(page, "new-message-button")
     page.get_by_role("link", name="New message").last.click()
     to = page.get_by_label("To", exact=True)
     to.press_sequentially("compose.ex")

@@ -35,6 +35,7 @@ from .guard import operators_only, who
 SUGGESTIONS = 10
 # Completion looks at no more than the recipients of late, by primary key, however full the table is.
 RECIPIENTS_SEARCHED = 50_000
+MATCHES_READ = 2_000
 NAMED_AT_MOST = 50
 SEND, QUEUE, AT, OPEN, INSTEAD = "send", "queue", "at", "open", "instead"
 
@@ -127,7 +128,8 @@ def _post(writing: _Writing) -> HttpResponse:
     )  # fmt: skip
     row = submitted.begin(key, by=user)
     if row is None:
-        return _again(writing, Submitted.objects.get(key=key), form, files)
+        before = Submitted.objects.filter(key=key).select_related("message").first()
+        return _again(writing, before, form, files)
     try:
         return _hand_in(writing, row, letter, do, form, files)
     except (gate.Refused, queue.NotPossible) as error:
@@ -245,9 +247,9 @@ def _left(data: QueryDict, form: NewMessageForm, outcome: Outcome) -> QueryDict:
 # --- The same form again -------------------------------------------------------------------------------
 
 
-def _again(writing: _Writing, before: Submitted, form: NewMessageForm, files: LetterFiles) -> HttpResponse:
+def _again(writing: _Writing, before: Submitted | None, form: NewMessageForm, files: LetterFiles) -> HttpResponse:
     """Nothing is sent: what became of the form when it was sent first."""
-    if before.by_id != writing.user.pk:
+    if before is None or before.by_id != writing.user.pk:
         return writing.show(form, files.keep(), status=409, again="Send it again, please: this page was out of date.")
     if before.message is not None:
         notes.info(writing.request, "This form was sent already, and not again. Here is what became of it.")
@@ -288,7 +290,7 @@ def suggestions(request: HttpRequest) -> JsonResponse:
     if not (roles.is_admin(user) or options().operators_see_all):
         rows = rows.filter(message__author=user)
     found: dict[str, str] = {}
-    for name, address in rows.order_by("-pk").values_list("name", "address").iterator(200):
+    for name, address in rows.order_by("-pk").values_list("name", "address")[:MATCHES_READ].iterator(200):
         if name or address not in found:
             found[address] = found.get(address) or name
         if len(found) >= SUGGESTIONS:
