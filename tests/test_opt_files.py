@@ -460,7 +460,7 @@ def test_what_is_sent_at_once_fails_and_says_why(folder, email_setup, mail_serve
     hold_mail(hold=False)
     write(folder, port="abc")
     message = EmailMessage("Report", "Dear Ann", "office@example.com", ["ann@example.com"])
-    with pytest.raises(NotSent, match="email.smtp_port.opt is mended"):
+    with pytest.raises(NotSent, match=r"email\.smtp_port\.opt is mended"):
         get_connection("messaging.backends.QueueEmailBackend").send_messages([message])
     assert states() == ["failed"]
     assert mail_server.connections == 0

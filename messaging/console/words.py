@@ -225,6 +225,7 @@ def _stands(status: str, number: int) -> str:
     }
     return rest[status]
 
+
 SCHEDULE_WORDS = {
     "name": "Name", "kind": "When", "minutes": "Every … minutes", "times": "Times", "days": "Days",
     "crontab": "Crontab expression", "time_zone": "Time zone", "filter": "Which messages", "account": "Sending account",
