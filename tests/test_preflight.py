@@ -119,10 +119,10 @@ def refused(db):
     """A server that knows nobody of that name has said so already."""
     with FaultServer() as server:
         server.at("RCPT", "550 5.1.1 no such user", recipient="gone@example.com")
-        server.at("RCPT", "550 5.7.1 blocked for policy", recipient="blocked@example.com")
+        server.at("RCPT", "552 5.2.2 mailbox full", recipient="full@example.com")
         set_up(server)
         make_message("gone@example.com")
-        make_message("blocked@example.com")
+        make_message("full@example.com")
         Lane(None).run()
         assert set(Message.objects.values_list("status", flat=True)) == {"failed"}
         yield server
@@ -130,11 +130,11 @@ def refused(db):
 
 def test_address_that_was_refused_for_good_before_is_told_on_the_message_and_in_the_review(office, refused):
     again = make_message("gone@example.com", subject="Invoice 9", due=False)
-    policy = make_message("blocked@example.com", subject="Invoice 10", due=False)
+    full = make_message("full@example.com", subject="Invoice 10", due=False)
     words = "“gone@example.com” was refused before"
     assert words in office.get(again.get_absolute_url()).text
-    assert "was refused before" not in office.get(policy.get_absolute_url()).text
-    page = office.post("/batches/new/", {"message": [again.pk, policy.pk]}, follow=True).text
+    assert "was refused before" not in office.get(full.get_absolute_url()).text
+    page = office.post("/batches/new/", {"message": [again.pk, full.pk]}, follow=True).text
     assert "1 message has an address that cannot be right" in page
     assert words in page
 
