@@ -130,10 +130,9 @@ def _queue(submissions: Sequence[gate.Submission], now: datetime, *, is_due: boo
         if goes_by_itself and rows.message.status == Status.QUEUED:
             choose(rows.message)
         prepared.append(rows)
-    with transaction.atomic():
-        messages = gate.store(prepared)
-        for account_id in {message.account_id for message in messages if message.not_before is not None}:
-            wake.wake_after_commit(account_id)
+    messages = gate.store(prepared)
+    for account_id in {message.account_id for message in messages if message.not_before is not None}:
+        wake.wake_after_commit(account_id)
     for message in messages:
         is_queued = message.status in (Status.QUEUED, Status.HELD)
         yield Outcome(message, State.QUEUED if is_queued else State.FAILED, explanation=message.reason)

@@ -315,3 +315,23 @@ def test_what_is_being_sent_at_once_goes_on_when_the_options_are_switched_on(ser
     assert set(Message.objects.values_list("status", flat=True)) == {"sent"}
     assert with_backend.send_messages(messages) == 2
     assert Message.objects.filter(status="queued").count() == 2
+
+
+@pytest.mark.parametrize("category", CATEGORIES.values())
+def test_queueing_many_in_one_call_asks_for_options_and_settings_once(
+    server, operator, category, django_assert_max_num_queries
+):
+    hold_mail()
+    connection = get_connection("messaging.backends.QueueEmailBackend", author=operator, category=category)
+    messages = [EmailMessage("x", "y", "office@example.com", [f"c{each}@example.com"]) for each in range(300)]
+    with django_assert_max_num_queries(30):
+        assert connection.send_messages(messages) == 300
+    assert Message.objects.filter(status="queued", urgent=bool(category)).count() == 300
+
+
+def test_a_limit_of_the_account_holds_at_once_too_and_says_so(server, operator, monkeypatch):
+    hold_mail(hold=False)
+    set_up(server, per_minute=1)
+    assert by_backend(operator, ["a@example.com"], "", monkeypatch) == "1"
+    assert by_sendmail(operator, ["b@example.com"], "password-reset", monkeypatch) == "75"
+    assert "the limit of 1 messages per minute is reached" in Message.objects.first().reason
