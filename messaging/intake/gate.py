@@ -22,7 +22,10 @@ from .errors import BadAddress, Refused
 __all__ = ["BadAddress", "Refused", "Rows", "Submission", "accept", "accept_many", "accepted", "prepare", "store"]
 
 ROWS_PER_STATEMENT = 500
-NO_ADDRESS = "No address: the message names nobody to send it to. Edit it to enter an address, and correct it where it came from."
+NO_ADDRESS = (
+    "No address: the message names nobody to send it to. Edit it to enter an address, and correct it where it came "
+    "from."
+)
 
 
 @dataclass(frozen=True)
