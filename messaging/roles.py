@@ -8,8 +8,8 @@ from typing import Any
 from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.models import Group, Permission, User
 from django.db import transaction
-from django.db.models import Exists, Model, OuterRef, Q, QuerySet, Subquery, Value
-from django.db.models.functions import Coalesce
+from django.db.models import Exists, F, Model, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import JSONObject
 
 from messaging.models import CompanyOptions
 from messaging.setup.options import options
@@ -17,7 +17,12 @@ from messaging.setup.options import options
 VIEWER, OPERATOR, ADMIN = "Viewer", "Operator", "Administrator"
 ROLES = (VIEWER, OPERATOR, ADMIN)
 VIEW, OPERATE, ADMINISTER = "view_message", "operate_message", "change_companyoptions"
-SEES_ALL = "sees_all_messages"  # an attribute of the person at the browser, see RoleBackend
+COMPANY = "company"  # an attribute of the person at the browser, see RoleBackend
+OPTIONS = {
+    field.attname: field
+    for field in CompanyOptions._meta.concrete_fields
+    if field.name not in ("updated_at", "updated_by")
+}
 PERMISSIONS = {VIEWER: (VIEW,), OPERATOR: (VIEW, OPERATE), ADMIN: (VIEW, OPERATE, ADMINISTER)}
 
 
@@ -40,8 +45,13 @@ def sees_all(user: User) -> bool:
     """Whether a person sees everybody's messages; administrators do, others as the company's options say."""
     if is_admin(user):
         return True
-    read: bool | None = getattr(user, SEES_ALL, None)
-    return options().operators_see_all if read is None else read
+    return company_of(user).operators_see_all
+
+
+def company_of(user: User) -> CompanyOptions:
+    """The company's options: those read with the person at the browser, or as they are now."""
+    read: CompanyOptions | None = getattr(user, COMPANY, None)
+    return read if read is not None else options()
 
 
 def role_of(user: User) -> str:
@@ -97,14 +107,19 @@ def make_groups(**kwargs: Any) -> None:
 
 class RoleBackend(ModelBackend):
     """Django's own, but the person at the browser is read together with the permissions of the roles, and with the
-    option that says whose messages they see: each page asks for them, and is to cost no statement more for it.
+    company's options as `company`: each page asks for them, and is to cost no statement more for it.
     """
 
     def get_user(self, user_id: Any) -> User | None:
         held = {_read_with_user(name): Exists(_granting(name).filter(_to_this_user())) for name in PERMISSIONS[ADMIN]}
-        everybodys = Coalesce(Subquery(CompanyOptions.objects.values("operators_see_all")[:1]), Value(True))
-        user = User.objects.annotate(**held, **{SEES_ALL: everybodys}).filter(pk=user_id).first()
-        return user if user is not None and self.user_can_authenticate(user) else None
+        saved = CompanyOptions.objects.annotate(row=JSONObject(**{name: F(name) for name in OPTIONS})).values("row")
+        user = User.objects.annotate(**held, row=Subquery(saved[:1])).filter(pk=user_id).first()
+        if user is None or not self.user_can_authenticate(user):
+            return None
+        row = user.__dict__.pop("row") or {"version": 0}
+        values = {name: OPTIONS[name].to_python(value) for name, value in row.items()}
+        user.__dict__[COMPANY] = CompanyOptions(**values)
+        return user
 
     def has_perm(self, user_obj: Any, perm: str, obj: Model | None = None) -> bool:
         app, _, name = perm.partition(".")

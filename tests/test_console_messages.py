@@ -220,6 +220,7 @@ def test_page_shows_what_the_seed_asks_for(office, operator):
 
 def test_page_needs_few_statements(office, queue):
     Heartbeat.objects.create(name="sweep", at=timezone.now())
+    office.get("/messages/")  # the first of a process asks SQLite what it can do
     with CaptureQueriesContext(connection) as statements:
         office.get(f"/messages/{queue['failed'].pk}/")
     assert len(statements) <= 8

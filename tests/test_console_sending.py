@@ -88,7 +88,7 @@ def account_row(response, key="company"):
 
 def test_menu_leads_to_sending_below_messaging(office):
     page = words(office.get("/messages/"))
-    assert "Email Notifications Messaging Sending Notices Defaults" in page
+    assert "Email Notifications Messaging New message Sending Notices Defaults" in page
     assert office.get("/sending/").status_code == 200
 
 

@@ -570,7 +570,7 @@ def test_note_left_by_a_worker_that_ended_is_dropped_at_the_start(folder):
 def test_sweep_is_as_cheap_with_files_as_without(folder, django_assert_max_num_queries):
     write(folder, host="mail.example.com", port="587", password=PASSWORD)
     housekeeping.sweep(timezone.now())
-    with django_assert_max_num_queries(6):
+    with django_assert_max_num_queries(8):
         housekeeping.sweep(timezone.now())
 
 

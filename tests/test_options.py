@@ -409,7 +409,7 @@ def test_pages_read_them_once_and_monitors_not_at_all(admin, django_assert_num_q
     save(admin, company_name="Brightwater")
     with CaptureQueriesContext(connection) as statements:
         admin.get("/messages/")
-    assert sum('FROM "messaging_companyoptions"' in each["sql"] for each in statements) == 1
+    assert sum("messaging_companyoptions" in each["sql"] for each in statements) == 1
     admin.logout()
     with django_assert_num_queries(0):
         assert admin.get("/healthz").status_code == 200
@@ -432,7 +432,8 @@ def test_mail_that_waited_too_long_has_failed_says_why_and_can_be_sent_again(
     clock.goes_on(days=1, seconds=1)
     housekeeping.sweep(clock())
     message.refresh_from_db()
-    assert (message.status, message.reason, message.notified_at) == ("failed", EXPIRED, None)
+    assert (message.status, message.reason) == ("failed", EXPIRED)
+    assert message.notice_items.get().reason == EXPIRED
     assert message.events.last().what == EXPIRED
     young.refresh_from_db()
     assert young.status == "queued"
@@ -472,7 +473,7 @@ def test_expiry_goes_by_chunks_and_costs_nothing_while_it_is_off(clock, monkeypa
         make_message(f"c{number}@example.com", due=False)
     clock.goes_on(days=400)
     housekeeping.sweep(clock())
-    with django_assert_max_num_queries(5):
+    with django_assert_max_num_queries(8):
         housekeeping.sweep(clock())
     assert not Message.objects.filter(status="failed").exists()
     options.save({"expire_days": 1}, by=None)

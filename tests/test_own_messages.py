@@ -82,8 +82,8 @@ def test_messages_of_nobody_are_not_ones_own(office, own_only):
 
 
 @pytest.mark.parametrize(
-    "part", ["", "html/", "html/?images=1", "eml/", "draft/", "attachments/1/", "attachments/1/?download=1", "newer/",
-             "older/"]
+    "part", ["", "edit/", "html/", "html/?images=1", "eml/", "draft/", "attachments/1/", "attachments/1/?download=1",
+             "newer/", "older/"]
 )  # fmt: skip
 def test_guessed_address_of_anothers_message_is_not_found(office, operator, bens, own_only, part):
     put(bens, status="held", handed_to=operator)
@@ -157,10 +157,12 @@ def test_message_in_anothers_batch_has_no_link_that_leads_nowhere(office, operat
 def test_no_statement_is_spent_on_whose_messages_these_are(office, operator, mine, see_all):
     Heartbeat.objects.create(name="sweep", at=timezone.now())
     options.save({"operators_see_all": see_all}, by=None)
-    for url in ("/messages/", f"/messages/{mine.pk}/", "/batches/"):
+    office.get("/sending/")  # the first of a process asks SQLite what it can do
+    # One more for a message that waits: whether a server refused one of its addresses before.
+    for url, most in (("/messages/", 8), (f"/messages/{mine.pk}/", 9), ("/batches/", 8)):
         with CaptureQueriesContext(connection) as statements:
             office.get(url)
-        assert len(statements) <= 8, url
+        assert len(statements) <= most, url
 
 
 def test_visible_to_is_what_the_options_say_at_this_moment(operator, mine, bens):

@@ -4,6 +4,7 @@ A new address without a line in EXPECTED fails the first test.
 """
 
 import re
+from uuid import UUID
 
 import pytest
 from django.test import Client
@@ -11,7 +12,7 @@ from django.urls import URLPattern, get_resolver, reverse
 from django.utils import timezone
 
 from messaging import batches, roles
-from messaging.models import Batch, Heartbeat, Message
+from messaging.models import Batch, Heartbeat, Message, Schedule
 from tests.conftest import make_message, set_up
 from tests.people import make_user
 
@@ -51,6 +52,13 @@ EXPECTED = {  # name: (answers to GET, answers to an empty POST)
     "message-newer": (GO_ON, NO_POST),
     "message-older": (GO_ON, NO_POST),
     "message-action": (NO_GET, OPERATED),
+    "message-new": (OPERATE, (LOGIN, 403, 403, 422, 422)),
+    "message-addresses": (OPERATE, NO_GET),
+    "message-submitted": ((LOGIN, 403, 403, 404, 404), NO_GET),
+    "message-edit": (OPERATE, (LOGIN, 403, 403, 422, 422)),
+    "message-version": ((LOGIN, 403, 404, 404, 404), NO_POST),
+    "message-version-eml": ((LOGIN, 403, 404, 404, 404), NO_POST),
+    "notices": (LOOK, NO_POST),
     "batches": (LOOK, NO_POST),
     "batch-new": (OPERATE, OPERATED),
     "batch": (LOOK, NO_POST),
@@ -75,7 +83,14 @@ EXPECTED = {  # name: (answers to GET, answers to an empty POST)
     "preferences-email-check": (NO_GET, OPERATE),
     "preferences-email-test": (NO_GET, (LOGIN, 403, 403, 422, 422)),
     "preferences-password": (OWN, BAD_OWN),
-    "setup-schedules": (ADMINISTER, BAD_FORM),
+    "setup-schedules": (ADMINISTER, ADMINS_NO_GET),
+    "setup-options": (ADMINISTER, BAD_FORM),
+    "setup-schedule-new": (ADMINISTER, BAD_FORM),
+    "setup-schedule-preview": (ADMINS_NO_GET, ADMINISTER),
+    "setup-schedule": (ADMINISTER, BAD_FORM),
+    "setup-schedule-switch": (ADMINS_NO_GET, ADMINISTERED),
+    "setup-schedule-run": (ADMINS_NO_GET, ADMINISTERED),
+    "setup-schedule-delete": (ADMINS_NO_GET, ADMINISTERED),
     "setup-users": (ADMINISTER, BAD_FORM),
     "setup-users-one": (ADMINISTER, BAD_FORM),
     "setup-users-password": (ADMINS_NO_GET, ADMINISTER),
@@ -131,6 +146,14 @@ def address(people, mail_server, monkeypatch):
             "setup-users-one": {"pk": target.pk},
             "setup-users-password": {"pk": target.pk},
         }
+        if name in ("message-version", "message-version-eml"):
+            return reverse(name, kwargs={"pk": message.pk, "number": 1})
+        if name in ("setup-schedule", "setup-schedule-switch", "setup-schedule-run", "setup-schedule-delete"):
+            return reverse(name, kwargs={"pk": a_schedule().pk})
+        if name == "message-submitted":
+            return reverse(name, kwargs={"key": UUID(int=1)})
+        if name in ("message-new", "message-addresses"):
+            return reverse(name)
         if name in arguments:
             return reverse(name, kwargs=arguments[name])
         if name.startswith("message-"):
@@ -142,6 +165,14 @@ def address(people, mail_server, monkeypatch):
         return reverse(name)
 
     return find
+
+
+def a_schedule():
+    """Another one each time: some of the actions leave none."""
+    number = Schedule.objects.count()
+    return Schedule.objects.create(
+        name=f"Evenings {number}", times="18:00", days="1", time_zone="Europe/Berlin", since=timezone.now()
+    )
 
 
 def with_html():

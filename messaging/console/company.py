@@ -3,16 +3,18 @@
 from collections.abc import Callable
 from typing import cast
 
+from django.contrib.auth.models import User
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.functional import SimpleLazyObject
 
+from messaging import roles
 from messaging.models import CompanyOptions
 from messaging.setup.options import local, options
 
 
 class CompanyMiddleware:
-    """Sets `request.company`, read when somebody asks for it, once per request.
+    """Sets `request.company`, read with the person, or when somebody asks for it.
 
     People who signed in see times and words as the company has them; monitors cost no statement. What was changed by
     another process is in effect with the next request.
@@ -22,11 +24,16 @@ class CompanyMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        request.company = SimpleLazyObject(options)  # type: ignore[attr-defined]
+        request.company = SimpleLazyObject(lambda: _company_of(request))  # type: ignore[attr-defined]
         if not request.user.is_authenticated:
             return self.get_response(request)
         with local(company_of(request)):
             return self.get_response(request)
+
+
+def _company_of(request: HttpRequest) -> CompanyOptions:
+    user = request.user
+    return roles.company_of(user) if isinstance(user, User) else options()
 
 
 def company_of(request: HttpRequest) -> CompanyOptions:

@@ -13,7 +13,6 @@ from django.db.models.functions import Coalesce
 
 from messaging import roles
 from messaging.models import Notice, NoticeItem, NoticesSeen
-from messaging.setup.options import options
 
 from . import mail, telling
 from .collect import collect, note_unrecorded, unnoted
@@ -55,7 +54,7 @@ def forget(now: datetime) -> None:
 
 def visible_to(person: User) -> QuerySet[Notice]:
     """The notices that a person may read."""
-    if roles.is_admin(person) or options().operators_see_all:
+    if roles.sees_all(person):
         return Notice.objects.all()
     return Notice.objects.filter(author=person)
 

@@ -287,7 +287,7 @@ def suggestions(request: HttpRequest) -> JsonResponse:
         Q(address__icontains=asked) | Q(name__icontains=asked)
     )
     user = who(request)
-    if not (roles.is_admin(user) or options().operators_see_all):
+    if not roles.sees_all(user):
         rows = rows.filter(message__author=user)
     found: dict[str, str] = {}
     for name, address in rows.order_by("-pk").values_list("name", "address")[:MATCHES_READ].iterator(200):

@@ -8,7 +8,7 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_safe
 
-from messaging import content, editing
+from messaging import content, editing, queue
 from messaging.composing import as_typed
 from messaging.console.forms.compose import LetterForm
 from messaging.intake.errors import BadAddress, Refused
@@ -25,7 +25,7 @@ from .letter_files import LetterFiles
 @require_http_methods(["GET", "HEAD", "POST"])
 def edit(request: HttpRequest, pk: int) -> HttpResponse:
     """The form, and what it changes; what was typed is kept whatever stands against it (409, 422)."""
-    message = get_object_or_404(Message.objects.select_related("handed_to", "content", "author"), pk=pk)
+    message = get_object_or_404(queue.visible_to(who(request)).select_related("handed_to", "content", "author"), pk=pk)
     obstacle = editing.why_not(message)
     try:
         current = editing.current(message)
@@ -123,7 +123,7 @@ def _show(
 @require_safe
 def version(request: HttpRequest, pk: int, number: int) -> HttpResponse:
     """A message as it was before an edit."""
-    row = get_object_or_404(MessageVersion.objects.select_related("message", "by"), message_id=pk, number=number)
+    row = _version(request, pk, number)
     context = {
         "version": row,
         "message": row.message,
@@ -137,9 +137,14 @@ def version(request: HttpRequest, pk: int, number: int) -> HttpResponse:
 @require_safe
 def version_eml(request: HttpRequest, pk: int, number: int) -> HttpResponseBase:
     """It as a file, octet for octet."""
-    row = get_object_or_404(MessageVersion, message_id=pk, number=number)
+    row = _version(request, pk, number)
     try:
         body = content.put_together(bytes(row.skeleton), [Attachment(**columns) for columns in row.attachments])
     except content.MissingContent as error:
         return render(request, "messaging/missing.html", {"explanation": str(error), "pk": pk}, status=410)
     return streamed(body, "application/octet-stream", f"message-{pk}-version-{number}.eml", saved=True)
+
+
+def _version(request: HttpRequest, pk: int, number: int) -> MessageVersion:
+    found = MessageVersion.objects.filter(message__in=queue.visible_to(who(request)))
+    return get_object_or_404(found.select_related("message", "by"), message_id=pk, number=number)
