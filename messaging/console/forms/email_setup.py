@@ -1,10 +1,9 @@
 """The form of one layer of Email Setup (seed rows S8, S9), and that of its test message."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, cast
 
-from crispy_forms.helper import FormHelper
 from django import forms
 from django.contrib.auth.models import User
 from django.core.exceptions import ImproperlyConfigured, ValidationError
@@ -13,6 +12,7 @@ from django.db.models import TextChoices
 from django.http import QueryDict
 
 from messaging import roles
+from messaging.console.forms.helper import fields_alone
 from messaging.console.words import setting_value
 from messaging.intake.addresses import envelope_address, reverse_path
 from messaging.intake.errors import BadAddress
@@ -23,6 +23,8 @@ from messaging.setup.fields import LABELS, LIMITS, NAMES, OF_USERS, SECRETS, col
 from messaging.setup.layers import DEFAULT_PORTS, RATES, EmailSetup, Layer, Value, resolve
 from messaging.setup.secrets import Secret
 from messaging.setup.servers import CONTROL, BadServer, is_address
+
+from .overtaken import OvertakenMixin
 
 AuthType = EmailSettings.AuthType
 SendType = EmailSettings.SendType
@@ -67,7 +69,7 @@ EXAMPLES = {
 }
 
 
-class EmailSetupForm(forms.ModelForm):
+class EmailSetupForm(OvertakenMixin, forms.ModelForm):
     """One layer of email settings. Writes that layer and nothing else; an empty field falls through (seed row S13).
 
     Args:
@@ -101,7 +103,7 @@ class EmailSetupForm(forms.ModelForm):
         self.layer = Layer.COMPANY if account is None else Layer.ACCOUNT
         self.fields["version"].required = False
         self.initial["version"] = self.seen = row.version
-        self.overtaken: list[SettingChange] = []
+        self.overtaken = []
         self._offer_secrets(row)
         self._offer_files()
         allowed = [*NAMES, *LIMITS] if roles.is_admin(editor) else OF_USERS
@@ -111,9 +113,7 @@ class EmailSetupForm(forms.ModelForm):
                 for part in (name, f"forget_{name}", f"{name}_file"):
                     self.fields.pop(part, None)
         self._say_what_empty_means()
-        self.helper = FormHelper()
-        self.helper.form_tag = False
-        self.helper.disable_csrf = True
+        self.helper = fields_alone()
 
     # --- What is offered -------------------------------------------------------------------------
 
@@ -304,19 +304,7 @@ class EmailSetupForm(forms.ModelForm):
         except ImproperlyConfigured as error:
             raise ValidationError(f"The password cannot be stored safely on this server. {error}") from error
 
-    def _overtaken(self, theirs: Iterable[SettingChange]) -> ValidationError:
-        self.overtaken = list(theirs)
-        data = cast(QueryDict, self.data).copy()
-        data["version"] = str(max([self.seen, *(change.version for change in self.overtaken)]))
-        self._take_theirs(data)
-        self.data = data
-        return ValidationError(
-            "Somebody else changed these settings while you had them open, and nothing of yours is saved yet. Look at "
-            "what they changed: where you changed the same, Save again puts yours in its place."
-        )
-
     def _take_theirs(self, data: QueryDict) -> None:
-        """Fields that still say what they said before the others changed them were not touched here."""
         row = EmailSettings.objects.filter(account=self.account).first()
         before = {change.name: change.before for change in reversed(self.overtaken)}
         for name in before.keys() & set(self.names) - set(SECRETS):
@@ -340,9 +328,7 @@ class TestMessageForm(forms.Form):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.helper = FormHelper()
-        self.helper.form_tag = False
-        self.helper.disable_csrf = True
+        self.helper = fields_alone()
 
     def clean_recipient(self) -> str:
         try:

@@ -2,11 +2,9 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-from crispy_forms.helper import FormHelper
 from django import forms
 from django.conf import settings
 from django.contrib.auth.models import User
@@ -14,6 +12,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator
 from django.http import QueryDict
 
+from messaging.console.forms.helper import fields_alone
 from messaging.console.option_words import CATEGORIES, LABELS
 from messaging.delivery import retry
 from messaging.intake.addresses import envelope_address
@@ -23,6 +22,8 @@ from messaging.setup import options, windows
 from messaging.setup.changes import ChangedMeanwhile
 from messaging.setup.options import LOGGED_AS, RULE_NAMES
 from messaging.setup.servers import CONTROL, BadServer, server_name
+
+from .overtaken import OvertakenMixin
 
 PLAIN = (
     "record_mail", "hold_mail", "max_tries", "retry_hours", "expire_days", "company_name", "company_address",
@@ -41,7 +42,7 @@ CATEGORY = re.compile(r"[^\s\x00-\x1f\x7f]+(?: [^\s\x00-\x1f\x7f]+)*")
 BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
 
-class CompanyOptionsForm(forms.ModelForm):
+class CompanyOptionsForm(OvertakenMixin, forms.ModelForm):
     """All options but those about users' own settings, and a rule for each kind of notice.
 
     Args:
@@ -64,6 +65,8 @@ class CompanyOptionsForm(forms.ModelForm):
         widget=forms.Textarea(attrs={"rows": 2, "spellcheck": "false", "class": "mono"}),
     )
     version = forms.CharField(required=False, widget=forms.HiddenInput())
+
+    WHAT = "these options"
 
     class Meta:
         model = CompanyOptions
@@ -93,14 +96,12 @@ class CompanyOptionsForm(forms.ModelForm):
         super().__init__(data, instance=row)
         self.rules = options.notice_rules()
         self.seen = row.version
-        self.overtaken: list[SettingChange] = []
+        self.overtaken = []
         ticked, others = _categories(row.urgent_categories)
         self.initial.update(version=row.version, bypass=ticked, other_categories="\n".join(others))
         self._offer_rules()
         self._say_what_empty_means(here)
-        self.helper = FormHelper()
-        self.helper.form_tag = False
-        self.helper.disable_csrf = True
+        self.helper = fields_alone()
 
     def _offer_rules(self) -> None:
         for kind in NoticeKind.values:
@@ -212,19 +213,7 @@ class CompanyOptionsForm(forms.ModelForm):
             values["urgent_categories"] = "\n".join(dict.fromkeys(lines))
         return values
 
-    def _overtaken(self, theirs: Iterable[SettingChange]) -> ValidationError:
-        self.overtaken = list(theirs)
-        data = cast(QueryDict, self.data).copy()
-        data["version"] = str(max([self.seen, *(change.version for change in self.overtaken)]))
-        self._take_theirs(data)
-        self.data = data
-        return ValidationError(
-            "Somebody else changed these options while you had them open, and nothing of yours is saved yet. Look at "
-            "what they changed: where you changed the same, Save again puts yours in its place."
-        )
-
     def _take_theirs(self, data: QueryDict) -> None:
-        """Fields that still say what they said before the others changed them were not touched here."""
         row, rules = options.options(), options.notice_rules()
         mine = {LOGGED_AS.get(name, name): (value, getattr(row, name)) for name, value in self._values().items()}
         for kind, rule in rules.items():

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from crispy_forms.helper import FormHelper
 from django import forms
 from django.conf import settings
 from django.contrib.auth.models import User
@@ -10,6 +9,7 @@ from django.core.exceptions import ValidationError
 from django.http import QueryDict
 
 from messaging import schedules, selection, timetable
+from messaging.console.forms.helper import fields_alone
 from messaging.models import Category, Schedule
 from messaging.setup import options
 from messaging.setup.changes import ChangedMeanwhile
@@ -89,9 +89,7 @@ class ScheduleForm(forms.Form):
     def __init__(self, data: Any = None, *, schedule: Schedule | None = None) -> None:
         super().__init__(data, initial=initial_of(schedule))
         self.schedule = schedule
-        self.helper = FormHelper()
-        self.helper.form_tag = False
-        self.helper.disable_csrf = True
+        self.helper = fields_alone()
         self.overtaken: list[Any] = []
 
     def clean_name(self) -> str:

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from crispy_forms.helper import FormHelper
 from django import forms
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 
+from messaging.console.forms.helper import fields_alone
 from messaging.models import CompanyOptions
 from messaging.setup import options
 from messaging.setup.changes import ChangedMeanwhile
@@ -36,9 +36,7 @@ class UserServersForm(forms.ModelForm):
     def __init__(self, data: Any = None) -> None:
         super().__init__(data, instance=options.options())
         self.fields["version"].required = False
-        self.helper = FormHelper()
-        self.helper.form_tag = False
-        self.helper.disable_csrf = True
+        self.helper = fields_alone()
 
     def clean_user_servers(self) -> str:
         try:

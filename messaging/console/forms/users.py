@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from crispy_forms.helper import FormHelper
 from django import forms
 from django.contrib.auth.models import User
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 
 from messaging import roles, users
+from messaging.console.forms.helper import fields_alone
 
 WHAT_FOR = {
     roles.VIEWER: "looks at messages and batches, and changes nothing",
@@ -33,9 +33,7 @@ class UserForm(forms.ModelForm):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.helper = FormHelper()
-        self.helper.form_tag = False
-        self.helper.disable_csrf = True
+        self.helper = fields_alone()
         for field in self.fields.values():
             field.widget.attrs.setdefault("autocomplete", "off")
 

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from crispy_forms.helper import FormHelper
 from django.contrib import messages as notes
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm
@@ -13,15 +12,15 @@ from django.urls import reverse_lazy
 from django.utils.decorators import method_decorator
 from django_htmx.http import HttpResponseClientRefresh
 
+from messaging.console.forms.helper import fields_alone
+
 
 class SignIn(AuthenticationForm):
     """Django's form, drawn by crispy-forms."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.helper = FormHelper()
-        self.helper.form_tag = False
-        self.helper.disable_csrf = True
+        self.helper = fields_alone()
         for field in self.fields.values():
             field.required = True
         self.fields["username"].label = "User name"
@@ -46,9 +45,7 @@ class NewPassword(PasswordChangeForm):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.helper = FormHelper()
-        self.helper.form_tag = False
-        self.helper.disable_csrf = True
+        self.helper = fields_alone()
         self.fields["old_password"].label = "Your password now"
         self.fields["new_password2"].label = "The new password once more"
         self.fields["new_password2"].help_text = ""

@@ -1,0 +1,36 @@
+"""A form that somebody else saved while a person had it open."""
+
+from collections.abc import Iterable
+from typing import Any, cast
+
+from django.core.exceptions import ValidationError
+from django.http import QueryDict
+
+from messaging.models import SettingChange
+
+
+class OvertakenMixin:
+    """For a form over something with versions: the second person sees what the first changed, loses nothing typed, and
+    may save again. `seen` is the version it stands on, `overtaken` what others changed since it was shown.
+    """
+
+    WHAT = "these settings"
+    data: Any
+    seen: int
+    overtaken: list[SettingChange]
+
+    def _overtaken(self, theirs: Iterable[SettingChange]) -> ValidationError:
+        """The error to raise; from then on the form stands on what the others saved."""
+        self.overtaken = list(theirs)
+        data = cast(QueryDict, self.data).copy()
+        data["version"] = str(max([self.seen, *(change.version for change in self.overtaken)]))
+        self._take_theirs(data)
+        self.data = data
+        return ValidationError(
+            f"Somebody else changed {self.WHAT} while you had them open, and nothing of yours is saved yet. Look at "
+            "what they changed: where you changed the same, Save again puts yours in its place."
+        )
+
+    def _take_theirs(self, data: QueryDict) -> None:
+        """Fields that still say what they said before the others changed them were not touched here."""
+        raise NotImplementedError
