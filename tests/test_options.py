@@ -395,6 +395,7 @@ def test_time_zone_that_this_machine_does_not_know_fails_no_page(admin):
     CompanyOptions.objects.create(pk=1, time_zone="Atlantis/Centre", language="tlh")
     assert admin.get("/messages/").status_code == 200
     assert admin.get(URL).status_code == 200
+    assert admin.get("/messages/new/").status_code == 200
 
 
 def test_words_made_outside_a_request_are_local_too(db):

@@ -5,9 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
-from django.conf import settings
 from django.contrib import messages as notes
 from django.contrib.auth.models import User
 from django.db import transaction
@@ -37,6 +35,7 @@ SUGGESTIONS = 10
 RECIPIENTS_SEARCHED = 50_000
 MATCHES_READ = 2_000
 NAMED_AT_MOST = 50
+SENT = "Sent: "
 SEND, QUEUE, AT, OPEN, INSTEAD = "send", "queue", "at", "open", "instead"
 
 
@@ -89,21 +88,15 @@ class _Writing:
         return render(self.request, "messaging/message_new.html", context, status=status)
 
 
-def company_zone(company: CompanyOptions) -> ZoneInfo:
-    """The company's time zone."""
-    return ZoneInfo(company.time_zone or settings.TIME_ZONE)
-
-
 @operators_only
 @require_http_methods(["GET", "HEAD", "POST"])
 def new(request: HttpRequest) -> HttpResponse:
     """The form, and what is done with it; a refusal keeps everything that was typed and picked (422)."""
     user, company = who(request), options()
     writing = _Writing(request, user, resolve(user), company)
-    with timezone.override(company_zone(company)):
-        if request.method == "POST":
-            return _post(writing)
-        return writing.show(NewMessageForm(writing.senders()), LetterFiles())
+    if request.method == "POST":
+        return _post(writing)
+    return writing.show(NewMessageForm(writing.senders()), LetterFiles())
 
 
 def _post(writing: _Writing) -> HttpResponse:
@@ -199,7 +192,7 @@ def _in_words(outcome: Outcome) -> str:
         case State.QUEUED:
             return standing(message, [], []).headline
         case State.SENT:
-            return f"Sent: the mail server accepted it for {_people(outcome.accepted)}."
+            return f"{SENT}the mail server accepted it for {_people(outcome.accepted)}."
         case State.PARTLY:
             refused = tuple(each.address for each in outcome.refused)
             has_it = f"Sent to some only: the mail server accepted it for {_people(outcome.accepted)}"
@@ -269,7 +262,7 @@ def outcome_page(request: HttpRequest, key: UUID) -> HttpResponse:
     if row.message is not None:
         return redirect(row.message)
     words = submitted.what_became(row)
-    return render(request, "messaging/message_submitted.html", {"words": words, "row": row})
+    return render(request, "messaging/message_submitted.html", {"words": words, "is_sent": words.startswith(SENT)})
 
 
 # --- Completion ----------------------------------------------------------------------------------------
