@@ -178,7 +178,7 @@ def _paused(message: Message, pauses: Sequence[AccountPause]) -> Standing | None
 def _queued(message: Message, advice: str) -> Standing:
     if message.not_before is None:
         return Standing(
-            "Waits in the queue for Batch Message Processing.", "Choose it in a batch, or let the schedule take it."
+            "Waits in the queue for Batch Message Processing.", "Choose it in a batch, or let a schedule take it."
         )
     when = next_try(message)
     if message.tries:
