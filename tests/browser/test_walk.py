@@ -40,8 +40,9 @@ COMPANY = "answer = EmailSettings.objects.exclude(account__isnull=False).values(
 FROM_A_PROGRAM = """
 from django.core.mail import get_connection, send_mail
 queue = get_connection("messaging.backends.QueueEmailBackend")
-answer = [send_mail(subject, "Your order is on its way.", "shop@brightwater.example", [address], connection=queue)
-          for subject, address in {mails}]
+mails = {"order 17": "ben", "order 18": "reject", "evening report": "dora", "night report": "emil"}
+answer = [send_mail(f"Walk: {what}", "See it online.", "shop@brightwater.example", [f"{who}@walk.example"],
+                    connection=queue) for what, who in mails.items()]
 """
 
 
@@ -119,7 +120,6 @@ def test_the_article_is_followed_from_top_to_bottom(brightwater, signed_in, brow
     bulk_by_outlook_is_refused(page)
     settings = company(office)
     smtp_for_the_sending_account_only(page)
-    assert company(office) == settings
     selection_is_processed_and_recorded(office, page)
     schedule_does_the_same(office, page)
     opt_files_do_the_same_on_this_server(office, page, browser)
@@ -163,8 +163,7 @@ def both_options_are_switched_on(page):
 def messages_of_programs_are_listed_and_opened(office, page):
     """“If you double click on a message you can review the content and subject of the email, any reports …”"""
     report(office, "Walk: statement", "ann@walk.example")
-    mails = [("Walk: order 17", "ben@walk.example"), ("Walk: order 18", "reject@walk.example")]
-    assert office.installation.ask(FROM_A_PROGRAM.format(mails=mails)) == [1, 1]
+    assert office.installation.ask(FROM_A_PROGRAM) == [1, 1, 1, 1]
     go(page, "Administration", "Email Notifications", "Messaging")
     for subject in ("Walk: statement", "Walk: order 17", "Walk: order 18"):
         expect(row(page, subject).get_by_text("Queued")).to_be_visible()
@@ -238,7 +237,6 @@ def expect_sent(page):
 
 def schedule_does_the_same(office, page):
     """“… for details on how to process message queue messages automatically.”"""
-    report(office, "Walk: evening report", "dora@walk.example")
     go(page, "Batching", "Schedules")
     page.get_by_role("link", name="New schedule").click()
     page.locator("#id_name").fill("Reports in the evening")
@@ -265,7 +263,6 @@ def schedule_does_the_same(office, page):
 
 def opt_files_do_the_same_on_this_server(office, page, browser):
     """“… you can configure the server ONLY to send via SMTP using .opt files …”, and its WARNING does not hold here."""
-    report(office, "Walk: night report", "emil@walk.example")
     for name, value in (("email.send_type.opt", "2"), ("email.smtp_server", "localhost")):
         (office.opt_files / name).write_text(value + "\n")
     context = browser.new_context(viewport={"width": 1280, "height": 800})
