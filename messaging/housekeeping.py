@@ -1,16 +1,17 @@
 """What has to happen every few seconds, whoever asks for it and however often."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import Q, QuerySet, Value
+from django.db.models import Exists, OuterRef, Q, QuerySet, Value
 
 from messaging import batches, blobs, notices, schedules, submitted, uploads, wake
 from messaging.delivery import claims, pauses, refusal
+from messaging.delivery.group_commit import is_away
 from messaging.delivery.outcomes import Reply, Stage, judge
 from messaging.delivery.rescue import rescue
 from messaging.models import (
@@ -69,15 +70,36 @@ def sweep(now: datetime, *, clock_jumped: bool = False) -> None:
     if clock_jumped:
         log.warning("the clock was put forward or back; all leases get their full time again")
         claims.renew_all(now)
-    refusal.tell(opt_files.read(), now)
-    rescue(now, lambda: _was_away(now))
-    _end_waiting(now)
-    pauses.end_due(now)
+    _each(
+        lambda: refusal.tell(opt_files.read(), now),
+        lambda: rescue(now, lambda: _was_away(now)),
+        lambda: sign_of_life(SWEEP, now),
+        lambda: _end_waiting(now),
+        lambda: pauses.end_due(now),
+        lambda: _wake_lanes(now),
+        lambda: schedules.run_due(now),
+        lambda: notices.look_after(now),
+    )
+
+
+def _each(*parts: Callable[[], object]) -> None:
+    """One after the other: what makes one fail, such as a row that nobody thought of, keeps no other from its work.
+
+    Raises:
+        DatabaseError: the database is away, and would be for the others as well.
+    """
+    for part in parts:
+        try:
+            part()
+        except Exception as error:
+            if is_away(error):
+                raise
+            log.exception("a part of housekeeping failed; the others go on")
+
+
+def _wake_lanes(now: datetime) -> None:
     for account_id in claims.due_accounts(now):
         wake.wake(account_id)
-    sign_of_life(SWEEP, now)
-    schedules.run_due(now)
-    notices.look_after(now)
 
 
 def sign_of_life(name: str, now: datetime) -> None:
@@ -98,19 +120,26 @@ def tidy(now: datetime) -> None:
 
     Once a day each sign-in is used, and attachment files that nothing names go.
     """
-    refusal.forget(now)
-    schedules.forget(now)
-    notices.forget(now)
-    AccountPause.history.filter(ended_at__lt=now - PAUSES_KEPT).delete()
-    Batch.objects.filter(status=Batch.Status.DRAFT, created_at__lt=now - DRAFTS_KEPT).delete()
+    _each(
+        lambda: refusal.forget(now),
+        lambda: schedules.forget(now),
+        lambda: notices.forget(now),
+        lambda: AccountPause.history.filter(ended_at__lt=now - PAUSES_KEPT).delete(),
+        lambda: Batch.objects.filter(status=Batch.Status.DRAFT, created_at__lt=now - DRAFTS_KEPT).delete(),
+        _cancel_the_rest,
+        lambda: AccessToken.objects.filter(updated_at__lt=now - TOKENS_KEPT).delete(),
+        lambda: uploads.forget(now),
+        lambda: submitted.forget(now),
+        lambda: _forget_blobs(now),
+        lambda: _keep_signed_in(now),
+    )
+
+
+def _cancel_the_rest() -> None:
+    """Of batches whose cancelling was cut off."""
     left = Batch.objects.filter(status=Batch.Status.CANCELLED, messages__status=Message.Status.QUEUED)
     for batch in left.distinct():
         batches.cancel(batch, by=None)
-    AccessToken.objects.filter(updated_at__lt=now - TOKENS_KEPT).delete()
-    uploads.forget(now)
-    submitted.forget(now)
-    _forget_blobs(now)
-    _keep_signed_in(now)
 
 
 def _forget_blobs(now: datetime) -> None:
@@ -180,13 +209,15 @@ def _end_holds(ended: QuerySet[Message], now: datetime) -> None:
 
 
 def _expire(days: int, now: datetime) -> None:
-    """Fail what waits for that many days. Whoever retries such a message gives it as many again.
+    """Fail what waits for that many days. Whoever retries, edits or releases such a message gives it as many again.
 
     Notices of it are made by whoever looks for what failed.
     """
     last = now - timedelta(days=days)
     waiting = Message.objects.filter(status=Message.Status.QUEUED, batch=None, created_at__lt=last)
     waiting = waiting.filter(Q(not_before=None) | Q(not_before__lt=last))
+    # What was done to it since (released, edited) began its waiting anew.
+    waiting = waiting.exclude(Exists(MessageEvent.objects.filter(message=OuterRef("pk"), at__gte=last)))
     ids = list(waiting.order_by("created_at").values_list("pk", flat=True)[:CHUNK])
     if not ids:
         return

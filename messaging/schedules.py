@@ -48,13 +48,13 @@ def run_due(now: datetime, *, only: int | None = None) -> list[ScheduleRun]:
     Of several times that passed since its last run, the latest one counts for all.
     """
     found = _with_last(Schedule.objects.filter(is_on=True))
-    due = [each.pk for each in (found.filter(pk=only) if only else found) if _due(each, now) is not None]
     runs = []
-    for pk in due:
+    for each in found.filter(pk=only) if only else found:
         try:
-            runs.append(_run_if_due(pk, now))
+            if _due(each, now) is not None:
+                runs.append(_run_if_due(each.pk, now))
         except Exception:  # one that fails keeps no other from running; it is tried again with the next sweep
-            log.exception("schedule %s did not run", pk)
+            log.exception("schedule %s did not run", each.pk)
     return [run for run in runs if run is not None]
 
 

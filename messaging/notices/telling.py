@@ -12,6 +12,7 @@ from django.db.models import Min
 from django.utils import timezone
 
 from messaging import roles
+from messaging.delivery.group_commit import is_away
 from messaging.intake.addresses import envelope_address
 from messaging.intake.errors import BadAddress
 from messaging.models import CompanyOptions, Message, Notice, NoticeItem, NoticeKind, NoticeRule
@@ -46,7 +47,12 @@ def tell(now: datetime) -> bool:
     for row in waiting:
         rule = rules[row["kind"]]
         if not rule.is_on or row["oldest"] <= now - timedelta(minutes=rule.window_minutes):
-            has_mail = _tell_kind(rule, now) or has_mail
+            try:
+                has_mail = _tell_kind(rule, now) or has_mail
+            except Exception as error:  # the other kinds are told all the same; the next sweep tries this one again
+                if is_away(error):
+                    raise
+                log.exception("notices of “%s” were not made", rule)
     return has_mail
 
 
