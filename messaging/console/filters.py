@@ -3,6 +3,7 @@
 A value that makes no sense is left out and said so; it never fails the page.
 """
 
+from collections.abc import Iterable
 from datetime import date, datetime, time
 from typing import Any
 
@@ -22,6 +23,7 @@ from messaging.models import Category, Message
 Status = Message.Status
 ALL = "all"
 LAST_ID = 2**63 - 1
+DIGITS = 19  # of it; a number of thousands of digits Python refuses to read
 MOST_COUNTED = 100_000
 
 
@@ -169,6 +171,12 @@ def toolbar(form: forms.Form, url: str, target: str) -> FormHelper:
         HTML('<div class="tool tool-apply"><button class="btn btn-quiet" type="submit">Apply</button></div>'),
     )
     return helper
+
+
+def ids_in(values: Iterable[str]) -> list[int]:
+    """Primary keys that a form names; what can be none is left out."""
+    numbers = [int(value) for value in values if value.isascii() and value.isdigit() and len(value) <= DIGITS]
+    return [number for number in numbers if number <= LAST_ID]
 
 
 def query_of(data: QueryDict, *leave_out: str) -> str:

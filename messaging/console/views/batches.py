@@ -15,7 +15,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from django_htmx.http import HttpResponseStopPolling, push_url, trigger_client_event
 
 from messaging import batches, queue, roles, sending
-from messaging.console.filters import WaitingFilter, query_of, toolbar
+from messaging.console.filters import WaitingFilter, ids_in, query_of, toolbar
 from messaging.console.paging import Page, page_of
 from messaging.console.preflight import preflight
 from messaging.models import Batch, BatchItem, Message
@@ -26,7 +26,6 @@ from .guard import back_to, clean_url, is_part, operators_only, post_only, who
 from .messages import RECIPIENTS_SHOWN, rows_for_a_list
 
 PER_PAGE = 100
-LAST_ID = 2**63 - 1
 BAR_ORDER = ("sent", "failed", "unknown", "held", "cancelled", "skipped", "retrying", "sending")
 
 
@@ -62,8 +61,7 @@ def _choose(request: HttpRequest) -> HttpResponse:
     if request.POST.get("all_matching") == "1":
         chosen = WaitingFilter(QueryDict(query), queryset=waiting(who(request))).qs
     else:
-        ids = [int(value) for value in request.POST.getlist("message") if value.isascii() and value.isdigit()]
-        chosen = queue.visible_to(who(request)).filter(pk__in=[pk for pk in ids if pk <= LAST_ID])
+        chosen = queue.visible_to(who(request)).filter(pk__in=ids_in(request.POST.getlist("message")))
     try:
         batch = batches.choose(chosen, by=who(request), account=who(request))
     except NotPossible as error:

@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from messaging import queue
-from messaging.console.filters import LAST_ID, MessageFilter
+from messaging.console.filters import MessageFilter, ids_in
 from messaging.console.forms.actions import CancelForm, HoldForm
 from messaging.console.words import done_for_many
 from messaging.models import Message
@@ -69,8 +69,7 @@ def _chosen(request: HttpRequest) -> QuerySet[Message]:
     if request.POST.get("all_matching") == "1":
         found: QuerySet[Message] = MessageFilter(QueryDict(request.POST.get("filter", "")[:4000]), queryset=visible).qs
         return found.filter(created_at__lte=_read_at(request.POST.get("read_at", "")))
-    ids = [int(value) for value in request.POST.getlist("message") if value.isascii() and value.isdigit()]
-    return visible.filter(pk__in=[pk for pk in ids if pk <= LAST_ID])
+    return visible.filter(pk__in=ids_in(request.POST.getlist("message")))
 
 
 def _read_at(text: str) -> datetime:

@@ -10,6 +10,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from messaging import content, editing, queue
 from messaging.composing import as_typed
+from messaging.console.filters import ids_in
 from messaging.console.forms.compose import LetterForm
 from messaging.intake.errors import BadAddress, Refused
 from messaging.models import Attachment, Message, MessageVersion
@@ -67,9 +68,9 @@ def _save(request: HttpRequest, message: Message, current: editing.Current, obst
         files.read(),
     )
     was_failed = message.status == Message.Status.FAILED
-    seen = request.POST.get("version", "")
+    seen = next(iter(ids_in([request.POST.get("version", "")])), -1)
     try:
-        changes = editing.apply(message, wanted, by=who(request), seen=int(seen) if seen.isdecimal() else -1)
+        changes = editing.apply(message, wanted, by=who(request), seen=seen)
     except NotPossible as error:
         return _show(request, message, current, form, files.keep(), status=409, obstacle=str(error))
     except editing.EditedMeanwhile as error:
@@ -88,7 +89,7 @@ def _save(request: HttpRequest, message: Message, current: editing.Current, obst
 
 
 def _stay(request: HttpRequest) -> list[int]:
-    return [int(number) for number in request.POST.getlist("stay") if number.isdecimal()]
+    return ids_in(request.POST.getlist("stay"))
 
 
 def _show(
