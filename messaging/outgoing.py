@@ -202,17 +202,24 @@ class _AtOnce:
         message.account = account
         claims.own(message, lane.owner, lane.clock())
         gate.store([rows])
+        return self._delivered(message, lane)
+
+    def _delivered(self, message: Message, lane: Lane) -> Outcome:
+        outcome: Outcome | None = None
+        was_handed_over = False
         try:
             lane.deliver_at_once(message)
+            was_handed_over = message.in_data
+            outcome = _outcome(message, lane, self.is_recorded)
+            if outcome.state == State.FAILED and outcome.reply is not None and outcome.reply.stage in OPENING_STAGES:
+                self._unopened = outcome
+            return self._told(outcome)
         except DatabaseError:
-            if not message.in_data:
+            # Whoever heard only of the database would send it once more.
+            if not (was_handed_over or message.in_data):
                 raise
-            log.exception("message %d was handed over, and what came of it could not be written down", message.pk)
-            return Outcome(message, State.UNKNOWN, explanation=UNWRITTEN, result=lane.result)
-        outcome = _outcome(message, lane, self.is_recorded)
-        if outcome.state == State.FAILED and outcome.reply is not None and outcome.reply.stage in OPENING_STAGES:
-            self._unopened = outcome
-        return self._told(outcome)
+            log.exception("message %s was handed over, and what came of it could not be written down", message.pk)
+            return outcome or Outcome(message, State.UNKNOWN, explanation=UNWRITTEN, result=lane.result)
 
     def _lane_of(self, account: User | None) -> Lane:
         key = account.pk if account else None
