@@ -248,6 +248,7 @@ def _deliver(rows: Rows, account: User | None, witness: Witness, source: str, *,
     witness.tell = tell_whoever_is_there
     message = rows.message
     message.account = account
+    message.notified_at = message.created_at  # whoever sends it sees what comes of it
     lane = Lane(account.pk if account else None, say=witness.say, hear=witness.hear, patience=PATIENCE)
     claims.own(message, lane.owner, lane.clock())
     for _ in lane.run_each(store([rows])):

@@ -9,7 +9,7 @@ import pytest
 from django.db import connection, connections
 from django.utils import timezone
 
-from messaging import housekeeping, notices, outgoing, queue, roles
+from messaging import housekeeping, notices, outgoing, probe, queue, roles
 from messaging.delivery.lane import Lane
 from messaging.intake.gate import Submission
 from messaging.models import (
@@ -226,9 +226,10 @@ def test_account_that_sends_again_within_the_minute_is_not_told(clock, boss, ser
     assert not Notice.objects.exists()
 
 
+@pytest.mark.django_db(transaction=True)
 def test_test_message_is_told_by_the_page_that_sent_it(clock, boss, server):
-    make_message("nobody@example.com", category="test-message")
-    deliver(clock=clock)
+    list(probe.send_test_message(None, "nobody@example.com", boss))
+    assert Message.objects.get().status == "failed"
     sweep_after(clock, minutes=60)
     sweep_after(clock, minutes=60)
     assert not NoticeItem.objects.exists()

@@ -5,12 +5,10 @@ from datetime import datetime
 from django.db import connection, transaction
 from django.utils import timezone
 
-from messaging.models import AccountPause, Message, NoticeItem, NoticeKind
+from messaging.models import AccountPause, Message, Notice, NoticeItem, NoticeKind
 from messaging.wording import person
 
 CHUNK = 1000
-# A notice that failed is told about in the console alone; who sends a test message sees what comes of it.
-NEVER_TOLD = ("notice", "test-message")
 # The very words of the partial index message_to_notify, which SQLite would not choose by itself.
 _INDEXED = {"sqlite": "INDEXED BY message_to_notify"}
 _UNNOTED = "messaging_message {indexed} WHERE status IN ('failed', 'unknown') AND notified_at IS NULL"
@@ -19,11 +17,10 @@ _FIELDS = ("status", "category", "author", "subject", "recipients_text", "recipi
 
 def note_unrecorded(message: Message, explanation: str) -> None:
     """Keep what is to be told of a message of which nothing else is kept."""
-    if message.category not in NEVER_TOLD:
-        item = _item(message, timezone.now())
-        item.kind = NoticeKind.FAILED if message.recipient_count else NoticeKind.NO_ADDRESS
-        item.message, item.reason = None, explanation[:1000]
-        item.save()
+    item = _item(message, timezone.now())
+    item.kind = NoticeKind.FAILED if message.recipient_count else NoticeKind.NO_ADDRESS
+    item.message, item.reason = None, explanation[:1000]
+    item.save()
 
 
 def unnoted() -> str:
@@ -61,7 +58,13 @@ def _collect_messages(now: datetime) -> int:
         if not ids:
             return 0
         found = Message.objects.filter(pk__in=ids).only(*_FIELDS).order_by("pk")
-        NoticeItem.objects.bulk_create(_item(message, now) for message in found if message.category not in NEVER_TOLD)
+        # A notice that failed is told about in the console alone. What a program calls a notice is not one of ours.
+        own = set(
+            Notice.objects.filter(mail__in=[each for each in found if each.category == "notice"]).values_list(
+                "mail", flat=True
+            )
+        )
+        NoticeItem.objects.bulk_create(_item(message, now) for message in found if message.pk not in own)
         Message.objects.filter(pk__in=ids).update(notified_at=now)
     return len(ids)
 

@@ -7,6 +7,7 @@ from email.utils import formataddr
 from django.contrib.auth.models import User
 from django.core.mail import EmailMessage
 from django.db import transaction
+from django.db.models import Exists, OuterRef
 
 from messaging import roles, wake
 from messaging.intake import gate
@@ -42,6 +43,7 @@ def move_waiting(now: datetime) -> None:
     """Give mails of notices that wait for a broken account to one that works."""
     for account_id in AccountPause.objects.filter(kind=AccountPause.Kind.FAULT).values_list("account_id", flat=True):
         waiting = Message.objects.filter(
+            Exists(Notice.objects.filter(mail=OuterRef("pk"))),  # and not what a program calls a notice
             status=Message.Status.QUEUED, account_id=account_id, urgent=True, not_before__isnull=False,
             category="notice",
         )  # fmt: skip
