@@ -1,11 +1,28 @@
 """What a person must say when holding or cancelling a message, or pausing sending."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from django import forms
 from django.utils import timezone
 
 from messaging.sending import LONGEST_REASON
+
+CLOCKS_CHANGE = "The clocks change at that time: it comes twice, or not at all. Choose a time an hour earlier or later."
+
+
+class LocalTimeField(forms.DateTimeField):
+    """A time of the clock on the wall, in the company's time zone."""
+
+    def to_python(self, value: Any) -> datetime | None:
+        """Raises ValidationError, in plain words also where the clocks change."""
+        try:
+            found: datetime | None = super().to_python(value)
+        except forms.ValidationError as error:
+            if error.code == "ambiguous_timezone":
+                raise forms.ValidationError(CLOCKS_CHANGE) from error
+            raise
+        return found
 
 
 class _InWords(forms.Form):
@@ -23,7 +40,7 @@ class HoldForm(_InWords):
         error_messages={"required": "It was not held: say why, so that others know."},
         widget=forms.TextInput(attrs={"class": "form-control", "autocomplete": "off", "id": "hold-why"}),
     )
-    until = forms.DateTimeField(
+    until = LocalTimeField(
         required=False,
         label="Until (empty: until somebody releases it)",
         error_messages={"invalid": "It was not held: the time could not be read."},
@@ -58,7 +75,7 @@ class PauseForm(_InWords):
             attrs={"class": "form-control", "autocomplete": "off", "required": True, "maxlength": LONGEST_REASON}
         ),
     )
-    until = forms.DateTimeField(
+    until = LocalTimeField(
         required=False,
         label="Until",
         help_text="Empty: until somebody resumes it.",

@@ -9,6 +9,7 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from messaging.composing import as_typed, read_mailboxes
+from messaging.console.forms.actions import LocalTimeField
 from messaging.intake.addresses import Mailbox
 from messaging.intake.errors import BadAddress
 from messaging.models import CompanyOptions
@@ -101,7 +102,7 @@ class NewMessageForm(LetterForm):
     """With the sender, and the time to send it at."""
 
     sender = forms.ChoiceField(label="From", widget=forms.Select(attrs={"class": "form-select"}))
-    at = forms.DateTimeField(
+    at = LocalTimeField(
         required=False,
         label="Date and time",
         error_messages={"invalid": "This time could not be read. Choose a date and a time."},
