@@ -70,6 +70,21 @@ def retry(message: Message, *, by: User) -> None:
     _requeue(message, [Status.FAILED], Recipient.Status.FAILED, by, "Retry ordered")
 
 
+WRITTEN_AGAIN = "Written again: another message takes its place"
+
+
+def write_again(message: Message, *, by: User) -> None:
+    """The author of what failed at once sends it as another message: nobody retries this one beside it."""
+    with _change(message, [Status.FAILED], by, WRITTEN_AGAIN) as change:
+        change(status=Status.CANCELLED, reason=WRITTEN_AGAIN, reason_category="")
+
+
+def not_written_again(message: Message, *, by: User, reason: str, category: str) -> None:
+    """The other message was not taken: this one is what it was."""
+    with _change(message, [Status.CANCELLED], by, "Not written again") as change:
+        change(status=Status.FAILED, reason=reason, reason_category=category)
+
+
 def _requeue(message: Message, states: list[str], recipients: str, by: User, what: str) -> None:
     with _change(message, states, by, what) as change:
         if not message.recipients.exclude(status=Recipient.Status.ACCEPTED).exists():

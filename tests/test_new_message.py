@@ -13,7 +13,7 @@ from django.db import connections
 from django.test import Client
 from django.utils import timezone
 
-from messaging import housekeeping
+from messaging import housekeeping, queue
 from messaging.models import EmailSettings, Message, Recipient, Submitted, Upload
 from messaging.setup import options
 from tests.conftest import make_message, set_up
@@ -262,6 +262,43 @@ def test_recorded_refusal_is_linked(office, recorded, mail_server):
     message = Message.objects.get()
     assert message.status == "failed" and response.status_code == 422
     assert f'href="/messages/{message.pk}/"' in page(response)
+
+
+def earlier(response):
+    found = re.search(r'name="earlier" value="(\d+)"', page(response))
+    return found[1] if found else ""
+
+
+def test_what_is_queued_instead_takes_the_place_of_the_refused_one(office, operator, recorded, mail_server):
+    mail_server.replies["END"] = ["451 4.3.0 busy, come back later"]
+    response = send(office)
+    refused = Message.objects.get()
+    assert send(office, "instead", earlier=earlier(response)).status_code == 302
+    refused.refresh_from_db()
+    assert (refused.status, refused.reason) == ("cancelled", queue.WRITTEN_AGAIN)
+    office.post(f"/messages/{refused.pk}/retry/")
+    run_lane(operator.pk)
+    assert len(mail_server.received) == 1, "once, whoever retries the refused one"
+
+
+def test_what_somebody_retried_meanwhile_is_not_sent_beside_it(office, operator, recorded, mail_server):
+    mail_server.replies["END"] = ["451 4.3.0 busy, come back later"]
+    response = send(office)
+    refused = Message.objects.get()
+    office.post(f"/messages/{refused.pk}/retry/")
+    again = send(office, earlier=earlier(response), text="Long letter")
+    assert again.status_code == 422 and "Long letter</textarea>" in page(again)
+    assert "is “Queued” by now" in page(again)
+    assert Message.objects.count() == 1
+
+
+def test_refused_one_stays_as_it_was_when_the_next_is_none(office, recorded, mail_server):
+    mail_server.replies["b@example.com"] = REFUSED
+    response = send(office)
+    refused = Message.objects.get()
+    send(office, earlier=earlier(response), to="b@example.com, \N{SNOWMAN}@@")
+    refused.refresh_from_db()
+    assert refused.status == "failed"
 
 
 def test_partly_accepted_unrecorded_leaves_the_refused_in_the_form(office, mail_server):

@@ -9,7 +9,7 @@ from django.core.management import call_command
 from django.test import Client
 from django.utils import timezone
 
-from messaging import batches, outgoing, roles, sending, tasks
+from messaging import batches, outgoing, roles, sending
 from messaging.delivery.lane import Lane
 from messaging.intake.gate import Submission
 from messaging.models import Heartbeat, Message
@@ -56,11 +56,6 @@ def by_retried_batch(office, operator):
     office.post(f"{retry}confirm/")
 
 
-def by_schedule(office, operator):
-    make_message("c@example.com", due=False)
-    tasks.process_queue()
-
-
 def by_command(office, operator):
     make_message("c@example.com", due=False)
     with pytest.raises(SystemExit):
@@ -96,7 +91,7 @@ def by_its_time(office, operator):
     make_message("c@example.com")
 
 
-WAYS = [by_batch, by_retried_batch, by_schedule, by_command, by_retry, by_send_again, by_try_now, by_release,
+WAYS = [by_batch, by_retried_batch, by_command, by_retry, by_send_again, by_try_now, by_release,
         by_its_time]  # fmt: skip
 
 

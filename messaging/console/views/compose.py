@@ -1,6 +1,8 @@
 """A new message: written, sent or queued once, and what became of it."""
 
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -17,6 +19,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from messaging import outgoing, queue, roles, submitted
 from messaging.composing import Letter, as_typed, raw_of
+from messaging.console.filters import ids_in
 from messaging.console.forms.compose import NewMessageForm, senders_of
 from messaging.console.views.letter_files import LetterFiles
 from messaging.console.words import standing
@@ -73,6 +76,12 @@ class _Writing:
             return [OPEN, QUEUE]
         return [QUEUE] if self.company.hold_mail else [SEND, QUEUE]
 
+    def earlier(self) -> Message | None:
+        """The record of the refusal that this form was shown with, if it was recorded."""
+        pk = self.request.POST.get("earlier", "")
+        found = ids_in([pk])
+        return Message.objects.filter(pk__in=found, author=self.user).first() if found else None
+
     def show(self, form: NewMessageForm, files: LetterFiles, *, status: int = 200, **more: Any) -> HttpResponse:
         context = {
             "form": form,
@@ -83,6 +92,7 @@ class _Writing:
             "no_time": "" if self.setup.is_mapi else " ".join(self.setup.problems()),
             "zone": timezone.get_current_timezone_name(),
             "key": submitted.new_key(),
+            "earlier": self.request.POST.get("earlier", ""),
             **more,
         }
         return render(self.request, "messaging/message_new.html", context, status=status)
@@ -160,13 +170,37 @@ def _hand_in(
     )
     if do == OPEN:
         return _open(writing, row, submission)
+    with _in_place_of(writing.earlier(), writing.user):
+        return _send(writing, row, submission, do, form, files)
+
+
+@contextmanager
+def _in_place_of(earlier: Message | None, user: User) -> Iterator[None]:
+    """Of a message that was refused and is sent once more, one record may be retried. Raises NotPossible: it was, by
+    somebody else."""
+    if earlier is None:
+        yield
+        return
+    reason, category = earlier.reason, earlier.reason_category
+    queue.write_again(earlier, by=user)
+    try:
+        yield
+    except (gate.Refused, queue.NotPossible):
+        queue.not_written_again(earlier, by=user, reason=reason, category=category)
+        raise
+
+
+def _send(
+    writing: _Writing, row: Submitted, submission: gate.Submission, do: str, form: NewMessageForm, files: LetterFiles
+) -> HttpResponse:
     to_queue = do in (QUEUE, INSTEAD) or (do != SEND and do != AT)
     [outcome] = outgoing.hand_in([submission], is_watched=True, queue_instead=to_queue, patience=PATIENCE)
     message = outcome.message if outcome.is_recorded else None
     submitted.end(row, _in_words(outcome), message)
     if outcome.state == State.FAILED or (outcome.state == State.PARTLY and message is None):
         form = NewMessageForm(writing.senders(), _left(writing.request.POST, form, outcome))
-        return writing.show(form, files.keep(), refusal=_refusal(outcome), status=422)
+        refused = message.pk if message is not None else ""
+        return writing.show(form, files.keep(), refusal=_refusal(outcome), earlier=refused, status=422)
     if message is None:
         return redirect("message-submitted", key=UUID(row.key))
     level = notes.SUCCESS if outcome.state in (State.SENT, State.QUEUED) else notes.WARNING
