@@ -10,6 +10,8 @@ from typing import Generic, TypeVar
 
 from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, OperationalError, connections
 
+from .dialogue import is_out_of_files
+
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
@@ -90,7 +92,7 @@ class GroupCommit(Generic[T]):
         while True:
             try:
                 return self._write(items)
-            except DatabaseError as error:
+            except (DatabaseError, OSError) as error:
                 if not is_away(error) or time.monotonic() > give_up:
                     raise
                 log.warning("the database is away; trying again")
@@ -99,6 +101,9 @@ class GroupCommit(Generic[T]):
 
 
 def is_away(error: Exception) -> bool:
-    """Whether the database cannot be reached or written for now (and not, that it minds what is written)."""
+    """Whether the database cannot be reached or written for now (and not, that it minds what is written).
+
+    Without a file descriptor left there is no connection to it either.
+    """
     is_read_only = getattr(error.__cause__, "sqlstate", None) == READ_ONLY
-    return isinstance(error, OperationalError | InterfaceError) or is_read_only
+    return isinstance(error, OperationalError | InterfaceError) or is_read_only or is_out_of_files(error)

@@ -353,6 +353,22 @@ def test_out_of_file_descriptors_costs_no_try_and_goes_on_afterwards(server):
 
 
 @fault(60)
+def test_outcome_is_written_when_there_is_a_descriptor_again(server, monkeypatch):
+    message = make_message("a@example.com")
+    really_write, failures = ledger._together._write, [OSError(errno.EMFILE, "Too many open files")]
+
+    def write(changes):
+        if failures:
+            raise failures.pop()  # what psycopg lets through
+        return really_write(changes)
+
+    monkeypatch.setattr(ledger._together, "_write", write)
+    run_lane()
+    assert not failures and status(message) == "sent"
+    check_invariants(server, queued=[message], beside=[message])
+
+
+@fault(60)
 def test_out_of_file_descriptors_is_told_as_trouble_of_this_machine(server):
     message = make_message("a@example.com")
     with no_descriptors_left():
