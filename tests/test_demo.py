@@ -10,7 +10,7 @@ from django.utils import timezone
 from PIL import Image
 from pypdf import PdfReader
 
-from messaging import content, demo
+from messaging import content, demo, roles
 from messaging.demo import company, history, many
 from messaging.models import Attachment, Batch, Message, Recipient, SendAttempt
 
@@ -104,6 +104,7 @@ def test_authors_are_people_who_cannot_sign_in(first_run):
     authors = {message.author for message in Message.objects.select_related("author") if message.author}
     assert {author.get_full_name() for author in authors} == {person.name for person in company.AUTHORS}
     assert not any(author.has_usable_password() or author.is_superuser for author in authors)
+    assert {roles.role_of(author) for author in authors} == {roles.OPERATOR}
     assert Message.objects.filter(author=None).exists()
 
 

@@ -5,6 +5,8 @@ from random import Random
 
 from django.contrib.auth.models import User
 
+from messaging import roles
+
 NAME = "Brightwater Heating & Plumbing"
 DOMAIN = "brightwater.example"
 STREET = "14 Canal Wharf, Leeds LS11 5PS"
@@ -143,4 +145,5 @@ def authors() -> dict[str, User]:
         if is_new:
             user.set_unusable_password()
             user.save()
+            roles.give(user, roles.OPERATOR)
     return {user.username: user for user in User.objects.filter(username__in=[person.username for person in AUTHORS])}
