@@ -24,8 +24,7 @@ run: $(VENV)/run.stamp
 password: $(VENV)/run.stamp
 	@$(BIN)/python manage.py createoperator $(OPERATOR) --new-password --generate
 
-# The engine's tests wait for servers most of their time, so three processes on two cores; the rest starts real
-# processes at exact moments, and gets a core for each.
+# Tests wait for servers and processes most of their time, so three processes on two cores.
 test: check browser
 	@if [ -z "$$DATABASE_URL" ] || [ -z "$$CELERY_BROKER_URL" ]; then \
 		echo "************************************************************************"; \
@@ -36,7 +35,7 @@ test: check browser
 		echo "The engine on SQLite; everything on $$DATABASE_URL after it" | sed 's#//[^@/]*@#//#'; \
 		env -u DATABASE_URL -u REQUIRE_SERVICES $(BIN)/python -m pytest -q -n 3 $(ENGINE_TESTS); \
 	fi
-	@exec $(BIN)/python -m pytest -n 2 --dist loadfile
+	@exec $(BIN)/python -m pytest -n 3 --dist loadfile
 
 chaos: $(VENV)/test.stamp
 	@exec $(BIN)/python -m tests.chaos --kills $(KILLS) --stack $(STACK) $(if $(SEED),--seed $(SEED))
