@@ -25,6 +25,7 @@ from messaging.setup.secrets import Secret
 from messaging.setup.servers import CONTROL, BadServer, is_address
 
 from .overtaken import OvertakenMixin
+from .zone import ZoneMixin
 
 AuthType = EmailSettings.AuthType
 SendType = EmailSettings.SendType
@@ -69,7 +70,7 @@ EXAMPLES = {
 }
 
 
-class EmailSetupForm(OvertakenMixin, forms.ModelForm):
+class EmailSetupForm(OvertakenMixin, ZoneMixin, forms.ModelForm):
     """One layer of email settings. Writes that layer and nothing else; an empty field falls through (seed row S13).
 
     Args:
@@ -198,13 +199,6 @@ class EmailSetupForm(OvertakenMixin, forms.ModelForm):
         except windows.BadWindow as bad:
             raise ValidationError(str(bad)) from bad
         return window
-
-    def clean_time_zone(self) -> str:
-        name = self.cleaned_data["time_zone"]
-        try:
-            return windows.zone_named(name).key if name else ""
-        except windows.BadWindow as bad:
-            raise ValidationError(str(bad)) from bad
 
     def clean_from_address(self) -> str:
         address = self.cleaned_data["from_address"]

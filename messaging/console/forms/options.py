@@ -18,12 +18,13 @@ from messaging.delivery import retry
 from messaging.intake.addresses import envelope_address
 from messaging.intake.errors import BadAddress
 from messaging.models import CompanyOptions, NoticeKind, NoticeRule, SettingChange
-from messaging.setup import options, windows
+from messaging.setup import options
 from messaging.setup.changes import ChangedMeanwhile
 from messaging.setup.options import LOGGED_AS, RULE_NAMES
 from messaging.setup.servers import CONTROL, BadServer, server_name
 
 from .overtaken import OvertakenMixin
+from .zone import ZoneMixin
 
 PLAIN = (
     "record_mail", "hold_mail", "max_tries", "retry_hours", "expire_days", "company_name", "company_address",
@@ -42,7 +43,7 @@ CATEGORY = re.compile(r"[^\s\x00-\x1f\x7f]+(?: [^\s\x00-\x1f\x7f]+)*")
 BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
 
-class CompanyOptionsForm(OvertakenMixin, forms.ModelForm):
+class CompanyOptionsForm(OvertakenMixin, ZoneMixin, forms.ModelForm):
     """All options but those about users' own settings, and a rule for each kind of notice.
 
     Args:
@@ -154,13 +155,6 @@ class CompanyOptionsForm(OvertakenMixin, forms.ModelForm):
         try:
             return _at_most(console_url(self.cleaned_data["console_url"]), 200)
         except BadServer as bad:
-            raise ValidationError(str(bad)) from bad
-
-    def clean_time_zone(self) -> str:
-        name = self.cleaned_data["time_zone"]
-        try:
-            return windows.zone_named(name).key if name else ""
-        except windows.BadWindow as bad:
             raise ValidationError(str(bad)) from bad
 
     def clean_other_categories(self) -> str:
