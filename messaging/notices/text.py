@@ -46,7 +46,7 @@ def told(kind: NoticeKind, items: list[NoticeItem], company: CompanyOptions, *, 
     if url:
         parts.append(f"All notices: {url}/notices/")
     whom = f"{company.company_name} " if company.company_name else ""
-    parts.append(f"-- \nThe {whom}message queue (Outtray). Company Options say who gets notices, and of what.")
+    parts.append(f"-- \nThe {whom}message queue (Outtray). Company options say who gets notices, and of what.")
     return Words(subject, "\n\n".join(part for part in parts if part) + "\n")
 
 
@@ -99,7 +99,7 @@ def _which(kind: NoticeKind, items: list[NoticeItem], url: str) -> Iterator[str]
         if url and item.message_id:
             yield f"    {url}/messages/{item.message_id}/"
         elif item.message_id is None and kind != NoticeKind.PAUSED:
-            yield "    Nothing else is kept of it: recording is off in Company Options."
+            yield "    Nothing else is kept of it: recording is off in Company options."
     if len(items) > NAMED:
         yield f"  … and {len(items) - NAMED:,} more."
     if url and kind == NoticeKind.PAUSED:
