@@ -7,6 +7,8 @@ import sys
 
 
 def main() -> None:
+    # Through a pipe, too, a line is there when it is written: programs wait for what a command announces.
+    sys.stdout.reconfigure(line_buffering=True)
     if sys.argv[1:2] == ["runlocal"]:
         # Python loses a Ctrl-C that comes during some imports. Nothing is running yet, so the system may end us.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
