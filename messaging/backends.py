@@ -20,7 +20,7 @@ from django.core.mail.message import sanitize_address
 from django.db import DatabaseError
 
 from messaging import outgoing
-from messaging.delivery.reply import Reply, Stage
+from messaging.delivery.reply import LocalError, Reply, Stage
 from messaging.intake import addresses, gate
 from messaging.intake.wire import CATEGORY
 from messaging.outgoing import Outcome, State
@@ -105,7 +105,7 @@ class QueueEmailBackend(BaseEmailBackend):
             recipients=[_bare(recipient) for recipient in message.recipients()],
             author=self.author,
             category=str(mime.get(CATEGORY) or _category.get() or self.category).strip().lower(),
-            via="Django e-mail backend",
+            via="backend",
         )
 
     def _log(self, messages: Sequence[EmailMessage], exc_info: Any = True) -> None:
@@ -131,7 +131,7 @@ def sending(category: str) -> Iterator[None]:
 
 def _error(message: EmailMessage, outcome: Outcome) -> BaseException:
     reply = outcome.reply
-    if reply is None or reply.ok or reply.stage == Stage.PREPARE or reply.error == "setup":
+    if reply is None or reply.ok or reply.stage == Stage.PREPARE or reply.error == LocalError.SETUP:
         return NotSent(outcome.explanation)
     if _is_raised_as_it_is(reply, outcome.error):
         assert outcome.error is not None
@@ -139,7 +139,7 @@ def _error(message: EmailMessage, outcome: Outcome) -> BaseException:
     refused = _refused(message, outcome)
     if reply.code is None and any(code == 421 for code, _ in refused.values()):  # and then it hung up
         return smtplib.SMTPRecipientsRefused(refused)
-    if reply.code is None and reply.error != "not SMTP":
+    if reply.code is None and reply.error != LocalError.NOT_SMTP:
         return _without_reply(message, reply)
     code, text = (-1, reply.text[4:].strip()) if reply.code is None else (reply.code, reply.text)  # as smtplib has it
     words = text.encode()
@@ -169,21 +169,21 @@ def _is_raised_as_it_is(reply: Reply, error: BaseException | None) -> bool:
 
 def _without_reply(message: EmailMessage, reply: Reply) -> smtplib.SMTPException:
     match reply.error:
-        case "no starttls":
+        case LocalError.NO_STARTTLS:
             return smtplib.SMTPNotSupportedError("STARTTLS extension not supported by server.")
-        case "no auth" if reply.text.endswith(" none"):
+        case LocalError.NO_AUTH if not reply.params["offered"]:
             return smtplib.SMTPNotSupportedError("SMTP AUTH extension not supported by server.")
-        case "no auth":
+        case LocalError.NO_AUTH:
             return smtplib.SMTPException("No suitable authentication method found.")
-        case "no smtputf8":
-            return smtplib.SMTPNotSupportedError(reply.text)
-        case "too big":  # which the server would have said to the SIZE in MAIL
-            return smtplib.SMTPSenderRefused(552, reply.text.encode(), _encoded(message, message.from_email))
-        case "connection lost" | "timeout" | "tls":
-            return smtplib.SMTPServerDisconnected(f"Connection unexpectedly closed: {reply.text}")
+        case LocalError.NO_SMTPUTF8:
+            return smtplib.SMTPNotSupportedError(reply.said)
+        case LocalError.TOO_BIG:  # which the server would have said to the SIZE in MAIL
+            return smtplib.SMTPSenderRefused(552, reply.said.encode(), _encoded(message, message.from_email))
+        case LocalError.CONNECTION_LOST | LocalError.TIMEOUT | LocalError.TLS:
+            return smtplib.SMTPServerDisconnected(f"Connection unexpectedly closed: {reply.said}")
     if reply.stage == Stage.AUTH:  # no access token was to be had
-        return smtplib.SMTPAuthenticationError(-1, reply.text.encode())
-    return smtplib.SMTPServerDisconnected(f"Connection unexpectedly closed: {reply.text}")
+        return smtplib.SMTPAuthenticationError(-1, reply.said.encode())
+    return smtplib.SMTPServerDisconnected(f"Connection unexpectedly closed: {reply.said}")
 
 
 def _refused(message: EmailMessage, outcome: Outcome) -> dict[str, tuple[int, bytes]]:

@@ -4,6 +4,7 @@ A batch is prepared as a draft. Confirming is one transaction that releases thos
 others are skipped, and the item says why. So a second click, a second tab or a second person releases nothing twice.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,19 +13,27 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Case, CharField, Count, F, Min, OuterRef, Q, QuerySet, Subquery, Value, When
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from messaging import wake
 from messaging.delivery import claims
-from messaging.models import Batch, BatchItem, Message, Recipient
-from messaging.queue import NotPossible, leave_batch
+from messaging.models import Batch, BatchItem, Message, Phrase, Recipient
+from messaging.queue import NotPossible, anew, leave_batch
 from messaging.setup.layers import resolve
-from messaging.wording import dated
+from messaging.wording import in_words, person
 
 Status = Message.Status
 State = BatchItem.State
 CHUNK = 5000  # rows per statement, well below SQLite's limit of parameters
 
+SKIPPED = {
+    Status.QUEUED: "changed-meanwhile",
+    Status.SENDING: "being-sent",
+    Status.FAILED: "failed-before",
+    Status.UNKNOWN: "unknown-before",
+    Status.CANCELLED: "is-cancelled",
+}
 RESULTS = ("waiting", "sending", "retrying", "sent", "failed", "unknown", "held", "cancelled", "skipped")
 UNFINISHED = ("waiting", "sending", "retrying")
 
@@ -34,7 +43,7 @@ def choose(
     *,
     by: User | None,
     account: User | None,
-    source: str = "console",
+    source: Batch.Source = Batch.Source.CONSOLE,
     retry_of: Batch | None = None,
     at_most: int | None = None,
 ) -> Batch:
@@ -67,7 +76,7 @@ def confirm(batch: Batch, *, by: User | None) -> bool:
     """
     problems = resolve(batch.account).problems()
     if problems and batch.status == Batch.Status.DRAFT:
-        raise NotPossible(" ".join(problems))
+        raise NotPossible(phrases=problems)
     now = timezone.now()
     with transaction.atomic():
         drafts = Batch.objects.filter(pk=batch.pk, status=Batch.Status.DRAFT)
@@ -84,10 +93,7 @@ def _release(batch: Batch, now: datetime) -> None:
     free = _releasable(batch)
     leave_batch(free.exclude(batch=None))
     chosen = batch.items.values("message_id")
-    Message.objects.filter(pk__in=chosen).filter(_free(batch)).update(
-        status=Status.QUEUED, batch=batch, account=batch.account, not_before=now, tries=0, reason="",
-        reason_category="", once=False, notified_at=None,
-    )  # fmt: skip
+    Message.objects.filter(pk__in=chosen).filter(_free(batch)).update(**anew(batch.account, now, batch))
     # Whoever is not in the batch now was not free: somebody else was faster.
     # (A subquery per item, by primary key: a join is planned as nested loops while the batch is not in the statistics.)
     own = Message.objects.filter(pk=OuterRef("message_id"))
@@ -98,7 +104,7 @@ def _release(batch: Batch, now: datetime) -> None:
 
 
 def _skip_the_rest(batch: Batch) -> None:
-    by_reason: dict[str, list[int]] = {}
+    by_reason: dict[Phrase | None, list[int]] = {}
     for item, reason in _with_reasons(batch, batch.items.filter(state=State.CHOSEN)):
         by_reason.setdefault(reason, []).append(item.pk)
     for reason, ids in by_reason.items():
@@ -123,13 +129,13 @@ def _reset_refused(batch: Batch) -> None:
         refused.update(status=Recipient.Status.PENDING)
 
 
-def skip_reasons(batch: Batch, among: QuerySet[Message] | None = None) -> list[tuple[BatchItem, str]]:
+def skip_reasons(batch: Batch, among: QuerySet[Message] | None = None) -> list[tuple[BatchItem, Phrase | None]]:
     """The items of a draft that would be skipped if it were confirmed now, each with why; `among` as in items."""
     skipped = batch.items.exclude(message__in=_releasable(batch).values("pk"))
     return _with_reasons(batch, skipped if among is None else skipped.filter(message__in=among))
 
 
-def _with_reasons(batch: Batch, items: QuerySet[BatchItem]) -> list[tuple[BatchItem, str]]:
+def _with_reasons(batch: Batch, items: QuerySet[BatchItem]) -> list[tuple[BatchItem, Phrase | None]]:
     needed = ("subject", "status", "sent_at", "reason", "handed_to", "batch__created_by__username")
     names = ("batch__created_by__first_name", "batch__created_by__last_name")
     rows = items.select_related("message__batch__created_by").only(
@@ -138,26 +144,22 @@ def _with_reasons(batch: Batch, items: QuerySet[BatchItem]) -> list[tuple[BatchI
     return [(item, _why_not(item.message)) for item in rows]
 
 
-def _why_not(message: Message) -> str:
-    """Why a message cannot be released, in plain words."""
+def _why_not(message: Message) -> Phrase | None:
+    """Why a message cannot be released."""
     other = message.batch
     if other is not None and message.status in (Status.QUEUED, Status.SENDING):
-        who = f" by {other.created_by.get_full_name() or other.created_by}" if other.created_by else ""
-        return f"Already being processed in batch {other.pk}{who}"
-    if message.status == Status.SENT and message.sent_at:
-        return f"Already sent on {dated(message.sent_at, 'j M Y, H:i')}"
-    if message.handed_to_id is not None:
-        return message.reason
-    if message.status == Status.QUEUED:
-        return "Changed while the batch was confirmed"
-    return {
-        Status.SENDING: "Being sent right now",
-        Status.FAILED: "Failed before: open it to correct and retry it",
-        Status.UNKNOWN: "Outcome unknown: open it and decide first, so that it is not sent twice",
-        Status.HELD: f"Held: {message.reason}" if message.reason else "Held",
-        Status.CANCELLED: "Cancelled",
-        Status.SENT: "Already sent",
-    }[Status(message.status)]
+        return Phrase("in-other-batch", batch=other.pk, by=person(other.created_by))
+    match Status(message.status):
+        case Status.SENT:
+            # By the minute: what is skipped for the same reason is written in one statement.
+            at = message.sent_at and message.sent_at.replace(second=0, microsecond=0)
+            return Phrase("already-sent", at=at) if at else Phrase("already-sent")
+        case Status.HELD if message.handed_to_id is not None:
+            return message.reason
+        case Status.HELD:
+            return Phrase("is-held", reason=message.reason) if message.reason is not None else Phrase("is-held")
+        case status:
+            return Phrase(SKIPPED[status])
 
 
 _HERE = Q(message__batch=F("batch"))
@@ -218,14 +220,17 @@ def report(batch: Batch) -> Report:
 
 
 def reasons(batch: Batch, among: QuerySet[Message] | None = None) -> list[tuple[str, str, int]]:
-    """Why messages failed, are unknown or were skipped: (result, plain words, how many), the most frequent first.
+    """Why messages failed, are unknown or were skipped: (result, in words, how many), the most frequent first.
 
-    `among` as in items.
+    Reasons that read alike are one. `among` as in items.
     """
-    words = Case(When(reason="", then=F("message__reason")), default=F("reason"))
     wanted = items(batch, among=among).filter(result__in=("failed", "unknown", "skipped", "retrying"))
-    rows = wanted.order_by().annotate(words=words).values_list("result", "words").annotate(number=Count("pk"))
-    return sorted(((result, text, number) for result, text, number in rows), key=lambda row: -row[2])
+    rows = wanted.order_by().annotate(why=Coalesce("reason", "message__reason")).values_list("result", "why")
+    found: Counter[tuple[str, str]] = Counter()
+    for result, why, number in rows.annotate(number=Count("pk")):
+        found[result, in_words(why)] += number
+    told = ((result, words, number) for (result, words), number in found.items())
+    return sorted(told, key=lambda row: (-row[2], row))
 
 
 def cancel(batch: Batch, *, by: User | None) -> int:
@@ -274,7 +279,7 @@ def retry_failed(batch: Batch, *, by: User | None, among: QuerySet[Message] | No
     return choose(still_failed, by=by, account=by or batch.account, retry_of=batch)
 
 
-def process_all(*, by: User | None, account: User | None, source: str) -> Batch | None:
+def process_all(*, by: User | None, account: User | None, source: Batch.Source) -> Batch | None:
     """One run of Batch Message Processing over all that wait in the queue; None when nothing does.
 
     Raises:
@@ -290,7 +295,12 @@ def waiting_now(now: datetime) -> QuerySet[Message]:
 
 
 def process(
-    messages: QuerySet[Message], *, by: User | None, account: User | None, source: str, at_most: int | None = None
+    messages: QuerySet[Message],
+    *,
+    by: User | None,
+    account: User | None,
+    source: Batch.Source,
+    at_most: int | None = None,
 ) -> Batch | None:
     """Choose and confirm in one go; None when there is nothing (any more).
 

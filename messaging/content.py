@@ -14,8 +14,18 @@ from messaging.models import Attachment, Message
 BODY_TYPES = ("text/plain", "text/html")
 
 
+MISSING = (
+    "The attachment {attachment} is missing from the disk or was changed there, so the message cannot be sent whole. "
+    "Restore the attachment files from the backup and try again, or have the message written again."
+)
+
+
 class MissingContent(Exception):
     """The file of an attachment is gone or no longer what was accepted, so the message cannot be sent whole."""
+
+    def __init__(self, attachment: Attachment) -> None:
+        super().__init__(MISSING.format(attachment=attachment))
+        self.attachment = attachment
 
 
 class UnreadableContent(Exception):
@@ -85,14 +95,14 @@ def put_together(skeleton: bytes, attachments: list[Attachment]) -> Iterator[byt
     """The same from rows that need not be stored. Raises MissingContent as `assemble` does."""
     for attachment in attachments:
         if not blobs.is_intact(attachment.sha256, attachment.encoded_size):
-            raise MissingContent(_missing(attachment))
+            raise MissingContent(attachment)
     return _interleave(memoryview(skeleton), attachments)
 
 
 def open_attachment(attachment: Attachment) -> Iterator[bytes]:
     """The attachment decoded, piece by piece. Raises MissingContent before the first octet."""
     if not blobs.is_intact(attachment.sha256, attachment.encoded_size):
-        raise MissingContent(_missing(attachment))
+        raise MissingContent(attachment)
     return mime.decode(blobs.read(attachment.sha256), attachment.encoding)
 
 
@@ -168,20 +178,13 @@ def _stored(attachment: Attachment) -> Iterator[bytes]:
             sent += len(chunk)
             yield chunk
     except FileNotFoundError as error:
-        raise MissingContent(_missing(attachment)) from error
+        raise MissingContent(attachment) from error
     except OSError as error:
         raise UnreadableContent(f"{attachment}: {error}") from error
     if sent != attachment.encoded_size:
-        raise MissingContent(_missing(attachment))
+        raise MissingContent(attachment)
 
 
 def _chunks(data: bytes | memoryview) -> Iterator[bytes]:
     for start in range(0, len(data), blobs.CHUNK):
         yield bytes(data[start : start + blobs.CHUNK])
-
-
-def _missing(attachment: Attachment) -> str:
-    return (
-        f"The attachment {attachment} is missing from the disk or was changed there, so the message cannot be sent "
-        "whole. Restore the attachment files from the backup and try again, or have the message written again."
-    )

@@ -12,9 +12,18 @@ from django.utils import timezone
 from messaging import composing, content, exchange, queue, wake
 from messaging.intake import gate
 from messaging.intake.addresses import Mailbox
-from messaging.models import Attachment, Message, MessageContent, MessageEvent, MessageVersion, Recipient
+from messaging.models import (
+    Attachment,
+    Category,
+    Message,
+    MessageContent,
+    MessageEvent,
+    MessageVersion,
+    Phrase,
+    Reason,
+    Recipient,
+)
 from messaging.queue import NotPossible
-from messaging.setup.layers import resolve
 from messaging.setup.options import options
 from messaging.uploads import File
 from messaging.wording import person
@@ -32,7 +41,7 @@ ATTACHMENT_COLUMNS = (
     "is_inline",
 )  # fmt: skip
 LONGEST_TOLD = 300
-EDITED = "Edited: "
+Change = dict[str, str]  # {"field": "subject", "before": …, "after": …}
 
 
 class EditedMeanwhile(Exception):
@@ -121,7 +130,7 @@ def current(message: Message) -> Current:
     )
 
 
-def apply(message: Message, edit: Edit, *, by: User, seen: int) -> list[list[str]]:
+def apply(message: Message, edit: Edit, *, by: User, seen: int) -> list[Change]:
     """Replace a message by what a person made of it, checked like a new one; it keeps its Message-ID and its place.
 
     An edit releases nothing: queued and held stay so. One that failed goes back into the queue, where it waits for a
@@ -131,7 +140,7 @@ def apply(message: Message, edit: Edit, *, by: User, seen: int) -> list[list[str
         seen: the version that the edit is based on.
 
     Returns:
-        What was changed: [name, before, after]; nothing is stored when nothing was.
+        What was changed; nothing is stored when nothing was.
 
     Raises:
         NotPossible: it is not there to be edited (any more); it says why.
@@ -158,13 +167,12 @@ def apply(message: Message, edit: Edit, *, by: User, seen: int) -> list[list[str
         values = {name: getattr(rows.message, name) for name in COLUMNS}
         if message.status == Status.FAILED:
             queue.leave_batch(Message.objects.filter(pk=message.pk))
-            values |= _back_into_queue(by, now)
+            values |= _anew(by, now)
         # Whoever claims it finds it as it was, and then this changes nothing, or as it is now.
         found = Message.objects.filter(pk=message.pk, status=message.status, fence=message.fence)
         if not found.update(**values):
             raise NotPossible("It was taken to be sent at this moment. Look at it again.")
-        what = f"{EDITED}{changes_in_words(changes)}"
-        MessageEvent.objects.create(message=message, at=now, by=by, what=what[:500])
+        MessageEvent.of(Phrase(MessageEvent.Kind.EDITED, version=seen + 1), message=message, at=now, by=by).save()
     message.refresh_from_db()
     return changes
 
@@ -179,44 +187,30 @@ def _since(message: Message, seen: int) -> list[MessageVersion]:
     return list(message.versions.select_related("by").filter(number__gt=seen))
 
 
-def _changes(message: Message, before: Current, edit: Edit) -> list[list[str]]:
+def _changes(message: Message, before: Current, edit: Edit) -> list[Change]:
     pairs = [
-        ("Subject", before.subject, edit.subject),
-        ("To", composing.as_typed(before.to), composing.as_typed(edit.to)),
-        ("Cc", composing.as_typed(before.cc), composing.as_typed(edit.cc)),
-        ("Bcc", composing.as_typed(before.bcc), composing.as_typed(edit.bcc)),
+        ("subject", before.subject, edit.subject),
+        ("to", composing.as_typed(before.to), composing.as_typed(edit.to)),
+        ("cc", composing.as_typed(before.cc), composing.as_typed(edit.cc)),
+        ("bcc", composing.as_typed(before.bcc), composing.as_typed(edit.bcc)),
     ]
-    changes = [[name, old[:LONGEST_TOLD], new[:LONGEST_TOLD]] for name, old, new in pairs if old != new]
+    changes = [_change(name, old, new) for name, old, new in pairs if old != new]
     if _has_new_text(before, edit):
-        changes.append(["Text", before.text[:LONGEST_TOLD], (edit.text or "")[:LONGEST_TOLD]])
-    names = {row.number: row.filename or f"part {row.number}" for row in message.attachments.all()}
-    changes += [["Attachment", names[number], ""] for number in sorted(edit.removed & names.keys())]
-    changes += [["Attachment", "", file.filename] for file in edit.added]
+        changes.append(_change("text", before.text, edit.text or ""))
+    names = {row.number: str(row) for row in message.attachments.all()}
+    changes += [_change("attachment", names[number], "") for number in sorted(edit.removed & names.keys())]
+    changes += [_change("attachment", "", file.filename) for file in edit.added]
     return changes
+
+
+def _change(field: str, before: str, after: str) -> Change:
+    return {"field": field, "before": before[:LONGEST_TOLD], "after": after[:LONGEST_TOLD]}
 
 
 def _has_new_text(before: Current, edit: Edit) -> bool:
     if edit.text is None or before.why_text_stays:
         return False
     return composing.plain(edit.text).rstrip("\n") != composing.plain(before.text).rstrip("\n")
-
-
-def changes_in_words(changes: Sequence[Sequence[str]]) -> str:
-    """What an edit did: "subject from “a” to “b”; “invoice.pdf” attached"."""
-    return "; ".join(map(change_in_words, changes))
-
-
-def change_in_words(change: Sequence[str]) -> str:
-    """One change: "subject from “a” to “b”"."""
-    name, before, after = change
-    if name == "Attachment":
-        return f"“{after}” attached" if after else f"attachment “{before}” taken out"
-    if name == "Text":
-        return "text changed"
-    label = name if name in ("To", "Cc", "Bcc") else name.lower()
-    if not before:
-        return f"{label} set to “{after}”"
-    return f"{label} from “{before}” to “{after}”" if after else f"{label} emptied, it was “{before}”"
 
 
 def _prepared(message: Message, before: Current, edit: Edit, now: datetime) -> gate.Rows:
@@ -262,7 +256,7 @@ def _exchanged(before: Current, edit: Edit) -> bytes:
     return raw
 
 
-def _keep_version(message: Message, number: int, changes: list[list[str]], by: User, now: datetime) -> None:
+def _keep_version(message: Message, number: int, changes: list[Change], by: User, now: datetime) -> None:
     """What the message was until now."""
     MessageVersion.objects.create(
         message=message,
@@ -270,11 +264,15 @@ def _keep_version(message: Message, number: int, changes: list[list[str]], by: U
         at=now,
         by=by,
         changes=changes,
-        fields={name: getattr(message, name) for name in KEPT_COLUMNS},
+        fields={name: _kept(getattr(message, name)) for name in KEPT_COLUMNS},
         skeleton=bytes(message.content.skeleton),
         recipients=list(message.recipients.values("kind", "address", "name")),
         attachments=list(message.attachments.values(*ATTACHMENT_COLUMNS)),
     )
+
+
+def _kept(value: Any) -> Any:
+    return value.as_row() if isinstance(value, Phrase) else value
 
 
 def _replace(message: Message, rows: gate.Rows) -> None:
@@ -290,24 +288,20 @@ def _replace(message: Message, rows: gate.Rows) -> None:
     Attachment.objects.bulk_create(rows.attachments, gate.ROWS_PER_STATEMENT)
 
 
-def _back_into_queue(by: User, now: datetime) -> dict[str, Any]:
-    """The columns of one that failed, so that it is tried as if for the first time."""
-    values: dict[str, Any] = {
-        "status": Status.QUEUED, "reason": "", "reason_category": "", "tries": 0, "give_up_at": None, "max_tries": None,
-        "batch": None, "once": False, "notified_at": None, "not_before": None,
-    }  # fmt: skip
+def _anew(by: User, now: datetime) -> dict[str, Any]:
+    """The columns of one that failed: it waits for a batch while the company holds mail, or goes out by itself."""
     if options().hold_mail:
-        return values | {"account": None}
-    account = next((each for each in (by, None) if not resolve(each).problems()), None)
-    if account is None and resolve(None).problems():
-        return values | {"account": None, "reason": "Waits for Batch Message Processing: Email Setup is not complete."}
-    wake.wake_after_commit(account.pk if account else None)
-    return values | {"account": account, "not_before": now}
+        return queue.anew(None, None)
+    sender = queue.sender_for(by)
+    if sender.problem is not None:
+        why = Phrase(Reason.WAITS_FOR_BATCH, problem=sender.problem)
+        return queue.anew(None, None) | {"reason": why, "reason_category": Category.SETUP}
+    wake.wake_after_commit(sender.account.pk if sender.account else None)
+    return queue.anew(sender.account, now)
 
 
-def told(message: Message, events: Sequence[MessageEvent]) -> list[tuple[MessageVersion, str]]:
-    """Earlier versions of a message, the latest first, with what was changed then; asked for where there are any."""
-    if not any(event.what.startswith(EDITED) for event in events):
+def versions_of(message: Message, events: Sequence[MessageEvent]) -> list[MessageVersion]:
+    """Earlier versions of a message, the latest first, without their bytes; asked for where it was edited."""
+    if not any(event.kind == MessageEvent.Kind.EDITED for event in events):
         return []
-    versions = message.versions.select_related("by").defer("skeleton").order_by("-number")
-    return [(version, changes_in_words(version.changes)) for version in versions]
+    return list(message.versions.select_related("by").defer("skeleton").order_by("-number"))

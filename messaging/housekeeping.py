@@ -12,7 +12,8 @@ from django.db.models import Exists, OuterRef, Q, QuerySet, Value
 from messaging import batches, blobs, notices, schedules, submitted, uploads, wake
 from messaging.delivery import claims, pauses, refusal
 from messaging.delivery.group_commit import is_away
-from messaging.delivery.outcomes import Reply, Stage, judge
+from messaging.delivery.outcomes import judge
+from messaging.delivery.reply import sign_in_failed
 from messaging.delivery.rescue import rescue
 from messaging.models import (
     AccessToken,
@@ -25,10 +26,11 @@ from messaging.models import (
     Message,
     MessageEvent,
     MessageVersion,
+    Phrase,
+    Reason,
     Recipient,
     Upload,
 )
-from messaging.queue import HANDED_OVER, WHOSE
 from messaging.setup import oauth, opt_files
 from messaging.setup.layers import resolve_each
 
@@ -176,8 +178,9 @@ def _keep_signed_in(now: datetime) -> None:
         try:
             oauth.access_token(setup, now)
         except oauth.SignInFailed as failed:
-            verdict = judge(Reply(Stage.AUTH, None, failed.words, failed.word))
-            pauses.pause(account.pk if account else None, verdict, server=setup.server, words=failed.words, now=now)
+            reply = sign_in_failed(failed)
+            heard = pauses.Heard(setup.server, reply.text, reply.detail)
+            pauses.pause(account.pk if account else None, judge(reply), heard, now)
 
 
 def _end_waiting(now: datetime) -> None:
@@ -197,15 +200,16 @@ def _end_waiting(now: datetime) -> None:
 
 
 def _holds_over(now: datetime) -> QuerySet[Message]:
-    ended = Message.objects.filter(status=Message.Status.HELD, handed_to=None, held_until__lte=now)
-    # Handed over, and the person's account is deleted: the draft may have been sent, which somebody has to decide.
-    return ended.exclude(reason__startswith=HANDED_OVER, reason__contains=WHOSE)
+    # Not those in a mail program, also where its user was deleted: the draft may have been sent, so a person decides.
+    ended = Message.objects.filter(status=Message.Status.HELD, held_until__lte=now)
+    return ended.exclude(hold_kind=Message.HoldKind.MAIL_PROGRAM)
 
 
 def _end_holds(ended: QuerySet[Message], now: datetime) -> None:
     for message in ended:
-        if ended.filter(pk=message.pk).update(status=Message.Status.QUEUED, held_until=None, reason=""):
-            MessageEvent.objects.create(message=message, at=now, what="Hold ended: back in the queue")
+        back = {"status": Message.Status.QUEUED, "hold_kind": "", "held_until": None, "reason": None}
+        if ended.filter(pk=message.pk).update(**back):
+            MessageEvent.of(Phrase(MessageEvent.Kind.HOLD_ENDED), message=message, at=now).save()
 
 
 def _expire(days: int, now: datetime) -> None:
@@ -221,10 +225,7 @@ def _expire(days: int, now: datetime) -> None:
     ids = list(waiting.order_by("created_at").values_list("pk", flat=True)[:CHUNK])
     if not ids:
         return
-    within = "a day" if days == 1 else f"{days} days"
-    reason = (
-        f"Not sent within {within} of being queued, the limit in Company options. Send it again if it is still wanted."
-    )
+    reason = Phrase(Reason.EXPIRED, days=days)
     with transaction.atomic():
         # Locked: what a batch or a lane takes at this moment is its own.
         locked = waiting.filter(pk__in=ids).select_for_update(of=("self",)).order_by("pk")
@@ -235,4 +236,4 @@ def _expire(days: int, now: datetime) -> None:
         Message.objects.filter(pk__in=expired).update(
             status=Message.Status.FAILED, not_before=None, reason=reason, reason_category=Category.SETUP
         )
-        MessageEvent.objects.bulk_create(MessageEvent(message_id=pk, at=now, what=reason) for pk in expired)
+        MessageEvent.objects.bulk_create(MessageEvent.of(reason, message_id=pk, at=now) for pk in expired)

@@ -16,7 +16,7 @@ from django.contrib.auth.models import User
 from django.db import DatabaseError, transaction
 from django.utils import timezone
 
-from messaging import notices, sending, wake
+from messaging import notices, queue, sending, wake
 from messaging.delivery import claims
 from messaging.delivery.dialogue import Patience
 from messaging.delivery.lane import Lane
@@ -24,16 +24,16 @@ from messaging.delivery.outcomes import Reply, judge
 from messaging.delivery.reply import OPENING_STAGES
 from messaging.delivery.smtp import Result
 from messaging.intake import gate
-from messaging.models import AccountPause, Category, CompanyOptions, Message, MessageEvent, Recipient
+from messaging.models import AccountPause, Category, CompanyOptions, Message, MessageEvent, Phrase, Reason, Recipient
 from messaging.setup import windows
 from messaging.setup.layers import resolve
 from messaging.setup.options import options, urgent_categories
-from messaging.wording import waits
+from messaging.wording import advice, in_words, kept
 
 log = logging.getLogger(__name__)
 
 Status = Message.Status
-UNWRITTEN = "The message was handed over, and what the mail server answered could not be written down."
+LATER = "Put it in the queue, or send it later."
 AT_ONCE_STOPS = (AccountPause.Kind.PERSON, AccountPause.Kind.ALL, AccountPause.Kind.LIMIT)
 
 
@@ -53,22 +53,26 @@ class Refusal:
 
     address: str
     reply: Reply
-    explanation: str
+    reason: Phrase
+
+    @property
+    def explanation(self) -> str:
+        return in_words(self.reason)
 
 
 @dataclass(frozen=True)
 class Outcome:
     """What came of one message.
 
-    `message` is deleted already where nothing is recorded (`is_recorded`). `reply` is what ended the try, None when
-    none was made, `result` all that was heard, `error` this machine's own error in opening the connection.
-    `may_queue`: the queue could help where sending at once did not.
+    `message` is deleted already where nothing is recorded (`is_recorded`). `reason` is why it stands so. `reply` is
+    what ended the try, None when none was made, `result` all that was heard, `error` this machine's own error in
+    opening the connection. `may_queue`: the queue could help where sending at once did not.
     """
 
     message: Message
     state: State
     is_recorded: bool = True
-    explanation: str = ""
+    reason: Phrase | None = None
     advice: str = ""
     accepted: tuple[str, ...] = ()
     refused: tuple[Refusal, ...] = ()
@@ -76,6 +80,11 @@ class Outcome:
     may_queue: bool = False
     result: Result | None = None
     error: BaseException | None = None
+
+    @property
+    def explanation(self) -> str:
+        """The reason in words."""
+        return in_words(self.reason)
 
 
 def hand_in(
@@ -114,7 +123,7 @@ def hand_in(
             if submission.not_before is not None:
                 yield from _queue([submission], now)
             else:
-                rows.event.what = gate.accepted(submission.via, "Taken to be sent at once")
+                rows = rows._replace(event=gate.came_in(MessageEvent.Kind.TAKEN, submission, rows.message))
                 yield at_once.send(rows)
 
 
@@ -135,36 +144,24 @@ def _queue(submissions: Sequence[gate.Submission], now: datetime, *, is_due: boo
         wake.wake_after_commit(account_id)
     for message in messages:
         is_queued = message.status in (Status.QUEUED, Status.HELD)
-        yield Outcome(message, State.QUEUED if is_queued else State.FAILED, explanation=message.reason)
+        yield Outcome(message, State.QUEUED if is_queued else State.FAILED, reason=message.reason)
 
 
 class _Accounts:
     """The settings that messages go out with by themselves, looked up once per author."""
 
     def __init__(self) -> None:
-        self._found: dict[User | None, tuple[bool, User | None, str]] = {}
+        self._found: dict[User | None, queue.Sender] = {}
 
     def __call__(self, message: Message) -> None:
-        """The author's, or the company's where those cannot send; where neither can, it waits for a batch."""
+        """Set the account; where none can send, the message waits for a batch."""
         if message.author not in self._found:
-            self._found[message.author] = self._find(message.author)
-        can_send, account, problem = self._found[message.author]
-        if can_send:
-            message.account = account
-            return
-        message.account = message.not_before = None
-        message.reason_category = Category.SETUP
-        message.reason = f"Waits for Batch Message Processing: {problem}"[:500]
-
-    @staticmethod
-    def _find(author: User | None) -> tuple[bool, User | None, str]:
-        problem = ""
-        for account in dict.fromkeys((author, None)):
-            problems = resolve(account).problems()
-            if not problems:
-                return True, account, ""
-            problem = problem or problems[0]
-        return False, None, problem
+            self._found[message.author] = queue.sender_for(message.author)
+        message.account, problem = self._found[message.author]
+        if problem is not None:
+            message.not_before = None
+            message.reason_category = Category.SETUP
+            message.reason = Phrase(Reason.WAITS_FOR_BATCH, problem=problem)
 
 
 # --- At once -------------------------------------------------------------------------------------------
@@ -190,11 +187,10 @@ class _AtOnce:
         """Send one message, unless something is in the way, and say what came of it."""
         message, account = rows.message, rows.message.author
         if message.status == Status.FAILED:  # it names nobody
-            return self._ended_before(rows, Outcome(message, State.FAILED, explanation=message.reason))
+            return self._ended_before(rows, Outcome(message, State.FAILED, reason=message.reason))
         obstacle = _obstacle(account, is_urgent=message.urgent)
-        if obstacle:
-            advice = "Put it in the queue, or send it later."
-            outcome = Outcome(message, State.FAILED, explanation=obstacle, advice=advice, may_queue=True)
+        if obstacle is not None:
+            outcome = Outcome(message, State.FAILED, reason=obstacle, advice=LATER, may_queue=True)
             return self._ended_before(rows, outcome)
         lane = self._lane_of(account)
         if self._unopened is not None:
@@ -219,7 +215,7 @@ class _AtOnce:
             if not (was_handed_over or message.in_data):
                 raise
             log.exception("message %s was handed over, and what came of it could not be written down", message.pk)
-            return outcome or Outcome(message, State.UNKNOWN, explanation=UNWRITTEN, result=lane.result)
+            return outcome or Outcome(message, State.UNKNOWN, reason=Phrase(Reason.UNWRITTEN), result=lane.result)
 
     def _lane_of(self, account: User | None) -> Lane:
         key = account.pk if account else None
@@ -236,13 +232,14 @@ class _AtOnce:
         if message.recipient_count:
             category = judge(outcome.reply).category if outcome.reply is not None else Category.SETUP
             message.status, message.once = Status.FAILED, True
-            message.reason, message.reason_category = outcome.explanation[:500], category
+            message.reason, message.reason_category = outcome.reason, category
             for recipient in rows.recipients:
                 recipient.status = Recipient.Status.FAILED
         if self.is_recorded:
             with transaction.atomic():
                 gate.store([rows])
-                MessageEvent.objects.create(message=message, at=timezone.now(), what=outcome.explanation[:500])
+                what = Phrase(MessageEvent.Kind.ENDED_EARLY, reason=outcome.reason)
+                MessageEvent.of(what, message=message, at=timezone.now()).save()
         return self._told(replace(outcome, is_recorded=self.is_recorded))
 
     def _told(self, outcome: Outcome) -> Outcome:
@@ -253,27 +250,27 @@ class _AtOnce:
             if has_failed and self.is_watched and message.pk:
                 Message.objects.filter(pk=message.pk).update(notified_at=timezone.now())
             elif has_failed and not outcome.is_recorded and not self.is_watched:
-                notices.note_unrecorded(message, outcome.explanation)
+                notices.note_unrecorded(message, outcome.reason)
             if not outcome.is_recorded and message.pk:
                 message.delete()
         return outcome
 
 
-def _obstacle(account: User | None, *, is_urgent: bool) -> str:
+def _obstacle(account: User | None, *, is_urgent: bool) -> Phrase | None:
     """Why an account may not send now though it could: a limit; and if it is not urgent a person's pause, its hours."""
     now = timezone.now()
     for pause in sending.holding_account(account, now, urgent=is_urgent):
         if pause.kind in AT_ONCE_STOPS:
-            words = waits(pause).removeprefix("Waits: ")
-            return f"It was not sent: {words}"
+            return Phrase(Reason.NOT_SENT, why=kept(pause))
     setup = resolve(account)
     if not is_urgent and windows.next_opening(setup.sending_window, setup.time_zone, now) is not None:
-        return f"It was not sent: outside the sending window ({setup.sending_window}, {setup.time_zone})."
+        outside = Phrase(Reason.OUTSIDE_WINDOW, window=setup.sending_window, zone=setup.time_zone)
+        return Phrase(Reason.NOT_SENT, why=outside)
     try:
         claims.check_rates(account.pk if account else None, setup.rates, now)
     except claims.LimitReached as reached:
-        return f"It was not sent: the limit of {reached.rate.number} messages per {reached.rate.unit} is reached."
-    return ""
+        return Phrase(Reason.NOT_SENT, why=reached.reason)
+    return None
 
 
 def _outcome(message: Message, lane: Lane, is_recorded: bool) -> Outcome:
@@ -283,7 +280,7 @@ def _outcome(message: Message, lane: Lane, is_recorded: bool) -> Outcome:
     accepted = tuple(each.address for each in recipients if each.status == Recipient.Status.ACCEPTED)
     attempt = message.attempts.last()
     refused = tuple(
-        Refusal(each.address, reply, judge(reply).explanation)
+        Refusal(each.address, reply, judge(reply).reason)
         for each in recipients
         if each.status == Recipient.Status.FAILED and result is not None
         for reply in [result.reply_for(each.address)]
@@ -295,8 +292,8 @@ def _outcome(message: Message, lane: Lane, is_recorded: bool) -> Outcome:
         message,
         state,
         is_recorded or state == State.UNKNOWN,
-        message.reason or (attempt.explanation if attempt else ""),
-        attempt.advice if attempt else "",
+        message.reason or (attempt.reason if attempt else None),
+        advice(attempt.reason) if attempt else "",
         accepted,
         refused,
         result.final if result is not None else None,

@@ -20,13 +20,14 @@ from messaging.delivery import claims
 from messaging.delivery.diagnosis import Finding, diagnose
 from messaging.delivery.dialogue import Patience, StageFailed
 from messaging.delivery.lane import Lane
-from messaging.delivery.outcomes import Reply, Stage, judge
+from messaging.delivery.outcomes import LocalError, Reply, Stage, judge
 from messaging.delivery.reply_table import BAD_SENDER, NO_SETUP, NOT_OUR_SENDER
 from messaging.delivery.smtp import Connection
 from messaging.delivery.steps import Step
 from messaging.intake.gate import Refused, Rows, Submission, prepare, store
-from messaging.models import AttemptOutcome, Message, SendAttempt
+from messaging.models import AttemptOutcome, Message
 from messaging.setup.layers import EmailSetup, resolve
+from messaging.wording import advice, in_words
 
 # Somebody sits before the page: a server that takes longer than this is told as such.
 PATIENCE = Patience(scale=0.05, final_reply=60.0)
@@ -34,6 +35,7 @@ PATIENCE = Patience(scale=0.05, final_reply=60.0)
 AT_ONCE = 3
 _places = threading.BoundedSemaphore(AT_ONCE)
 
+OF_THE_NAME = (LocalError.NAME_NOT_FOUND, LocalError.REFUSED_ADDRESS)
 STEP_NAMES = {
     Stage.PREPARE: "Message",
     Stage.CONNECT: "Connection",
@@ -112,8 +114,6 @@ class Witness:
     dialogue: list[tuple[str, str, int]] = field(default_factory=list)
 
     def hear(self, step: Step) -> None:
-        if step.name == "Sign-in" and step.state == "ok":
-            step = replace(step, facts=(*step.facts, ("Mechanism", self._mechanism())))
         self.tell(replace(step, at_ms=self._now()))
 
     def say(self, direction: str, line: str) -> None:
@@ -121,16 +121,11 @@ class Witness:
 
     def fail(self, reply: Reply, explanation: str) -> None:
         """Tell the step that the dialogue ended with."""
-        name = "Name" if reply.error in ("name not found", "refused address") else STEP_NAMES[reply.stage]
-        self.hear(Step(name, explanation, (_own_words(reply.code, reply.text),), "failed"))
+        name = "Name" if reply.error in OF_THE_NAME else STEP_NAMES[reply.stage]
+        self.hear(Step(name, explanation, (_own_words(reply),), "failed"))
 
     def _now(self) -> int:
         return round((time.monotonic() - self.started) * 1000)
-
-    def _mechanism(self) -> str:
-        """Of the sign-in, as it was said."""
-        said = (line.split()[1] for direction, line, _ in reversed(self.dialogue) if line.startswith("AUTH "))
-        return next(said, "none")
 
 
 # --- Check connection --------------------------------------------------------------------------------
@@ -153,10 +148,10 @@ def _check(account: User | None, witness: Witness, may_try_ports: bool) -> Concl
     try:
         connection.open()
     except StageFailed as failure:
-        verdict = judge(failure.reply)
-        witness.fail(failure.reply, verdict.explanation)
+        reason = judge(failure.reply).reason
+        witness.fail(failure.reply, in_words(reason))
         finding = diagnose(connection, failure.reply, may_try_ports=may_try_ports)
-        return Conclusion(False, verdict.explanation, verdict.advice, finding, witness.dialogue)
+        return Conclusion(False, in_words(reason), advice(reason), finding, witness.dialogue)
     connection.close(politely=True)
     if setup.signs_in:
         return Conclusion(True, "The mail server can be reached and takes the sign-in.", dialogue=witness.dialogue)
@@ -172,7 +167,7 @@ def _settings_fit(setup: EmailSetup, witness: Witness) -> bool:
     """Tell which settings are used and from where, and what is the matter with them; False: nothing can be tried."""
     problems = setup.problems()
     if problems:
-        witness.hear(Step("Settings", " ".join(problems), state="failed"))
+        witness.hear(Step("Settings", " ".join(map(in_words, problems)), state="failed"))
         return False
     names = {"host": "Server", "port": "Port", "auth_type": "Auth type", "send_type": "Send type"}
     if setup.signs_in:
@@ -185,7 +180,7 @@ def _settings_fit(setup: EmailSetup, witness: Witness) -> bool:
 
 
 def _not_set_up(setup: EmailSetup) -> Conclusion:
-    return Conclusion(False, NO_SETUP.explanation, " ".join(setup.problems()))
+    return Conclusion(False, NO_SETUP.explanation, " ".join(map(in_words, setup.problems())))
 
 
 # --- Send test message -------------------------------------------------------------------------------
@@ -256,26 +251,27 @@ def _deliver(rows: Rows, account: User | None, witness: Witness, source: str, *,
     attempt = message.attempts.last()
     if attempt is None:
         return Conclusion(explanation="The test message was not sent.", dialogue=witness.dialogue, message=message)
+    reply = Reply.recorded(attempt.stage, attempt.reply_code, attempt.reply_text, attempt.said)
     conclusion = Conclusion(
         message.status == Message.Status.SENT,
-        attempt.explanation,
-        attempt.advice,
+        in_words(attempt.reason),
+        advice(attempt.reason),
         dialogue=witness.dialogue,
         message=message,
     )
     if conclusion.ok:
         facts = (("From", f"{message.reverse_path} ({source})"), ("To", message.recipients_text))
-        words = _own_words(attempt.reply_code, attempt.reply_text)
-        witness.hear(Step("Message", attempt.explanation, (*facts, words)))
+        witness.hear(Step("Message", conclusion.explanation, (*facts, _own_words(reply))))
         conclusion.explanation = "The mail server accepted the test message."
         return conclusion
     if attempt.outcome == AttemptOutcome.TRANSIENT:
         conclusion.advice = "A test message is not tried again: send another one in a while."
-    reply = _reply(lane, attempt)
-    witness.fail(reply, attempt.explanation)
+    if lane.connection is not None and lane.connection.failure is not None:
+        reply = lane.connection.failure
+    witness.fail(reply, conclusion.explanation)
     if lane.connection is not None:
         conclusion.finding = diagnose(lane.connection, reply, may_try_ports=may_try_ports)
-    if attempt.explanation in (NOT_OUR_SENDER.explanation, BAD_SENDER.explanation):
+    if judge(reply).meaning in (NOT_OUR_SENDER, BAD_SENDER):
         conclusion.finding = Finding(
             f"The message was to go from {message.reverse_path}: {source}.",
             "Change “From address” in Email Setup to one that the account may use, or have this one allowed there "
@@ -284,15 +280,10 @@ def _deliver(rows: Rows, account: User | None, witness: Witness, source: str, *,
     return conclusion
 
 
-def _reply(lane: Lane, attempt: SendAttempt) -> Reply:
-    """What ended the transaction."""
-    if lane.connection is not None and lane.connection.failure is not None:
-        return lane.connection.failure
-    return Reply(Stage(attempt.stage), attempt.reply_code, attempt.reply_text)
-
-
-def _own_words(code: int | None, text: str) -> tuple[str, str]:
-    return ("The server’s own words", f"{code} {text}") if code else ("This machine’s words", text)
+def _own_words(reply: Reply) -> tuple[str, str]:
+    if reply.code:
+        return "The server’s own words", f"{reply.code} {reply.text}"
+    return "This machine’s words", reply.said
 
 
 # --- Somebody watches --------------------------------------------------------------------------------

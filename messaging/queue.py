@@ -1,11 +1,11 @@
 """What a person may do to one message. Every change is conditional on the state it was offered in, and is recorded."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.contrib.auth.models import User
 from django.db import transaction
@@ -13,14 +13,16 @@ from django.db.models import Case, Exists, F, OuterRef, QuerySet, Subquery, Valu
 from django.utils import timezone
 
 from messaging import roles, wake
-from messaging.models import BatchItem, Category, Message, MessageEvent, Recipient
+from messaging.models import Batch, BatchItem, Category, Message, MessageEvent, Phrase, Reason, Recipient
 from messaging.setup.layers import EmailSetup, resolve
-from messaging.wording import person
+from messaging.wording import in_words, person
 
 Status = Message.Status
+HoldKind = Message.HoldKind
+Kind = MessageEvent.Kind
+NOT_HANDED_OVER: dict[str, Any] = {"handed_to": None, "hold_kind": "", "status_before": "", "reason_before": None}
 GIVES_AWAY = (Status.QUEUED, Status.HELD, Status.FAILED)  # to a person's mail program
 TAKEN = (Recipient.Status.ACCEPTED, Recipient.Status.UNKNOWN)  # by a server, certainly or maybe
-HANDED_OVER, WHOSE = "Handed over to ", "’s mail program"
 CHUNK = 1000  # messages that are changed in one transaction
 AS_DRAFT = "draft"  # in a Tally: in somebody's mail program
 # Queued, as long as somebody is left to send it to; one that failed waits for a person's order to retry.
@@ -29,7 +31,11 @@ _WITHOUT_HOLD = Case(When(Exists(_LEFT), then=Value(Status.QUEUED)), default=Val
 
 
 class NotPossible(Exception):
-    """In plain words: why this cannot be done (any more)."""
+    """In plain words: why this cannot be done (any more); `phrases` are the same for a row, where there are any."""
+
+    def __init__(self, words: str = "", phrases: Sequence[Phrase] = ()) -> None:
+        super().__init__(words or " ".join(map(in_words, phrases)))
+        self.phrases = phrases
 
 
 # --- Whose messages ----------------------------------------------------------------------------------
@@ -45,61 +51,86 @@ def visible_to(user: User) -> QuerySet[Message]:
 
 def mark_as_sent(message: Message, *, by: User) -> None:
     """A person knows that an unknown message arrived."""
-    with _change(message, [Status.UNKNOWN], by, "Marked as sent") as change:
+    with _change(message, [Status.UNKNOWN], by, Phrase(Kind.MARKED_AS_SENT)) as change:
         now = timezone.now()
         message.recipients.filter(status=Recipient.Status.UNKNOWN).update(
-            status=Recipient.Status.ACCEPTED, decided_at=now, reply_text=f"Marked as sent by {by.get_username()}"
-        )
+            status=Recipient.Status.ACCEPTED, decided_at=now, reply_text="",
+            said=Phrase("marked-as-sent-by", by=by.get_username()),
+        )  # fmt: skip
         if message.recipients.filter(status=Recipient.Status.PENDING).exists():
             # Others were asked to come back later, and have not had it.
-            change(status=Status.QUEUED, not_before=now, once=False, reason="", reason_category="", notified_at=None)
+            change(status=Status.QUEUED, not_before=now, once=False, reason=None, reason_category="", notified_at=None)
             wake.wake_after_commit(message.account_id)
         elif message.recipients.filter(status=Recipient.Status.FAILED).exists():
-            change(status=Status.FAILED, reason="A recipient was refused.", reason_category=Category.ADDRESS)
+            refused = Phrase(Reason.RECIPIENT_REFUSED)
+            change(status=Status.FAILED, reason=refused, reason_category=Category.ADDRESS)
         else:
-            change(status=Status.SENT, sent_at=now, reason="", reason_category="")
+            change(status=Status.SENT, sent_at=now, reason=None, reason_category="")
 
 
 def send_again(message: Message, *, by: User) -> None:
     """A person takes the risk of a duplicate for an unknown message: same Message-ID, only to those not accepted."""
-    _requeue(message, [Status.UNKNOWN], Recipient.Status.UNKNOWN, by, "Send again ordered; it may arrive twice")
+    _requeue(message, [Status.UNKNOWN], Recipient.Status.UNKNOWN, by, Kind.SEND_AGAIN)
 
 
 def retry(message: Message, *, by: User) -> None:
     """Try a failed message again, only for those who have not accepted it."""
-    _requeue(message, [Status.FAILED], Recipient.Status.FAILED, by, "Retry ordered")
-
-
-WRITTEN_AGAIN = "Written again: another message takes its place"
+    _requeue(message, [Status.FAILED], Recipient.Status.FAILED, by, Kind.RETRY)
 
 
 def write_again(message: Message, *, by: User) -> None:
     """The author of what failed at once sends it as another message: nobody retries this one beside it."""
-    with _change(message, [Status.FAILED], by, WRITTEN_AGAIN) as change:
-        change(status=Status.CANCELLED, reason=WRITTEN_AGAIN, reason_category="")
+    with _change(message, [Status.FAILED], by, Phrase(Kind.WRITTEN_AGAIN)) as change:
+        change(status=Status.CANCELLED, reason=Phrase(Reason.WRITTEN_AGAIN), reason_category="")
 
 
-def not_written_again(message: Message, *, by: User, reason: str, category: str) -> None:
+def not_written_again(message: Message, *, by: User, reason: Phrase | None, category: str) -> None:
     """The other message was not taken: this one is what it was."""
-    with _change(message, [Status.CANCELLED], by, "Not written again") as change:
+    with _change(message, [Status.CANCELLED], by, Phrase(Kind.NOT_WRITTEN_AGAIN)) as change:
         change(status=Status.FAILED, reason=reason, reason_category=category)
 
 
-def _requeue(message: Message, states: list[str], recipients: str, by: User, what: str) -> None:
-    with _change(message, states, by, what) as change:
+def _requeue(message: Message, states: list[str], recipients: str, by: User, what: MessageEvent.Kind) -> None:
+    with _change(message, states, by, Phrase(what)) as change:
         if not message.recipients.exclude(status=Recipient.Status.ACCEPTED).exists():
             raise NotPossible("This message has no recipient left to send to. Have it written again with an address.")
         _check_setup(message, by, by)
         message.recipients.filter(status=recipients).update(status=Recipient.Status.PENDING)
         leave_batch(Message.objects.filter(pk=message.pk))
-        change(status=Status.QUEUED, not_before=timezone.now(), tries=0, batch=None, account=by, reason="",
-               reason_category="", once=False, notified_at=None)  # fmt: skip
+        change(**anew(by, timezone.now()))
         wake.wake_after_commit(by.pk)
+
+
+def anew(account: User | None, not_before: datetime | None, batch: Batch | None = None) -> dict[str, Any]:
+    """The columns of a message that is queued as if for the first time: its tries so far no longer count."""
+    return {
+        "status": Status.QUEUED, "account": account, "not_before": not_before, "batch": batch, "tries": 0,
+        "max_tries": None, "give_up_at": None, "once": False, "reason": None, "reason_category": "",
+        "notified_at": None,
+    }  # fmt: skip
+
+
+class Sender(NamedTuple):
+    """Whose settings a message goes out with by itself (None: the company's); or why it cannot."""
+
+    account: User | None
+    problem: Phrase | None = None
+
+
+def sender_for(author: User | None) -> Sender:
+    """The author's account, or the company's where that one's settings cannot send."""
+    found: list[Phrase] = []
+    for account in dict.fromkeys((author, None)):
+        problems = resolve(account).problems()
+        if not problems:
+            return Sender(account)
+        found += problems
+    return Sender(None, found[0])
 
 
 def try_now(message: Message, *, by: User) -> None:
     """Do not wait for the next try (or the time it was put off to)."""
-    with _change(message, [Status.QUEUED], by, "Try now ordered") as change:
+    with _change(message, [Status.QUEUED], by, Phrase(Kind.TRY_NOW)) as change:
         if message.not_before is None:
             raise NotPossible("This message waits for Batch Message Processing. Choose it there.")
         _check_setup(message, message.account, by)
@@ -119,7 +150,7 @@ class Order:
     """
 
     states: tuple[str, ...]
-    words: str
+    what: Phrase
     values: Mapping[str, Any]
     leaves: str = ""
 
@@ -134,22 +165,25 @@ def to_hold(why: str, until: datetime | None = None) -> Order:
     """Keep queued messages from every batch and schedule, until a time or until released."""
     # A time that a program asked for outlives the hold; the order of a batch does not.
     not_before = Case(When(batch=None, then=F("not_before")), default=None)
-    values = {"status": Status.HELD, "held_until": until, "not_before": not_before, "batch": None,
-              "reason": why[:500], "reason_category": ""}  # fmt: skip
-    return Order((Status.QUEUED,), f"Held: {why}", values, leaves=Status.HELD)
+    values = {"status": Status.HELD, "hold_kind": HoldKind.HOLD, "held_until": until, "not_before": not_before,
+              "batch": None, "reason": Phrase(Reason.SAID, words=why), "reason_category": ""}  # fmt: skip
+    return Order((Status.QUEUED,), Phrase(Kind.HELD, why=why), values, leaves=Status.HELD)
 
 
 def to_release() -> Order:
     """Put held messages back into the queue, where they wait for a batch or for the time they were given."""
-    return Order((Status.HELD,), "Released", {"status": _WITHOUT_HOLD, "held_until": None, "reason": ""})
+    values = NOT_HANDED_OVER | {"status": _WITHOUT_HOLD, "held_until": None, "reason": None}
+    return Order((Status.HELD,), Phrase(Kind.RELEASED), values)
 
 
 def to_cancel(why: str = "") -> Order:
     """Take messages that have not gone out of the queue for good."""
-    values = {"status": Status.CANCELLED, "held_until": None, "not_before": None, "batch": None,
-              "reason": why[:500], "reason_category": ""}  # fmt: skip
-    words = f"Cancelled: {why}" if why else "Cancelled"
-    return Order((Status.QUEUED, Status.HELD), words, values, leaves=Status.CANCELLED)
+    values = NOT_HANDED_OVER | {
+        "status": Status.CANCELLED, "held_until": None, "not_before": None, "batch": None,
+        "reason": Phrase(Reason.SAID, words=why) if why else None, "reason_category": "",
+    }  # fmt: skip
+    what = Phrase(Kind.CANCELLED, why=why) if why else Phrase(Kind.CANCELLED)
+    return Order((Status.QUEUED, Status.HELD), what, values, leaves=Status.CANCELLED)
 
 
 def hold(message: Message, *, by: User, why: str, until: datetime | None = None) -> None:
@@ -168,7 +202,7 @@ def cancel(message: Message, *, by: User, why: str = "") -> None:
 
 
 def _carry_out(order: Order, message: Message, by: User) -> None:
-    with _change(message, [*order.states], by, order.words) as change:
+    with _change(message, [*order.states], by, order.what) as change:
         if words := order.refusal(message):
             raise NotPossible(words)
         if order.leaves:
@@ -213,7 +247,7 @@ def _carry_out_for(ids: list[int], order: Order, by: User) -> None:
     if order.leaves:
         leave_batch(chosen.exclude(batch=None), outcome=order.leaves)
     chosen.update(**order.values)
-    MessageEvent.objects.bulk_create(MessageEvent(message_id=pk, at=now, by=by, what=order.words[:500]) for pk in ids)
+    MessageEvent.objects.bulk_create(MessageEvent.of(order.what, message_id=pk, at=now, by=by) for pk in ids)
 
 
 # --- Send types 0 and 1: the person's own mail program -----------------------------------------------
@@ -224,39 +258,42 @@ def hand_over(message: Message, *, by: User) -> None:
 
     A message that somebody has already is not handed over: a draft goes to everybody it names.
     """
-    words = f"{HANDED_OVER}{person(by)}{WHOSE}"
-    with _change(message, [*GIVES_AWAY], by, words) as change:
+    with _change(message, [*GIVES_AWAY], by, Phrase(Kind.HANDED_OVER, to=person(by))) as change:
         obstacle = why_not_handed_over(message, resolve(by))
         if obstacle:
             raise NotPossible(obstacle)
         leave_batch(Message.objects.filter(pk=message.pk))
-        change(status=Status.HELD, handed_to=by, batch=None, reason=words[:500], reason_before=message.reason)
+        change(
+            status=Status.HELD, hold_kind=HoldKind.MAIL_PROGRAM, handed_to=by, batch=None,
+            reason=Phrase(Reason.HANDED_OVER, to=person(by)), status_before=message.status,
+            reason_before=message.reason,
+        )  # fmt: skip
 
 
 def sent_from_mail_program(message: Message, *, by: User) -> None:
     """A person says that the draft was sent. It is never sent from here again."""
-    with _change(message, [Status.HELD], by, "Sent from a mail program") as change:
+    with _change(message, [Status.HELD], by) as change:
         holder = _holder(message)
         now = timezone.now()
-        words = f"Sent from {person(holder)}’s mail program"
         message.recipients.exclude(status=Recipient.Status.ACCEPTED).update(
-            status=Recipient.Status.ACCEPTED, decided_at=now, reply_code=None, enhanced_code="", reply_text=words
-        )
+            status=Recipient.Status.ACCEPTED, decided_at=now, reply_code=None, enhanced_code="", reply_text="",
+            said=Phrase("sent-from", holder=person(holder)),
+        )  # fmt: skip
         change(
-            words, status=Status.SENT, sent_at=now, account=holder, handed_to=None, held_until=None, not_before=None,
-            reason="", reason_category="",
+            Phrase(Kind.SENT_FROM_MAIL_PROGRAM, holder=person(holder)),
+            **NOT_HANDED_OVER, status=Status.SENT, sent_at=now, account=holder, held_until=None, not_before=None,
+            reason=None, reason_category="",
         )  # fmt: skip
 
 
 def put_back(message: Message, *, by: User) -> None:
     """The draft was not sent: the message is again what it was before it was handed over."""
-    with _change(message, [Status.HELD], by, "Put back") as change:
-        holder = _holder(message)
-        before = message.reason_before
-        was_held = before and not message.reason_category  # a person's reason has no category
-        status = Value(Status.HELD) if was_held else _WITHOUT_HOLD
-        change(f"Put back; {person(holder)}’s draft was not sent", status=status, handed_to=None, reason=before,
-               reason_before="")  # fmt: skip
+    with _change(message, [Status.HELD], by) as change:
+        what = Phrase(Kind.PUT_BACK, holder=person(_holder(message)))
+        before = {"status": message.status_before, "reason": message.reason_before}
+        if message.status_before == Status.HELD:
+            before["hold_kind"] = HoldKind.HOLD
+        change(what, **NOT_HANDED_OVER | before)
 
 
 def _holder(message: Message) -> User:
@@ -277,9 +314,10 @@ def _check_setup(message: Message, account: User | None, by: User) -> None:
     """Refuse what would only pause the account: with these settings it cannot send."""
     problems = resolve(account).problems()
     if problems:
+        words = list(map(in_words, problems))
         if not why_not_handed_over(message, resolve(by)):
-            problems.append("Or open it in your mail program, and send it from there.")
-        raise NotPossible(" ".join(problems))
+            words.append("Or open it in your mail program, and send it from there.")
+        raise NotPossible(" ".join(words))
 
 
 def why_not_handed_over(message: Message, setup: EmailSetup) -> str:
@@ -342,16 +380,17 @@ def leave_batch(messages: QuerySet[Message], outcome: str = "") -> None:
 
 
 @contextmanager
-def _change(message: Message, states: list[str], by: User, what: str) -> Iterator[Callable[..., None]]:
+def _change(message: Message, states: list[str], by: User, what: Phrase | None = None) -> Iterator[Callable[..., None]]:
     """A transaction around one person's change: refused when the message left the states it was offered in.
 
     `message` is as it is now, and locked, within it. What is yielded writes the new values and the event: `what`, or
-    other words given first.
+    one given first.
     """
 
-    def write(words: str = what, **values: Any) -> None:
+    def write(what: Phrase | None = what, **values: Any) -> None:
+        assert what is not None
         Message.objects.filter(pk=message.pk).update(**values)
-        MessageEvent.objects.create(message=message, at=timezone.now(), by=by, what=words[:500])
+        MessageEvent.of(what, message=message, at=timezone.now(), by=by).save()
 
     with transaction.atomic():
         message.refresh_from_db(from_queryset=Message.objects.select_for_update(of=("self",)))

@@ -3,6 +3,7 @@
 Whoever has none may look at nothing. Superusers may do everything.
 """
 
+import functools
 from typing import Any
 
 from django.contrib.auth.backends import ModelBackend
@@ -111,9 +112,7 @@ class RoleBackend(ModelBackend):
     """
 
     def get_user(self, user_id: Any) -> User | None:
-        held = {_read_with_user(name): Exists(_granting(name).filter(_to_this_user())) for name in PERMISSIONS[ADMIN]}
-        saved = CompanyOptions.objects.annotate(row=JSONObject(**{name: F(name) for name in OPTIONS})).values("row")
-        user = User.objects.annotate(**held, row=Subquery(saved[:1])).filter(pk=user_id).first()
+        user = _people().filter(pk=user_id).first()
         if user is None or not self.user_can_authenticate(user):
             return None
         row = user.__dict__.pop("row") or {"version": 0}
@@ -125,6 +124,14 @@ class RoleBackend(ModelBackend):
         app, _, name = perm.partition(".")
         held = user_obj.__dict__.get(_read_with_user(name)) if app == "messaging" and obj is None else None
         return bool(user_obj.is_active and held) if held is not None else super().has_perm(user_obj, perm, obj)
+
+
+@functools.cache
+def _people() -> QuerySet[User]:
+    """Made once: putting this statement together takes longer than asking the database."""
+    held = {_read_with_user(name): Exists(_granting(name).filter(_to_this_user())) for name in PERMISSIONS[ADMIN]}
+    saved = CompanyOptions.objects.annotate(row=JSONObject(**{name: F(name) for name in OPTIONS})).values("row")
+    return User.objects.annotate(**held, row=Subquery(saved[:1]))
 
 
 def _read_with_user(permission: str) -> str:

@@ -17,13 +17,13 @@ from django.db.models import Exists, OuterRef, QuerySet, Subquery
 from django.utils import timezone
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
-from messaging import batches, selection, sending, timetable
-from messaging.models import AccountPause, Batch, Message, Schedule, ScheduleRun, SettingChange
+from messaging import audit, batches, selection, sending, timetable
+from messaging.audit import Area, ChangedMeanwhile, Source, Subject
+from messaging.models import AccountPause, AuditEntry, Batch, Message, Phrase, Schedule, ScheduleRun
 from messaging.queue import NotPossible
-from messaging.setup.changes import ChangedMeanwhile
 from messaging.setup.layers import resolve
 from messaging.timetable import BadTimetable, Timetable
-from messaging.wording import person, sentence, state
+from messaging.wording import in_words, kept, person
 
 log = logging.getLogger(__name__)
 
@@ -33,11 +33,8 @@ RUNS_KEPT = timedelta(days=400)
 NOTHING_KEPT = timedelta(days=7)
 TASK = "messaging.tasks.run_schedule"
 WAKE_UP_KEPT = 60  # seconds; the sweep makes good what a worker did not fetch by then
-SOURCE = "schedule"
 WHEN = ("kind", "minutes", "times", "days", "crontab", "time_zone")
 NAMES = ("name", *WHEN, "filter", "account", "at_most", "missed", "is_on")
-LABELLED = {"kind": Schedule.Kind, "missed": Schedule.Missed}
-PREFIX = "schedule "
 
 # --- Run -------------------------------------------------------------------------------------------------
 
@@ -95,40 +92,42 @@ def _run_if_due(pk: int, now: datetime) -> ScheduleRun | None:
     return run
 
 
-def _lateness(schedule: Schedule, first: datetime, due_at: datetime, now: datetime) -> str:
-    """What to say of times that passed without a run; "" when there were none."""
+def _lateness(schedule: Schedule, first: datetime, due_at: datetime, now: datetime) -> list[Phrase]:
+    """What to say of times that passed without a run; nothing when there were none."""
     if first == due_at and now - due_at <= GRACE:
-        return ""
-    since = f"Nothing ran since {_local(first, schedule)}, because the worker or beat was away"
-    if schedule.missed == Schedule.Missed.ONCE:
-        return f"{since}: this run makes up for it."
-    return f"{since}; missed runs are left out, as this schedule says."
+        return []
+    what = "made-up-for" if schedule.missed == Schedule.Missed.ONCE else "left-out"
+    return [Phrase(what, since=first.astimezone(timetable.of(schedule).zone))]
 
 
-def _carry_out(run: ScheduleRun, schedule: Schedule, lateness: str, *, is_late: bool) -> None:
+def _carry_out(run: ScheduleRun, schedule: Schedule, lateness: list[Phrase], *, is_late: bool) -> None:
     """Do it, and write down what came of it."""
     if is_late and schedule.missed == Schedule.Missed.NEVER:
         _end(run, Outcome.MISSED, lateness)
         return
-    refusal = why_refused(schedule)
+    refusal = refusals(schedule)
     if refusal:
-        _end(run, Outcome.REFUSED, f"{refusal} {lateness}")
+        _end(run, Outcome.REFUSED, [*refusal, *lateness])
         return
     still = _still_at_work(schedule, run)
     try:
         with transaction.atomic():
             run.batch = batches.process(
-                matching(schedule.filter), by=run.by, account=schedule.account, source=SOURCE, at_most=schedule.at_most
+                matching(schedule.filter),
+                by=run.by,
+                account=schedule.account,
+                source=Batch.Source.SCHEDULE,
+                at_most=schedule.at_most,
             )
-    except NotPossible as error:
-        _end(run, Outcome.REFUSED, f"{error} {lateness}")
+    except NotPossible as error:  # its account's settings were changed at this moment
+        _end(run, Outcome.REFUSED, [*error.phrases, *lateness])
         return
-    _end(run, Outcome.BATCH if run.batch else Outcome.NOTHING, f"{lateness} {still}")
+    _end(run, Outcome.BATCH if run.batch else Outcome.NOTHING, [*lateness, *still])
 
 
-def _end(run: ScheduleRun, outcome: ScheduleRun.Outcome, words: str) -> None:
-    run.outcome, run.words = outcome, words.strip()[:500]
-    run.save(update_fields=["outcome", "words", "batch"])
+def _end(run: ScheduleRun, outcome: ScheduleRun.Outcome, remarks: list[Phrase]) -> None:
+    run.outcome, run.remarks = outcome, Phrase.all(remarks)
+    run.save(update_fields=["outcome", "remarks", "batch"])
 
 
 def matching(query: str) -> QuerySet[Message]:
@@ -136,16 +135,16 @@ def matching(query: str) -> QuerySet[Message]:
     return selection.matching(batches.waiting_now(timezone.now()), query)
 
 
-def why_refused(schedule: Schedule) -> str:
-    """Why a run would be refused now, in words with what to do; "" when it would not be."""
+def refusals(schedule: Schedule) -> list[Phrase]:
+    """Why a run would be refused now, with what to do; nothing when it would not be."""
     account = schedule.account
     if account is not None and not account.is_active:
-        return f"{person(account)} may not sign in any more. Choose another account for this schedule."
+        return [Phrase("account-inactive", account=person(account))]
     problems = resolve(account).problems()
     if problems:
-        return " ".join(problems)
+        return problems
     everything = sending.holding(timezone.now()).filter(kind=AccountPause.Kind.ALL).first()
-    return sentence(state(everything)) if everything else ""
+    return [Phrase("all-paused", **kept(everything).params)] if everything else []
 
 
 def why_never(account: User | None) -> str:
@@ -153,20 +152,15 @@ def why_never(account: User | None) -> str:
     if account is not None and not account.is_active:
         return "This account may not sign in any more. Choose one that is active."
     setup = resolve(account)
-    return " ".join(setup.problems()) if setup.is_mapi else ""
+    return " ".join(map(in_words, setup.problems())) if setup.is_mapi else ""
 
 
-def _still_at_work(schedule: Schedule, run: ScheduleRun) -> str:
+def _still_at_work(schedule: Schedule, run: ScheduleRun) -> list[Phrase]:
     """Says it when the batch of an earlier run is not finished: what is in it is not taken again."""
     last = Batch.objects.filter(schedule_runs__schedule=schedule).exclude(schedule_runs=run).order_by("-pk").first()
     if last is None or batches.report(last).is_finished:
-        return ""
-    return f"The batch before, batch {last.pk}, is still at work; its messages were not taken again."
-
-
-def _local(moment: datetime, schedule: Schedule) -> str:
-    zone = timetable.of(schedule).zone
-    return f"{moment.astimezone(zone):%-d %b %H:%M}"
+        return []
+    return [Phrase("batch-at-work", batch=last.pk)]
 
 
 def run_now(schedule: Schedule, *, by: User) -> ScheduleRun:
@@ -178,7 +172,7 @@ def run_now(schedule: Schedule, *, by: User) -> ScheduleRun:
         while locked.runs.filter(due_at=moment).exists():
             moment += timedelta(microseconds=1)
         run = ScheduleRun.objects.create(schedule=locked, due_at=moment, started_at=now, by=by)
-        _carry_out(run, locked, "", is_late=False)
+        _carry_out(run, locked, [], is_late=False)
     return run
 
 
@@ -199,18 +193,16 @@ def next_runs(times: Timetable, number: int) -> list[datetime]:
     return [moment.astimezone(times.zone) for moment in coming]
 
 
-def changes(schedule: Schedule | None = None) -> QuerySet[SettingChange]:
+def changes(schedule: Schedule | None = None) -> QuerySet[AuditEntry]:
     """Who changed a schedule (or any of them), the latest first."""
-    name = f"{PREFIX}{schedule.pk} " if schedule is not None else PREFIX
-    found = SettingChange.objects.filter(whose="", account=None, name__startswith=name)
-    return found.select_related("by").order_by("-pk")
+    return audit.log(Area.SCHEDULES, key=str(schedule.pk) if schedule is not None else None)
 
 
 # --- Save ------------------------------------------------------------------------------------------------
 
 
 def save(pk: int | None, values: Mapping[str, Any], *, by: User, seen: int | None = None) -> Schedule:
-    """Make a schedule (no `pk`), or change fields (NAMES) of one, as a new version, into the log of changes.
+    """Make a schedule (no `pk`), or change fields (NAMES) of one, as a new version, into the audit log.
 
     What was due before it was made, put on or given other times is not missed.
 
@@ -224,69 +216,60 @@ def save(pk: int | None, values: Mapping[str, Any], *, by: User, seen: int | Non
     now = timezone.now()
     try:
         with transaction.atomic():
-            row = Schedule(created_by=by, version=0, since=now) if pk is None else _locked(pk, seen)
-            found = [change for name in NAMES if name in values and (change := _set(row, name, values[name]))]
-            if not found and pk is not None:
-                return row
-            changed = {change.name for change in found}
-            if changed & set(WHEN) or ("is_on" in changed and row.is_on):
-                row.since = now
-            row.version += 1
-            row.save()
-            _log(row, found if pk is not None else [SettingChange(name="made", after=_made(row))], by, now)
+            if pk is None:
+                row = Schedule.objects.create(**values, created_by=by, version=1, since=now)
+                audit.created(_subject(row), _fields(row), Source(by), version=1)
+            else:
+                row = _locked(pk, seen)
+                if not _change(row, values, by, now):
+                    return row
             _mirror(row)
             return row
     except IntegrityError as error:
         raise ChangedMeanwhile from error
 
 
-def _made(schedule: Schedule) -> str:
-    return f"{schedule.name}: {timetable.in_words(schedule)}, {'on' if schedule.is_on else 'off'}"
+def _change(row: Schedule, values: Mapping[str, Any], by: User, now: datetime) -> list[AuditEntry]:
+    """Change fields, and save them where any is another now; what changed."""
+    ordered = {name: values[name] for name in NAMES if name in values}
+    subject = Subject(Area.SCHEDULES, str(row.pk), values.get("name", row.name))
+    found = audit.record(subject, row, ordered, Source(by), version=row.version + 1, kept=as_kept)
+    changed = {entry.field for entry in found}
+    if changed & set(WHEN) or ("is_on" in changed and row.is_on):
+        row.since = now
+    if found:
+        row.version += 1
+        row.save()
+    return found
+
+
+def _subject(schedule: Schedule) -> Subject:
+    return Subject(Area.SCHEDULES, str(schedule.pk), schedule.name)
+
+
+def _fields(schedule: Schedule) -> dict[str, Any]:
+    return {name: as_kept(name, getattr(schedule, name)) for name in NAMES}
+
+
+def as_kept(name: str, value: Any) -> Any:
+    """The value of a field as the audit log keeps it."""
+    return {"id": value.pk, "name": person(value)} if isinstance(value, User) else audit.as_kept(name, value)
 
 
 def _locked(pk: int, seen: int | None) -> Schedule:
     row = Schedule.objects.select_for_update(of=("self",), no_key=True).filter(pk=pk).first()
     if row is None or (seen is not None and row.version != seen):
-        raise ChangedMeanwhile(changes(row).filter(version__gt=seen).order_by("pk") if row else ())
+        raise ChangedMeanwhile(audit.since(seen or 0, Area.SCHEDULES, key=str(pk)) if row else ())
     return row
 
 
-def _set(row: Schedule, name: str, value: Any) -> SettingChange | None:
-    before = getattr(row, name)
-    if before == value:
-        return None
-    setattr(row, name, value)
-    return SettingChange(name=name, before=_told(name, before), after=_told(name, value))
-
-
-def _told(name: str, value: Any) -> str:
-    if name == "account":
-        return person(value, "The company")
-    if name == "filter":
-        return selection.in_words(value)
-    if name in LABELLED:
-        return str(dict(LABELLED[name].choices).get(value, value))
-    if name == "days":
-        return timetable.days_in_words(value)
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    return "" if value is None else str(value)
-
-
-def _log(row: Schedule, found: list[SettingChange], by: User, now: datetime) -> None:
-    for change in found:
-        change.name = f"{PREFIX}{row.pk} {change.name}"
-        change.version, change.at, change.by = row.version, now, by
-    SettingChange.objects.bulk_create(found)
-
-
 def delete(schedule: Schedule, *, by: User) -> None:
-    """Take a schedule away with the list of its runs; its batches stay. It stays in the log of changes."""
+    """Take a schedule away with the list of its runs; its batches stay. It stays in the audit log."""
     with transaction.atomic():
         schedule.tasks.all().delete()
         row = Schedule.objects.select_for_update(of=("self",)).filter(pk=schedule.pk).first()
         if row is not None:
-            _log(row, [SettingChange(name="deleted", before=_made(row))], by, timezone.now())
+            audit.deleted(_subject(row), _fields(row), Source(by), version=row.version)
             row.delete()
 
 

@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from messaging import wake
 from messaging.delivery import claims, pauses
-from messaging.models import AccountPause, Batch, EmailSettings, Message
+from messaging.models import AccountPause, Batch, EmailSettings, Message, Phrase, Reason
 from messaging.setup.layers import EmailSetup, resolve_each
 from messaging.wording import person
 
@@ -65,7 +65,8 @@ def pause(whose: Whose, *, by: User, why: str, until: datetime | None = None) ->
     why = _checked_reason(why)
     _check_time(until, now)
     pauses.end_due(now)
-    wanted = {"since": now, "until": until, "by": by, "explanation": why}
+    reason = Phrase(Reason.SAID, words=why)
+    wanted = {"since": now, "until": until, "by": by, "reason": reason}
     with transaction.atomic():
         row, created = (
             _orders_on(whose)
@@ -73,8 +74,8 @@ def pause(whose: Whose, *, by: User, why: str, until: datetime | None = None) ->
             .get_or_create(account=_account(whose), kind=_kind(whose), defaults=wanted)
         )
         if not created and row.by_id == by.pk:
-            row.until, row.explanation = until, why
-            row.save(update_fields=["until", "explanation"])
+            row.until, row.reason = until, reason
+            row.save(update_fields=["until", "reason"])
         elif not created:
             _end(AccountPause.objects.filter(pk=row.pk), by, now)
             row = AccountPause.objects.create(account=_account(whose), kind=_kind(whose), **wanted)

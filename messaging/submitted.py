@@ -7,16 +7,13 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from messaging.models import Message, Submitted
+from messaging.models import Message, Phrase, Submitted
 
 KEPT = timedelta(days=2)
 # The longest that a server may take for an answer; after that its process must have died.
 LONGEST = timedelta(minutes=15)
-NOT_SENT = "Not sent: "
-BROKE_OFF = (
-    "Whether it was sent is not known: an error of this server broke it off. Look for it in the message queue, and ask "
-    "the recipient before you send it again."
-)
+State = Submitted.State
+BROKEN_OFF = Phrase("form-broken-off")
 
 
 def new_key() -> str:
@@ -38,16 +35,21 @@ def withdraw(row: Submitted) -> None:
     row.delete()
 
 
-def end(row: Submitted, words: str, message: Message | None = None) -> None:
-    """Say what came of it."""
-    Submitted.objects.filter(pk=row.pk).update(words=words[:500], message=message)
+def end(row: Submitted, state: Submitted.State, told: Phrase, message: Message | None = None) -> None:
+    """Keep what came of it, and how that is told."""
+    Submitted.objects.filter(pk=row.pk).update(state=state, told=told, message=message)
 
 
-def what_became(row: Submitted) -> str:
-    """In words; "" while it is being sent."""
-    if not row.words and timezone.now() - row.at > LONGEST:
-        return BROKE_OFF
-    return row.words
+def break_off(row: Submitted) -> None:
+    """An error of this server ended it: nobody knows what came of it."""
+    end(row, State.BROKEN_OFF, BROKEN_OFF)
+
+
+def what_became(row: Submitted) -> tuple[Submitted.State, Phrase | None]:
+    """The state, and how it is told: None while it is being sent."""
+    if row.state == State.SENDING and timezone.now() - row.at > LONGEST:
+        return State.BROKEN_OFF, BROKEN_OFF
+    return State(row.state), row.told
 
 
 def forget(now: datetime) -> None:

@@ -2,31 +2,22 @@
 
 import secrets
 from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any
 
 from django.contrib.auth.models import User
 from django.contrib.auth.password_validation import validate_password
 from django.db import transaction
 from django.db.models import QuerySet
-from django.utils import timezone
 
-from messaging import roles
-from messaging.models import SettingChange
+from messaging import audit, roles
+from messaging.audit import Action, Area, Source, Subject
+from messaging.models import AuditEntry
 
 CONSONANTS = "bdfghklmnprstvz"
 VOWELS = "aeiou"
 
 FIELDS = ("username", "first_name", "last_name", "email", "is_active")
-# As the log names them; none is a name of Email Setup, whose log is another one.
-NAMES = {
-    "username": "sign-in name",
-    "first_name": "first name",
-    "last_name": "last name",
-    "email": "e-mail",
-    "is_active": "active",
-    "role": "role",
-}
-MADE, PASSWORD = "user", "sign-in password"
 
 
 class NotAllowed(Exception):
@@ -49,7 +40,7 @@ def _group() -> str:
 
 def create(
     username: str,
-    password: str,
+    password: str | None,
     *,
     role: str = roles.OPERATOR,
     email: str = "",
@@ -58,9 +49,10 @@ def create(
     by: User | None = None,
     via: str = "",
 ) -> User:
-    """Make a user with a role ("" for none), into the log of changes.
+    """Make a user with a role ("" for none), into the audit log.
 
     Args:
+        password: None: the user cannot sign in before they are given one.
         by: who; None is a command, named by `via`.
 
     Raises:
@@ -68,9 +60,14 @@ def create(
     """
     user = User(username=username, email=email, first_name=first_name, last_name=last_name)
     with transaction.atomic():
-        _save_password(user, password)
+        if password is not None:
+            validate_password(password, user)
+        user.set_password(password)
+        user.full_clean()
+        user.save()
         roles.give(user, role)
-        _record(user, MADE, "", role or "no role", by, via)
+        values = {name: getattr(user, name) for name in FIELDS} | {"role": role}
+        audit.created(_subject(user), values, Source(by, via))
     return user
 
 
@@ -80,19 +77,14 @@ def set_password(user: User, password: str, *, by: User | None = None, via: str 
     Raises:
         ValidationError: it is too weak.
     """
-    with transaction.atomic():
-        _save_password(user, password)
-        _record(user, PASSWORD, "", "changed", by, via)
-
-
-def _save_password(user: User, password: str) -> None:
     validate_password(password, user)
     user.set_password(password)
-    user.full_clean()
-    user.save()
+    with transaction.atomic():
+        user.save(update_fields=["password"])
+        audit.record(_subject(user), user, {"password": Action.SECRET_CHANGED}, Source(by, via))
 
 
-def change(user: User, values: Mapping[str, Any], *, by: User) -> list[SettingChange]:
+def change(user: User, values: Mapping[str, Any], *, by: User) -> list[AuditEntry]:
     """Set some of FIELDS and `role` of a user; what is so already is left alone.
 
     Returns:
@@ -105,15 +97,17 @@ def change(user: User, values: Mapping[str, Any], *, by: User) -> list[SettingCh
         # One change at a time: two administrators must not take the role from each other.
         _lock_admins()
         user = User.objects.select_for_update().get(pk=user.pk)
-        before = {name: getattr(user, name) for name in FIELDS} | {"role": roles.given(user)}
-        wanted = {name: value for name, value in values.items() if value != before[name]}
-        _check(user, wanted, by)
-        for name in wanted.keys() & set(FIELDS):
-            setattr(user, name, wanted[name])
+        row = SimpleNamespace(role=roles.given(user), **{name: getattr(user, name) for name in FIELDS})
+        subject = Subject(Area.USERS, str(user.pk), values.get("username", user.get_username()))
+        found = audit.record(subject, row, values, Source(by))
+        changed = {entry.field: entry.after for entry in found}
+        _check(user, changed, by)
+        for name in FIELDS:
+            setattr(user, name, getattr(row, name))
         user.save()
-        if "role" in wanted:
-            roles.give(user, wanted["role"])
-        return [_record(user, NAMES[name], _told(before[name]), _told(value), by) for name, value in wanted.items()]
+        if "role" in changed:
+            roles.give(user, row.role)
+        return found
 
 
 def _lock_admins() -> None:
@@ -132,18 +126,10 @@ def _check(user: User, wanted: Mapping[str, Any], by: User) -> None:
         raise NotAllowed(field, "This is the last active administrator. Make somebody else administrator first.")
 
 
-def _told(value: Any) -> str:
-    return {True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else value or "none"
+def log(user: User | None = None) -> QuerySet[AuditEntry]:
+    """Every change of a user (or of any), the latest first."""
+    return audit.log(Area.USERS, key=str(user.pk) if user else None)
 
 
-def _record(user: User, name: str, before: str, after: str, by: User | None, via: str = "") -> SettingChange:
-    return SettingChange.objects.create(
-        account=user, whose=user.get_username(), name=name, before=before, after=after, version=0,
-        at=timezone.now(), by=by, via=via,
-    )  # fmt: skip
-
-
-def log() -> QuerySet[SettingChange]:
-    """Every change of a user, the latest first."""
-    names = [MADE, PASSWORD, *NAMES.values()]
-    return SettingChange.objects.filter(name__in=names).select_related("by", "account").order_by("-pk")
+def _subject(user: User) -> Subject:
+    return Subject(Area.USERS, str(user.pk), user.get_username())

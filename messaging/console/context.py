@@ -16,6 +16,7 @@ from messaging.delivery import refusal
 from messaging.housekeeping import SWEEP, WORKER
 from messaging.models import AccountPause, Heartbeat, Notice
 from messaging.setup import opt_files
+from messaging.wording import in_words
 
 SILENT_AFTER = timedelta(seconds=60)
 MOST_UNSEEN = 99
@@ -98,4 +99,7 @@ def _number(unseen: QuerySet[Notice]) -> Coalesce:
 
 
 def _noted(notes: QuerySet[Heartbeat]) -> dict[str, list[str]]:
-    return {note.name.removeprefix(refusal.PREFIX): note.note.splitlines() for note in notes.order_by("name")}
+    return {
+        note.name.removeprefix(refusal.PREFIX): list(map(in_words, refusal.errors_of(note)))
+        for note in notes.order_by("name")
+    }

@@ -1,10 +1,9 @@
-"""Company options and their changes in words."""
+"""Company options in words."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from messaging.models import CompanyOptions, NoticeKind, SettingChange
-from messaging.setup.options import LOGGED_AS
+from messaging.models import NoticeKind
 
 LABELS = {
     "record_mail": "Record outbound email",
@@ -59,32 +58,6 @@ MEANINGS = {
         "below are sent at once.",
     ),
 }
-
-
-def label(name: str) -> str:
-    """What an entry of the log of changes is about."""
-    if name.startswith("notice "):
-        _, kind, part = name.split(" ")
-        return f"{NoticeKind(kind).label}: {RULE_LABELS[part]}"
-    return LABELS[next((option for option, logged in LOGGED_AS.items() if logged == name), name)]
-
-
-def change(changed: SettingChange) -> str:
-    """What a change did: "switched on", "from “UTC” to “Europe/Berlin”", "emptied, it was “12”"."""
-    before, after = (_value(changed.name, text) for text in (changed.before, changed.after))
-    if changed.after in ("True", "False"):
-        return f"switched {after}"
-    if not before:
-        return f"set to “{after}”"
-    return f"from “{before}” to “{after}”" if after else f"emptied, it was “{before}”"
-
-
-def _value(name: str, text: str) -> str:
-    if text in ("True", "False"):
-        return "on" if text == "True" else "off"
-    if name == "language":
-        return str(dict(CompanyOptions.Language.choices).get(text, text)).partition(":")[0]
-    return ", ".join(text.splitlines())
 
 
 def waiting(number: int | None) -> str:

@@ -10,13 +10,13 @@ from django.utils import timezone
 from messaging.delivery.outcomes import Reply, Stage, judge
 from messaging.delivery.reply_table import NO_MAILBOX, UNKNOWN_MAILBOX
 from messaging.models import Batch, Category, Message, Recipient
-from messaging.wording import moment
+from messaging.wording import in_words, moment
 
 Status = Message.Status
 LOOKED_BACK = 1000  # failed messages: Recipient has no index on addresses, so the cost is bounded by what is looked at
 NAMED = 20
 RECENT = timedelta(days=7)
-NO_SUCH = {NO_MAILBOX.explanation, UNKNOWN_MAILBOX.explanation}
+NO_SUCH = (NO_MAILBOX, UNKNOWN_MAILBOX)
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def refused_before(addresses: Iterable[str]) -> dict[str, str]:
     for address, code, enhanced, text, at in rows.values_list(
         "address", "reply_code", "enhanced_code", "reply_text", "decided_at"
     ):
-        if judge(Reply(Stage.RCPT, code, f"{enhanced} {text}".strip())).explanation in NO_SUCH:
+        if judge(Reply(Stage.RCPT, code, f"{enhanced} {text}".strip())).meaning in NO_SUCH:
             found[address] = at
     return {
         address: f"“{address}” was refused before ({moment(at) or 'earlier'}): the mail server knows no such mailbox."
@@ -55,7 +55,7 @@ def doubts(message: Message, recipients: list[Recipient]) -> list[str]:
     if message.status not in (Status.QUEUED, Status.HELD):
         return []
     pending = [row.address for row in recipients if row.status == Recipient.Status.PENDING]
-    found = [message.doubt] if message.doubt else []
+    found = [in_words(message.doubt)] if message.doubt is not None else []
     return found + list(refused_before(pending[:NAMED]).values())
 
 
@@ -67,8 +67,10 @@ def preflight(batch: Batch) -> Preflight:
     known = refused_before({address for _, address in met}) if met else {}
     why = {pk: known[address] for pk, address in met if address in known}
     waiting = Message.objects.filter(batch_items__batch=batch).exclude(status__in=[Status.SENT, Status.CANCELLED])
-    doubted = waiting.filter(~Q(doubt="") | Q(pk__in=list(why))).order_by("pk")
-    named = [(message, message.doubt or why[message.pk]) for message in doubted.only("subject", "doubt")[:NAMED]]
+    doubted = waiting.filter(Q(doubt__isnull=False) | Q(pk__in=list(why))).order_by("pk")
+    named = [
+        (message, in_words(message.doubt) or why[message.pk]) for message in doubted.only("subject", "doubt")[:NAMED]
+    ]
     since = timezone.now() - RECENT
     nobody = Message.objects.filter(status=Status.FAILED, recipient_count=0, created_at__gte=since)
     return Preflight(doubted.count(), named, nobody.count())

@@ -15,16 +15,15 @@ from messaging.models import (
     EmailSettings,
     Message,
     MessageEvent,
+    Phrase,
     Recipient,
     SendAttempt,
-    SettingChange,
 )
-from messaging.queue import HANDED_OVER
 from messaging.setup import certificates
 from messaging.setup.fields import SECRETS
 from messaging.setup.layers import RATES
 from messaging.setup.options import retry_limits
-from messaging.wording import moment, person, sentence, state, waits
+from messaging.wording import advice, in_words, moment, person, sentence, state, waits
 
 Status = Message.Status
 
@@ -103,19 +102,6 @@ def setting_value(name: str, value: Any) -> str:
     return str(value) or "none"
 
 
-def change(changed: SettingChange) -> str:
-    """What a change of a setting did: "from a to b", "set to b", "emptied, it was a"; of a secret that it was."""
-    if changed.name in SECRETS:
-        return {"": "removed", "stored": "set"}.get(changed.after, "changed")
-    before, after = (
-        setting_value(changed.name, int(text) if changed.name == "send_type" else text) if text else ""
-        for text in (changed.before, changed.after)
-    )
-    if not before:
-        return f"set to “{after}”"
-    return f"from “{before}” to “{after}”" if after else f"emptied, it was “{before}”"
-
-
 def standing(
     message: Message,
     recipients: list[Recipient],
@@ -124,15 +110,16 @@ def standing(
     events: Sequence[MessageEvent] = (),
 ) -> Standing:
     """The first thing to read on a message's page; `pauses` keep it from being sent, the gravest first."""
-    advice = attempts[-1].advice if attempts else ""
+    todo = advice(attempts[-1].reason) if attempts else ""
+    why = sentence(in_words(message.reason))
     match message.status:
         case Status.QUEUED:
-            return _paused(message, pauses) or _queued(message, advice)
+            return _paused(message, pauses) or _queued(message, todo)
         case Status.HELD if message.handed_to is not None:
             return _handed_over(message, message.handed_to, events)
         case Status.HELD:
             until = f"until {moment(message.held_until)}" if message.held_until else "until somebody releases it"
-            return Standing(f"Held {until}. {sentence(message.reason)}", "Release it to put it back into the queue.")
+            return Standing(f"Held {until}. {why}", "Release it to put it back into the queue.")
         case Status.SENDING:
             return Standing("It is being handed to the mail server now.", "Load this page again to see the outcome.")
         case Status.SENT:
@@ -140,25 +127,26 @@ def standing(
             words = f"{said}," if said else "Accepted by the mail server"
             return Standing(f"{words} {moment(message.sent_at)}".strip(" ,") + ".")
         case Status.FAILED:
-            return Standing(sentence(message.reason) or "It was refused.", _failed(advice, recipients))
+            return Standing(why or "It was refused.", _failed(todo, recipients))
         case Status.UNKNOWN:
-            return Standing(sentence(message.reason) or "Whether it arrived is not known.", advice)
-    return Standing(sentence(message.reason) or "Taken out of the queue for good.")
+            return Standing(why or "Whether it arrived is not known.", todo)
+    return Standing(why or "Taken out of the queue for good.")
 
 
 def _handed_over(message: Message, holder: User, events: Sequence[MessageEvent]) -> Standing:
-    since = next((event.at for event in reversed(events) if event.what.startswith(HANDED_OVER)), None)
+    handed_over = (event.at for event in reversed(events) if event.kind == MessageEvent.Kind.HANDED_OVER)
+    since = next(handed_over, None)
     when = f" at {moment(since)}" if since else ""
-    headline = f"{HANDED_OVER}{person(holder)}’s mail program{when}; nothing says yet that it was sent."
-    before = message.reason_before
-    return Standing(headline, f"Before that: {sentence(before)}" if before else "")
+    headline = f"Handed over to {person(holder)}’s mail program{when}; nothing says yet that it was sent."
+    before = sentence(in_words(message.reason_before))
+    return Standing(headline, f"Before that: {before}" if before else "")
 
 
 def _said_by_person(recipients: list[Recipient], attempts: list[SendAttempt]) -> str:
     """How a person says that it was sent; "" when a mail server said so."""
     if any(attempt.outcome == AttemptOutcome.ACCEPTED for attempt in attempts):
         return ""
-    return next((recipient.reply_text for recipient in recipients if not recipient.reply_code), "")
+    return next((in_words(recipient.said) for recipient in recipients if recipient.said is not None), "")
 
 
 def _paused(message: Message, pauses: Sequence[AccountPause]) -> Standing | None:
@@ -169,13 +157,13 @@ def _paused(message: Message, pauses: Sequence[AccountPause]) -> Standing | None
     holding = [pause for pause in pauses if due <= now or pause.until is None or pause.until > due]
     if not holding:
         return None
-    advice = holding[0].advice if holding[0].kind in AccountPause.PROBED else ""
+    todo = advice(holding[0].reason) if holding[0].kind in AccountPause.PROBED else ""
     others = [state(pause) for pause in holding[1:]]
     own = _queued(message, "") if message.tries or due > now else Standing("")
-    return Standing(waits(holding[0]), " ".join(filter(None, [advice, *others, own.headline, own.advice])))
+    return Standing(waits(holding[0]), " ".join(filter(None, [todo, *others, own.headline, own.advice])))
 
 
-def _queued(message: Message, advice: str) -> Standing:
+def _queued(message: Message, todo: str) -> Standing:
     if message.not_before is None:
         return Standing(
             "Waits in the queue for Batch Message Processing.", "Choose it in a batch, or let a schedule take it."
@@ -183,19 +171,34 @@ def _queued(message: Message, advice: str) -> Standing:
     when = next_try(message)
     if message.tries:
         last = f"It is tried until {moment(message.give_up_at)} at the latest." if message.give_up_at else ""
-        headline = f"{sentence(message.reason)} {when[:1].upper()}{when[1:]}."
-        return Standing(headline.strip(), f"{advice} {last}".strip())
+        headline = f"{sentence(in_words(message.reason))} {when[:1].upper()}{when[1:]}."
+        return Standing(headline.strip(), f"{todo} {last}".strip())
     if message.not_before <= timezone.now():
         return Standing("It is due and goes out as soon as a worker is free.")
     return Standing(f"It goes out by itself {when}.")
 
 
-def _failed(advice: str, recipients: list[Recipient]) -> str:
+def _failed(todo: str, recipients: list[Recipient]) -> str:
     accepted = sum(recipient.status == Recipient.Status.ACCEPTED for recipient in recipients)
     if not accepted:
-        return advice
+        return todo
     only_others = f"{accepted} of {len(recipients)} recipients accepted it; a retry goes to the others only."
-    return f"{advice} {only_others}".strip()
+    return f"{todo} {only_others}".strip()
+
+
+def said(row: Any) -> str:
+    """The server's words, or what is told in their place: of an attempt, a recipient or a pause, or of one of
+    `SendAttempt.recipients`.
+    """
+    if isinstance(row, dict):
+        return row.get("reply_text") or in_words(Phrase.of(row["said"]) if row.get("said") else None)
+    return row.reply_text or in_words(row.said)
+
+
+def has_other_replies(attempt: SendAttempt) -> bool:
+    """Whether the recipients of an attempt were told anything beside what it says itself."""
+    replies = attempt.recipients
+    return len(replies) > 1 or any(said(reply) != said(attempt) for reply in replies)
 
 
 # --- Hold, release and cancel for many -----------------------------------------------------------------
@@ -224,31 +227,3 @@ def _stands(status: str, number: int) -> str:
         "draft": f"{be} a draft in somebody’s mail program" if number == 1 else "are drafts in somebody’s mail program",
     }
     return rest[status]
-
-
-SCHEDULE_WORDS = {
-    "name": "Name", "kind": "When", "minutes": "Every … minutes", "times": "Times", "days": "Days",
-    "crontab": "Crontab expression", "time_zone": "Time zone", "filter": "Which messages", "account": "Sending account",
-    "at_most": "Messages per run", "missed": "A missed run", "is_on": "On or off", "made": "Made", "deleted": "Deleted",
-}  # fmt: skip
-
-
-def schedule_setting(changed: SettingChange) -> str:
-    """What of a schedule was changed; its name in the log is “schedule 3 times”."""
-    name = changed.name.rpartition(" ")[2]
-    return SCHEDULE_WORDS.get(name, name)
-
-
-def schedule_name(changed: SettingChange, names: Mapping[int, str]) -> str:
-    """Which schedule was changed, by the name it has now."""
-    pk = changed.name.split(" ")[1]
-    return names.get(int(pk), f"no. {pk}")
-
-
-def schedule_change(changed: SettingChange) -> str:
-    """What a change of a schedule did, in words."""
-    if changed.before and changed.after:
-        return f"from “{changed.before}” to “{changed.after}”"
-    if changed.name.endswith(" made"):
-        return changed.after
-    return f"set to “{changed.after}”" if changed.after else f"it was “{changed.before}”"

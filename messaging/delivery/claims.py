@@ -21,6 +21,8 @@ from messaging.models import (
     Batch,
     Message,
     MessageContent,
+    Phrase,
+    Reason,
     Recipient,
     SendAttempt,
 )
@@ -39,6 +41,10 @@ class LimitReached(Exception):
         super().__init__(f"{rate.number} per {rate.unit} until {until}")
         self.rate = rate
         self.until = until
+
+    @property
+    def reason(self) -> Phrase:
+        return Phrase(Reason.LIMIT_REACHED, number=self.rate.number, unit=self.rate.unit)
 
 
 @dataclass(frozen=True)

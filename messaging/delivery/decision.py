@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from messaging.models import AttemptOutcome, Category, Message, Recipient, SendAttempt
+from messaging.models import AttemptOutcome, Category, Message, Phrase, Reason, Recipient, SendAttempt
 from messaging.setup.options import RetryLimits
 
 from . import retry
@@ -59,9 +59,9 @@ def complete(attempt: SendAttempt, pending: Sequence[Recipient], result: Result,
     reply, verdict = judgement.reply, judgement.leading
     attempt.stage = reply.stage
     attempt.outcome = verdict.outcome
-    attempt.category, attempt.explanation, attempt.advice = verdict.category, verdict.explanation, verdict.advice
+    attempt.category, attempt.reason = verdict.category, verdict.reason
     attempt.reply_code, attempt.enhanced_code = reply.code, reply.enhanced
-    attempt.reply_text = reply.text
+    attempt.reply_text, attempt.said = reply.text, reply.detail
     attempt.recipients = replies_of(pending, result)
 
 
@@ -81,6 +81,7 @@ def replies_of(pending: Sequence[Recipient], result: Result) -> list[dict[str, o
                 "reply_code": reply.code,
                 "enhanced_code": reply.enhanced,
                 "reply_text": reply.text,
+                "said": reply.detail.as_row() if reply.detail is not None else None,
             }
         )
     return rows
@@ -97,7 +98,7 @@ def put_back(message: Message, leading: Verdict, stage: Stage, now: datetime) ->
         message.tries,
         not_before,
         leading.category,
-        leading.explanation,
+        leading.reason,
         message.give_up_at,
         message.max_tries,
     )
@@ -108,12 +109,15 @@ def fail_once(
 ) -> Decision:
     """What is sent at once has one try, also where all messages are concerned: it has failed, and does not wait."""
     for recipient in pending:
-        reply = result.reply_for(recipient.address)
-        recipient.reply_code, recipient.enhanced_code = reply.code, reply.enhanced
-        recipient.reply_text, recipient.decided_at = reply.text, now
+        _hear(recipient, result.reply_for(recipient.address), now)
         recipient.status = Recipient.Status.FAILED
     leading = judgement.leading
-    return Decision(Status.FAILED, message.tries + 1, None, leading.category, leading.explanation)
+    return Decision(Status.FAILED, message.tries + 1, None, leading.category, leading.reason)
+
+
+def _hear(recipient: Recipient, reply: Reply, now: datetime) -> None:
+    recipient.reply_code, recipient.enhanced_code = reply.code, reply.enhanced
+    recipient.reply_text, recipient.said, recipient.decided_at = reply.text, reply.detail, now
 
 
 def decide(
@@ -134,33 +138,29 @@ def decide(
         again = retry.next_try(tries, longest, now, give_up_at, limits)
         max_tries = retry.max_tries(longest, limits)
     for recipient, verdict in zip(pending, judgement.verdicts, strict=True):
-        reply = result.reply_for(recipient.address)
-        recipient.reply_code, recipient.enhanced_code = reply.code, reply.enhanced
-        recipient.reply_text = reply.text
-        recipient.decided_at = now
+        _hear(recipient, result.reply_for(recipient.address), now)
         recipient.status = _recipient_status(verdict.outcome, last_try=again is None)
     leading = judgement.leading
     everyone = {recipient.status for recipient in message.recipients.all()}
     if not everyone:
-        return Decision(Status.FAILED, tries, None, Category.ADDRESS, "It names nobody to send it to.", give_up_at)
+        return Decision(Status.FAILED, tries, None, Category.ADDRESS, Phrase(Reason.NOBODY_NAMED), give_up_at)
     if Recipient.Status.UNKNOWN in everyone:
-        return Decision(Status.UNKNOWN, tries, None, leading.category, leading.explanation, give_up_at)
+        return Decision(Status.UNKNOWN, tries, None, leading.category, leading.reason, give_up_at)
     if Recipient.Status.PENDING in everyone:
         first = waiting[0]
-        return Decision(Status.QUEUED, tries, again, first.category, first.explanation, give_up_at, max_tries)
+        return Decision(Status.QUEUED, tries, again, first.category, first.reason, give_up_at, max_tries)
     if Recipient.Status.FAILED in everyone:
         return Decision(Status.FAILED, tries, None, *_why_failed(message, leading, tries), give_up_at)
     return Decision(Status.SENT, tries, give_up_at=give_up_at)
 
 
-def _why_failed(message: Message, leading: Verdict, tries: int) -> tuple[str, str]:
-    """Category and words of a failed message; the attempt that failed may be an earlier one."""
+def _why_failed(message: Message, leading: Verdict, tries: int) -> tuple[str, Phrase]:
+    """Category and reason of a failed message; the attempt that failed may be an earlier one."""
     if leading.outcome == AttemptOutcome.PERMANENT:
-        return leading.category, leading.explanation
+        return leading.category, leading.reason
     if leading.outcome == AttemptOutcome.TRANSIENT:
-        how_long = "1 try" if tries == 1 else f"{tries} tries"
-        return leading.category, f"{leading.explanation} Given up after {how_long}."
-    return message.reason_category or Category.ADDRESS, "A recipient was refused in an earlier try."
+        return leading.category, Phrase(Reason.GIVEN_UP, reason=leading.reason, tries=tries)
+    return message.reason_category or Category.ADDRESS, Phrase(Reason.REFUSED_EARLIER)
 
 
 def _recipient_status(outcome: str, *, last_try: bool) -> str:

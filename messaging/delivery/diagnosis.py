@@ -19,14 +19,22 @@ from messaging.setup.network import Checked, connect_to
 from messaging.setup.servers import USUAL_PORTS
 
 from .dialogue import Client, Patience, StageFailed, told_as
-from .outcomes import Reply, Stage, judge
+from .outcomes import LocalError, Reply, Stage, judge
+from .reply import CERTIFICATE_ERRORS
 from .reply_table import WANTS_SIGN_IN
 from .smtp import Connection
 from .steps import Facts, certificate_facts, day, mechanisms
 
 TRY_SECONDS = 3.0
 TRIED_ADDRESSES = 2
-NO_DIALOGUE = ("connection refused", "connection lost", "timeout", "not SMTP", "no tls", "tls")
+NO_DIALOGUE = (
+    LocalError.CONNECTION_REFUSED,
+    LocalError.CONNECTION_LOST,
+    LocalError.TIMEOUT,
+    LocalError.NOT_SMTP,
+    LocalError.NO_TLS,
+    LocalError.TLS,
+)
 GOES_WITH = {25: "default", 465: AuthType.TLS_IMPLICIT, 587: AuthType.TLS_EXPLICIT}
 
 
@@ -45,9 +53,9 @@ def diagnose(connection: Connection, reply: Reply, *, may_try_ports: bool) -> Fi
     Takes at most half a minute. `may_try_ports` allows to see which of the usual ports of the server answers.
     """
     setup, addresses = connection.setup, connection.addresses[:TRIED_ADDRESSES]
-    if reply.error.startswith("certificate"):
+    if reply.error in CERTIFICATE_ERRORS:
         return _about_certificate(setup, addresses, reply)
-    if reply.error in ("no auth", "no token sign-in"):
+    if reply.error in (LocalError.NO_AUTH, LocalError.NO_TOKEN_SIGN_IN):
         return _about_sign_in(setup, connection.features)
     if reply.stage in (Stage.MAIL, Stage.RCPT, Stage.DATA):
         return _about_missing_sign_in(setup, connection.features, reply)
@@ -143,7 +151,7 @@ def _about_certificate(setup: EmailSetup, addresses: Sequence[Checked], reply: R
     matters = [
         *_about_dates(shown),
         *([] if shown.is_for(host) else [_about_name(shown, host)]),
-        *([_about_authority(shown)] if reply.error == "certificate of a stranger" else []),
+        *([_about_authority(shown)] if reply.error == LocalError.CERTIFICATE_STRANGER else []),
     ]
     if not matters:
         matters = [(f"The certificate itself is in order, but not those above it: {reply.text}.", "")]
@@ -209,7 +217,7 @@ def _about_sign_in(setup: EmailSetup, features: dict[str, str]) -> Finding | Non
 
 
 def _about_missing_sign_in(setup: EmailSetup, features: dict[str, str], reply: Reply) -> Finding | None:
-    if setup.signs_in or judge(reply).explanation != WANTS_SIGN_IN.explanation:
+    if setup.signs_in or judge(reply).meaning is not WANTS_SIGN_IN:
         return None
     offered = mechanisms(features)
     way = f"offers it ({_listed(offered)})" if offered else "offers none on this connection"

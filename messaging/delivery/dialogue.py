@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from messaging.setup.network import RefusedAddress
 
-from .outcomes import Reply, Stage
+from .outcomes import LocalError, Reply, Stage
 
 # Seconds to wait at each stage (RFC 5321 4.5.3.2); connecting is ours. Scaled by settings.SMTP_TIMEOUT_SCALE.
 STAGE_SECONDS = {
@@ -31,17 +31,19 @@ STAGE_SECONDS = {
 }
 MAX_REPLY_LINE = 8192
 MAX_REPLY_LINES = 200
+ENDLESS_LINE, ENDLESS_REPLY = -2, -3  # in the place of a reply code
+ENDLESS = {ENDLESS_LINE: "line", ENDLESS_REPLY: "reply"}
 SHORTEST_CONCEALED = 4  # a shorter one is in many a word, and where it is masked would tell it
 
 Say = Callable[[str, str], None]
 
-# OpenSSL's verify_code (x509_vfy.h) as the words of outcomes.TABLE; others are told as "certificate".
-_CERTIFICATE_WORDS = {
-    9: "certificate not yet valid",
-    10: "certificate expired",
-    62: "certificate for another name",
-    64: "certificate for another name",
-    **dict.fromkeys((2, 7, 18, 19, 20, 21), "certificate of a stranger"),
+# By OpenSSL's verify_code (x509_vfy.h); the others are told as LocalError.CERTIFICATE.
+_CERTIFICATE_ERRORS = {
+    9: LocalError.CERTIFICATE_EARLY,
+    10: LocalError.CERTIFICATE_EXPIRED,
+    62: LocalError.CERTIFICATE_OTHER_NAME,
+    64: LocalError.CERTIFICATE_OTHER_NAME,
+    **dict.fromkeys((2, 7, 18, 19, 20, 21), LocalError.CERTIFICATE_STRANGER),
 }
 # OpenSSL's reasons for what comes in place of TLS, and for a version of it before 1.2.
 _NO_TLS = ("WRONG_VERSION_NUMBER", "PACKET_LENGTH_TOO_LONG", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "RECORD_LAYER_FAILURE")
@@ -50,11 +52,15 @@ _OLD_TLS = ("TLSV1_ALERT_PROTOCOL_VERSION", "UNSUPPORTED_PROTOCOL")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
+class ServerClosed(ConnectionAbortedError):
+    """The server ended the connection where a reply was due."""
+
+
 class StageFailed(Exception):
     """The dialogue cannot go on; `reply` says where and why."""
 
     def __init__(self, reply: Reply) -> None:
-        super().__init__(f"{reply.stage}: {reply.code or reply.error} {reply.text}")
+        super().__init__(f"{reply.stage}: {reply.code or reply.error} {reply.said}")
         self.reply = reply
 
 
@@ -87,24 +93,28 @@ class Client(smtplib.SMTP):
         super().putcmd(line)
 
     def getreply(self) -> tuple[int, bytes]:
-        """Read one reply. Code -1 is something that is not SMTP (smtplib's convention).
+        """Read one reply. Code -1 is something that is not SMTP (smtplib's convention), one of ENDLESS too much of it.
 
         A server that repeats one of the `concealed` secrets does so for nobody to see.
 
         Raises:
-            OSError: closed, reset or timed out (socket.timeout).
+            OSError: closed (ServerClosed), reset or timed out (socket.timeout).
         """
         deadline = time.monotonic() + self.reply_seconds
         texts: list[bytes] = []
         while len(texts) < MAX_REPLY_LINES:
-            line = self._without_secrets(self._read_line(deadline))
+            line = self._read_line(deadline)
+            if line is None:
+                self.say("S", f"(a line of more than {MAX_REPLY_LINE} octets)")
+                return ENDLESS_LINE, b""
+            line = self._without_secrets(line)
             self.say("S", line.decode("utf-8", "backslashreplace"))
             if not re.match(rb"[2-5]\d\d([ -]|$)", line):
                 return -1, line
             texts.append(line[4:].strip())
             if line[3:4] != b"-":
                 return int(line[:3]), b"\n".join(texts)
-        return -1, b"a reply of more lines than any server sends"
+        return ENDLESS_REPLY, b""
 
     def _without_secrets(self, line: bytes) -> bytes:
         for secret in self.concealed:
@@ -112,16 +122,17 @@ class Client(smtplib.SMTP):
                 line = line[:4] + line[4:].replace(secret.encode(), b"***")
         return line
 
-    def _read_line(self, deadline: float) -> bytes:
+    def _read_line(self, deadline: float) -> bytes | None:
+        """The next line; None when it has no end in sight."""
         assert self.sock is not None
         while b"\n" not in self._unread:
             if len(self._unread) > MAX_REPLY_LINE:
                 self._unread = b""
-                return b"(a line of more than 8192 octets)"
+                return None
             self.sock.settimeout(max(deadline - time.monotonic(), 0.001))
             received = self.sock.recv(4096)
             if not received:
-                raise ConnectionAbortedError("the server closed the connection")
+                raise ServerClosed
             self._unread += received
         line, self._unread = self._unread.split(b"\n", 1)
         return line.rstrip(b"\r")
@@ -168,7 +179,7 @@ def reply_of(stage: Stage, code: int, text: bytes) -> Reply:
     # Control characters would break log lines, and PostgreSQL keeps no NUL.
     words = _CONTROL.sub("\ufffd", text.decode("utf-8", "backslashreplace"))[:2000]
     if code < 0:
-        raise StageFailed(Reply(stage, None, words, "not SMTP"))
+        raise StageFailed(Reply(stage, None, words, LocalError.NOT_SMTP, {"endless": ENDLESS.get(code, "")}))
     return Reply(stage, code, words)
 
 
@@ -187,21 +198,27 @@ def is_out_of_files(error: BaseException | None) -> bool:
 
 
 def local_failure(stage: Stage, error: Exception) -> Reply:
-    """Name an error of this machine with one of the words that outcomes.TABLE knows."""
+    """What an error of this machine is, by LocalError."""
+
+    def reply(found: LocalError, text: str = str(error), **params: object) -> Reply:
+        return Reply(stage, None, text, found, params)
+
     if isinstance(error, RefusedAddress):
-        return Reply(stage, None, str(error), "refused address")
+        return reply(LocalError.REFUSED_ADDRESS, "", host=error.host, address=error.address)
     if isinstance(error, ssl.SSLCertVerificationError):
-        word = _CERTIFICATE_WORDS.get(error.verify_code, "certificate")
-        return Reply(stage, None, error.verify_message or str(error), word)
+        found = _CERTIFICATE_ERRORS.get(error.verify_code, LocalError.CERTIFICATE)
+        return reply(found, error.verify_message or str(error))
     if isinstance(error, ssl.SSLError):
-        word = "no tls" if error.reason in _NO_TLS else "old tls" if error.reason in _OLD_TLS else "tls"
-        return Reply(stage, None, str(error), word)
+        is_none, is_old = error.reason in _NO_TLS, error.reason in _OLD_TLS
+        return reply(LocalError.NO_TLS if is_none else LocalError.OLD_TLS if is_old else LocalError.TLS)
     if isinstance(error, socket.gaierror | UnicodeError) and stage == Stage.CONNECT:
-        return Reply(stage, None, str(error), "name not found")
+        return reply(LocalError.NAME_NOT_FOUND)
     if isinstance(error, ConnectionRefusedError):
-        return Reply(stage, None, str(error), "connection refused")
+        return reply(LocalError.CONNECTION_REFUSED)
     if is_out_of_files(error):
-        return Reply(stage, None, str(error), "out of files")
+        return reply(LocalError.OUT_OF_FILES)
     if isinstance(error, TimeoutError):
-        return Reply(stage, None, "no answer in time", "timeout")
-    return Reply(stage, None, str(error) or type(error).__name__, "connection lost")
+        return reply(LocalError.TIMEOUT, "")
+    if isinstance(error, ServerClosed):
+        return reply(LocalError.CONNECTION_LOST, "")
+    return reply(LocalError.CONNECTION_LOST, str(error) or type(error).__name__)

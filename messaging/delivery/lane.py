@@ -19,7 +19,7 @@ from django.db import DatabaseError, IntegrityError, connections
 from django.utils import timezone
 
 from messaging import content
-from messaging.models import AccountPause, AttemptOutcome, Message, Recipient, SendAttempt
+from messaging.models import AccountPause, AttemptOutcome, Message, Phrase, Reason, Recipient, SendAttempt
 from messaging.setup import opt_files, windows
 from messaging.setup.layers import EmailSetup, resolve
 from messaging.setup.opt_files import OptError, OptFiles
@@ -31,7 +31,7 @@ from .decision import complete, confine, decide, fail_once, judge_result, put_ba
 from .dialogue import Patience, Say, StageFailed, is_out_of_files
 from .group_commit import is_away
 from .ledger import DATABASE_PATIENCE, LeaseLost
-from .outcomes import Reply, Scope, Stage, Verdict
+from .outcomes import LocalError, Reply, Scope, Stage, Verdict
 from .pauses import Leave
 from .smtp import Abandoned, BareLineEnd, Connection, Envelope, Result
 from .steps import Hear
@@ -159,15 +159,14 @@ class Lane:
         setup = self.setup or self._resolve()
         opens = windows.next_opening(setup.sending_window, setup.time_zone, now)
         if opens is not None:
-            words = f"Outside the sending window ({setup.sending_window}, {setup.time_zone})."
-            pauses.wait_until(self.account_id, AccountPause.Kind.WINDOW, opens, words, now)
+            outside = Phrase(Reason.OUTSIDE_WINDOW, window=setup.sending_window, zone=setup.time_zone)
+            pauses.wait_until(self.account_id, AccountPause.Kind.WINDOW, opens, outside, now)
         terms = Terms(setup.rates, urgent_only=leave.urgent_only or opens is not None)
         limit = 1 if leave.is_probe else min(self.claim_size, settings.CLAIM_SIZE)
         try:
             return claims.take(self.account_id, self.owner, limit, now, terms)
         except LimitReached as reached:
-            words = f"The limit of {reached.rate.number} messages per {reached.rate.unit} is reached."
-            pauses.wait_until(self.account_id, AccountPause.Kind.LIMIT, reached.until, words, now)
+            pauses.wait_until(self.account_id, AccountPause.Kind.LIMIT, reached.until, reached.reason, now)
             return []
 
     def _fit_claim_size(self, seconds: float) -> None:
@@ -258,17 +257,20 @@ class Lane:
         except StageFailed as failure:
             self.error = failure.__cause__
             return Result(failure.reply)
-        except (content.MissingContent, BareLineEnd) as error:
-            return Result(Reply(Stage.PREPARE, None, str(error), "content missing"))
+        except content.MissingContent as error:
+            missing = {"attachment": str(error.attachment)}
+            return Result(Reply(Stage.PREPARE, None, "", LocalError.CONTENT_MISSING, missing))
+        except BareLineEnd:
+            return Result(Reply(Stage.PREPARE, None, "", LocalError.BARE_LINE_END))
         except (DatabaseError, Abandoned, Refused):
             raise
         except Exception as error:
             if is_out_of_files(error) or is_out_of_files(error.__cause__):
-                return Result(Reply(Stage.PREPARE, None, str(error), "out of files"))
+                return Result(Reply(Stage.PREPARE, None, str(error), LocalError.OUT_OF_FILES))
             # One bad message never stops the others.
             log.exception("message %d", message.pk)
             stage = Stage.END if message.in_data else Stage.PREPARE
-            return Result(Reply(stage, None, f"{type(error).__name__}: {error}", "not prepared"))
+            return Result(Reply(stage, None, f"{type(error).__name__}: {error}", LocalError.NOT_PREPARED))
         return result
 
     def _connected(self, attempt: SendAttempt) -> Connection:
@@ -341,9 +343,9 @@ class Lane:
         self.halted_by = verdict
         if self.is_alone or self._others_are_served(verdict):
             return
-        words = attempt.reply_text
+        heard = pauses.Heard(attempt.server, attempt.reply_text, attempt.said)
         try:
-            _persistently(lambda: pauses.pause(self.account_id, verdict, server=attempt.server, words=words, now=now))
+            _persistently(lambda: pauses.pause(self.account_id, verdict, heard, now))
         except IntegrityError:
             log.warning("account %s was deleted: there is nothing to pause", self.account_id)
 
@@ -359,7 +361,7 @@ class Lane:
 
 def _ended_between(reply: Reply) -> bool:
     """Whether a server ended a connection before it looked at the next message."""
-    return reply.stage == Stage.MAIL and (bool(reply.error) or reply.code == 421)
+    return reply.stage == Stage.MAIL and (reply.error is not None or reply.code == 421)
 
 
 def _persistently(write: Callable[[], T]) -> T:

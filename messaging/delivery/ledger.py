@@ -15,7 +15,7 @@ from typing import Any
 from django.conf import settings
 from django.db import OperationalError, connection
 
-from messaging.models import AttemptOutcome, Batch, BatchItem, Message, Recipient, SendAttempt
+from messaging.models import AttemptOutcome, Batch, BatchItem, Message, Phrase, Recipient, SendAttempt
 
 from . import claims
 from .group_commit import GroupCommit
@@ -29,7 +29,7 @@ DATABASE_PATIENCE = 600.0
 MESSAGE_STAGES = (Stage.MAIL, Stage.RCPT, Stage.DATA, Stage.END)
 STANDING = ("status", "tries", "not_before", "give_up_at", "max_tries", "reason_category", "reason", "sent_at")
 WRITTEN = (*STANDING, *claims.RELEASED)
-HEARD = ("status", "reply_code", "enhanced_code", "reply_text", "decided_at")
+HEARD = ("status", "reply_code", "enhanced_code", "reply_text", "said", "decided_at")
 ATTEMPT = tuple(field.attname for field in SendAttempt._meta.concrete_fields if not field.primary_key)
 
 
@@ -45,7 +45,7 @@ class Decision:
     tries: int
     not_before: datetime | None = None
     category: str = ""
-    reason: str = ""
+    reason: Phrase | None = None
     give_up_at: datetime | None = None
     max_tries: int | None = None
 
@@ -118,7 +118,7 @@ def record_soon(
         "give_up_at": decision.give_up_at,
         "max_tries": decision.max_tries,
         "reason_category": decision.category,
-        "reason": decision.reason[:500],
+        "reason": decision.reason,
         "sent_at": attempt.finished_at if decision.status == Status.SENT else message.sent_at,
         **claims.RELEASED,
     }

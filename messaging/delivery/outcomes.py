@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 
-from messaging.models import AttemptOutcome, Category
+from messaging.models import AttemptOutcome, Phrase
 
-from .reply import OPENING_STAGES, Reply, Stage
-from .reply_table import TABLE, Kind, Pace
+from . import reply_table
+from .reply import OPENING_STAGES, LocalError, Reply, Stage
+from .reply_table import TABLE, Kind, Meaning, Pace
 
-__all__ = ["UNKNOWN", "Kind", "Pace", "Reply", "Scope", "Stage", "Verdict", "judge"]
+__all__ = ["Kind", "LocalError", "Meaning", "Pace", "Reply", "Scope", "Stage", "Verdict", "judge"]
 
 LONGEST_WAIT = timedelta(days=1)
 
@@ -28,21 +29,27 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a reply means for a message: see AttemptOutcome, Category, Scope, Kind and Pace.
+    """What a reply means for a message: see AttemptOutcome, Meaning, Scope and Pace.
 
-    `wait` is how long the server itself asks to wait; zero when it does not say. `alone` is the outcome where the
-    account's other messages are served all the same.
+    `reason` is the meaning as rows keep it. `wait` is how long the server itself asks to wait; zero when it does not
+    say. `alone` is the outcome where the account's other messages are served all the same.
     """
 
     outcome: AttemptOutcome
-    category: str
-    explanation: str
-    advice: str = ""
+    meaning: Meaning
+    reason: Phrase
     scope: Scope = Scope.MESSAGE
-    kind: Kind = Kind.OTHER
     pace: Pace = Pace.UNTOLD
     wait: timedelta = timedelta()
     alone: AttemptOutcome = AttemptOutcome.TRANSIENT
+
+    @property
+    def category(self) -> str:
+        return self.meaning.category
+
+    @property
+    def kind(self) -> Kind:
+        return self.meaning.kind
 
     def confined(self) -> "Verdict":
         """The same told of this message or recipient only, because others are served all the same."""
@@ -50,13 +57,8 @@ class Verdict:
         return replace(self, outcome=outcome, scope=Scope.MESSAGE)
 
 
-ACCEPTED = Verdict(AttemptOutcome.ACCEPTED, "", "The mail server accepted the message.")
-UNKNOWN = Verdict(
-    AttemptOutcome.UNKNOWN,
-    Category.NETWORK,
-    "The connection ended after the message was handed over and before the server said whether it took it.",
-    "Ask the recipient, or look in the server’s log. Then choose Mark as sent or Send again.",
-)
+ACCEPTED = Verdict(AttemptOutcome.ACCEPTED, reply_table.ACCEPTED, Phrase(reply_table.ACCEPTED.key))
+UNKNOWN = Verdict(AttemptOutcome.UNKNOWN, reply_table.UNKNOWN, Phrase(reply_table.UNKNOWN.key))
 
 
 def judge(reply: Reply) -> Verdict:
@@ -74,11 +76,9 @@ def judge(reply: Reply) -> Verdict:
     outcome = AttemptOutcome.SETUP if reply.stage in OPENING_STAGES else line.outcome or by_code
     return Verdict(
         outcome,
-        line.meaning.category,
-        reply.text[:500] if reply.error == "setup" else line.meaning.explanation,  # the problem of the settings itself
-        line.meaning.advice,
+        line.meaning,
+        Phrase(line.meaning.key, **(reply.params if reply.error == LocalError.SETUP else {})),
         scope=_scope(outcome, line.pace),
-        kind=line.meaning.kind,
         pace=line.pace,
         wait=timedelta() if outcome == AttemptOutcome.PERMANENT else wait_told(reply.words),
         alone=by_code,

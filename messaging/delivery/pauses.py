@@ -11,9 +11,9 @@ from typing import NamedTuple
 from django.db import transaction
 from django.db.models import Q
 
-from messaging.models import AccountPause
+from messaging.models import AccountPause, Phrase
 
-from . import claims
+from . import claims, reply, reply_table
 from .outcomes import Scope, Verdict
 from .retry import next_probe, slow_down_until
 
@@ -31,6 +31,14 @@ class Leave(NamedTuple):
 
 
 NO_LEAVE = Leave(may_send=False)
+
+
+class Heard(NamedTuple):
+    """What led to a pause: the server ("" for none), its words or those of the system, this machine's error."""
+
+    server: str
+    text: str = ""
+    said: Phrase | None = None
 
 
 def leave_to_send(account_id: int | None, now: datetime) -> Leave:
@@ -54,7 +62,7 @@ def _take_probe(row: AccountPause, now: datetime) -> bool:
     return bool(due.update(failures=row.failures + 1, until=next_probe(row.failures + 1, now)))
 
 
-def pause(account_id: int | None, verdict: Verdict, *, server: str, words: str, now: datetime) -> None:
+def pause(account_id: int | None, verdict: Verdict, heard: Heard, now: datetime) -> None:
     """Pause an account whose set-up is at fault, or whose server wants it slower.
 
     Lanes that meet the same fault together, or a probe that fails, do not count it again.
@@ -64,17 +72,16 @@ def pause(account_id: int | None, verdict: Verdict, *, server: str, words: str, 
         row, created = AccountPause.objects.select_for_update(of=("self",)).get_or_create(
             account_id=account_id,
             kind=kind,
-            defaults={"since": now, "until": next_probe(1, now), "explanation": verdict.explanation},
+            defaults={"since": now, "until": next_probe(1, now), "reason": verdict.reason},
         )
         if kind == Kind.BUSY:
             row.until = max(row.until or now, slow_down_until(verdict, row.failures, now))
-        row.server = server
-        row.explanation = verdict.explanation
-        row.advice = verdict.advice
-        row.reply_text = words
-        row.save(update_fields=["until", "server", "explanation", "advice", "reply_text"])
+        row.reason = verdict.reason
+        row.server, row.reply_text, row.said = heard
+        row.save(update_fields=["until", "reason", "server", "reply_text", "said"])
     if created:
-        log.warning("account %s paused: %s (%s)", account_id or "company", verdict.explanation, server)
+        why = verdict.reason.render(reply.WORDS | reply_table.WORDS)
+        log.warning("account %s paused: %s (%s)", account_id or "company", why, heard.server)
 
 
 def clear(account_id: int | None, now: datetime) -> None:
@@ -84,13 +91,13 @@ def clear(account_id: int | None, now: datetime) -> None:
         log.warning("account %s sends again", account_id or "company")
 
 
-def wait_until(account_id: int | None, kind: AccountPause.Kind, until: datetime, words: str, now: datetime) -> None:
+def wait_until(account_id: int | None, kind: AccountPause.Kind, until: datetime, reason: Phrase, now: datetime) -> None:
     """Note that the account has reached a limit or the end of its sending window."""
     AccountPause.objects.update_or_create(
         account_id=account_id,
         kind=kind,
-        defaults={"until": until, "explanation": words},
-        create_defaults={"since": now, "until": until, "explanation": words},
+        defaults={"until": until, "reason": reason},
+        create_defaults={"since": now, "until": until, "reason": reason},
     )
 
 

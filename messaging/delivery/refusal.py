@@ -9,21 +9,22 @@ from datetime import datetime, timedelta
 
 from django.db.models import QuerySet
 
-from messaging.models import Heartbeat
-from messaging.setup.opt_files import OptFiles
+from messaging.models import Heartbeat, Phrase
+from messaging.setup.opt_files import OptError, OptFiles
 
 log = logging.getLogger(__name__)
 
 PREFIX = "opt-files "
+NOTE = "opt errors"
 REFRESHED_AFTER = 5.0  # seconds
 FRESH = timedelta(seconds=60)
 
 
 @dataclass
 class _Told:
-    """What this process last said, one error a line, and when; None before the first sweep."""
+    """What this process last said, and when; None before the first sweep."""
 
-    words: str | None = None
+    errors: tuple[OptError, ...] | None = None
     at: float = 0.0
 
 
@@ -38,25 +39,26 @@ def server_name() -> str:
 
 def keeps_back(files: OptFiles, now: datetime) -> bool:
     """Whether the files keep this server from sending; costs nothing while all is well."""
-    if files.errors or _told.words:
+    if files.errors or _told.errors:
         tell(files, now)
     return bool(files.errors)
 
 
 def tell(files: OptFiles, now: datetime) -> None:
     """Keep a note of what is wrong with the files, for the console; a log line when that changes or is over."""
-    words = "\n".join(map(str, files.errors))
+    errors = tuple(files.errors)
     with _lock:
-        before = _told.words
-        has_changed = words != before
-        if not has_changed and (not words or time.monotonic() - _told.at < REFRESHED_AFTER):
+        before = _told.errors
+        has_changed = errors != before
+        if not has_changed and (not errors or time.monotonic() - _told.at < REFRESHED_AFTER):
             return
-        _told.words, _told.at = words, time.monotonic()
-    if words:
+        _told.errors, _told.at = errors, time.monotonic()
+    if errors:
         if has_changed:
-            log.warning("nothing is sent by %s: %s", server_name(), words.replace("\n", "; "))
+            log.warning("nothing is sent by %s: %s", server_name(), "; ".join(map(str, errors)))
+        note = Phrase(NOTE, errors=[error.phrase for error in errors])
         Heartbeat.objects.bulk_create(
-            [Heartbeat(name=PREFIX + server_name(), at=now, note=words)],
+            [Heartbeat(name=PREFIX + server_name(), at=now, note=note)],
             update_conflicts=True,
             unique_fields=["name"],
             update_fields=["at", "note"],
@@ -70,6 +72,12 @@ def tell(files: OptFiles, now: datetime) -> None:
 def notes(now: datetime) -> QuerySet[Heartbeat]:
     """The servers that send nothing because of their files: those that said so within the last minute."""
     return Heartbeat.objects.filter(name__startswith=PREFIX, at__gte=now - FRESH)
+
+
+def errors_of(note: Heartbeat) -> list[Phrase]:
+    """What is wrong with the files of the server that left a note."""
+    errors = note.note.params.get("errors") if note.note is not None else []
+    return errors if isinstance(errors, list) else [note.note]  # a later version may put it in another way
 
 
 def forget(now: datetime) -> None:

@@ -1,9 +1,16 @@
 """What was heard from a mail server, or from this machine in its place, and where in the dialogue."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
+from typing import Any
+
+from messaging.content import MISSING
+from messaging.models import Phrase, Words
+from messaging.setup import grants, problems
+from messaging.setup.grants import SignInFailed, Trouble
 
 # Not the start of an IP address, and with the "#" or in the brackets of qmail and IronPort.
 _ENHANCED = re.compile(r"#?([245]\.\d{1,3}\.\d{1,3})(?!\.?\d)|.*\(#([245]\.\d{1,3}\.\d{1,3})(?!\.?\d)", re.DOTALL)
@@ -30,17 +37,113 @@ class Stage(StrEnum):
 OPENING_STAGES = (Stage.CONNECT, Stage.GREETING, Stage.EHLO, Stage.STARTTLS, Stage.AUTH)
 
 
+class LocalError(StrEnum):
+    """What went wrong on this machine or on the way, in the place of a server's reply or beside it."""
+
+    NAME_NOT_FOUND = "name not found"
+    REFUSED_ADDRESS = "refused address"
+    CONNECTION_REFUSED = "connection refused"
+    CONNECTION_LOST = "connection lost"
+    TIMEOUT = "timeout"
+    NOT_SMTP = "not SMTP"
+    OUT_OF_FILES = "out of files"
+    CERTIFICATE = "certificate"
+    CERTIFICATE_EXPIRED = "certificate expired"
+    CERTIFICATE_EARLY = "certificate not yet valid"
+    CERTIFICATE_OTHER_NAME = "certificate for another name"
+    CERTIFICATE_STRANGER = "certificate of a stranger"
+    NO_TLS = "no tls"
+    OLD_TLS = "old tls"
+    TLS = "tls"
+    NO_STARTTLS = "no starttls"
+    NO_AUTH = "no auth"
+    SETUP = "setup"
+    SIGN_IN_UNREACHABLE = Trouble.UNREACHABLE.value
+    SIGN_IN_CERTIFICATE = Trouble.CERTIFICATE.value
+    SIGN_IN_SERVER = Trouble.SERVER.value
+    CLIENT_SECRET = Trouble.SECRET.value
+    SIGN_IN_ENDED = Trouble.ENDED.value
+    APPLICATION_UNKNOWN = Trouble.UNKNOWN.value
+    CONSENT_MISSING = Trouble.CONSENT.value
+    SERVICE_ACCOUNT = Trouble.KEY.value
+    SIGN_IN_REFUSED = Trouble.REFUSED.value
+    NO_TOKEN_SIGN_IN = "no token sign-in"  # noqa: S105
+    TOKEN_REFUSED = "token refused"  # noqa: S105
+    CONTENT_MISSING = "content missing"
+    BARE_LINE_END = "bare line end"
+    NOT_PREPARED = "not prepared"
+    TOO_BIG = "too big"
+    NO_SMTPUTF8 = "no smtputf8"
+
+
+CERTIFICATE_ERRORS = (
+    LocalError.CERTIFICATE,
+    LocalError.CERTIFICATE_EXPIRED,
+    LocalError.CERTIFICATE_EARLY,
+    LocalError.CERTIFICATE_OTHER_NAME,
+    LocalError.CERTIFICATE_STRANGER,
+)
+ENDLESS_WORDS = {
+    "line": "(a line of more than 8192 octets)",
+    "reply": "a reply of more lines than any server sends",
+}
+
+
+def _offered(offered: Sequence[str]) -> str:
+    return f"sign-in mechanisms offered: {' '.join(offered) or 'none'}"
+
+
+# What this machine says where the system, a library or a provider has no words of its own.
+WORDS: dict[str, Words] = {
+    **dict.fromkeys(LocalError, ""),
+    **dict.fromkeys(Trouble, lambda said="": said),
+    **grants.WORDS,
+    **problems.WORDS,
+    LocalError.REFUSED_ADDRESS: "{host} leads to {address}, which is never connected to",
+    LocalError.CONNECTION_LOST: "the server closed the connection",
+    LocalError.TIMEOUT: "no answer in time",
+    LocalError.NOT_SMTP: lambda endless="": ENDLESS_WORDS.get(endless, ""),
+    LocalError.NO_STARTTLS: "STARTTLS is not offered",
+    **dict.fromkeys((LocalError.NO_AUTH, LocalError.NO_TOKEN_SIGN_IN), _offered),
+    LocalError.SETUP: lambda problems: " ".join(problems),
+    LocalError.CONTENT_MISSING: MISSING,
+    LocalError.BARE_LINE_END: "bare CR or LF in the content",
+    LocalError.TOO_BIG: "{size} octets, the server takes {limit}",
+    LocalError.NO_SMTPUTF8: "SMTPUTF8 is not offered",
+}
+
+
 @dataclass(frozen=True)
 class Reply:
-    """What was heard at a stage: a reply code of the server, or none and the words of this machine's error.
+    """What was heard at a stage: the server's code and words, or an error of this machine.
 
-    An `error` beside a code says what the code alone does not: that it was a token that was refused.
+    `text` are words of others: the server's, the operating system's, a provider's. Where the error has none, `params`
+    is what our own need (see WORDS). An `error` beside a code says what the code alone does not: that it was a token
+    that was refused.
     """
 
     stage: Stage
     code: int | None
     text: str = ""
-    error: str = ""
+    error: LocalError | None = None
+    params: Mapping[str, Any] = field(default_factory=dict, compare=False)
+
+    @classmethod
+    def recorded(cls, stage: str, code: int | None, text: str, said: Phrase | None) -> "Reply":
+        """The reply that an attempt keeps."""
+        if said is None:
+            return cls(Stage(stage), code, text)
+        return cls(Stage(stage), code, text, LocalError(said.key), said.params)
+
+    @property
+    def detail(self) -> Phrase | None:
+        """The error of this machine as rows keep it."""
+        return Phrase(self.error, **self.params) if self.error is not None else None
+
+    @property
+    def said(self) -> str:
+        """The server's words, or what this machine has to say in their place."""
+        return self.text or (self.detail.render(WORDS) if self.detail is not None else "")
 
     @property
     def enhanced(self) -> str:
@@ -56,4 +159,10 @@ class Reply:
 
     @property
     def ok(self) -> bool:
-        return self.code is not None and 200 <= self.code < 300 and not self.error
+        return self.code is not None and 200 <= self.code < 300 and self.error is None
+
+
+def sign_in_failed(failed: SignInFailed) -> Reply:
+    """The reply in the place of a mail server's, where a provider gave no access token to sign in with."""
+    params = {"said": failed.detail} if failed.detail is not None else {}
+    return Reply(Stage.AUTH, None, failed.words, LocalError(failed.trouble), params)

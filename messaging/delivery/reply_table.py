@@ -6,12 +6,13 @@ servers named publish. tests/test_outcomes.py has the servers' own words for eve
 """
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 
-from messaging.models import AttemptOutcome, Category
+from messaging.models import AttemptOutcome, Category, Words
 
-from .reply import OPENING_STAGES, Reply, Stage
+from .reply import OPENING_STAGES, LocalError, Reply, Stage
 
 
 class Pace(StrEnum):
@@ -36,9 +37,13 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Meaning:
-    """One thing that can be the matter: its category, what it is and what to do, for office staff."""
+    """One thing that can be the matter, for office staff: its category ("" for none), what it is, and what to do.
 
-    category: Category
+    Rows keep the `key`, which therefore never changes; the words may.
+    """
+
+    key: str
+    category: str
     explanation: str
     advice: str
     kind: Kind = Kind.OTHER
@@ -46,10 +51,10 @@ class Meaning:
 
 @dataclass(frozen=True)
 class Line:
-    """One line of the table; `code`, `enhanced` and `error` are regular expressions for all of it, `text` for a part.
+    """One line of the table; `code` and `enhanced` are regular expressions for all of it, `text` for a part.
 
-    Empty conditions fit anything, but an empty `error` only what a server said. A line without an outcome takes it
-    from the code; before MAIL it is always SETUP. With a pace, the reply is about how the account sends.
+    Empty conditions fit anything, but a line without errors only what a server said. A line without an outcome takes
+    it from the code; before MAIL it is always SETUP. With a pace, the reply is about how the account sends.
     """
 
     outcome: AttemptOutcome | None
@@ -58,7 +63,7 @@ class Line:
     code: str = ""
     enhanced: str = ""
     text: str = ""
-    error: str = ""
+    errors: Collection[LocalError] = ()
     pace: Pace = Pace.UNTOLD
 
     def fits(self, reply: Reply) -> bool:
@@ -66,7 +71,7 @@ class Line:
             (not self.stages or reply.stage in self.stages)
             and (not self.code or re.fullmatch(self.code, str(reply.code)) is not None)
             and (not self.enhanced or re.fullmatch(self.enhanced, reply.enhanced) is not None)
-            and re.fullmatch(self.error, reply.error, re.DOTALL) is not None
+            and (reply.error in self.errors if reply.error is not None else not self.errors)
             and (not self.text or re.search(self.text, reply.words, re.IGNORECASE) is not None)
         )
 
@@ -74,220 +79,252 @@ class Line:
 GO_ON = "Nothing to do: sending goes on by itself."
 WAIT = "Nothing to do: it is tried again by itself."
 SEE_WORDS = "See the server’s own words."
+ASK = "Ask the recipient, or look in the server’s log. Then choose Mark as sent or Send again."
+E = LocalError
 A, C, B, S, N, P = (Category.ADDRESS, Category.CONTENT, Category.BUSY, Category.SETUP, Category.NETWORK,
                     Category.POLICY)  # fmt: skip
 
 # --- Meanings: this machine and the connection -------------------------------------------------------
 # fmt: off
-NO_NAME = Meaning(S, "The name of the mail server was not found.", "Check the server name in Email Setup.")
-NO_LISTENER = Meaning(S, "The mail server refused the connection.",
+NO_NAME = Meaning("no-name", S, "The name of the mail server was not found.", "Check the server name in Email Setup.")
+NO_LISTENER = Meaning("no-listener", S, "The mail server refused the connection.",
     "Check server and port in Email Setup, and that the mail server is running.")
-REFUSED_ADDRESS = Meaning(S, "The name of the mail server leads to an address that is never connected to.",
+REFUSED_ADDRESS = Meaning("refused-address", S,
+    "The name of the mail server leads to an address that is never connected to.",
     "The address is link-local or a cloud’s metadata service. Check the server name in Email Setup, and its entry in "
     "DNS.")
-BAD_CERTIFICATE = Meaning(S, "The mail server’s certificate could not be verified.",
+BAD_CERTIFICATE = Meaning("bad-certificate", S, "The mail server’s certificate could not be verified.",
     "Check the server name in Email Setup, or ask who runs the mail server.")
-EXPIRED_CERTIFICATE = Meaning(S, BAD_CERTIFICATE.explanation,
+EXPIRED_CERTIFICATE = Meaning("expired-certificate", S, BAD_CERTIFICATE.explanation,
     "It has expired. Who runs the mail server has to renew it; if it is renewed already, check this machine’s clock.")
-EARLY_CERTIFICATE = Meaning(S, BAD_CERTIFICATE.explanation,
+EARLY_CERTIFICATE = Meaning("early-certificate", S, BAD_CERTIFICATE.explanation,
     "It is not valid yet. Check this machine’s clock, or ask who runs the mail server.")
-OTHER_NAME = Meaning(S, BAD_CERTIFICATE.explanation,
+OTHER_NAME = Meaning("other-name", S, BAD_CERTIFICATE.explanation,
     "It is for another name than the one in Email Setup. Enter as server the name that the certificate is for; Check "
     "connection shows it.")
-STRANGER = Meaning(S, BAD_CERTIFICATE.explanation,
+STRANGER = Meaning("stranger", S, BAD_CERTIFICATE.explanation,
     "It comes from an authority that this machine does not know. If it is your own, enter its certificate as "
     "“Certificate authorities” in Email Setup.")
-NO_TLS_HERE = Meaning(S, "The mail server does not speak TLS where this setup expects it.",
+NO_TLS_HERE = Meaning("no-tls-here", S, "The mail server does not speak TLS where this setup expects it.",
     "A port that greets in clear needs the auth type tls-explicit, usually with port 587; tls-implicit needs port 465. "
     "If tls-explicit is set already, ask who runs the mail server.")
-OLD_TLS_THERE = Meaning(S, "The mail server speaks only a version of encryption (TLS) that is no longer secure.",
+OLD_TLS_THERE = Meaning("old-tls-there", S,
+    "The mail server speaks only a version of encryption (TLS) that is no longer secure.",
     "Ask who runs the mail server for TLS 1.2 or newer, or use another one.")
-NO_TLS = Meaning(S, "The secure connection (TLS) to the mail server failed.",
+NO_TLS = Meaning("no-tls", S, "The secure connection (TLS) to the mail server failed.",
     "Check that auth type and port belong together: tls-implicit with 465, tls-explicit with 587.")
-NO_STARTTLS = Meaning(S, "The mail server offers no STARTTLS, and this setup requires it.",
+NO_STARTTLS = Meaning("no-starttls", S, "The mail server offers no STARTTLS, and this setup requires it.",
     "Use the submission port (587) or choose tls-implicit (465) in Email Setup.")
-NO_AUTH = Meaning(S, "The mail server offers no way to sign in that this setup can use.",
+NO_AUTH = Meaning("no-auth", S, "The mail server offers no way to sign in that this setup can use.",
     "Many servers offer sign-in only after STARTTLS: choose tls-explicit and port 587.")
-NO_SETUP = Meaning(S, "Nothing can be sent with Email Setup as it is.",
+NO_SETUP = Meaning("no-setup", S, "Nothing can be sent with Email Setup as it is.",
     "Nothing to do for each message: an administrator corrects Email Setup and sending goes on by itself.")
-CONTENT_LOST = Meaning(C, "The stored content of this message is missing or damaged on this server.",
+CONTENT_LOST = Meaning("content-lost", C, "The stored content of this message is missing or damaged on this server.",
     "Have the program that wrote the message send it again.")
-NOT_PREPARED = Meaning(S, "This server could not prepare the message for sending.",
+NOT_PREPARED = Meaning("not-prepared", S, "This server could not prepare the message for sending.",
     "An administrator looks into the log and at the disk; it is tried again by itself.")
-OUT_OF_FILES = Meaning(S, "This server has no room left for another connection or open file.",
+OUT_OF_FILES = Meaning("out-of-files", S, "This server has no room left for another connection or open file.",
     "An administrator raises its limit of open files or frees memory; sending goes on by itself.")
-UNREACHABLE = Meaning(N, "The mail server could not be reached.",
+UNREACHABLE = Meaning("unreachable", N, "The mail server could not be reached.",
     "Check the network and the server name and port in Email Setup.")
-SILENT = Meaning(N, "The mail server accepted the connection but did not answer.",
+SILENT = Meaning("silent", N, "The mail server accepted the connection but did not answer.",
     "Check the port in Email Setup: a TLS port (465) stays silent without tls-implicit.")
-BROKE_OFF_EARLY = Meaning(N, "The mail server broke off before the sign-in was done.",
+BROKE_OFF_EARLY = Meaning("broke-off-early", N, "The mail server broke off before the sign-in was done.",
     "If it stays so, ask who runs the mail server.")
-BROKE_OFF = Meaning(N, "The connection broke before the message was handed over.", WAIT, Kind.BROKEN_OFF)
-NOT_SMTP = Meaning(N, "The mail server answered something that does not belong there.",
+BROKE_OFF = Meaning("broke-off", N, "The connection broke before the message was handed over.", WAIT, Kind.BROKEN_OFF)
+NOT_SMTP = Meaning("not-smtp", N, "The mail server answered something that does not belong there.",
     "It is tried again by itself. If it stays so, check server and port in Email Setup.")
-LOST_THREAD = Meaning(N, "The mail server lost track of the conversation.",
+LOST_THREAD = Meaning("lost-thread", N, "The mail server lost track of the conversation.",
     "It is tried again by itself on a new connection. If it stays so, ask who runs the mail server.", Kind.BROKEN_OFF)
 
 # --- Meanings: how fast and how much we send ---------------------------------------------------------
-COME_BACK = Meaning(B, "The mail server is busy, or finds us too fast, and asks to come back later.", GO_ON)
-QUOTA = Meaning(B, "The mail server has taken as much mail from this account as it allows in an hour or a day.",
+COME_BACK = Meaning("come-back", B,
+    "The mail server is busy, or finds us too fast, and asks to come back later.", GO_ON)
+QUOTA = Meaning("quota", B,
+    "The mail server has taken as much mail from this account as it allows in an hour or a day.",
     "Nothing to do: sending goes on by itself once the server takes mail again. If it happens often, an administrator "
     "has the limit raised or spreads the batches over more days.")
-HELD_BACK = Meaning(B, "The mail server holds back mail from here for a while, because of its amount or reputation.",
+HELD_BACK = Meaning("held-back", B,
+    "The mail server holds back mail from here for a while, because of its amount or reputation.",
     "Nothing to do: sending goes on by itself, more slowly. If it stays so for a day, an administrator asks who runs "
     "the mail server.")
 
 # --- Meanings: our set-up as the server sees it ------------------------------------------------------
-OUR_NAME = Meaning(S, "The mail server does not accept the name this machine gives as its own.",
+OUR_NAME = Meaning("our-name", S, "The mail server does not accept the name this machine gives as its own.",
     "Enter the full name of this machine as EHLO name in Email Setup, such as mail.example.com.")
-NO_REVERSE_NAME = Meaning(S, "The mail server cannot find a name for this machine’s network address.",
+NO_REVERSE_NAME = Meaning("no-reverse-name", S,
+    "The mail server cannot find a name for this machine’s network address.",
     "An administrator has a reverse DNS entry (PTR) made for the address, or uses the provider’s mail server.")
-OLD_TLS = Meaning(S, "The mail server asks for a newer version of encryption (TLS).",
+OLD_TLS = Meaning("old-tls", S, "The mail server asks for a newer version of encryption (TLS).",
     "An administrator updates this machine’s system libraries.")
-WANTS_TLS = Meaning(S, "The mail server wants a secure connection first.",
+WANTS_TLS = Meaning("wants-tls", S, "The mail server wants a secure connection first.",
     "Choose tls-explicit (587) or tls-implicit (465) in Email Setup.")
-NO_RELAY = Meaning(S, "The mail server does not pass mail on to outside addresses for this machine.",
+NO_RELAY = Meaning("no-relay", S, "The mail server does not pass mail on to outside addresses for this machine.",
     "Sign in (send type 3) in Email Setup, or have this machine allowed as a relay client.")
-WANTS_SIGN_IN = Meaning(S, "The mail server wants a sign-in first.",
+WANTS_SIGN_IN = Meaning("wants-sign-in", S, "The mail server wants a sign-in first.",
     "Choose send type 3 and enter user name and password in Email Setup.")
-M365_SIGN_IN_OFF = Meaning(S, "Microsoft 365 has password sign-in for SMTP switched off for this mailbox.",
+M365_SIGN_IN_OFF = Meaning("m365-sign-in-off", S,
+    "Microsoft 365 has password sign-in for SMTP switched off for this mailbox.",
     "Choose Microsoft 365 as “Way to sign in” in Email Setup, or have an administrator of Microsoft 365 allow "
     "authenticated SMTP for the mailbox.")
-APP_PASSWORD = Meaning(S, "The mail provider wants an app password or modern sign-in for this account.",
+APP_PASSWORD = Meaning("app-password", S, "The mail provider wants an app password or modern sign-in for this account.",
     "Choose another “Way to sign in” in Email Setup, or create an app password for the account and enter that one.")
-BROWSER_SIGN_IN = Meaning(S, "The mail provider wants the owner of the account to confirm the sign-in.",
+BROWSER_SIGN_IN = Meaning("browser-sign-in", S,
+    "The mail provider wants the owner of the account to confirm the sign-in.",
     "Sign in to the account with a web browser and confirm that it was you. To be rid of it, choose another “Way to "
     "sign in” in Email Setup, or use an app password.")
-SIGN_IN_NOT_THERE = Meaning(S, "The mail server offers no sign-in here, or not in this way.",
+SIGN_IN_NOT_THERE = Meaning("sign-in-not-there", S, "The mail server offers no sign-in here, or not in this way.",
     "Check port and auth type in Email Setup: sign-in is usual on port 587 with tls-explicit.")
-NEW_PASSWORD = Meaning(S, "The mail server asks for the password to be changed.",
+NEW_PASSWORD = Meaning("new-password", S, "The mail server asks for the password to be changed.",
     "Sign in to the mailbox by other means, set a new password and enter it in Email Setup.")
-WRONG_PASSWORD = Meaning(S, "The mail server refused the user name or the password.",
+WRONG_PASSWORD = Meaning("wrong-password", S, "The mail server refused the user name or the password.",
     "Enter user name and password again in Email Setup. Microsoft 365 and Google refuse many accounts any password: "
     "there choose another “Way to sign in”.")
-MAILBOX_CLOSED = Meaning(S, "Microsoft 365 does not let the signed-in application or person use the sending mailbox.",
+MAILBOX_CLOSED = Meaning("mailbox-closed", S,
+    "Microsoft 365 does not let the signed-in application or person use the sending mailbox.",
     "An administrator of Microsoft 365 gives it full access to the mailbox (Add-MailboxPermission); that can take an "
     "hour to work. Sending goes on by itself.")
-SENT_ITEMS_FULL = Meaning(S, "The mailbox of the sending account is full, so the server takes no more mail from it.",
+SENT_ITEMS_FULL = Meaning("sent-items-full", S,
+    "The mailbox of the sending account is full, so the server takes no more mail from it.",
     "Empty Sent Items and Deleted Items of the sending mailbox, or have its size raised.")
-ACCOUNT_BARRED = Meaning(P, "The mail provider has barred this account or organisation from sending.",
+ACCOUNT_BARRED = Meaning("account-barred", P, "The mail provider has barred this account or organisation from sending.",
     "An administrator looks into the provider’s console or mailbox for notices, settles what is asked there, and has "
     "sending allowed again.")
-MACHINE_BLOCKED = Meaning(P, "This machine’s network address is on a block list.",
+MACHINE_BLOCKED = Meaning("machine-blocked", P, "This machine’s network address is on a block list.",
     "An administrator finds the reason (a virus, an open mailbox, a bad mailing), has the address taken off the list "
     "named in the server’s own words, or sends through another mail server.")
-MACHINE_REFUSED = Meaning(P, "The mail server does not talk to this machine.",
+MACHINE_REFUSED = Meaning("machine-refused", P, "The mail server does not talk to this machine.",
     "Ask who runs the mail server to allow this machine, or use another one.")
-TAKES_NO_MAIL = Meaning(S, "This server takes no mail at all.", "Check the server name in Email Setup.")
-TLS_REFUSED = Meaning(S, "The mail server refused the secure connection.",
+TAKES_NO_MAIL = Meaning("takes-no-mail", S,
+    "This server takes no mail at all.", "Check the server name in Email Setup.")
+TLS_REFUSED = Meaning("tls-refused", S, "The mail server refused the secure connection.",
     "Ask who runs the mail server, or choose another auth type.")
 
 # --- Meanings: modern sign-in (OAuth 2.0), first at the provider and then at the mail server ----------
-SIGN_IN_UNREACHABLE = Meaning(N, "The provider’s sign-in server could not be reached.",
+SIGN_IN_UNREACHABLE = Meaning("sign-in-unreachable", N, "The provider’s sign-in server could not be reached.",
     "It is tried again by itself. If it stays so, check the network and firewall of this machine, and the sign-in "
     "server in Email Setup.")
-SIGN_IN_CERTIFICATE = Meaning(S, "The certificate of the provider’s sign-in server could not be verified.",
+SIGN_IN_CERTIFICATE = Meaning("sign-in-certificate", S,
+    "The certificate of the provider’s sign-in server could not be verified.",
     "Check the sign-in server in Email Setup. If it has an authority of its own, or a firewall looks into secure "
     "connections, enter that authority under Certificate authorities.")
-SIGN_IN_SERVER = Meaning(S, "The sign-in server in Email Setup cannot be used.",
+SIGN_IN_SERVER = Meaning("sign-in-server", S, "The sign-in server in Email Setup cannot be used.",
     "Correct it as its own words say; for Microsoft and Google it is usually left empty.")
-CLIENT_SECRET = Meaning(S, "The provider refused the client secret: it is wrong, or its time is over.",
+CLIENT_SECRET = Meaning("client-secret", S, "The provider refused the client secret: it is wrong, or its time is over.",
     "Make a new client secret where the application is registered (Microsoft: Entra admin centre, App registrations, "
     "Certificates & secrets) and enter its value, not its ID, in Email Setup.")
-SIGN_IN_ENDED = Meaning(S, "The sign-in at the provider has ended or was revoked.",
+SIGN_IN_ENDED = Meaning("sign-in-ended", S, "The sign-in at the provider has ended or was revoked.",
     "Sign in again in Email Setup, or enter a new refresh token there. A sign-in ends when the password is changed, "
     "when an administrator revokes it, or when it was not used for months.")
-UNKNOWN_APPLICATION = Meaning(S,
+UNKNOWN_APPLICATION = Meaning("unknown-application", S,
     "The provider does not know the tenant or the application, or does not let it sign in this way.",
     "Check tenant and client ID in Email Setup. Where a person signs in at Microsoft, also set “Allow public client "
     "flows” to Yes under Authentication of the application.")
-NO_CONSENT = Meaning(S, "The application has no consent to send mail.",
+NO_CONSENT = Meaning("no-consent", S, "The application has no consent to send mail.",
     "An administrator of the organisation grants it. Microsoft: Entra admin centre, App registrations, API "
     "permissions, SMTP.SendAsApp (as an application) or SMTP.Send (by a person), “Grant admin consent”. A person then "
     "signs in again.")
-SERVICE_ACCOUNT = Meaning(S, "Google refused the service account, or its key cannot be used.",
+SERVICE_ACCOUNT = Meaning("service-account", S, "Google refused the service account, or its key cannot be used.",
     "Check the key (JSON file), and that the user name is a mailbox of your domain. In the Google Admin console, under "
     "Security, API controls, Domain-wide delegation, allow the account’s client ID the scope https://mail.google.com/.")
-SIGN_IN_REFUSED = Meaning(S, "The provider gave no access token.",
+SIGN_IN_REFUSED = Meaning("sign-in-refused", S, "The provider gave no access token.",
     "See the provider’s own words; check the way to sign in, and what belongs to it, in Email Setup.")
-NO_TOKEN_SIGN_IN = Meaning(S, "The mail server offers no modern sign-in here, and this setup requires it.",
+NO_TOKEN_SIGN_IN = Meaning("no-token-sign-in", S,
+    "The mail server offers no modern sign-in here, and this setup requires it.",
     "Many servers offer it only after STARTTLS: choose tls-explicit and port 587. If it stays so, this server does not "
     "know it: choose user name and password as the way to sign in.")
-SMTP_AUTH_OFF = Meaning(S, "Microsoft 365 has signing in for SMTP switched off for this mailbox or organisation.",
+SMTP_AUTH_OFF = Meaning("smtp-auth-off", S,
+    "Microsoft 365 has signing in for SMTP switched off for this mailbox or organisation.",
     "An administrator of Microsoft 365 allows Authenticated SMTP, for the mailbox (admin centre, Active users, Mail, "
     "Manage email apps) or for the organisation. It can take an hour.")
-SIGN_IN_RULE = Meaning(S, "A rule of Microsoft 365 keeps this user or application from signing in.",
+SIGN_IN_RULE = Meaning("sign-in-rule", S, "A rule of Microsoft 365 keeps this user or application from signing in.",
     "An administrator looks into the sign-in logs of the Entra admin centre, and at conditional access, security "
     "defaults, and who may use the application.")
-TOKEN_REFUSED = Meaning(S, "The mail server refused the access token.",
+TOKEN_REFUSED = Meaning("token-refused", S, "The mail server refused the access token.",
     "Check that the user name is the mailbox that the sign-in is for, or sign in again. Microsoft 365, as an "
     "application: an administrator registers it in Exchange Online (New-ServicePrincipal) and gives it the mailbox "
     "(Add-MailboxPermission). Google: check the scope, which is https://mail.google.com/.")
 
 # --- Meanings: the sender ----------------------------------------------------------------------------
-NOT_OUR_SENDER = Meaning(S, "The mail server does not let this account send from that address.",
+NOT_OUR_SENDER = Meaning("not-our-sender", S, "The mail server does not let this account send from that address.",
     "Send from an address the account may use, or have it allowed (“Send as”, or a verified sender).")
-BAD_SENDER = Meaning(S, "The mail server does not accept the sender’s address.",
+BAD_SENDER = Meaning("bad-sender", S, "The mail server does not accept the sender’s address.",
     "Correct the from address in Email Setup or of the message.")
-SENDER_UNPROVEN = Meaning(P, "The sender’s domain does not vouch for this mail server (SPF, DKIM or DMARC).",
+SENDER_UNPROVEN = Meaning("sender-unproven", P,
+    "The sender’s domain does not vouch for this mail server (SPF, DKIM or DMARC).",
     "An administrator adds the mail server to the SPF record of the sender’s domain and has mail signed (DKIM); "
     "then send again.")
 
 # --- Meanings: the recipient -------------------------------------------------------------------------
-GREYLISTED = Meaning(B, "The recipient’s server asks new senders to try again later (greylisting).", WAIT,
+GREYLISTED = Meaning("greylisted", B, "The recipient’s server asks new senders to try again later (greylisting).", WAIT,
     Kind.GREYLISTING)
-MAILBOX_RATE = Meaning(B, "The recipient’s mailbox gets more mail at the moment than it takes.", WAIT,
+MAILBOX_RATE = Meaning("mailbox-rate", B, "The recipient’s mailbox gets more mail at the moment than it takes.", WAIT,
     Kind.MAILBOX_BUSY)
-MAILBOX_BUSY = Meaning(B, "The recipient’s mailbox cannot be reached at the moment.", WAIT, Kind.MAILBOX_BUSY)
-REST_LATER = Meaning(B, "The mail server takes only so many recipients at a time.",
+MAILBOX_BUSY = Meaning("mailbox-busy", B,
+    "The recipient’s mailbox cannot be reached at the moment.", WAIT, Kind.MAILBOX_BUSY)
+REST_LATER = Meaning("rest-later", B, "The mail server takes only so many recipients at a time.",
     "Nothing to do: the rest is sent by itself.", Kind.REST_AT_ONCE)
-TOO_MANY = Meaning(C, "The message has more recipients than the mail server takes.", "Send it to fewer at a time.")
-NO_MAILBOX = Meaning(A, "The mailbox does not exist.", "Correct the address and send again.")
-DOUBTFUL_MAILBOX = Meaning(A, "The recipient’s server could not confirm that the mailbox exists.",
+TOO_MANY = Meaning("too-many", C,
+    "The message has more recipients than the mail server takes.", "Send it to fewer at a time.")
+NO_MAILBOX = Meaning("no-mailbox", A, "The mailbox does not exist.", "Correct the address and send again.")
+DOUBTFUL_MAILBOX = Meaning("doubtful-mailbox", A, "The recipient’s server could not confirm that the mailbox exists.",
     "Check the address. If it is wrong, cancel the message and send it to the right one; otherwise it is tried again "
     "by itself.", Kind.IN_DOUBT)
-NO_DOMAIN = Meaning(A, "The domain of the address does not exist or takes no mail.",
+NO_DOMAIN = Meaning("no-domain", A, "The domain of the address does not exist or takes no mail.",
     "Correct the part behind the @ and send again.")
-DOUBTFUL_DOMAIN = Meaning(A, "The domain of the address was not found.",
+DOUBTFUL_DOMAIN = Meaning("doubtful-domain", A, "The domain of the address was not found.",
     "Check the part behind the @. If it is wrong, cancel the message and send it to the right address; otherwise it is "
     "tried again by itself.", Kind.IN_DOUBT)
-BAD_ADDRESS = Meaning(A, "The mail server does not understand the address.", "Correct the address.")
-NOT_ASCII = Meaning(A, "The mail server cannot take an address with accented or non-Latin letters.",
+BAD_ADDRESS = Meaning("bad-address", A, "The mail server does not understand the address.", "Correct the address.")
+NOT_ASCII = Meaning("not-ascii", A, "The mail server cannot take an address with accented or non-Latin letters.",
     "Use an address in plain letters, or a mail server with SMTPUTF8.")
-MOVED = Meaning(A, "The mailbox has moved or is closed.", "Ask for the new address.")
-MAILBOX_FULL = Meaning(A, "The mailbox is full.", "Reach the recipient another way and ask them to make room.",
+MOVED = Meaning("moved", A, "The mailbox has moved or is closed.", "Ask for the new address.")
+MAILBOX_FULL = Meaning("mailbox-full", A,
+    "The mailbox is full.", "Reach the recipient another way and ask them to make room.",
     Kind.MAILBOX_FULL)
-UNKNOWN_MAILBOX = Meaning(A, "The mailbox does not exist or takes no mail.", "Correct the address and send again.")
-ADDRESS_REFUSED = Meaning(A, "The mail server refused the recipient.",
+UNKNOWN_MAILBOX = Meaning("unknown-mailbox", A,
+    "The mailbox does not exist or takes no mail.", "Correct the address and send again.")
+ADDRESS_REFUSED = Meaning("address-refused", A, "The mail server refused the recipient.",
     "See the server’s own words; correct the address and send again.")
-NOBODY_LEFT = Meaning(A, "The mail server accepted none of the recipients.", "Correct the addresses and send again.")
-UNWANTED = Meaning(P, "The recipient’s side does not take this mail from us.",
+NOBODY_LEFT = Meaning("nobody-left", A,
+    "The mail server accepted none of the recipients.", "Correct the addresses and send again.")
+UNWANTED = Meaning("unwanted", P, "The recipient’s side does not take this mail from us.",
     "Reach the recipient another way and ask them to have us allowed.")
-INSIDERS_ONLY = Meaning(P, "The recipient takes mail only from certain senders, such as people of their organisation.",
+INSIDERS_ONLY = Meaning("insiders-only", P,
+    "The recipient takes mail only from certain senders, such as people of their organisation.",
     "Ask the recipient to have us allowed, or write to another address.")
-ROUTE_BROKEN = Meaning(N, "The mail server cannot get through to the recipient’s server.",
+ROUTE_BROKEN = Meaning("route-broken", N, "The mail server cannot get through to the recipient’s server.",
     "Check the part behind the @. If it is right, ask the recipient’s administrator.")
-LOOP = Meaning(N, "The message went round in circles among the recipient’s servers.",
+LOOP = Meaning("loop", N, "The message went round in circles among the recipient’s servers.",
     "Tell the recipient’s administrator; reach the recipient another way until then.")
 
 # --- Meanings: the message ---------------------------------------------------------------------------
-TOO_BIG = Meaning(C, "The message is larger than the mail server takes.",
+TOO_BIG = Meaning("too-big", C, "The message is larger than the mail server takes.",
     "Send fewer or smaller attachments, or a link to them.")
-BAD_ATTACHMENT = Meaning(C, "The mail server took an attachment for dangerous, or does not take its kind.",
+BAD_ATTACHMENT = Meaning("bad-attachment", C,
+    "The mail server took an attachment for dangerous, or does not take its kind.",
     "Send it as PDF, or a link to it. If that is what you sent, have this machine checked for viruses.")
-LINK_LISTED = Meaning(P, "The sender’s domain or a link in the message is on a block list.",
+LINK_LISTED = Meaning("link-listed", P, "The sender’s domain or a link in the message is on a block list.",
     "An administrator looks up the list named in the server’s own words; without the link it may go through.")
-SPAM = Meaning(P, "The mail server took the message for spam or against its rules.",
+SPAM = Meaning("spam", P, "The mail server took the message for spam or against its rules.",
     "Ask the recipient’s administrator, or change the content; see the server’s own words.")
-FAULTY_FORM = Meaning(C, "The mail server finds the form of the message faulty.",
+FAULTY_FORM = Meaning("faulty-form", C, "The mail server finds the form of the message faulty.",
     "Tell who looks after the program that wrote it; see the server’s own words.")
-CONTENT_REFUSED = Meaning(C, "The mail server refused the content of the message.",
+CONTENT_REFUSED = Meaning("content-refused", C, "The mail server refused the content of the message.",
     "See the server’s own words; change the content and send again.")
-REFUSED = Meaning(C, "The mail server refused the message.",
+REFUSED = Meaning("refused", C, "The mail server refused the message.",
     "See the server’s own words; correct the message and send again.")
-REFUSED_AT_ALL = Meaning(P, "The mail server refused the message.", SEE_WORDS)
-NOT_NOW = Meaning(B, "The mail server could not take the message now.", WAIT)
-NETWORK_NOT_NOW = Meaning(N, "The mail server could not get through to the recipient’s server.", WAIT)
+REFUSED_AT_ALL = Meaning("refused-at-all", P, "The mail server refused the message.", SEE_WORDS)
+NOT_NOW = Meaning("not-now", B, "The mail server could not take the message now.", WAIT)
+NETWORK_NOT_NOW = Meaning("network-not-now", N,
+    "The mail server could not get through to the recipient’s server.", WAIT)
+
+# --- Meanings: no refusal ----------------------------------------------------------------------------
+ACCEPTED = Meaning("accepted", "", "The mail server accepted the message.", "")
+UNKNOWN = Meaning("unknown", N,
+    "The connection ended after the message was handed over and before the server said whether it took it.", ASK)
+WORKER_STOPPED = Meaning("worker-stopped", N,
+    "The worker stopped after the message was handed over and before the reply was recorded.", ASK)
 
 # --- The table ---------------------------------------------------------------------------------------
 SETUP, TRANSIENT, PERMANENT = AttemptOutcome.SETUP, AttemptOutcome.TRANSIENT, AttemptOutcome.PERMANENT
@@ -295,48 +332,48 @@ GREETING, AUTH, STARTTLS = (Stage.GREETING, Stage.EHLO), (Stage.AUTH,), (Stage.S
 MAIL, RCPT, END, CONTENT = (Stage.MAIL,), (Stage.RCPT,), (Stage.END,), (Stage.DATA, Stage.END)
 ENVELOPE = (Stage.MAIL, Stage.RCPT, Stage.DATA)
 UNTIL_CONTENT = (*GREETING, Stage.STARTTLS, Stage.AUTH, *ENVELOPE)
-ALWAYS = r".+"
+ANY_ERROR = tuple(LocalError)
 
 TABLE = [
     # This machine's errors.
-    Line(SETUP, NO_NAME, error="name not found"),
-    Line(SETUP, NO_LISTENER, error="connection refused"),
-    Line(SETUP, REFUSED_ADDRESS, error="refused address"),
-    Line(SETUP, BAD_CERTIFICATE, error="certificate"),
-    Line(SETUP, EXPIRED_CERTIFICATE, error="certificate expired"),
-    Line(SETUP, EARLY_CERTIFICATE, error="certificate not yet valid"),
-    Line(SETUP, OTHER_NAME, error="certificate for another name"),
-    Line(SETUP, STRANGER, error="certificate of a stranger"),
-    Line(SETUP, NO_TLS_HERE, error="no tls"),
-    Line(SETUP, OLD_TLS_THERE, error="old tls"),
-    Line(SETUP, NO_TLS, error="tls"),
-    Line(SETUP, NO_STARTTLS, error="no starttls"),
-    Line(SETUP, NO_AUTH, error="no auth"),
-    Line(SETUP, NO_SETUP, error="setup"),
-    Line(SETUP, SIGN_IN_UNREACHABLE, error="sign-in unreachable"),
-    Line(SETUP, SIGN_IN_CERTIFICATE, error="sign-in certificate"),
-    Line(SETUP, SIGN_IN_SERVER, error="sign-in server"),
-    Line(SETUP, CLIENT_SECRET, error="client secret refused"),
-    Line(SETUP, SIGN_IN_ENDED, error="sign-in ended"),
-    Line(SETUP, UNKNOWN_APPLICATION, error="application unknown"),
-    Line(SETUP, NO_CONSENT, error="consent missing"),
-    Line(SETUP, SERVICE_ACCOUNT, error="service account refused"),
-    Line(SETUP, SIGN_IN_REFUSED, error="sign-in refused"),
-    Line(SETUP, NO_TOKEN_SIGN_IN, error="no token sign-in"),
+    Line(SETUP, NO_NAME, errors=(E.NAME_NOT_FOUND,)),
+    Line(SETUP, NO_LISTENER, errors=(E.CONNECTION_REFUSED,)),
+    Line(SETUP, REFUSED_ADDRESS, errors=(E.REFUSED_ADDRESS,)),
+    Line(SETUP, BAD_CERTIFICATE, errors=(E.CERTIFICATE,)),
+    Line(SETUP, EXPIRED_CERTIFICATE, errors=(E.CERTIFICATE_EXPIRED,)),
+    Line(SETUP, EARLY_CERTIFICATE, errors=(E.CERTIFICATE_EARLY,)),
+    Line(SETUP, OTHER_NAME, errors=(E.CERTIFICATE_OTHER_NAME,)),
+    Line(SETUP, STRANGER, errors=(E.CERTIFICATE_STRANGER,)),
+    Line(SETUP, NO_TLS_HERE, errors=(E.NO_TLS,)),
+    Line(SETUP, OLD_TLS_THERE, errors=(E.OLD_TLS,)),
+    Line(SETUP, NO_TLS, errors=(E.TLS,)),
+    Line(SETUP, NO_STARTTLS, errors=(E.NO_STARTTLS,)),
+    Line(SETUP, NO_AUTH, errors=(E.NO_AUTH,)),
+    Line(SETUP, NO_SETUP, errors=(E.SETUP,)),
+    Line(SETUP, SIGN_IN_UNREACHABLE, errors=(E.SIGN_IN_UNREACHABLE,)),
+    Line(SETUP, SIGN_IN_CERTIFICATE, errors=(E.SIGN_IN_CERTIFICATE,)),
+    Line(SETUP, SIGN_IN_SERVER, errors=(E.SIGN_IN_SERVER,)),
+    Line(SETUP, CLIENT_SECRET, errors=(E.CLIENT_SECRET,)),
+    Line(SETUP, SIGN_IN_ENDED, errors=(E.SIGN_IN_ENDED,)),
+    Line(SETUP, UNKNOWN_APPLICATION, errors=(E.APPLICATION_UNKNOWN,)),
+    Line(SETUP, NO_CONSENT, errors=(E.CONSENT_MISSING,)),
+    Line(SETUP, SERVICE_ACCOUNT, errors=(E.SERVICE_ACCOUNT,)),
+    Line(SETUP, SIGN_IN_REFUSED, errors=(E.SIGN_IN_REFUSED,)),
+    Line(SETUP, NO_TOKEN_SIGN_IN, errors=(E.NO_TOKEN_SIGN_IN,)),
     # What servers say to a token reads as if a password were wrong, so the way to sign in must count.
-    Line(SETUP, SMTP_AUTH_OFF, text=r"SmtpClientAuthentication is disabled", error="token refused"),
+    Line(SETUP, SMTP_AUTH_OFF, text=r"SmtpClientAuthentication is disabled", errors=(E.TOKEN_REFUSED,)),
     Line(SETUP, SIGN_IN_RULE, text=r"did not meet the criteria|security defaults|not authorized to access this "
-         r"application", error="token refused"),
-    Line(SETUP, TOKEN_REFUSED, error="token refused"),
-    Line(SETUP, OUT_OF_FILES, error="out of files"),
-    Line(PERMANENT, CONTENT_LOST, error="content missing"),
-    Line(TRANSIENT, NOT_PREPARED, error="not prepared"),
-    Line(PERMANENT, TOO_BIG, error="too big"),
-    Line(PERMANENT, NOT_ASCII, error="no smtputf8"),
-    Line(SETUP, UNREACHABLE, (Stage.CONNECT,), error=ALWAYS),
-    Line(SETUP, SILENT, (Stage.GREETING,), error=ALWAYS),
-    Line(SETUP, BROKE_OFF_EARLY, OPENING_STAGES, error=ALWAYS),
-    Line(TRANSIENT, BROKE_OFF, error=ALWAYS),
+         r"application", errors=(E.TOKEN_REFUSED,)),
+    Line(SETUP, TOKEN_REFUSED, errors=(E.TOKEN_REFUSED,)),
+    Line(SETUP, OUT_OF_FILES, errors=(E.OUT_OF_FILES,)),
+    Line(PERMANENT, CONTENT_LOST, errors=(E.CONTENT_MISSING, E.BARE_LINE_END)),
+    Line(TRANSIENT, NOT_PREPARED, errors=(E.NOT_PREPARED,)),
+    Line(PERMANENT, TOO_BIG, errors=(E.TOO_BIG,)),
+    Line(PERMANENT, NOT_ASCII, errors=(E.NO_SMTPUTF8,)),
+    Line(SETUP, UNREACHABLE, (Stage.CONNECT,), errors=ANY_ERROR),
+    Line(SETUP, SILENT, (Stage.GREETING,), errors=ANY_ERROR),
+    Line(SETUP, BROKE_OFF_EARLY, OPENING_STAGES, errors=ANY_ERROR),
+    Line(TRANSIENT, BROKE_OFF, errors=ANY_ERROR),
 
     # About one recipient or message, though it sounds like our pace. A limit by the hour is no refusal, whatever the
     # code: the mailbox takes mail again in the next hour.
@@ -484,3 +521,8 @@ TABLE = [
     Line(TRANSIENT, NOT_SMTP),
 ]
 # fmt: on
+
+MEANINGS = {found.key: found for found in list(globals().values()) if isinstance(found, Meaning)}
+WORDS: dict[str, Words] = {key: meaning.explanation for key, meaning in MEANINGS.items()} | {
+    NO_SETUP.key: lambda problems=(): " ".join(problems) or NO_SETUP.explanation
+}

@@ -9,15 +9,24 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils.dateparse import parse_datetime
 
-from messaging.models import AttemptOutcome, Category, Message, MessageEvent, Recipient, SendAttempt
+from messaging.models import (
+    AttemptOutcome,
+    Category,
+    Message,
+    MessageEvent,
+    Phrase,
+    Reason,
+    Recipient,
+    SendAttempt,
+)
 
 from . import claims
-from .outcomes import UNKNOWN, Stage
+from .outcomes import Stage
+from .reply_table import WORKER_STOPPED
 
 log = logging.getLogger(__name__)
 
 Status = Message.Status
-STOPPED = "The process that was sending it at once stopped before it was handed over. Retry it if it is still wanted."
 
 
 def rescue(now: datetime, was_away: Callable[[], bool] = lambda: False) -> tuple[int, int]:
@@ -43,12 +52,8 @@ def rescue(now: datetime, was_away: Callable[[], bool] = lambda: False) -> tuple
         Message.objects.filter(pk__in=[message.pk for message in requeued]).update(
             status=Status.QUEUED, **claims.RELEASED
         )
-        MessageEvent.objects.bulk_create(
-            MessageEvent(
-                message=message, at=now, what="Back in the queue: the worker that had it stopped before sending it"
-            )
-            for message in requeued
-        )
+        rescued = Phrase(MessageEvent.Kind.RESCUED)
+        MessageEvent.objects.bulk_create(MessageEvent.of(rescued, message=message, at=now) for message in requeued)
         for message in messages:
             if message.once and not message.in_data:
                 _leave_failed(message, now)
@@ -64,9 +69,9 @@ def _leave_failed(message: Message, now: datetime) -> None:
     """Whoever sent it at once was not told: it may be sent by other means by now, so a person decides."""
     message.recipients.filter(status=Recipient.Status.PENDING).update(status=Recipient.Status.FAILED, decided_at=now)
     Message.objects.filter(pk=message.pk).update(
-        status=Status.FAILED, reason_category=Category.NETWORK, reason=STOPPED, **claims.RELEASED
+        status=Status.FAILED, reason_category=Category.NETWORK, reason=Phrase(Reason.STOPPED), **claims.RELEASED
     )
-    MessageEvent.objects.create(message=message, at=now, what=STOPPED)
+    MessageEvent.of(Phrase(MessageEvent.Kind.STOPPED), message=message, at=now).save()
 
 
 def _leave_unknown(message: Message, now: datetime) -> None:
@@ -74,9 +79,7 @@ def _leave_unknown(message: Message, now: datetime) -> None:
     attempt.finished_at = now
     attempt.stage = Stage.END
     attempt.outcome = AttemptOutcome.UNKNOWN
-    attempt.category = Category.NETWORK
-    attempt.explanation = "The worker stopped after the message was handed over and before the reply was recorded."
-    attempt.advice = UNKNOWN.advice
+    attempt.category, attempt.reason = WORKER_STOPPED.category, Phrase(WORKER_STOPPED.key)
     attempt.save()
     refused = {reply["address"]: reply for reply in attempt.recipients if reply["outcome"] != AttemptOutcome.UNKNOWN}
     for recipient in message.recipients.filter(status=Recipient.Status.PENDING):
@@ -86,6 +89,7 @@ def _leave_unknown(message: Message, now: datetime) -> None:
         else:
             recipient.reply_code, recipient.enhanced_code = reply["reply_code"], reply["enhanced_code"]
             recipient.reply_text = reply["reply_text"]
+            recipient.said = Phrase.of(reply["said"]) if reply.get("said") else None
             # What was sent at once has one try.
             if reply["outcome"] == AttemptOutcome.PERMANENT or message.once:
                 recipient.status = Recipient.Status.FAILED
@@ -94,8 +98,8 @@ def _leave_unknown(message: Message, now: datetime) -> None:
     Message.objects.filter(pk=message.pk).update(
         status=Status.UNKNOWN,
         tries=message.tries + 1,
-        reason_category=Category.NETWORK,
-        reason=attempt.explanation,
+        reason_category=attempt.category,
+        reason=attempt.reason,
         **claims.RELEASED,
     )
 

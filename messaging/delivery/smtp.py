@@ -20,11 +20,13 @@ from messaging.setup.network import Checked, checked_addresses, connect_to
 
 from . import token_sign_in
 from .dialogue import Client, Patience, Say, StageFailed, local_failure, reply_of, told_as
-from .outcomes import Reply, Stage
+from .outcomes import LocalError, Reply, Stage
 from .steps import Hear, Step, connected, introduced, resolved, secured, signed_in
 
 CONTENT_SECONDS = 180
 PIPELINE_LENGTH = 50
+# With these the server was not asked, so the connection is as good as it was.
+UNASKED = (None, LocalError.TOO_BIG, LocalError.NO_SMTPUTF8)
 
 
 class BareLineEnd(ValueError):
@@ -100,7 +102,7 @@ class Connection:
         """
         problems = self.setup.problems()
         if problems:
-            raise StageFailed(Reply(Stage.CONNECT, None, " ".join(problems), "setup"))
+            raise StageFailed(Reply(Stage.CONNECT, None, "", LocalError.SETUP, {"problems": problems}))
         self._client = client = Client(self.patience, self.say)
         try:
             self._connect(client)
@@ -109,8 +111,7 @@ class Connection:
                 self._starttls(client)
                 self._hello(client)
             if self.setup.signs_in:
-                self._sign_in(client)
-                self._note(signed_in, self.setup)
+                self._note(signed_in, self.setup, self._sign_in(client))
         except BaseException as error:
             if isinstance(error, StageFailed):
                 self.failure = error.reply
@@ -163,7 +164,7 @@ class Connection:
                 if reply.code == 354:
                     result.final = self._hand_over(client, content, lambda: before_end(result))
                 else:
-                    result.final = reply if not reply.ok else Reply(Stage.DATA, None, reply.text, "not SMTP")
+                    result.final = reply if not reply.ok else Reply(Stage.DATA, None, reply.text, LocalError.NOT_SMTP)
             elif result.recipients:
                 result.final = result.recipients[envelope.recipients[-1]]
                 self._end_empty(client, data)
@@ -179,8 +180,8 @@ class Connection:
 
     def _tell(self, failure: StageFailed) -> None:
         """An error of this machine belongs into the dialogue; what the server said is there already."""
-        if failure.reply.error:
-            self.say("*", failure.reply.text)
+        if failure.reply.error is not None:
+            self.say("*", failure.reply.said)
 
     # --- Opening ---------------------------------------------------------------------------------
 
@@ -213,7 +214,7 @@ class Connection:
 
     def _starttls(self, client: Client) -> None:
         if not client.has_extn("starttls"):
-            raise StageFailed(Reply(Stage.STARTTLS, None, "STARTTLS is not offered", "no starttls"))
+            raise StageFailed(Reply(Stage.STARTTLS, None, "", LocalError.NO_STARTTLS))
         client.expect(Stage.STARTTLS, "STARTTLS")
         client.forget_unread()
         self._secure(client)
@@ -238,23 +239,21 @@ class Connection:
         if self.hear is not None:
             self.hear(step(*about))
 
-    def _sign_in(self, client: Client) -> None:
-        """AUTH (RFC 4954) with the best mechanism both sides know; passwords are UTF-8 (RFC 4616)."""
+    def _sign_in(self, client: Client) -> str:
+        """AUTH (RFC 4954) with the best mechanism both sides know, returned; passwords are UTF-8 (RFC 4616)."""
         if self.setup.uses_oauth:
-            token_sign_in.sign_in(client, self.setup)
-            return
+            return token_sign_in.sign_in(client, self.setup)
         user, password = self.setup.username, self.setup.password
         offered = client.esmtp_features.get("auth", "").upper().split()
         if "PLAIN" in offered:
-            steps = ["AUTH PLAIN " + _base64(f"\0{user}\0{password}")]
+            mechanism, steps = "PLAIN", ["AUTH PLAIN " + _base64(f"\0{user}\0{password}")]
         elif "LOGIN" in offered:
-            steps = ["AUTH LOGIN", _base64(user), _base64(password)]
+            mechanism, steps = "LOGIN", ["AUTH LOGIN", _base64(user), _base64(password)]
         elif "CRAM-MD5" in offered:
-            steps = ["AUTH CRAM-MD5", ""]
+            mechanism, steps = "CRAM-MD5", ["AUTH CRAM-MD5", ""]
         else:
-            listed = " ".join(offered) or "none"
-            raise StageFailed(Reply(Stage.AUTH, None, f"sign-in mechanisms offered: {listed}", "no auth"))
-        self.say("C", f"{' '.join(steps[0].split()[:2])} ***")
+            raise StageFailed(Reply(Stage.AUTH, None, "", LocalError.NO_AUTH, {"offered": offered}))
+        self.say("C", f"AUTH {mechanism} ***")
         client.hidden = True
         client.concealed = [_base64(f"\0{user}\0{password}"), _base64(password), password]
         reply = Reply(Stage.AUTH, 334)
@@ -264,7 +263,7 @@ class Connection:
                     line = step or _cram_md5(user, password, reply.text)
                 reply = client.ask(Stage.AUTH, line)
                 if reply.code == 235:
-                    return
+                    return mechanism
                 if reply.code != 334:
                     break
         finally:
@@ -277,9 +276,9 @@ class Connection:
         """What the server has said it cannot take, without asking it."""
         limit = client.esmtp_features.get("size", "").strip()
         if re.fullmatch("[0-9]{1,18}", limit) and 0 < int(limit) < envelope.size:
-            return Reply(Stage.MAIL, None, f"{envelope.size} octets, the server takes {limit}", "too big")
+            return Reply(Stage.MAIL, None, "", LocalError.TOO_BIG, {"size": envelope.size, "limit": int(limit)})
         if envelope.needs_smtputf8 and not client.has_extn("smtputf8"):
-            return Reply(Stage.MAIL, None, "SMTPUTF8 is not offered", "no smtputf8")
+            return Reply(Stage.MAIL, None, "", LocalError.NO_SMTPUTF8)
         return None
 
     def _introduce(self, client: Client, envelope: Envelope, result: Result) -> Reply | None:
@@ -372,7 +371,7 @@ class Connection:
     def _tidy(self, result: Result) -> None:
         """Leave the connection ready for the next transaction, or closed."""
         heard = [result.final, *result.recipients.values()]
-        if any(reply.error not in ("", "too big", "no smtputf8") or reply.code == 421 for reply in heard):
+        if any(reply.error not in UNASKED or reply.code == 421 for reply in heard):
             self.close()
         elif result.final.stage in (Stage.MAIL, Stage.DATA) or not result.final.ok:
             self.reset()

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 from django.db import connection, transaction
 from django.db.models import Model
 
+from messaging.models import Phrase
+
 Names = tuple[str, ...]
 Row = Sequence[Any]
 
@@ -66,14 +68,16 @@ def insert_each(model: type[Model], names: Names, rows: Sequence[Row], where: st
 
 
 def _json(rows: Sequence[Row]) -> str:
-    return json.dumps(rows, default=_stored)
+    return json.dumps(rows, default=_stored, ensure_ascii=False)
 
 
 def _keys(ids: Sequence[int]) -> Any:
     return list(ids) if connection.vendor == "postgresql" else json.dumps(ids)
 
 
-def _stored(value: Any) -> str:
+def _stored(value: Any) -> Any:
+    if isinstance(value, Phrase):
+        return value.as_row()
     assert isinstance(value, datetime)
     return str(connection.ops.adapt_datetimefield_value(value))
 

@@ -110,6 +110,6 @@ def mechanisms(features: Mapping[str, str]) -> list[str]:
     return list(dict.fromkeys(features.get("auth", "").upper().split()))
 
 
-def signed_in(setup: EmailSetup) -> Step:
+def signed_in(setup: EmailSetup, mechanism: str) -> Step:
     """The server took the sign-in."""
-    return Step("Sign-in", f"Signed in as {setup.username}.")
+    return Step("Sign-in", f"Signed in as {setup.username}.", (("Mechanism", mechanism),))

@@ -8,13 +8,15 @@ from messaging.setup.layers import EmailSetup
 from messaging.setup.oauth import SignInFailed, access_token
 
 from .dialogue import Client, StageFailed
-from .outcomes import Reply, Stage
+from .outcomes import LocalError, Reply, Stage
+from .reply import sign_in_failed
 
-TOKEN_REFUSED = "token refused"  # noqa: S105
 
-
-def sign_in(client: Client, setup: EmailSetup) -> None:
+def sign_in(client: Client, setup: EmailSetup) -> str:
     """Sign in; a token that the server refuses is asked for anew once, unless it is brand-new.
+
+    Returns:
+        The mechanism.
 
     Raises:
         StageFailed: at AUTH. What is wrong with the token is told apart from what is wrong with a password.
@@ -22,8 +24,7 @@ def sign_in(client: Client, setup: EmailSetup) -> None:
     offered = client.esmtp_features.get("auth", "").upper().split()
     mechanism = next((name for name in ("XOAUTH2", "OAUTHBEARER") if name in offered), "")
     if not mechanism:
-        listed = " ".join(offered) or "none"
-        raise StageFailed(Reply(Stage.AUTH, None, f"sign-in mechanisms offered: {listed}", "no token sign-in"))
+        raise StageFailed(Reply(Stage.AUTH, None, "", LocalError.NO_TOKEN_SIGN_IN, {"offered": offered}))
     token = _token(setup)
     reply = _auth(client, mechanism, setup, token)
     if reply.code == 535:
@@ -31,16 +32,17 @@ def sign_in(client: Client, setup: EmailSetup) -> None:
         if newer != token:
             reply = _auth(client, mechanism, setup, newer)
     if reply.code == 535:
-        reply = replace(reply, error=TOKEN_REFUSED)
-    if reply.code != 235 or reply.error:
+        reply = replace(reply, error=LocalError.TOKEN_REFUSED)
+    if reply.code != 235 or reply.error is not None:
         raise StageFailed(reply)
+    return mechanism
 
 
 def _token(setup: EmailSetup, refused: str = "") -> str:
     try:
         return access_token(setup, refused=refused)
     except SignInFailed as failed:
-        raise StageFailed(Reply(Stage.AUTH, None, failed.words, failed.word)) from None
+        raise StageFailed(sign_in_failed(failed)) from None
 
 
 def _auth(client: Client, mechanism: str, setup: EmailSetup, token: str) -> Reply:

@@ -5,7 +5,7 @@ from random import Random
 
 from django.contrib.auth.models import User
 
-from messaging import roles
+from messaging import users
 
 NAME = "Brightwater Heating & Plumbing"
 DOMAIN = "brightwater.example"
@@ -136,14 +136,17 @@ def _customer(random: Random, number: int) -> Customer:
 
 def authors() -> dict[str, User]:
     """The company's people as users who cannot sign in, by user name; made when they are not there."""
+    names = [person.username for person in AUTHORS]
+    found = {user.username: user for user in User.objects.filter(username__in=names)}
     for person in AUTHORS:
-        first_name, _, last_name = person.name.partition(" ")
-        user, is_new = User.objects.get_or_create(
-            username=person.username,
-            defaults={"first_name": first_name, "last_name": last_name, "email": person.address},
-        )
-        if is_new:
-            user.set_unusable_password()
-            user.save()
-            roles.give(user, roles.OPERATOR)
-    return {user.username: user for user in User.objects.filter(username__in=[person.username for person in AUTHORS])}
+        if person.username not in found:
+            first_name, _, last_name = person.name.partition(" ")
+            found[person.username] = users.create(
+                person.username,
+                None,
+                email=person.address,
+                first_name=first_name,
+                last_name=last_name,
+                via="demo",
+            )
+    return found

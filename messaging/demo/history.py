@@ -1,15 +1,18 @@
 """How messages of the past ended: the rows delivery would have left, made without sending anything."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from random import Random
 
 from django.conf import settings
 
-from messaging.delivery.outcomes import Reply, Stage, judge
+from messaging.delivery.decision import complete, judge_result
+from messaging.delivery.outcomes import LocalError, Reply, Stage, judge
 from messaging.delivery.retry import max_tries
+from messaging.delivery.smtp import Result
 from messaging.intake.gate import Rows
-from messaging.models import AttemptOutcome, Batch, Message, Recipient, SendAttempt
+from messaging.models import AttemptOutcome, Batch, Message, Phrase, Reason, Recipient, SendAttempt
 
 SERVER = "smtp.brightwater.example:587"
 TLS = "TLSv1.3 TLS_AES_256_GCM_SHA384"
@@ -22,7 +25,7 @@ NO_MAILBOX = Reply(
 MAILBOX_FULL = Reply(Stage.RCPT, 452, "4.2.2 <{address}>: The recipient's mailbox is over quota")
 SPAM = Reply(Stage.END, 550, "5.7.1 Message rejected as spam by content filtering (reference {id})")
 TOO_BIG = Reply(Stage.MAIL, 552, "5.3.4 Message size exceeds fixed limit")
-CUT_OFF = Reply(Stage.END, None, "Connection unexpectedly closed", "connection lost")
+CUT_OFF = Reply(Stage.END, None, "Connection unexpectedly closed", LocalError.CONNECTION_LOST)
 
 # What was heard in each try; the last one decided.
 SENT = (ACCEPTED,)
@@ -77,8 +80,8 @@ def end(
         attempts.append(_attempt(rows, batch, number, started, finished, heard))
         for row, answer in zip(recipients, heard, strict=True):
             row.status = _status(answer, is_last=number == len(ending))
-            row.reply_code, row.enhanced_code, row.reply_text = answer.code, answer.enhanced, answer.text
-            row.decided_at = finished
+            row.reply_code, row.enhanced_code = answer.code, answer.enhanced
+            row.reply_text, row.said, row.decided_at = answer.text, answer.detail, finished
         if number < len(ending):
             started = finished + timedelta(seconds=settings.RETRY_GAPS[number - 1])
     _close(message, recipients, attempts)
@@ -87,16 +90,13 @@ def end(
 
 
 def _filled(reply: Reply, address: str, identity: str) -> Reply:
-    return Reply(reply.stage, reply.code, reply.text.format(address=address, id=identity), reply.error)
+    return replace(reply, text=reply.text.format(address=address, id=identity))
 
 
 def _attempt(
     rows: Rows, batch: Batch | None, number: int, started: datetime, finished: datetime, heard: list[Reply]
 ) -> SendAttempt:
-    """The attempt, told by the gravest reply as the lane does it."""
-    leading = next((reply for reply in heard if not reply.ok), heard[0])
-    verdict = judge(leading)
-    return SendAttempt(
+    attempt = SendAttempt(
         message=rows.message,
         batch=batch,
         fence=number,
@@ -104,26 +104,11 @@ def _attempt(
         finished_at=finished,
         server=SERVER,
         tls=TLS,
-        stage=leading.stage,
-        outcome=verdict.outcome,
-        category=verdict.category,
-        reply_code=leading.code,
-        enhanced_code=leading.enhanced,
-        reply_text=leading.text,
-        explanation=verdict.explanation,
-        advice=verdict.advice,
-        recipients=[
-            {
-                "address": row.address,
-                "outcome": judge(reply).outcome,
-                "stage": reply.stage,
-                "reply_code": reply.code,
-                "enhanced_code": reply.enhanced,
-                "reply_text": reply.text,
-            }
-            for row, reply in zip(rows.recipients, heard, strict=True)
-        ],
     )
+    each = {row.address: reply for row, reply in zip(rows.recipients, heard, strict=True)}
+    result = Result(next((reply for reply in heard if reply.ok), heard[0]), each)
+    complete(attempt, rows.recipients, result, judge_result(rows.recipients, result))
+    return attempt
 
 
 def _status(reply: Reply, *, is_last: bool) -> str:
@@ -142,14 +127,14 @@ def _close(message: Message, recipients: list[Recipient], attempts: list[SendAtt
     last = attempts[-1]
     found = {row.status for row in recipients}
     message.tries = message.fence = len(attempts)
-    message.reason_category, message.reason = last.category, last.explanation
+    message.reason_category, message.reason = last.category, last.reason
     if Recipient.Status.UNKNOWN in found:
         message.status = Message.Status.UNKNOWN
     elif Recipient.Status.FAILED in found:
         message.status = Message.Status.FAILED
         if last.outcome == AttemptOutcome.TRANSIENT:
-            message.reason = f"{last.explanation} Given up after {len(attempts)} tries."
+            message.reason = Phrase(Reason.GIVEN_UP, reason=last.reason, tries=len(attempts))
     else:
         message.status = Message.Status.SENT
         message.sent_at = last.finished_at
-        message.reason_category = message.reason = ""
+        message.reason_category, message.reason = "", None

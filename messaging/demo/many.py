@@ -156,5 +156,8 @@ def _one(pattern: Pattern, customer: Customer, at: datetime, people: dict[str, U
 
 def _batch(at: datetime) -> Batch:
     return Batch.objects.create(
-        status=Batch.Status.CONFIRMED, source="schedule", created_at=at, confirmed_at=at + timedelta(seconds=1)
+        status=Batch.Status.CONFIRMED,
+        source=Batch.Source.SCHEDULE,
+        created_at=at,
+        confirmed_at=at + timedelta(seconds=1),
     )

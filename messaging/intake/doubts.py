@@ -8,6 +8,7 @@ import re
 from functools import lru_cache
 
 from messaging import mime
+from messaging.models import Phrase, Words
 
 LONGEST = 255  # octets of a domain
 RESERVED = {"invalid", "test", "localhost"}  # RFC 6761; not .example, which demonstrations use
@@ -46,34 +47,45 @@ _MEANT_ENDING = {wrong: right for right, wrongs in _ENDINGS.items() for wrong in
 _TWICE = re.compile(r"(.+?)\.?\1")
 _ENDS_TWICE = re.compile(r"(.+\.(com|net|org|edu|gov|info|de|fr|co\.uk|org\.uk))\.(?:\2)")
 
+WORDS: dict[str, Words] = {
+    "no-at": "“{address}” has no @.",
+    "mistyped": "“{address}” looks mistyped: did you mean {meant}?",
+    "no-dot": "“{address}” has a domain without a dot, which only a mail server of your own house can know.",
+    "reserved-domain": "“{address}” cannot be reached: “.{ending}” is reserved, and nobody has mail there.",
+    "ends-with-number": "“{address}” ends with a number, as no domain does.",
+    "ends-with-letter": "“{address}” ends with “.{ending}”, as no domain does.",
+    "private-address": "“{address}” names the address {number} of a private network, which no other mail server can "
+    "reach.",
+}
 
-def doubt(address: str) -> str:
-    """Why an address cannot be right, as a sentence that names it; "" where nothing speaks against it. Never raises."""
+
+def doubt(address: str) -> Phrase | None:
+    """Why an address cannot be right; None where nothing speaks against it. Never raises."""
     _, at, domain = address.strip().rpartition("@")
     shown = mime.displayable(address.strip(), 80)
     if not at:
-        return f"“{shown}” has no @."
-    words = _of_domain(domain.lower().removesuffix(".")[:LONGEST])
-    return f"“{shown}” {words}" if words else ""
+        return Phrase("no-at", address=shown)
+    found = _of_domain(domain.lower().removesuffix(".")[:LONGEST])
+    return Phrase(found.key, address=shown, **found.params) if found is not None else None
 
 
 @lru_cache(maxsize=10_000)
-def _of_domain(domain: str) -> str:
+def _of_domain(domain: str) -> Phrase | None:
     if domain.startswith("[") and domain.endswith("]"):
         return _of_literal(domain[1:-1].removeprefix("ipv6:"))
     ending = domain.rpartition(".")[2]
     meant = _meant(domain)
     if meant:
-        return f"looks mistyped: did you mean {meant}?"
+        return Phrase("mistyped", meant=meant)
     if "." not in domain:
-        return "has a domain without a dot, which only a mail server of your own house can know."
+        return Phrase("no-dot")
     if ending in RESERVED:
-        return f"cannot be reached: “.{ending}” is reserved, and nobody has mail there."
+        return Phrase("reserved-domain", ending=ending)
     if ending.isdecimal():
-        return "ends with a number, as no domain does."
+        return Phrase("ends-with-number")
     if len(ending) == 1:
-        return f"ends with “.{ending}”, as no domain does."
-    return ""
+        return Phrase("ends-with-letter", ending=ending)
+    return None
 
 
 def _meant(domain: str) -> str:
@@ -92,11 +104,11 @@ def _meant(domain: str) -> str:
     return ""
 
 
-def _of_literal(literal: str) -> str:
+def _of_literal(literal: str) -> Phrase | None:
     try:
         number = ipaddress.ip_address(literal)
     except ValueError:
-        return ""
+        return None
     if number.is_global:
-        return ""
-    return f"names the address {number} of a private network, which no other mail server can reach."
+        return None
+    return Phrase("private-address", number=str(number))

@@ -7,3 +7,7 @@ class Refused(ValueError):
 
 class BadAddress(Refused):
     """Refused because an envelope address is not one."""
+
+
+class TooLarge(Refused):
+    """Refused because of its size."""

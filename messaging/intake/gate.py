@@ -14,18 +14,14 @@ from django.db import transaction
 from django.utils import timezone
 
 from messaging import blobs, content, mime
-from messaging.models import Attachment, Category, Message, MessageContent, MessageEvent, Recipient
+from messaging.models import Attachment, Category, Message, MessageContent, MessageEvent, Phrase, Reason, Recipient
 
 from . import addresses, wire
-from .errors import BadAddress, Refused
+from .errors import BadAddress, Refused, TooLarge
 
-__all__ = ["BadAddress", "Refused", "Rows", "Submission", "accept", "accept_many", "accepted", "prepare", "store"]
+__all__ = ["BadAddress", "Refused", "Rows", "Submission", "TooLarge", "accept", "accept_many", "prepare", "store"]
 
 ROWS_PER_STATEMENT = 500
-NO_ADDRESS = (
-    "No address: the message names nobody to send it to. Edit it to enter an address, and correct it where it came "
-    "from."
-)
 
 
 @dataclass(frozen=True)
@@ -35,7 +31,7 @@ class Submission:
     `raw` RFC 5322 bytes with any line ends; `reverse_path` "" or "<>" is the null sender; `recipients` bare addresses,
     Bcc included. `not_before` set means due from then on, unset that it waits for a batch. `hold_reason` holds it.
     `urgent` puts it first and past a person's pause; `category` says what kind of
-    mail it is, in lower case. `via` names the way in, for the message's history.
+    mail it is, in lower case. `via` is the way in, by a key of wording/sentences.py, for the message's history.
     """
 
     raw: bytes
@@ -108,7 +104,7 @@ def prepare(submission: Submission, now: datetime) -> Rows:
         not_before=submission.not_before,
         urgent=submission.urgent,
         category=submission.category[:40],
-        doubt=next(filter(None, map(addresses.doubt, envelope)), "")[:300],
+        doubt=next(filter(None, map(addresses.doubt, envelope)), None),
     )
     _set_status(message, submission.hold_reason)
     recipients = _recipients(message, envelope, fitted.fields)
@@ -118,13 +114,13 @@ def prepare(submission: Submission, now: datetime) -> Rows:
         content=MessageContent(message=message, skeleton=skeleton),
         recipients=recipients,
         attachments=[_attachment(message, number, cut) for number, cut in enumerate(cuts, start=1)],
-        event=MessageEvent(message=message, at=now, by=submission.author, what=accepted(submission.via)),
+        event=came_in(MessageEvent.Kind.QUEUED, submission, message),
     )
 
 
 def _check_size(size: int) -> None:
     if size > settings.MAX_MESSAGE_BYTES:
-        raise Refused(
+        raise TooLarge(
             f"The message is too large: {size / 2**20:.1f} MB, and at most {settings.MAX_MESSAGE_BYTES / 2**20:.1f} MB "
             "can be queued. Send fewer or smaller attachments."
         )
@@ -184,15 +180,16 @@ def _set_status(message: Message, hold_reason: str) -> None:
     if not message.recipient_count:
         message.status = Message.Status.FAILED
         message.reason_category = Category.ADDRESS
-        message.reason = NO_ADDRESS
+        message.reason = Phrase(Reason.NO_ADDRESS)
     elif hold_reason:
-        message.status = Message.Status.HELD
-        message.reason = _shown(hold_reason, 500)
+        message.status, message.hold_kind = Message.Status.HELD, Message.HoldKind.HOLD
+        message.reason = Phrase(Reason.SAID, words=_shown(hold_reason, 500))
 
 
-def accepted(via: str, what: str = "Accepted into the queue") -> str:
+def came_in(kind: MessageEvent.Kind, submission: Submission, message: Message) -> MessageEvent:
     """How a message came in, for its history."""
-    return f"{what} ({via})"[:500] if via else what
+    what = Phrase(kind, via=submission.via) if submission.via else Phrase(kind)
+    return MessageEvent.of(what, message=message, at=message.created_at, by=submission.author)
 
 
 def _shown(text: str, limit: int) -> str:

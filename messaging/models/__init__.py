@@ -1,13 +1,15 @@
 """The rows of the queue. Models know no other part of Outtray."""
 
 from .attempt import AttemptOutcome, Category, SendAttempt
+from .audit import AuditEntry
 from .batch import Batch, BatchItem
 from .draft import MessageVersion, Submitted, Upload
-from .message import Attachment, Message, MessageContent, MessageEvent, Recipient
+from .message import Attachment, Message, MessageContent, MessageEvent, Reason, Recipient
 from .options import CompanyOptions, Notice, NoticeItem, NoticeKind, NoticeRule, NoticesSeen
 from .pause import AccountPause, ActiveLane
+from .phrase import Phrase, PhraseError, PhraseField, Words
 from .schedule import Schedule, ScheduleRun
-from .setup import AccessToken, EmailSettings, Heartbeat, SettingChange
+from .setup import AccessToken, EmailSettings, Heartbeat
 
 __all__ = [
     "AccessToken",
@@ -15,6 +17,7 @@ __all__ = [
     "ActiveLane",
     "Attachment",
     "AttemptOutcome",
+    "AuditEntry",
     "Batch",
     "BatchItem",
     "Category",
@@ -30,11 +33,15 @@ __all__ = [
     "NoticeKind",
     "NoticeRule",
     "NoticesSeen",
+    "Phrase",
+    "PhraseError",
+    "PhraseField",
+    "Reason",
     "Recipient",
     "Schedule",
     "ScheduleRun",
     "SendAttempt",
-    "SettingChange",
     "Submitted",
     "Upload",
+    "Words",
 ]

@@ -3,6 +3,8 @@
 from django.conf import settings
 from django.db import models
 
+from .phrase import PhraseField
+
 
 class Category(models.TextChoices):
     """Why something was not sent, as office staff sort it."""
@@ -27,7 +29,7 @@ class SendAttempt(models.Model):
     """One try to hand a message over: never deleted before its message.
 
     `recipients` holds a reply per recipient addressed:
-    [{"address", "outcome", "reply_code", "enhanced_code", "reply_text"}].
+    [{"address", "outcome", "stage", "reply_code", "enhanced_code", "reply_text", "said"}], `said` as in Recipient.
     """
 
     message = models.ForeignKey("Message", models.CASCADE, related_name="attempts")
@@ -43,9 +45,9 @@ class SendAttempt(models.Model):
     category = models.CharField(max_length=12, choices=Category, blank=True)
     reply_code = models.PositiveSmallIntegerField(null=True, blank=True)
     enhanced_code = models.CharField(max_length=12, blank=True)
-    reply_text = models.TextField(blank=True, help_text="The server's own words, or the error of this machine.")
-    explanation = models.CharField(max_length=500, blank=True)
-    advice = models.CharField(max_length=500, blank=True)
+    reply_text = models.TextField(blank=True, help_text="The server's own words, or those of the operating system.")
+    said = PhraseField(help_text="This machine's error, in the place of a server's words or beside them.")
+    reason = PhraseField(help_text="What it means, by delivery/reply_table.py.")
     recipients = models.JSONField(default=list, blank=True)
 
     class Meta:

@@ -4,6 +4,8 @@ from django.conf import settings
 from django.db import models
 from django.urls import reverse
 
+from .phrase import PhraseField
+
 
 class Batch(models.Model):
     """A chosen set of messages, frozen when confirmed.
@@ -17,8 +19,13 @@ class Batch(models.Model):
         CONFIRMED = "confirmed", "Confirmed"
         CANCELLED = "cancelled", "Cancelled"
 
+    class Source(models.TextChoices):
+        CONSOLE = "console", "Console"
+        COMMAND = "command", "Command"
+        SCHEDULE = "schedule", "Schedule"
+
     status = models.CharField(max_length=10, choices=Status, default=Status.DRAFT)
-    source = models.CharField(max_length=60, default="console", help_text="console, command or schedule")
+    source = models.CharField(max_length=60, choices=Source, default=Source.CONSOLE)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="batches")
     account = models.ForeignKey(
         settings.AUTH_USER_MODEL,
@@ -56,7 +63,7 @@ class BatchItem(models.Model):
     message = models.ForeignKey("Message", models.CASCADE, related_name="batch_items")
     state = models.CharField(max_length=10, choices=State, default=State.CHOSEN)
     outcome = models.CharField(max_length=10, blank=True, help_text="Message status when it left this batch.")
-    reason = models.CharField(max_length=500, blank=True, help_text="Why skipped, or why it failed here.")
+    reason = PhraseField(help_text="Why skipped, or why it failed here.")
 
     class Meta:
         ordering = ["id"]

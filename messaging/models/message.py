@@ -1,10 +1,38 @@
 """What must be said, to whom, and who did what to it."""
 
+from enum import StrEnum
+from typing import Any
+
 from django.conf import settings
 from django.db import models
 from django.urls import reverse
 
 from .attempt import Category
+from .phrase import Phrase, PhraseField
+
+
+class Reason(StrEnum):
+    """Why a message, an account or a batch item stands as it does, beside the meanings of what servers say
+    (delivery/reply_table.py). wording/sentences.py has the words, and what they need.
+    """
+
+    SAID = "said"  # by a person, in their own words
+    TOLD = "told"  # by a version that kept sentences
+    NO_ADDRESS = "no-address"  # it came in without
+    NOBODY_NAMED = "nobody-named"
+    RECIPIENT_REFUSED = "recipient-refused"
+    REFUSED_EARLIER = "refused-earlier"  # in a try before the last
+    GIVEN_UP = "given-up"  # the tries are used up
+    EXPIRED = "expired"  # it waited too long
+    STOPPED = "stopped"  # with the process that was sending it at once
+    WRITTEN_AGAIN = "written-again"
+    HANDED_OVER = "handed-over"  # to a mail program
+    WAITS_FOR_BATCH = "waits-for-batch"  # because it could not go out by itself
+    NOT_SENT = "not-sent"  # at once, because the account does not send now
+    UNWRITTEN = "unwritten"  # what came of it
+    LIMIT_REACHED = "limit-reached"
+    OUTSIDE_WINDOW = "outside-window"
+    PAUSED = "paused"
 
 
 class Message(models.Model):
@@ -23,10 +51,14 @@ class Message(models.Model):
         UNKNOWN = "unknown", "Unknown"
         CANCELLED = "cancelled", "Cancelled"
 
+    class HoldKind(models.TextChoices):
+        HOLD = "hold", "Held until its time or until released"
+        MAIL_PROGRAM = "mail-program", "In a person's mail program as a draft (send types 0 and 1)"
+
     message_id = models.CharField("Message-ID", max_length=998)
     status = models.CharField(max_length=10, choices=Status, default=Status.QUEUED)
     reason_category = models.CharField(max_length=12, choices=Category, blank=True)
-    reason = models.CharField("reason in plain words", max_length=500, blank=True)
+    reason = PhraseField(help_text="By Reason, or by the meaning of what a server said.")
 
     author = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="authored_messages"
@@ -57,6 +89,9 @@ class Message(models.Model):
     not_before = models.DateTimeField(null=True, blank=True, help_text="Due from then on; empty: waits for a batch.")
     sent_at = models.DateTimeField(null=True, blank=True)
     held_until = models.DateTimeField(null=True, blank=True)
+    hold_kind = models.CharField(
+        max_length=12, choices=HoldKind, blank=True, db_default="", help_text="With held: what kind of hold it is."
+    )
     handed_to = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         models.SET_NULL,
@@ -64,17 +99,16 @@ class Message(models.Model):
         blank=True,
         related_name="+",
         db_index=False,
-        help_text="With held: whose mail program has it as a draft (send types 0 and 1).",
+        help_text="With a hold of MAIL_PROGRAM: whose it is; empty when their account was deleted.",
     )
     category = models.CharField(
         max_length=40, blank=True, db_default="", help_text="What kind of mail it is, as whoever sent it said."
     )
-    doubt = models.CharField(
-        max_length=300, blank=True, db_default="", help_text="Why an address cannot be right, known before it is sent."
+    doubt = PhraseField(help_text="Why an address cannot be right, known before it is sent.")
+    status_before = models.CharField(
+        max_length=10, blank=True, db_default="", help_text="With a hold of MAIL_PROGRAM: the status before that."
     )
-    reason_before = models.CharField(
-        max_length=500, blank=True, db_default="", help_text="With handed_to: the reason it had before that."
-    )
+    reason_before = PhraseField(help_text="With a hold of MAIL_PROGRAM: the reason before that.")
     once = models.BooleanField(
         default=False,
         db_default=False,
@@ -183,6 +217,7 @@ class Recipient(models.Model):
     reply_code = models.PositiveSmallIntegerField(null=True, blank=True)
     enhanced_code = models.CharField(max_length=12, blank=True)
     reply_text = models.TextField(blank=True)
+    said = PhraseField(help_text="In the place of a server's words: this machine's error, or who decided.")
     decided_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
@@ -195,13 +230,47 @@ class Recipient(models.Model):
 class MessageEvent(models.Model):
     """What was done to a message outside an attempt: accepted, released, held, cancelled, marked by a person."""
 
+    class Kind(models.TextChoices):
+        QUEUED = "queued", "Accepted into the queue"
+        TAKEN = "taken-at-once", "Taken to be sent at once"
+        ENDED_EARLY = "ended-early", "Not sent at once, before a server was asked"
+        HELD = "held", "Held"
+        HOLD_ENDED = "hold-ended", "Hold ended by itself"
+        RELEASED = "released", "Released"
+        CANCELLED = "cancelled", "Cancelled"
+        EXPIRED = Reason.EXPIRED.value, "Waited too long"
+        RETRY = "retry", "Retry ordered"
+        TRY_NOW = "try-now", "Try now ordered"
+        MARKED_AS_SENT = "marked-as-sent", "Marked as sent"
+        SEND_AGAIN = "send-again", "Send again ordered"
+        EDITED = "edited", "Edited"
+        WRITTEN_AGAIN = Reason.WRITTEN_AGAIN.value, "Written again"
+        NOT_WRITTEN_AGAIN = "not-written-again", "Not written again"
+        HANDED_OVER = Reason.HANDED_OVER.value, "Handed over to a mail program"
+        SENT_FROM_MAIL_PROGRAM = "sent-from-mail-program", "Sent from a mail program"
+        PUT_BACK = "put-back", "Put back, not sent from a mail program"
+        RESCUED = "rescued", "Back in the queue after its worker stopped"
+        STOPPED = Reason.STOPPED.value, "Not sent at once, because its process stopped"
+        REROUTED = "rerouted", "Given to an account that works"
+        TOLD = Reason.TOLD.value, "Told by a version that kept sentences"
+
     message = models.ForeignKey(Message, models.CASCADE, related_name="events")
     at = models.DateTimeField()
     by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
-    what = models.CharField(max_length=500)
+    kind = models.CharField(max_length=24, choices=Kind)
+    params = models.JSONField(default=dict, blank=True, help_text="What the words of the kind need, as in Phrase.")
 
     class Meta:
         ordering = ["id"]
 
     def __str__(self) -> str:
-        return self.what
+        return self.get_kind_display()
+
+    @classmethod
+    def of(cls, what: Phrase, **columns: Any) -> "MessageEvent":
+        """An event, not yet stored, of the kind that is the phrase's key."""
+        return cls(kind=what.key, params=what.params_as_row(), **columns)
+
+    @property
+    def what(self) -> Phrase:
+        return Phrase.of({"key": self.kind} | self.params)

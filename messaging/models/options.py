@@ -4,6 +4,8 @@ from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
+from .phrase import PhraseField
+
 URGENT = "password-reset\nnotice\ntest-message"
 
 
@@ -95,8 +97,6 @@ class Notice(models.Model):
     kind = models.CharField(max_length=12, choices=NoticeKind)
     at = models.DateTimeField()
     author = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, null=True, blank=True, related_name="+")
-    subject = models.CharField(max_length=300)
-    text = models.TextField()
     mail_to = models.TextField(blank=True, help_text="Addresses, one per line.")
     mail_due = models.BooleanField(default=False)
     mail = models.ForeignKey("Message", models.SET_NULL, null=True, blank=True, related_name="+")
@@ -106,13 +106,14 @@ class Notice(models.Model):
         indexes = [models.Index(fields=["mail_due"], name="notice_mail_due", condition=models.Q(mail_due=True))]
 
     def __str__(self) -> str:
-        return self.subject
+        return f"{self.get_kind_display()}, {self.at:%Y-%m-%d %H:%M}"
 
 
 class NoticeItem(models.Model):
     """One failure that is told about; it waits until `told_at` says that its notices were made.
 
-    `message` is empty where nothing is recorded, and for a paused account (`pause`).
+    `message` is empty where nothing is recorded, and for a paused account (`pause`), whose name is the `subject`: empty
+    for the company's.
     """
 
     kind = models.CharField(max_length=12, choices=NoticeKind)
@@ -122,7 +123,7 @@ class NoticeItem(models.Model):
     pause = models.ForeignKey("AccountPause", models.SET_NULL, null=True, blank=True, related_name="+")
     subject = models.CharField(max_length=998, blank=True)
     recipients = models.CharField(max_length=500, blank=True)
-    reason = models.CharField(max_length=1000, blank=True)
+    reason = PhraseField()
     told_at = models.DateTimeField(null=True, blank=True)
     notices = models.ManyToManyField(Notice, related_name="items")
 

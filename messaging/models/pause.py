@@ -4,6 +4,8 @@ from django.conf import settings
 from django.db import models
 from django.db.models.functions import Coalesce
 
+from .phrase import PhraseField
+
 
 class CurrentPauses(models.Manager["AccountPause"]):
     """Those that have not ended."""
@@ -39,9 +41,9 @@ class AccountPause(models.Model):
     by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
     failures = models.PositiveIntegerField(default=1, help_text="Of FAULT or BUSY, in a row.")
     server = models.CharField(max_length=300, blank=True)
-    explanation = models.CharField(max_length=500)
-    advice = models.CharField(max_length=500, blank=True)
+    reason = PhraseField(help_text="By Reason or by the meaning of what a server said; a person's own words.")
     reply_text = models.TextField(blank=True)
+    said = PhraseField(help_text="This machine's error, as in SendAttempt.")
     notified_at = models.DateTimeField(null=True, blank=True, help_text="Noted for the notices.")
     ended_at = models.DateTimeField(null=True, blank=True)
     ended_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
@@ -62,7 +64,7 @@ class AccountPause(models.Model):
 
     def __str__(self) -> str:
         whose = "All sending" if self.kind == self.Kind.ALL else str(self.account or "Company account")
-        return f"{whose} paused: {self.explanation}"
+        return f"{whose} paused: {self.get_kind_display()}"
 
 
 class ActiveLane(models.Model):

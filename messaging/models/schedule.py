@@ -5,6 +5,8 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django_celery_beat.models import PeriodicTask
 
+from .phrase import PhraseField
+
 
 class Schedule(models.Model):
     """When to run Batch Message Processing, over which messages, as which account.
@@ -70,7 +72,7 @@ class ScheduleRun(models.Model):
     due_at = models.DateTimeField()
     started_at = models.DateTimeField()
     outcome = models.CharField(max_length=8, choices=Outcome, blank=True, help_text="Empty while it starts.")
-    words = models.CharField(max_length=500, blank=True)
+    remarks = PhraseField(help_text="What is to be said of it, such as why it was refused.")
     batch = models.ForeignKey("Batch", models.SET_NULL, null=True, blank=True, related_name="schedule_runs")
     by = models.ForeignKey(
         settings.AUTH_USER_MODEL,

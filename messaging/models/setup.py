@@ -5,6 +5,8 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models.functions import Coalesce
 
+from .phrase import PhraseField
+
 
 class EmailSettings(models.Model):
     """One layer of Email Setup: the company's (no account) or one account's own. Empty fields fall through.
@@ -80,27 +82,6 @@ class EmailSettings(models.Model):
         return f"Email settings of {self.account or 'the company'}"
 
 
-class SettingChange(models.Model):
-    """One field of one layer of Email Setup, changed: by whom, when, from what to what. Secrets are never told."""
-
-    account = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
-    whose = models.CharField(max_length=150, blank=True, help_text="User name of the account; empty: the company's.")
-    name = models.CharField(max_length=40)
-    before = models.TextField(blank=True)
-    after = models.TextField(blank=True)
-    version = models.PositiveIntegerField(help_text="Of the layer, after this change.")
-    at = models.DateTimeField()
-    by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
-    via = models.CharField(max_length=40, blank=True, help_text="Where not by the form: the command.")
-
-    class Meta:
-        ordering = ["id"]
-        indexes = [models.Index(fields=["whose", "name", "-id"], name="change_whose")]
-
-    def __str__(self) -> str:
-        return f"{self.name} of {self.whose or 'the company'}"
-
-
 class AccessToken(models.Model):
     """The latest token of one sign-in (OAuth 2.0), encrypted; `key` is a digest of all that it was asked for with.
 
@@ -122,12 +103,12 @@ class AccessToken(models.Model):
 class Heartbeat(models.Model):
     """When a background process last showed that it works; the console warns when it is too long ago.
 
-    With a `note`, it is the process that says what keeps its server from sending.
+    With a `note`, it is the process that says what keeps its server from sending: `.opt` files in `errors`.
     """
 
     name = models.CharField(max_length=100, primary_key=True)
     at = models.DateTimeField()
-    note = models.TextField(blank=True)
+    note = PhraseField()
 
     def __str__(self) -> str:
         return f"{self.name} {self.at:%H:%M:%S}"

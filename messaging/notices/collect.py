@@ -5,7 +5,7 @@ from datetime import datetime
 from django.db import connection, transaction
 from django.utils import timezone
 
-from messaging.models import AccountPause, Message, Notice, NoticeItem, NoticeKind
+from messaging.models import AccountPause, Message, Notice, NoticeItem, NoticeKind, Phrase
 from messaging.wording import person
 
 CHUNK = 1000
@@ -15,11 +15,11 @@ _UNNOTED = "messaging_message {indexed} WHERE status IN ('failed', 'unknown') AN
 _FIELDS = ("status", "category", "author", "subject", "recipients_text", "recipient_count", "reason")
 
 
-def note_unrecorded(message: Message, explanation: str) -> None:
+def note_unrecorded(message: Message, reason: Phrase | None) -> None:
     """Keep what is to be told of a message of which nothing else is kept."""
     item = _item(message, timezone.now())
     item.kind = NoticeKind.FAILED if message.recipient_count else NoticeKind.NO_ADDRESS
-    item.message, item.reason = None, explanation[:1000]
+    item.message, item.reason = None, reason
     item.save()
 
 
@@ -41,8 +41,8 @@ def collect(now: datetime) -> None:
                 at=now,
                 author=pause.account,
                 pause=pause,
-                subject=f"Sending as {person(pause.account, 'the company')}",
-                reason=f"{pause.explanation} {pause.advice}".strip()[:1000],
+                subject=person(pause.account),
+                reason=pause.reason,
             )
             for pause in rows
         )

@@ -6,15 +6,18 @@ from email.utils import formataddr
 
 from django.contrib.auth.models import User
 from django.core.mail import EmailMessage
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.db.models import Exists, OuterRef
 
 from messaging import roles, wake
+from messaging.delivery.group_commit import is_away
 from messaging.intake import gate
-from messaging.models import AccountPause, Message, MessageEvent, Notice
+from messaging.models import AccountPause, Message, MessageEvent, Notice, Phrase
 from messaging.setup.layers import EmailSetup, resolve_each
-from messaging.setup.options import options
+from messaging.setup.options import local
 from messaging.wording import person
+
+from . import text
 
 log = logging.getLogger(__name__)
 
@@ -31,12 +34,24 @@ def send_due(now: datetime) -> None:
     with transaction.atomic():
         due = Notice.objects.filter(mail_due=True, at__gt=now - TRIED_FOR).order_by("pk")
         for notice in due.select_for_update(of=("self",), skip_locked=True)[:AT_ONCE]:
-            notice.mail_due = False
             try:
-                notice.mail = _queue(notice, sender, now)
-            except (gate.Refused, ValueError) as error:  # ValueError: what cannot stand in a header field
-                log.error("notice %d cannot be mailed: %s", notice.pk, error)
-            notice.save(update_fields=["mail_due", "mail"])
+                _mail(notice, sender, now)
+            except (OSError, DatabaseError) as error:  # such as a full disk: the next sweep tries this one again
+                if is_away(error):
+                    raise
+                log.exception("notice %d was not mailed", notice.pk)
+
+
+def _mail(notice: Notice, sender: Sender, now: datetime) -> None:
+    with transaction.atomic():
+        notice.mail_due = False
+        try:
+            notice.mail = _queue(notice, sender, now)
+        except (OSError, DatabaseError):
+            raise
+        except Exception:  # it stays in the console, and the others are mailed all the same
+            log.exception("notice %d cannot be mailed", notice.pk)
+        notice.save(update_fields=["mail_due", "mail"])
 
 
 def move_waiting(now: datetime) -> None:
@@ -52,11 +67,11 @@ def move_waiting(now: datetime) -> None:
         if sender is None:
             continue
         account = sender[0]
+        rerouted = Phrase(MessageEvent.Kind.REROUTED, account=person(account))
         with transaction.atomic():
             for pk in ids:
                 if waiting.filter(pk=pk).update(account=account, not_before=now):
-                    words = f"Given to {person(account, 'the company’s account')}: the account it was to use is paused"
-                    MessageEvent.objects.create(message_id=pk, at=now, what=words)
+                    MessageEvent.of(rerouted, message_id=pk, at=now).save()
             wake.wake_after_commit(account.pk if account else None)
 
 
@@ -79,12 +94,13 @@ def _sign_in(setup: EmailSetup) -> tuple[str, ...]:
 
 def _queue(notice: Notice, sender: Sender, now: datetime) -> Message:
     account, setup = sender
-    company = options()
     recipients = notice.mail_to.splitlines()
+    with local() as company:
+        told = text.told(notice, company)
     address = setup.from_address or company.company_address or recipients[0]
     name = " ".join(company.company_name.split()) or "Outtray"
     headers = {"Auto-Submitted": "auto-generated"}
-    mail = EmailMessage(notice.subject, notice.text, formataddr((name, address)), recipients, headers=headers)
+    mail = EmailMessage(told.subject, told.text, formataddr((name, address)), recipients, headers=headers)
     submission = gate.Submission(
         mail.message().as_bytes(), "", recipients, not_before=now, urgent=True, category="notice", via="notice"
     )

@@ -4,12 +4,10 @@ import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from zoneinfo import ZoneInfo
 
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Min
-from django.utils import timezone
 
 from messaging import roles
 from messaging.delivery.group_commit import is_away
@@ -18,15 +16,13 @@ from messaging.intake.errors import BadAddress
 from messaging.models import CompanyOptions, Message, Notice, NoticeItem, NoticeKind, NoticeRule
 from messaging.setup.options import notice_rules, options
 
-from . import text
-
 log = logging.getLogger(__name__)
 
 CHUNK = 5000
 NOT_NEEDED = [
     f"message__{field.name}"
     for field in Message._meta.concrete_fields
-    if field.name not in ("id", "status", "notified_at", "reason_category")
+    if field.name not in ("id", "status", "notified_at")
 ]
 Status = Message.Status
 
@@ -58,7 +54,7 @@ def tell(now: datetime) -> bool:
 
 def _tell_kind(rule: NoticeRule, now: datetime) -> bool:
     company = options()
-    with transaction.atomic(), timezone.override(_zone(company)):
+    with transaction.atomic():
         # Not skipping what is locked: the other sweep tells all of it, in one notice.
         rows = NoticeItem.objects.filter(kind=rule.kind, told_at=None).order_by("pk")
         rows = rows.select_related("author", "message", "pause").defer(*NOT_NEEDED)
@@ -69,15 +65,8 @@ def _tell_kind(rule: NoticeRule, now: datetime) -> bool:
         if not rule.is_on:
             return False
         still = _still_so(items)
-        made = [_make(rule, audience, company, now) for audience in _audiences(rule, still, company)]
+        made = [_make(rule, audience, now) for audience in _audiences(rule, still, company)]
         return any(notice.mail_due for notice in made)
-
-
-def _zone(company: CompanyOptions) -> ZoneInfo | None:
-    try:
-        return ZoneInfo(company.time_zone) if company.time_zone else None
-    except (ValueError, OSError):  # what another version or machine took for a time zone
-        return None
 
 
 def _still_so(items: list[NoticeItem]) -> list[NoticeItem]:
@@ -131,14 +120,11 @@ def _addresses(given: Iterable[str]) -> list[str]:
     return list(found.values())
 
 
-def _make(rule: NoticeRule, audience: Audience, company: CompanyOptions, now: datetime) -> Notice:
-    told = text.told(NoticeKind(rule.kind), audience.items, company, is_own=audience.author is not None)
+def _make(rule: NoticeRule, audience: Audience, now: datetime) -> Notice:
     notice = Notice.objects.create(
         kind=rule.kind,
         at=now,
         author=audience.author,
-        subject=told.subject[:300],
-        text=told.text,
         mail_to="\n".join(audience.mail_to),
         mail_due=bool(audience.mail_to),
     )

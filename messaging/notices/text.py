@@ -6,9 +6,12 @@ from typing import NamedTuple
 
 from django.utils.http import urlencode
 
-from messaging.models import CompanyOptions, NoticeItem, NoticeKind
-from messaging.wording import moment, person, sentence
+from messaging.models import CompanyOptions, Message, Notice, NoticeItem, NoticeKind
+from messaging.wording import advice, in_words, moment, person, sentence
 
+NOT_NEEDED = [
+    f"message__{field.name}" for field in Message._meta.concrete_fields if field.name not in ("id", "reason_category")
+]
 NAMED = 20
 REASONS = 10
 STATUS = {NoticeKind.FAILED: "failed", NoticeKind.UNKNOWN: "unknown", NoticeKind.NO_ADDRESS: "failed"}
@@ -36,9 +39,11 @@ class Words(NamedTuple):
     text: str
 
 
-def told(kind: NoticeKind, items: list[NoticeItem], company: CompanyOptions, *, is_own: bool) -> Words:
-    """What a notice says of its items (at least one), in the time zone that is active."""
-    subject = _subject(kind, items, is_own=is_own)
+def told(notice: Notice, company: CompanyOptions) -> Words:
+    """What a notice says of its items (at least one), in the time zone and language that are active."""
+    kind = NoticeKind(notice.kind)
+    items = list(notice.items.select_related("author", "message").defer(*NOT_NEEDED).order_by("pk"))
+    subject = subject_of(notice, items, len(items))
     first, last = moment(items[0].at), moment(items[-1].at)
     when = f"noted {first}" if first == last else f"noted from {first} to {last}"
     url = company.console_url.rstrip("/")
@@ -50,13 +55,15 @@ def told(kind: NoticeKind, items: list[NoticeItem], company: CompanyOptions, *, 
     return Words(subject, "\n\n".join(part for part in parts if part) + "\n")
 
 
-def _subject(kind: NoticeKind, items: list[NoticeItem], *, is_own: bool) -> str:
-    number = len(items)
-    if kind == NoticeKind.PAUSED:
-        return f"{items[0].subject} is paused" if number == 1 else f"Sending is paused for {number:,} accounts"
-    whose = " of yours" if is_own else ""
+def subject_of(notice: Notice, items: list[NoticeItem], number: int) -> str:
+    """What a notice of `number` items is about, in a line; `items` are the first of them, at least one."""
+    if not items:
+        return notice.get_kind_display()
+    if notice.kind == NoticeKind.PAUSED:
+        return f"{what_of(items[0])} is paused" if number == 1 else f"Sending is paused for {number:,} accounts"
+    whose = " of yours" if notice.author_id is not None else ""
     what = f"1 message{whose}" if number == 1 else f"{number:,} messages{whose}"
-    match kind:
+    match notice.kind:
         case NoticeKind.UNKNOWN:
             return f"{what} may or may not have arrived"
         case NoticeKind.NO_ADDRESS:
@@ -64,9 +71,22 @@ def _subject(kind: NoticeKind, items: list[NoticeItem], *, is_own: bool) -> str:
     return f"{what} could not be sent"
 
 
+def what_of(item: NoticeItem) -> str:
+    """What an item is about: a message by its subject, or an account."""
+    if item.kind == NoticeKind.PAUSED:
+        return f"Sending as {item.subject or 'the company'}"
+    return item.subject or "(no subject)"
+
+
+def why_of(item: NoticeItem) -> str:
+    """Why, in words; of a paused account also what to do."""
+    todo = advice(item.reason) if item.kind == NoticeKind.PAUSED else ""
+    return f"{in_words(item.reason)} {todo}".strip()
+
+
 def shared_reason(items: list[NoticeItem]) -> str:
-    """The reason that several items have in common; "" where they differ."""
-    reasons = {item.reason for item in items}
+    """The reason that several items have in common, in words; "" where they differ."""
+    reasons = {why_of(item) for item in items}
     return reasons.pop() if len(reasons) == 1 and len(items) > 1 else ""
 
 
@@ -76,7 +96,7 @@ def _why(kind: NoticeKind, items: list[NoticeItem], url: str) -> Iterator[str]:
         if url and kind == NoticeKind.NO_ADDRESS:
             yield f"List: {_list(url, kind, 'address')}"
         return
-    counts = Counter((item.reason, item.message.reason_category if item.message else "") for item in items)
+    counts = Counter((why_of(item), item.message.reason_category if item.message else "") for item in items)
     yield "Why:"
     for (reason, category), number in counts.most_common(REASONS):
         yield f"  {number:,} × {sentence(reason) or 'No reason is known.'}"
@@ -91,11 +111,11 @@ def _which(kind: NoticeKind, items: list[NoticeItem], url: str) -> Iterator[str]
     shared = shared_reason(items)
     yield "Accounts:" if kind == NoticeKind.PAUSED else "Messages:"
     for item in items[:NAMED]:
-        subject = item.subject or "(no subject)"
         to = f", to {_cut(item.recipients, 100)}" if item.recipients else ""
         by = f", by {person(item.author)}" if item.author and kind != NoticeKind.PAUSED else ""
-        why = f": {sentence(item.reason)}" if item.reason and item.reason != shared else ""
-        yield f"  - {_cut(subject, 100)}{to}{by}{why}"
+        reason = why_of(item)
+        why = f": {sentence(reason)}" if reason and reason != shared else ""
+        yield f"  - {_cut(what_of(item), 100)}{to}{by}{why}"
         if url and item.message_id:
             yield f"    {url}/messages/{item.message_id}/"
         elif item.message_id is None and kind != NoticeKind.PAUSED:

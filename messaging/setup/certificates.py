@@ -2,7 +2,7 @@
 
 import ssl
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from functools import lru_cache
 from pathlib import Path
 
@@ -79,13 +79,34 @@ def as_pem(data: bytes) -> str:
     return certificate.public_bytes(serialization.Encoding.PEM).decode()
 
 
-def summary(bundle: str) -> str:
-    """The authorities in a bundle: name and last day of each."""
+def facts(bundle: str) -> list[dict[str, str]]:
+    """The authorities in a bundle: [{"name", "begins", "ends", "fingerprint"}, ...], days as 2026-11-24 and the
+    fingerprint by SHA-256; [] when it cannot be read.
+    """
     try:
         found = x509.load_pem_x509_certificates(bundle.encode())
     except ValueError:
-        return "cannot be read"
-    return ", ".join(f"{common_name(one)} until {one.not_valid_after_utc:%-d %b %Y}" for one in found)
+        return []
+    return [
+        {
+            "name": common_name(one),
+            "begins": one.not_valid_before_utc.date().isoformat(),
+            "ends": one.not_valid_after_utc.date().isoformat(),
+            "fingerprint": _fingerprint(one),
+        }
+        for one in found
+    ]
+
+
+def told(authorities: list[dict[str, str]]) -> str:
+    """The `facts` of a bundle in words: name and last day of each."""
+    words = [f"{one['name']} until {date.fromisoformat(one['ends']):%-d %b %Y}" for one in authorities]
+    return ", ".join(words) or "cannot be read"
+
+
+def summary(bundle: str) -> str:
+    """The authorities in a bundle in words."""
+    return told(facts(bundle))
 
 
 def common_name(certificate: x509.Certificate) -> str:
@@ -122,16 +143,19 @@ class Shown:
 def read(der: bytes) -> Shown:
     """Read the certificate that a server shows. Raises ValueError: it cannot be read."""
     found = x509.load_der_x509_certificate(der)
-    digits = found.fingerprint(hashes.SHA256()).hex().upper()
     return Shown(
         common_name(found),
         _names(found),
         _called(found.issuer),
         found.not_valid_before_utc,
         found.not_valid_after_utc,
-        ":".join(digits[start : start + 2] for start in range(0, len(digits), 2)),
+        _fingerprint(found),
         found.issuer == found.subject,
     )
+
+
+def _fingerprint(certificate: x509.Certificate) -> str:
+    return certificate.fingerprint(hashes.SHA256()).hex(":").upper()
 
 
 def _names(certificate: x509.Certificate) -> tuple[str, ...]:

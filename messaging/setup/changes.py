@@ -1,36 +1,30 @@
 """Save a layer of Email Setup, and know who changed what.
 
-Only this module writes a layer: as a new version, each changed field into the log, secrets never told. Connections
-that are open go on with what they have; the next one is opened with what was saved.
+Only this module writes a layer: as a new version, each changed field into the audit log, secrets never told.
+Connections that are open keep what they have; the next one is opened with what was saved.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
-from django.db.models import Max, Q, QuerySet
+from django.db.models import Max, QuerySet
 from django.utils import timezone
 
-from messaging.models import AccountPause, EmailSettings, SettingChange
+from messaging import audit
+from messaging.audit import Action, Area, ChangedMeanwhile, Source, Subject
+from messaging.models import AccountPause, AuditEntry, EmailSettings
 
 from . import certificates
 from .fields import LIMITS, NAMES, SECRETS, column
 from .secrets import LostKey, Secret, decrypt, encrypt
 
 
-class ChangedMeanwhile(Exception):
-    """Somebody else saved the layer since it was read; nothing was written. `changes` is what they changed."""
-
-    def __init__(self, changes: Iterable[SettingChange] = ()) -> None:
-        super().__init__("Somebody else changed these settings meanwhile.")
-        self.changes = list(changes)
-
-
 def save(
     account: User | None, values: Mapping[str, Any], *, by: User | None, seen: int | None = None, via: str = ""
-) -> list[SettingChange]:
+) -> list[AuditEntry]:
     """Set fields of one layer, and let accounts that are paused try at once.
 
     Args:
@@ -53,44 +47,51 @@ def save(
             row = _layer(account).select_for_update(of=("self",)).first() or EmailSettings(account=account, version=0)
             if seen is not None and seen != row.version:
                 raise ChangedMeanwhile(since(account, seen))
-            changes = [change for name, value in values.items() if (change := _set(row, name, value)) is not None]
-            if not changes:
-                if any(values.get(name) for name in SECRETS):  # entered again: it is to be tried again
-                    _let_paused_accounts_try(account, now)
-                return []
-            row.version += 1
-            row.updated_by = by
-            row.save()
-            for change in changes:
-                change.account, change.whose = account, account.get_username() if account else ""
-                change.version, change.at, change.by, change.via = row.version, now, by, via
-            SettingChange.objects.bulk_create(changes)
-            _let_paused_accounts_try(account, now)
+            found = audit.record(
+                _subject(account),
+                row,
+                _tellable(row, values),
+                Source(by, via),
+                version=row.version + 1,
+                kept=as_kept,
+            )
+            if found:
+                row.version += 1
+                row.updated_by = by
+                row.save()
+            if found or any(values.get(name) for name in SECRETS):  # one that is entered again is to be tried again
+                _let_paused_accounts_try(account, now)
     except IntegrityError as error:  # two people make the layer at the same moment
         raise ChangedMeanwhile(since(account, 0)) from error
-    return changes
+    return found
 
 
 def _layer(account: User | None) -> QuerySet[EmailSettings]:
     return EmailSettings.objects.filter(account=account)
 
 
-def _set(row: EmailSettings, name: str, value: Any) -> SettingChange | None:
-    """Set one field; None when it is so already."""
+def _subject(account: User | None) -> Subject:
+    return Subject(Area.EMAIL, str(account.pk), account.get_username()) if account else Subject(Area.EMAIL)
+
+
+def _tellable(row: EmailSettings, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values for `audit.record`; secrets that differ are set here, encrypted, and it learns what became of them."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        if name not in SECRETS:
+            found[name] = "" if value is None and name in EMPTY_TEXT else value
+        elif action := _set_secret(row, name, Secret(value or "")):  # an error report must not tell it
+            found[name] = action
+    return found
+
+
+def _set_secret(row: EmailSettings, name: str, value: Secret) -> Action | None:
+    """Set a secret; what became of it, None when it is so already."""
     stored = getattr(row, column(name))
-    value = value if value is not None or name not in EMPTY_TEXT else ""
-    if name in SECRETS:
-        value = Secret(value or "")  # an error report must not tell it
-        if same_secret(stored, value):
-            return None
-        words = ("stored" if stored else "", ("changed" if stored else "stored") if value else "")
-        setattr(row, column(name), encrypt(value))
-    else:
-        if stored == value:
-            return None
-        words = (in_words(name, stored), in_words(name, value))
-        setattr(row, name, value)
-    return SettingChange(name=name, before=words[0], after=words[1])
+    if same_secret(stored, value):
+        return None
+    setattr(row, column(name), encrypt(value))
+    return audit.of_secret(was_stored=bool(stored), is_stored=bool(value))
 
 
 EMPTY_TEXT = frozenset(
@@ -106,11 +107,9 @@ def same_secret(stored: str, value: str) -> bool:
         return False
 
 
-def in_words(name: str, value: Any) -> str:
-    """A value as the log keeps it; no secret."""
-    if value in (None, ""):
-        return ""
-    return certificates.summary(value) if name == "ca_bundle" else str(value)
+def as_kept(name: str, value: Any) -> Any:
+    """The value of a field as the audit log keeps it."""
+    return certificates.facts(value) if name == "ca_bundle" and value else audit.as_kept(name, value)
 
 
 def _let_paused_accounts_try(account: User | None, now: datetime) -> None:
@@ -123,18 +122,17 @@ def _let_paused_accounts_try(account: User | None, now: datetime) -> None:
 # --- The log -------------------------------------------------------------------------------------------
 
 
-def log(account: User | None) -> QuerySet[SettingChange]:
+def log(account: User | None) -> QuerySet[AuditEntry]:
     """Every change of a layer, the latest first."""
-    own = Q(account=account) if account is not None else Q(account=None, whose="")  # not that of a deleted account
-    return SettingChange.objects.filter(own, name__in=(*NAMES, *LIMITS)).select_related("by").order_by("-pk")
+    return audit.log(Area.EMAIL, key=_subject(account).key)
 
 
-def since(account: User | None, version: int) -> QuerySet[SettingChange]:
+def since(account: User | None, version: int) -> QuerySet[AuditEntry]:
     """What was changed after a version, in its order."""
-    return log(account).filter(version__gt=version).order_by("pk")
+    return audit.since(version, Area.EMAIL, key=_subject(account).key)
 
 
-def latest(account: User | None) -> dict[str, SettingChange]:
+def latest(account: User | None) -> dict[str, AuditEntry]:
     """By field, who changed it last; fields that nobody changed are not in it."""
-    last = log(account).order_by().values("name").annotate(last=Max("pk")).values("last")
-    return {change.name: change for change in SettingChange.objects.filter(pk__in=last).select_related("by")}
+    last = log(account).order_by().values("field").annotate(last=Max("pk")).values("last")
+    return {entry.field: entry for entry in AuditEntry.objects.filter(pk__in=last).select_related("by")}

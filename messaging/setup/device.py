@@ -7,6 +7,8 @@ from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
+from messaging.models import Phrase
+
 from .fields import LABELS
 from .grants import SignInFailed, Trouble
 from .layers import EmailSetup, SignIn
@@ -80,7 +82,7 @@ def finish_device_sign_in(setup: EmailSetup, state: str) -> DeviceSignIn | Secre
             raise NotDone(_NOT_DONE[said])
         return _shown(flow)  # msal has made the interval longer where it was asked to
     if not said.refresh_token:
-        raise SignInFailed(Trouble.REFUSED, "Microsoft gave no refresh token.")
+        raise SignInFailed(Trouble.REFUSED, detail=Phrase("no refresh token"))
     return said.refresh_token
 
 

@@ -16,22 +16,17 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
 
+from messaging.models import Phrase
+
 from . import network
 from .certificates import make_tls_context
+from .grants import BadAnswer, RefusedUrl
 from .servers import is_loopback
 
 # For each of at most eight addresses. msal asks twice, and RENEWAL in oauth.py has to hold both.
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 20.0
 MAX_OCTETS = 256 * 1024
-
-
-class RefusedUrl(Exception):
-    """This is no sign-in server that may be asked: why, in plain words."""
-
-
-class BadAnswer(Exception):
-    """What answered is no sign-in server: why, in plain words."""
 
 
 @contextmanager
@@ -53,9 +48,9 @@ def check(url: str) -> None:
     """Whether a sign-in server may be at this address. Raises RefusedUrl."""
     parts = urlsplit(url)
     if not parts.hostname or "@" in parts.netloc:
-        raise RefusedUrl("The sign-in server must be a whole address, such as https://login.example.com/token.")
+        raise RefusedUrl(Phrase("sign-in url not whole"))
     if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname)):
-        raise RefusedUrl("The sign-in server’s address must begin with https://.")
+        raise RefusedUrl(Phrase("sign-in url not https"))
 
 
 class _Adapter(HTTPAdapter):
@@ -79,7 +74,7 @@ class _Adapter(HTTPAdapter):
         response = super().send(request, stream=True, **asked)
         with response:
             if 300 <= response.status_code < 400:
-                raise RefusedUrl("The sign-in server sends us on to another address, which is not followed.")
+                raise RefusedUrl(Phrase("sign-in redirects"))
             try:
                 response._content = _read(response.raw, give_up)
             except (HTTPError, OSError) as error:
@@ -92,9 +87,9 @@ def _read(raw: Any, give_up: float) -> bytes:
     while piece := raw.read1(16384):
         body += piece
         if len(body) > MAX_OCTETS:
-            raise BadAnswer("The sign-in server’s answer is too long.")
+            raise BadAnswer(Phrase("sign-in too long"))
         if time.monotonic() > give_up:
-            raise BadAnswer("The sign-in server takes too long to answer.")
+            raise BadAnswer(Phrase("sign-in too slow"))
     return bytes(body)
 
 
@@ -103,7 +98,7 @@ def _connect(connection: HTTPConnection) -> socket.socket:
     try:
         sock = network.connect(connection.host, connection.port, CONNECT_SECONDS)
     except network.RefusedAddress as error:
-        raise RefusedUrl(f"The sign-in server’s address is not allowed: {error}.") from error
+        raise RefusedUrl(Phrase("sign-in url forbidden", host=error.host, address=error.address)) from error
     except TimeoutError as error:
         raise ConnectTimeoutError(connection, "no answer in time") from error
     except OSError as error:

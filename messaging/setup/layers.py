@@ -18,11 +18,12 @@ from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db.models import Field, Q
 
-from messaging.models import EmailSettings
+from messaging.models import EmailSettings, Phrase
 
 from . import opt_files, windows
-from .fields import LABELS, LIMITS, NAMES, NEEDS, SECRETS, WAYS, column, label_within
+from .fields import LIMITS, NAMES, NEEDS, SECRETS, WAYS, column
 from .opt_files import OptFiles
+from .problems import Problem
 from .secrets import LostKey, Secret, decrypt
 from .servers import is_loopback
 
@@ -45,17 +46,30 @@ class Layer(StrEnum):
 
 @dataclass(frozen=True)
 class Value:
-    """A value, the layer it comes from, and that in words for the page (of an `.opt` file: its name).
+    """A value and the layer it comes from.
 
+    `within` says more of the layer: the `.opt` file, the account's user name, of a built-in port its auth type.
     `beneath` is what lower layers say, from the top; `unused` is why one that is set is not used. A secret that is not
     the one in effect stays encrypted.
     """
 
     value: Any
-    source: str
     layer: Layer
+    within: str = ""
     beneath: tuple["Value", ...] = ()
     unused: str = ""
+
+    @property
+    def source(self) -> str:
+        """Where it comes from, in words for the page."""
+        match self.layer:
+            case Layer.OPT:
+                return self.within
+            case Layer.ACCOUNT:
+                return f"settings of {self.within}"
+            case Layer.COMPANY:
+                return "company settings"
+        return f"usual port of {self.within}" if self.within else "built-in default"
 
 
 @dataclass(frozen=True)
@@ -179,39 +193,27 @@ class EmailSetup:
         """Whether AUTH is part of the dialogue (send type 3 of row S11)."""
         return self.send_type == SendType.SMTP_AUTH
 
-    def problems(self) -> list[str]:
-        """Why nothing can be delivered in bulk with these settings, each with what to change; empty when fine."""
+    def problems(self) -> list[Phrase]:
+        """Why nothing can be delivered in bulk with these settings (see problems.py); empty when it can."""
         if self.files.errors:
-            # Everybody reads this; what is in the file is for administrators (see the banner).
-            return [
-                f"Nothing is sent by this server until its file {error.file} is mended. "
-                "Administrators see what is wrong with it."
-                for error in self.files.errors
-            ]
+            return [Phrase(Problem.FILE, file=error.file) for error in self.files.errors]
         if self.unfit:
             return [
-                f"{LABELS[name]} “{value.value}” in the {value.source} is not possible. Correct it in Email Setup."
+                Phrase(Problem.NOT_POSSIBLE, name=name, value=str(value.value), whose=value.within)
                 for name, value in self.unfit.items()
             ]
         if self.is_mapi:
-            return [
-                f"The send type is {self.send_type} (MAPI, Outlook), which hands over one message at a time and cannot "
-                "send in bulk. Choose send type 2 or 3 (SMTP) in Email Setup. It is enough for the account that runs "
-                "batches, under Users’ own settings there."
-            ]
+            return [Phrase(Problem.MAPI, send_type=self.send_type)]
         found = []
         if not self.host:
-            found.append("No SMTP server is set. Enter one in Email Setup.")
+            found.append(Phrase(Problem.NO_SERVER))
         if self.auth_type == AuthType.SSL:
-            found.append(
-                "The auth type “ssl” means SSL 3.0, which this machine’s OpenSSL no longer has. "
-                "Choose tls-implicit in Email Setup."
-            )
+            found.append(Phrase(Problem.SSL))
         if self.signs_in:
             found += self._sign_in_problems()
         unreadable = windows.problem(self.sending_window, self.time_zone)
-        if unreadable:
-            found.append(f"The sending window cannot be read: {unreadable} Correct it in Email Setup.")
+        if unreadable is not None:
+            found.append(Phrase(Problem.WINDOW, why=unreadable))
         return found
 
     @property
@@ -219,27 +221,21 @@ class EmailSetup:
         """Whether messages are handed to the person's own mail program (send types 0 and 1 of row S11)."""
         return self.send_type in (SendType.MAPI_OLD, SendType.MAPI)
 
-    def _sign_in_problems(self) -> list[str]:
+    def _sign_in_problems(self) -> list[Phrase]:
         needed = NEEDS[self.sign_in]
         if self.sign_in == SignIn.OAUTH2:
             needed += ("refresh_token",) if self.values["refresh_token"].value else ("client_secret",)
-        lost = [label_within(name) for name in needed if name in self.lost]
+        lost = [name for name in needed if name in self.lost]
         if lost:
-            what = " and ".join(lost)
-            return [f"The stored {what} cannot be read with the keys of this server. Enter it again in Email Setup."]
+            return [Phrase(Problem.LOST, names=lost)]
         found = []
-        missing = [label_within(name) for name in needed if not self.values[name].value]
-        if missing == ["refresh token"] and self.sign_in == SignIn.MICROSOFT_USER:
-            found.append("Nobody has signed in yet: choose “Sign in with Microsoft” in Email Setup.")
+        missing = [name for name in needed if not self.values[name].value]
+        if missing == ["refresh_token"] and self.sign_in == SignIn.MICROSOFT_USER:
+            found.append(Phrase(Problem.NOBODY_SIGNED_IN))
         elif missing:
-            verb = "is" if len(missing) == 1 else "are"
-            what = " and ".join(filter(None, [", ".join(missing[:-1]), missing[-1]]))
-            found.append(f"Send type 3 signs in, but {what} {verb} not set in Email Setup.")
+            found.append(Phrase(Problem.INCOMPLETE, names=missing))
         if self.uses_oauth and self.auth_type == AuthType.DEFAULT and self.host and not is_loopback(self.host):
-            found.append(
-                "A sign-in with a token needs TLS: anybody who reads it could send with it. "
-                "Choose tls-explicit or tls-implicit in Email Setup."
-            )
+            found.append(Phrase(Problem.TOKEN_IN_CLEAR))
         return found
 
     def warnings(self) -> list[str]:
@@ -273,11 +269,11 @@ def resolve_each(accounts: Sequence[User | None]) -> list[EmailSetup]:
 
 def _layers(account: User | None, stored: Stored, files: OptFiles) -> Iterator[dict[str, Value]]:
     """From the top: what each layer sets."""
-    yield {name: Value(value, file, Layer.OPT) for name, (value, file) in files.values.items()}
+    yield {name: Value(value, Layer.OPT, file) for name, (value, file) in files.values.items()}
     if account is not None:
-        yield _from_row(stored.get(account.pk), Layer.ACCOUNT, f"settings of {account.get_username()}")
-    yield _from_row(stored.get(None), Layer.COMPANY, "company settings")
-    yield {name: Value(value, "built-in default", Layer.BUILTIN) for name, value in _built_in().items()}
+        yield _from_row(stored.get(account.pk), Layer.ACCOUNT, account.get_username())
+    yield _from_row(stored.get(None), Layer.COMPANY)
+    yield {name: Value(value, Layer.BUILTIN) for name, value in _built_in().items()}
 
 
 def _resolved(layers: Sequence[dict[str, Value]], files: OptFiles) -> EmailSetup:
@@ -314,7 +310,7 @@ def _readable(secret: Value) -> Secret:
 
 def _usual_port(auth_type: Value) -> Value:
     port = DEFAULT_PORTS.get(AuthType(auth_type.value), 25)
-    return Value(port, f"usual port of {auth_type.value}", Layer.BUILTIN)
+    return Value(port, Layer.BUILTIN, auth_type.value)
 
 
 def _why_unused(name: str, secret: Value, values: Mapping[str, Value]) -> str:
@@ -341,13 +337,13 @@ def _said_by(layer: Layer, value: Value) -> Any:
     return next(lower.value for lower in said if not lower.unused)
 
 
-def _from_row(row: EmailSettings | None, layer: Layer, source: str) -> dict[str, Value]:
+def _from_row(row: EmailSettings | None, layer: Layer, within: str = "") -> dict[str, Value]:
     """What a row sets; secrets stay encrypted here."""
     if row is None:
         return {}
     values = {name: getattr(row, column(name)) for name in (*NAMES, *LIMITS)}
     return {
-        name: Value(value, source, layer, unused=_why_unfit(row, name, value))
+        name: Value(value, layer, within, unused=_why_unfit(row, name, value))
         for name, value in values.items()
         if value not in (None, "")
     }

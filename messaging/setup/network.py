@@ -24,7 +24,12 @@ BEFORE_IPV4 = [ipaddress.IPv6Network(text) for text in ("64:ff9b::/96", "64:ff9b
 
 
 class RefusedAddress(OSError):
-    """A name leads to addresses that nobody may connect to."""
+    """A name leads to addresses that nobody may connect to, such as `address`."""
+
+    def __init__(self, host: str, address: str) -> None:
+        super().__init__(f"{host} leads to {address}, which is never connected to")
+        self.host = host
+        self.address = address
 
 
 def connect(host: str, port: int, seconds: float) -> socket.socket:
@@ -67,7 +72,7 @@ def checked_addresses(host: str, port: int) -> list[Checked]:
     found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
     checked: list[Checked] = [(family, address) for family, _, _, _, address in found if not forbidden(str(address[0]))]
     if not checked:
-        raise RefusedAddress(f"{host} leads to {found[0][4][0]}, which is never connected to")
+        raise RefusedAddress(host, str(found[0][4][0]))
     return checked[:MOST_ADDRESSES]
 
 

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from django.db.models import Q
 from django.utils import timezone
 
-from messaging.models import AccessToken
+from messaging.models import AccessToken, Phrase
 
 from .fields import SECRETS
 from .grants import Grant, SignInFailed, Trouble
@@ -89,8 +89,7 @@ def access_token(setup: EmailSetup, now: datetime | None = None, *, refused: str
         if held.still_serves(at, refused):
             return held.token
         if time.monotonic() > give_up:
-            words = "Another process has been waiting for the sign-in server for a minute."
-            raise SignInFailed(Trouble.UNREACHABLE, words)
+            raise SignInFailed(Trouble.UNREACHABLE, detail=Phrase("sign-in waits"))
         time.sleep(LOOK_SECONDS)
 
 

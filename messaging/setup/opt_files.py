@@ -16,8 +16,9 @@ from typing import Any
 
 from django.conf import settings
 
-from messaging.models import EmailSettings
+from messaging.models import EmailSettings, Phrase, PhraseError, Words
 
+from . import servers
 from .secrets import Secret
 from .servers import BadServer, server_name
 
@@ -38,16 +39,40 @@ _LINE_END = re.compile("\r\n|[\n\r\x0b\x0c\x85\u2028\u2029]")
 # A byte order mark within the text is as invisible as a control character, and as little part of a value.
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\ufeff]")
 
+WORDS: dict[str, Words] = {
+    "opt error": "{file}: {problem}",
+    "opt folder unreadable": "The folder {folder} cannot be read: {error}.",
+    "opt files differ": "It says something else than {other}. Delete one of the two.",
+    "opt not a file": "It is not a file.",
+    "opt unreadable": "It cannot be read: {error}.",
+    "opt too long": f"It has more than {MAX_OCTETS:,} octets. It must be one line with the value alone.",
+    "opt empty": "It is empty. Write the value on one line, or delete the file.",
+    "opt lines": "It has {number} lines. It must be one line with the value alone.",
+    "opt control characters": f"It has control characters. {SAVE_AGAIN}",
+    "opt not utf-16": f"It is marked as UTF-16 and cannot be read as such. {SAVE_AGAIN}",
+    "opt neither utf-8 nor ansi": f"It is neither UTF-8 nor ANSI (Windows-1252). {SAVE_AGAIN}",
+    "opt no send type": "{shown} is no send type. Allowed are 0, 1, 2 and 3.",
+    "opt no auth type": f"{{shown}} is no auth type. Allowed are {', '.join(EmailSettings.AuthType.values)}.",
+    "opt no port": "{shown} is no port. Allowed is a number from 1 to 65535.",
+    "opt no server": "{shown} is no server. {why}",
+    "opt too many characters": "It has {number} characters. Allowed are at most {most}.",
+    **servers.WORDS,
+}
+
 
 @dataclass(frozen=True)
 class OptError:
     """A file that cannot be used: its name, and what is wrong and allowed; never a password."""
 
     file: str
-    words: str
+    problem: Phrase
+
+    @property
+    def phrase(self) -> Phrase:
+        return Phrase("opt error", file=self.file, problem=self.problem)
 
     def __str__(self) -> str:
-        return f"{self.file}: {self.words}"
+        return self.phrase.render(WORDS)
 
 
 @dataclass(frozen=True)
@@ -62,8 +87,8 @@ class OptFiles:
     ignored: list[str] = field(default_factory=list)
 
 
-class _Bad(ValueError):
-    pass
+class _Bad(PhraseError, ValueError):
+    words = WORDS
 
 
 def read(folder: Path | None = None) -> OptFiles:
@@ -77,7 +102,7 @@ def read(folder: Path | None = None) -> OptFiles:
         with os.scandir(folder) as entries:  # a Path for each of hundreds of other files would take longer than reading
             names = sorted(entry.name for entry in entries if entry.name.lower().startswith("email."))
     except OSError as error:
-        found.errors.append(OptError(source, f"The folder {folder} cannot be read: {error.strerror}."))
+        found.errors.append(OptError(source, Phrase("opt folder unreadable", folder=str(folder), error=error.strerror)))
         return found
     for path in (folder / name for name in names):
         name = FILES.get(path.name.lower())
@@ -95,11 +120,11 @@ def _take(found: OptFiles, name: str, path: Path) -> None:
             return
         value = READERS[name](_one_line(data))
     except _Bad as bad:
-        found.errors.append(OptError(path.name, str(bad)))
+        found.errors.append(OptError(path.name, bad.phrase))
         return
     before = found.values.setdefault(name, (value, path.name))
     if before[0] != value:
-        found.errors.append(OptError(path.name, f"It says something else than {before[1]}. Delete one of the two."))
+        found.errors.append(OptError(path.name, Phrase("opt files differ", other=before[1])))
 
 
 @lru_cache(maxsize=256)
@@ -117,14 +142,14 @@ def _content(path: Path) -> bytes | None:
     try:
         with open(path, "rb", opener=_open_without_waiting) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise _Bad("It is not a file.")
+                raise _Bad(Phrase("opt not a file"))
             data = file.read(MAX_OCTETS + 1)
     except OSError as error:
         if isinstance(error, FileNotFoundError) and not path.is_symlink():
             return None
-        raise _Bad(f"It cannot be read: {error.strerror}.") from error
+        raise _Bad(Phrase("opt unreadable", error=error.strerror)) from error
     if len(data) > MAX_OCTETS:
-        raise _Bad(f"It has more than {MAX_OCTETS:,} octets. It must be one line with the value alone.")
+        raise _Bad(Phrase("opt too long"))
     return data
 
 
@@ -137,12 +162,12 @@ def _one_line(data: bytes) -> str:
     """The one line of a file, without blanks at its end."""
     text = _decoded(data).rstrip(" \t\r\n")
     if not text.strip():
-        raise _Bad("It is empty. Write the value on one line, or delete the file.")
+        raise _Bad(Phrase("opt empty"))
     lines = len(_LINE_END.split(text))
     if lines > 1:
-        raise _Bad(f"It has {lines} lines. It must be one line with the value alone.")
+        raise _Bad(Phrase("opt lines", number=lines))
     if _UNSEEN.search(text):
-        raise _Bad(f"It has control characters. {SAVE_AGAIN}")
+        raise _Bad(Phrase("opt control characters"))
     return text
 
 
@@ -157,7 +182,7 @@ def _decoded(data: bytes) -> str:
         if len(even) == len(odd) and even and not even.strip(b"\0") and b"\0" not in odd:
             return data.decode("utf-16-be")
     except UnicodeDecodeError as error:
-        raise _Bad(f"It is marked as UTF-16 and cannot be read as such. {SAVE_AGAIN}") from error
+        raise _Bad(Phrase("opt not utf-16")) from error
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -165,7 +190,7 @@ def _decoded(data: bytes) -> str:
     try:
         return data.decode("cp1252")
     except UnicodeDecodeError as error:
-        raise _Bad(f"It is neither UTF-8 nor ANSI (Windows-1252). {SAVE_AGAIN}") from error
+        raise _Bad(Phrase("opt neither utf-8 nor ansi")) from error
 
 
 def _shown(text: str) -> str:
@@ -180,21 +205,21 @@ def _printable(text: str) -> str:
 
 def _send_type(text: str) -> int:
     if text.strip() not in ("0", "1", "2", "3"):
-        raise _Bad(f"{_shown(text)} is no send type. Allowed are 0, 1, 2 and 3.")
+        raise _Bad(Phrase("opt no send type", shown=_shown(text)))
     return int(text)
 
 
 def _auth_type(text: str) -> str:
     word = text.strip().lower()
     if word not in EmailSettings.AuthType.values:
-        raise _Bad(f"{_shown(text)} is no auth type. Allowed are {', '.join(EmailSettings.AuthType.values)}.")
+        raise _Bad(Phrase("opt no auth type", shown=_shown(text)))
     return word
 
 
 def _port(text: str) -> int:
     digits = text.strip()
     if not re.fullmatch(r"[0-9]{1,5}", digits) or not 1 <= int(digits) <= 65535:
-        raise _Bad(f"{_shown(text)} is no port. Allowed is a number from 1 to 65535.")
+        raise _Bad(Phrase("opt no port", shown=_shown(text)))
     return int(digits)
 
 
@@ -202,7 +227,8 @@ def _host(text: str) -> str:
     try:
         return server_name(text)
     except BadServer as bad:
-        raise _Bad(f"{_shown(text)} is no server. {bad}") from bad
+        assert bad.fault is not None
+        raise _Bad(Phrase("opt no server", shown=_shown(text), why=Phrase(bad.fault))) from bad
 
 
 def _username(text: str) -> str:
@@ -215,7 +241,7 @@ def _password(text: str) -> str:
 
 def _not_too_long(name: str, text: str) -> str:
     if len(text) > MAX_LENGTH[name]:
-        raise _Bad(f"It has {len(text)} characters. Allowed are at most {MAX_LENGTH[name]}.")
+        raise _Bad(Phrase("opt too many characters", number=len(text), most=MAX_LENGTH[name]))
     return text
 
 

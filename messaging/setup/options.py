@@ -12,18 +12,18 @@ from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.utils import timezone, translation
 
-from messaging.models import CompanyOptions, NoticeKind, NoticeRule, SettingChange
+from messaging import audit
+from messaging.audit import Area, ChangedMeanwhile, Source, Subject
+from messaging.models import AuditEntry, CompanyOptions, NoticeKind, NoticeRule
 
 from . import windows
-from .changes import ChangedMeanwhile
 
 NAMES = tuple(
     field.name
     for field in CompanyOptions._meta.concrete_fields
     if field.name not in ("id", "version", "updated_at", "updated_by")
 )
-# Email Setup has a field of that name, too, and one log is kept of both.
-LOGGED_AS = {"time_zone": "company time_zone"}
+ONE_PER_LINE = ("urgent_categories", "user_servers")
 RULE_NAMES = ("is_on", "to_author", "to_admins", "to_company", "window_minutes")
 # Seed row S15: who has no address is the office's business; whoever wrote a message wants to know what became of it.
 DEFAULT_RULES: dict[str, dict[str, Any]] = {
@@ -79,8 +79,8 @@ def save(
     seen: int | None = None,
     rules: Mapping[str, Mapping[str, Any]] | None = None,
     via: str = "",
-) -> list[SettingChange]:
-    """Change options (NAMES) and notice rules (kind -> RULE_NAMES), as a new version, into the log of changes.
+) -> list[AuditEntry]:
+    """Change options (NAMES) and notice rules (kind -> RULE_NAMES), as a new version, into the audit log.
 
     Args:
         seen: the version that this is based on, 0 where nothing was saved yet; None saves over whatever is there.
@@ -92,61 +92,42 @@ def save(
     Raises:
         ChangedMeanwhile: the options have another version by now; nothing was written.
     """
+    source = Source(by, via)
     try:
         with transaction.atomic():
             row = CompanyOptions.objects.select_for_update(of=("self",)).first() or CompanyOptions(pk=1, version=0)
             if seen is not None and row.version != seen:
                 raise ChangedMeanwhile(since(seen))
-            changes = _set(row, values, "")
-            changed_rules = []
+            version = row.version + 1
+            found = audit.record(Subject(Area.OPTIONS), row, values, source, version=version, kept=as_kept)
+            stored = notice_rules() if rules else {}
             for kind, wanted in (rules or {}).items():
-                rule = notice_rules()[kind]
-                of_rule = _set(rule, wanted, f"notice {kind} ")
-                changes += of_rule
-                changed_rules += [rule] if of_rule else []
-            if not changes:
-                return []
-            is_new = row.version == 0
-            row.version, row.updated_by = row.version + 1, by
-            row.save(force_insert=is_new)
-            for rule in changed_rules:
-                rule.save()
-            now = timezone.now()
-            for change in changes:
-                change.version, change.at, change.by, change.via = row.version, now, by, via
-            return SettingChange.objects.bulk_create(changes)
+                rule = stored[kind]
+                of_rule = audit.record(Subject(Area.NOTICES, kind), rule, wanted, source, version=version)
+                if of_rule:
+                    rule.save()
+                found += of_rule
+            if found:
+                row.version, row.updated_by = version, by
+                row.save(force_insert=version == 1)
+            return found
     except IntegrityError as error:  # two people save the first version at the same moment
         raise ChangedMeanwhile(since(seen or 0)) from error
 
 
-def _set(row: CompanyOptions | NoticeRule, values: Mapping[str, Any], prefix: str) -> list[SettingChange]:
-    changes = []
-    for name, value in values.items():
-        before = getattr(row, name)
-        if value != before:
-            setattr(row, name, value)
-            logged_as = f"{prefix}{name}" if prefix else LOGGED_AS.get(name, name)
-            changes.append(SettingChange(name=logged_as, before=told(before), after=told(value)))
-    return changes
+def as_kept(name: str, value: Any) -> Any:
+    """The value of an option as the audit log keeps it."""
+    return value.splitlines() if name in ONE_PER_LINE else audit.as_kept(name, value)
 
 
-def told(value: Any) -> str:
-    """A value as the log keeps it."""
-    return "" if value is None else str(value)
-
-
-def log() -> QuerySet[SettingChange]:
+def log() -> QuerySet[AuditEntry]:
     """Every change of the options and notice rules, the latest first."""
-    names = [
-        *(LOGGED_AS.get(name, name) for name in NAMES),
-        *(f"notice {kind} {name}" for kind in NoticeKind.values for name in RULE_NAMES),
-    ]
-    return SettingChange.objects.filter(whose="", account=None, name__in=names).select_related("by").order_by("-pk")
+    return audit.log(Area.OPTIONS, Area.NOTICES)
 
 
-def since(version: int) -> QuerySet[SettingChange]:
+def since(version: int) -> QuerySet[AuditEntry]:
     """What was changed after a version, in its order."""
-    return log().filter(version__gt=version).order_by("pk")
+    return audit.since(version, Area.OPTIONS, Area.NOTICES)
 
 
 @dataclass(frozen=True)

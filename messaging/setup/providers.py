@@ -6,6 +6,7 @@ anything secret in them.
 
 import json
 import re
+import ssl
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -19,9 +20,11 @@ from google.auth.transport.requests import Request
 from google.oauth2 import credentials, service_account
 from msal.exceptions import MsalServiceError
 
+from messaging.models import Phrase
+
 from . import http
 from .fields import SECRETS
-from .grants import Grant, SignInFailed, Trouble
+from .grants import BadAnswer, Grant, RefusedUrl, SignInFailed, Trouble
 from .layers import EmailSetup, SignIn
 from .secrets import Secret
 
@@ -76,7 +79,7 @@ def ask_for_code(setup: EmailSetup) -> dict[str, Any]:
         if not flow.get("user_code"):
             raise failure(setup, str(flow.get("error") or ""), str(flow.get("error_description") or ""))
         if not str(flow["verification_uri"]).startswith("https://"):
-            raise http.BadAnswer("The sign-in server names an address that is not secure.")
+            raise BadAnswer(Phrase("sign-in page not https"))
         return flow
 
 
@@ -106,7 +109,7 @@ def at_microsoft(setup: EmailSetup, session: requests.Session) -> dict[str, Any]
     """Where msal finds the tenant, and by which session. It asks no other server whether that is Microsoft's own."""
     base = (setup.text("token_url") or MICROSOFT).rstrip("/")
     if urlsplit(base).scheme != "https":
-        raise http.RefusedUrl("The sign-in server’s address must begin with https://.")
+        raise RefusedUrl(Phrase("sign-in url not https"))
     authority = f"{base}/{quote(setup.text('tenant'), safe='')}"
     return {"authority": authority, "http_client": session, "instance_discovery": False}
 
@@ -142,13 +145,13 @@ def _from_endpoint(setup: EmailSetup, refresh_token: Secret, session: requests.S
         data["client_id"] = client_id
     response = session.post(setup.text("token_url"), data=data, auth=auth, headers={"Accept": "application/json"})
     if response.status_code == 429 or response.status_code >= 500:
-        raise SignInFailed(Trouble.UNREACHABLE, f"The sign-in server answers with status {response.status_code}.")
+        raise SignInFailed(Trouble.UNREACHABLE, detail=Phrase("sign-in server status", status=response.status_code))
     try:
         answer = response.json()
     except ValueError:
         answer = None
     if not isinstance(answer, dict):
-        raise http.BadAnswer(f"The sign-in server answers with status {response.status_code}, and not with a token.")
+        raise BadAnswer(Phrase("sign-in no token", status=response.status_code))
     return grant_of(setup, answer)
 
 
@@ -171,7 +174,7 @@ def _from_google(setup: EmailSetup, refresh_token: Secret, session: requests.Ses
     except RefreshError as error:
         answer = error.args[1] if len(error.args) > 1 and isinstance(error.args[1], dict) else {}
         if error.retryable and not answer.get("error"):
-            raise SignInFailed(Trouble.UNREACHABLE, "The sign-in server cannot answer at the moment.") from None
+            raise SignInFailed(Trouble.UNREACHABLE, detail=Phrase("sign-in server busy")) from None
         described = str(answer.get("error_description") or "") or ("" if answer else str(error))
         raise failure(setup, str(answer.get("error") or ""), described) from None
     left = None if holder.expiry is None else (holder.expiry.replace(tzinfo=UTC) - datetime.now(UTC)).total_seconds()
@@ -188,8 +191,7 @@ def _service_account(setup: EmailSetup, address: str) -> Any:
             info["private_key_id"] = key["private_key_id"]
         return service_account.Credentials.from_service_account_info(info, scopes=scopes(setup), subject=setup.username)
     except (ValueError, KeyError, TypeError, AttributeError, GoogleAuthError):
-        words = "The service account key cannot be read. It is a JSON file with client_email and private_key."
-        raise SignInFailed(Trouble.KEY, words) from None
+        raise SignInFailed(Trouble.KEY, detail=Phrase("service account key")) from None
 
 
 # --- What went wrong -----------------------------------------------------------------------------------
@@ -220,13 +222,14 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 def failure(setup: EmailSetup, error: str, description: str, *secret: str) -> SignInFailed:
     """What an error answer means; the words are the provider's own."""
     said = f"{error} {description}"
-    words = scrubbed(description or error or "The sign-in server gave neither a token nor a reason.", setup, *secret)
+    words = scrubbed(description or error, setup, *secret)
+    detail = None if words else Phrase("sign-in says nothing")
     if setup.sign_in == SignIn.GOOGLE_SERVICE and _SERVICE_ACCOUNT.search(error):
-        return SignInFailed(Trouble.KEY, words)
+        return SignInFailed(Trouble.KEY, words, detail)
     for trouble, pattern in _RULES:
         if re.search(pattern, said):
-            return SignInFailed(trouble, words)
-    return SignInFailed(Trouble.REFUSED, words)
+            return SignInFailed(trouble, words, detail)
+    return SignInFailed(Trouble.REFUSED, words, detail)
 
 
 @contextmanager
@@ -235,22 +238,24 @@ def telling(setup: EmailSetup, *secret: str) -> Iterator[None]:
     try:
         yield
     except SignInFailed as failed:
-        raise SignInFailed(failed.word, scrubbed(failed.words, setup, *secret)) from None
-    except (http.RefusedUrl, http.BadAnswer) as error:
-        raise SignInFailed(Trouble.SERVER, str(error)) from None
+        raise SignInFailed(failed.trouble, scrubbed(failed.words, setup, *secret), failed.detail) from None
+    except (RefusedUrl, BadAnswer) as error:
+        raise SignInFailed(Trouble.SERVER, detail=error.phrase) from None
     except (requests.RequestException, TransportError) as error:
         innermost = _innermost(error)
-        is_certificate = "CERTIFICATE_VERIFY_FAILED" in str(innermost)
+        is_certificate = isinstance(innermost, ssl.SSLCertVerificationError)
         trouble = Trouble.CERTIFICATE if is_certificate else Trouble.UNREACHABLE
         raise SignInFailed(trouble, scrubbed(str(innermost), setup, *secret)) from None
     except MsalServiceError as error:
-        raise SignInFailed(Trouble.UNREACHABLE, f"The sign-in server answers: {error}.") from None
+        raise SignInFailed(
+            Trouble.UNREACHABLE, detail=Phrase("sign-in server error", words=scrubbed(str(error), setup, *secret))
+        ) from None
     except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, ArithmeticError) as error:
         # msal finds no tenant, or something that is not the answer of a sign-in server.
         found = re.search(r'AADSTS\d+[^"\r\n]*', str(_innermost(error)))
         if found:
             raise failure(setup, "invalid_tenant", found[0], *secret) from None
-        raise SignInFailed(Trouble.SERVER, "What the sign-in server answers is not OAuth 2.0.") from None
+        raise SignInFailed(Trouble.SERVER, detail=Phrase("sign-in server not oauth")) from None
 
 
 def _innermost(error: BaseException) -> BaseException:
@@ -263,6 +268,7 @@ def scrubbed(words: str, setup: EmailSetup, *secret: str) -> str:
     """Words of a provider on one line, not too long, with every secret of the setup and those given made unreadable."""
     for one in sorted(_pieces([*map(setup.secret, SECRETS), *secret]), key=len, reverse=True):
         words = words.replace(one, "***")
+    words = words.encode("utf-8", "replace").decode()  # JSON may bring lone surrogates
     return _CONTROL.sub(" ", words).strip()[:LONGEST_WORDS]
 
 

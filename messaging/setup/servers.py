@@ -4,7 +4,10 @@ import ipaddress
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import StrEnum
 from urllib.parse import urlsplit
+
+from messaging.models import Phrase, Words
 
 from .network import forbidden
 
@@ -13,8 +16,35 @@ USUAL_PORTS = (25, 465, 587)
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.IGNORECASE)
 
 
+class Fault(StrEnum):
+    """Why a text is not the name of a server."""
+
+    NOT_ALONE = "server not alone"
+    BLANKS = "server with blanks"
+    PORT_OR_USER = "server with port or user"
+    NO_NAME = "not a server name"
+    FORBIDDEN = "server never connected to"
+
+
+WORDS: dict[str, Words] = {
+    Fault.NOT_ALONE: "Enter the server name alone, without http:// or smtp:// and without a path.",
+    Fault.BLANKS: "A server name has no blanks or line breaks.",
+    Fault.PORT_OR_USER: "Enter the server name alone: the port and the user name have fields of their own.",
+    Fault.NO_NAME: "This is not a valid server name.",
+    Fault.FORBIDDEN: "This address is never connected to: it is link-local, or a cloud’s metadata service.",
+}
+
+
 class BadServer(ValueError):
-    """What was entered names no server, or one that is not allowed: why, in plain words."""
+    """What was entered names no server, or one that is not allowed: why, in plain words; `fault` says it of a name."""
+
+    def __init__(self, words: str, fault: Fault | None = None) -> None:
+        super().__init__(words)
+        self.fault = fault
+
+    @classmethod
+    def because(cls, fault: Fault) -> "BadServer":
+        return cls(Phrase(fault).render(WORDS), fault)
 
 
 def server_name(name: str) -> str:
@@ -27,26 +57,26 @@ def server_name(name: str) -> str:
     if not name:
         return ""
     if "://" in name or "/" in name:
-        raise BadServer("Enter the server name alone, without http:// or smtp:// and without a path.")
+        raise BadServer.because(Fault.NOT_ALONE)
     if CONTROL.search(name) or " " in name:
-        raise BadServer("A server name has no blanks or line breaks.")
+        raise BadServer.because(Fault.BLANKS)
     if is_address(name.strip("[]")):
         return _checked(name.strip("[]"))
     if ":" in name or "@" in name:
-        raise BadServer("Enter the server name alone: the port and the user name have fields of their own.")
+        raise BadServer.because(Fault.PORT_OR_USER)
     try:
         name = name.encode("idna").decode() if not name.isascii() else name
     except UnicodeError as error:
-        raise BadServer("This is not a valid server name.") from error
+        raise BadServer.because(Fault.NO_NAME) from error
     labels = name.rstrip(".").split(".")
     if len(name) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
-        raise BadServer("This is not a valid server name.")
+        raise BadServer.because(Fault.NO_NAME)
     return name
 
 
 def _checked(address: str) -> str:
     if forbidden(address):
-        raise BadServer("This address is never connected to: it is link-local, or a cloud’s metadata service.")
+        raise BadServer.because(Fault.FORBIDDEN)
     return address
 
 

@@ -12,6 +12,8 @@ from difflib import get_close_matches
 from functools import cache, lru_cache
 from zoneinfo import ZoneInfo, available_timezones
 
+from messaging.models import Phrase, PhraseError, Words
+
 ALWAYS = "always"
 DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 HELP = "Write days and times, such as “Mon-Fri 07:00-19:00, Sat 08:00-12:00”, “daily 22:00-06:00” or “always”."
@@ -20,8 +22,22 @@ _TIME = r"[0-9]{1,2}:[0-9]{2}"
 _SPAN = re.compile(rf"(?P<days>[a-z]+(?:\s*-\s*[a-z]+)?)\s+(?P<start>{_TIME})\s*-\s*(?P<end>{_TIME})")
 
 
-class BadWindow(ValueError):
-    """What was written is no sending window; the text says what is wrong and what is allowed."""
+WORDS: dict[str, Words] = {
+    "no sending window": f"“{{text}}” is not a sending window. {HELP}",
+    "window without length": f"“{{text}}” begins and ends at the same time. {HELP}",
+    "no day": f"“{{text}}” is not a day. {HELP}",
+    "no time of day": f"“{{text}}” is not a time of day. {HELP}",
+    "no time zone": lambda name, alike: (
+        f"“{name}” is not a time zone."
+        + (f" Did you mean {' or '.join(alike)}?" if alike else " Write it like Europe/Berlin or UTC.")
+    ),
+}
+
+
+class BadWindow(PhraseError, ValueError):
+    """What was written is no sending window; it says what is wrong and what is allowed."""
+
+    words = WORDS
 
 
 @dataclass(frozen=True)
@@ -58,19 +74,18 @@ def zone_named(name: str) -> ZoneInfo:
     # By the city alone, too: nobody remembers which part of the world a zone is filed under.
     by_word = {word.lower(): full for full in names for word in (full.rpartition("/")[2], full)}
     words = [wanted] if wanted in by_word else get_close_matches(wanted, by_word, n=3, cutoff=0.7)
-    alike = dict.fromkeys(by_word[word] for word in words)
-    hint = f" Did you mean {' or '.join(alike)}?" if alike else " Write it like Europe/Berlin or UTC."
-    raise BadWindow(f"“{name}” is not a time zone.{hint}")
+    alike = list(dict.fromkeys(by_word[word] for word in words))
+    raise BadWindow(Phrase("no time zone", name=name, alike=alike))
 
 
-def problem(text: str, zone: str) -> str:
-    """Why a sending window cannot be read, in words; "" when it can."""
+def problem(text: str, zone: str) -> Phrase | None:
+    """Why a sending window cannot be read; None when it can."""
     try:
         if parse(text):
             zone_named(zone)
     except BadWindow as bad:
-        return str(bad)
-    return ""
+        return bad.phrase
+    return None
 
 
 def next_opening(text: str, zone: str, now: datetime) -> datetime | None:
@@ -105,10 +120,10 @@ def next_opening(text: str, zone: str, now: datetime) -> datetime | None:
 def _spans(piece: str) -> list[Span]:
     found = _SPAN.fullmatch(piece)
     if found is None:
-        raise BadWindow(f"“{piece}” is not a sending window. {HELP}")
+        raise BadWindow(Phrase("no sending window", text=piece))
     start, end = _minutes(found["start"]), _minutes(found["end"])
     if start == end:
-        raise BadWindow(f"“{piece}” begins and ends at the same time. {HELP}")
+        raise BadWindow(Phrase("window without length", text=piece))
     end += 24 * 60 if end < start else 0
     return [Span(weekday, start, end) for weekday in _weekdays(found["days"])]
 
@@ -125,11 +140,11 @@ def _weekday(name: str) -> int:
     for number, day in enumerate(DAYS):
         if len(name) >= 3 and day.startswith(name):
             return number
-    raise BadWindow(f"“{name}” is not a day. {HELP}")
+    raise BadWindow(Phrase("no day", text=name))
 
 
 def _minutes(text: str) -> int:
     hours, minutes = map(int, text.split(":"))
     if hours * 60 + minutes > 24 * 60 or minutes > 59:
-        raise BadWindow(f"“{text}” is not a time of day. {HELP}")
+        raise BadWindow(Phrase("no time of day", text=text))
     return hours * 60 + minutes

@@ -12,11 +12,12 @@ from django.db.models import TextChoices
 from django.http import QueryDict
 
 from messaging import roles
+from messaging.audit import ChangedMeanwhile
 from messaging.console.forms.helper import fields_alone
 from messaging.console.words import setting_value
 from messaging.intake.addresses import envelope_address, reverse_path
 from messaging.intake.errors import BadAddress
-from messaging.models import EmailSettings, SettingChange
+from messaging.models import AuditEntry, EmailSettings
 from messaging.setup import certificates, changes, policy, servers, windows
 from messaging.setup.certificates import BadBundle
 from messaging.setup.fields import LABELS, LIMITS, NAMES, OF_USERS, SECRETS, column, label_within
@@ -282,7 +283,7 @@ class EmailSetupForm(OvertakenMixin, ZoneMixin, forms.ModelForm):
 
     # --- Saving ----------------------------------------------------------------------------------
 
-    def save_as(self, by: User) -> list[SettingChange]:
+    def save_as(self, by: User) -> list[AuditEntry]:
         """Save the layer as a new version; what changed.
 
         Raises:
@@ -293,16 +294,16 @@ class EmailSetupForm(OvertakenMixin, ZoneMixin, forms.ModelForm):
         values = {name: self.cleaned_data[name] for name in given}
         try:
             return changes.save(self.account, values, by=by, seen=self.cleaned_data["version"] or 0)
-        except changes.ChangedMeanwhile as error:
+        except ChangedMeanwhile as error:
             raise self._overtaken(error.changes) from error
         except ImproperlyConfigured as error:
             raise ValidationError(f"The password cannot be stored safely on this server. {error}") from error
 
     def _take_theirs(self, data: QueryDict) -> None:
         row = EmailSettings.objects.filter(account=self.account).first()
-        before = {change.name: change.before for change in reversed(self.overtaken)}
-        for name in before.keys() & set(self.names) - set(SECRETS):
-            if changes.in_words(name, (data.get(name) or "").strip()) == before[name]:
+        before = {change.field: change.before for change in reversed(self.overtaken)}
+        for name in before.keys() & self.cleaned_data.keys() & set(self.names) - set(SECRETS):
+            if changes.as_kept(name, self.cleaned_data[name]) == before[name]:
                 value = getattr(row, name, None)
                 data[name] = "" if value is None else str(value)
 

@@ -12,15 +12,15 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator
 from django.http import QueryDict
 
+from messaging.audit import Area, ChangedMeanwhile
 from messaging.console.forms.helper import fields_alone
 from messaging.console.option_words import CATEGORIES, LABELS
 from messaging.delivery import retry
 from messaging.intake.addresses import envelope_address
 from messaging.intake.errors import BadAddress
-from messaging.models import CompanyOptions, NoticeKind, NoticeRule, SettingChange
+from messaging.models import AuditEntry, CompanyOptions, NoticeKind, NoticeRule
 from messaging.setup import options
-from messaging.setup.changes import ChangedMeanwhile
-from messaging.setup.options import LOGGED_AS, RULE_NAMES
+from messaging.setup.options import RULE_NAMES
 from messaging.setup.servers import CONTROL, BadServer, server_name
 
 from .overtaken import OvertakenMixin
@@ -185,7 +185,7 @@ class CompanyOptionsForm(OvertakenMixin, ZoneMixin, forms.ModelForm):
 
     # --- Saving ----------------------------------------------------------------------------------
 
-    def save_as(self, by: User) -> list[SettingChange]:
+    def save_as(self, by: User) -> list[AuditEntry]:
         """Save as a new version; what changed.
 
         Raises:
@@ -209,22 +209,27 @@ class CompanyOptionsForm(OvertakenMixin, ZoneMixin, forms.ModelForm):
 
     def _take_theirs(self, data: QueryDict) -> None:
         row, rules = options.options(), options.notice_rules()
-        mine = {LOGGED_AS.get(name, name): (value, getattr(row, name)) for name, value in self._values().items()}
+        mine = {name: (value, getattr(row, name)) for name, value in self._values().items()}
         for kind, rule in rules.items():
             for name in RULE_NAMES:
                 field = rule_field(kind, name)
                 if field in self.cleaned_data:
-                    mine[f"notice {kind} {name}"] = (self.cleaned_data[field], getattr(rule, name))
-        before = {change.name: change.before for change in reversed(self.overtaken)}
-        for name in before.keys() & mine.keys():
-            value, now = mine[name]
-            if options.told(value) == before[name]:
-                _put(data, name, now)
+                    mine[field] = (self.cleaned_data[field], getattr(rule, name))
+        before = {_field_of(change): change.before for change in reversed(self.overtaken)}
+        for field in before.keys() & mine.keys():
+            value, now = mine[field]
+            if options.as_kept(field, value) == before[field]:
+                _put(data, field, now)
 
 
 def rule_field(kind: str, name: str) -> str:
     """The form field of one part of a notice rule."""
     return f"{kind}_{name}"
+
+
+def _field_of(change: AuditEntry) -> str:
+    """The form field of what was changed; that of categories are two, see `_put`."""
+    return rule_field(change.object_key, change.field) if change.area == Area.NOTICES else change.field
 
 
 def console_url(text: str) -> str:
@@ -251,22 +256,17 @@ def console_url(text: str) -> str:
     return f"{parts.scheme}://{name}{f':{port}' if port else ''}{parts.path.rstrip('/')}"
 
 
-def _put(data: QueryDict, name: str, value: Any) -> None:
-    """Let the form show `value` for what the log calls `name`."""
-    if name == "urgent_categories":
+def _put(data: QueryDict, field: str, value: Any) -> None:
+    """Let the form show `value` in a field."""
+    if field == "urgent_categories":
         ticked, others = _categories(value)
         data.setlist("bypass", ticked)
         data["other_categories"] = "\n".join(others)
         return
-    if name.startswith("notice "):
-        _, kind, part = name.split(" ")
-        field = rule_field(kind, part)
-    else:
-        field = next((option for option, logged in LOGGED_AS.items() if logged == name), name)
     if value is False:
         data.pop(field, None)
     else:
-        data[field] = "on" if value is True else options.told(value)
+        data[field] = "on" if value is True else "" if value is None else str(value)
 
 
 def _categories(text: str) -> tuple[list[str], list[str]]:

@@ -6,7 +6,7 @@ from typing import Any, cast
 from django.core.exceptions import ValidationError
 from django.http import QueryDict
 
-from messaging.models import SettingChange
+from messaging.models import AuditEntry
 
 
 class OvertakenMixin:
@@ -17,9 +17,9 @@ class OvertakenMixin:
     WHAT = "these settings"
     data: Any
     seen: int
-    overtaken: list[SettingChange]
+    overtaken: list[AuditEntry]
 
-    def _overtaken(self, theirs: Iterable[SettingChange]) -> ValidationError:
+    def _overtaken(self, theirs: Iterable[AuditEntry]) -> ValidationError:
         """The error to raise; from then on the form stands on what the others saved."""
         self.overtaken = list(theirs)
         data = cast(QueryDict, self.data).copy()

@@ -9,10 +9,10 @@ from django.core.exceptions import ValidationError
 from django.http import QueryDict
 
 from messaging import schedules, selection, timetable
+from messaging.audit import ChangedMeanwhile
 from messaging.console.forms.helper import fields_alone
-from messaging.models import Category, Schedule
+from messaging.models import AuditEntry, Category, Schedule
 from messaging.setup import options
-from messaging.setup.changes import ChangedMeanwhile
 from messaging.timetable import BadTimetable, Timetable
 from messaging.wording import person
 
@@ -90,7 +90,7 @@ class ScheduleForm(forms.Form):
         super().__init__(data, initial=initial_of(schedule))
         self.schedule = schedule
         self.helper = fields_alone()
-        self.overtaken: list[Any] = []
+        self.overtaken: list[AuditEntry] = []
 
     def clean_name(self) -> str:
         name: str = self.cleaned_data["name"]

@@ -6,10 +6,10 @@ from django import forms
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 
+from messaging.audit import ChangedMeanwhile
 from messaging.console.forms.helper import fields_alone
 from messaging.models import CompanyOptions
 from messaging.setup import options
-from messaging.setup.changes import ChangedMeanwhile
 from messaging.setup.servers import BadServer, parse_patterns
 
 

@@ -10,13 +10,21 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from messaging import wording
-from messaging.console import words
+from messaging.console import audit_words, words
 from messaging.console.filters import MOST_COUNTED
 from messaging.models import Message, ScheduleRun
+from messaging.notices import text
 from messaging.setup.fields import LABELS
 
 register = template.Library()
 
+register.filter("words", wording.in_words)
+register.filter("advice", wording.advice)
+register.filter("changes", wording.changes_in_words)
+register.filter("said", words.said)
+register.filter("has_other_replies", words.has_other_replies)
+register.filter("what_of", text.what_of)
+register.filter("why_of", text.why_of)
 register.filter("person", wording.person)
 register.filter("sending_account", words.sending_account)
 register.filter("moment", wording.moment)
@@ -29,10 +37,7 @@ register.filter("pause_banner", wording.banner)
 register.filter("pause_state", wording.state)
 register.filter("pause_waits", wording.waits)
 register.filter("setting_value", words.setting_value)
-register.filter("change_words", words.change)
-register.filter("schedule_name", words.schedule_name)
-register.filter("schedule_setting", words.schedule_setting)
-register.filter("schedule_change", words.schedule_change)
+register.filter("done_by", audit_words.done_by)
 
 
 @register.simple_tag

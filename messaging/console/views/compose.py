@@ -21,24 +21,22 @@ from messaging import outgoing, queue, roles, submitted
 from messaging.composing import Letter, as_typed, raw_of
 from messaging.console.filters import ids_in
 from messaging.console.forms.compose import NewMessageForm, senders_of
-from messaging.console.views.letter_files import LetterFiles
-from messaging.console.words import standing
 from messaging.intake import gate
-from messaging.models import CompanyOptions, Message, Recipient, Submitted
+from messaging.models import CompanyOptions, Message, Phrase, Recipient, Submitted
 from messaging.outgoing import Outcome, State
 from messaging.probe import PATIENCE
 from messaging.setup.layers import EmailSetup, resolve
 from messaging.setup.options import options
-from messaging.wording import sentence
+from messaging.wording import in_words, whom
 
 from .guard import operators_only, who
+from .letter_files import LetterFiles, place
 
 SUGGESTIONS = 10
 # Completion looks at no more than the recipients of late, by primary key, however full the table is.
 RECIPIENTS_SEARCHED = 50_000
 MATCHES_READ = 2_000
 NAMED_AT_MOST = 50
-SENT = "Sent: "
 SEND, QUEUE, AT, OPEN, INSTEAD = "send", "queue", "at", "open", "instead"
 
 
@@ -89,7 +87,7 @@ class _Writing:
             "ways": self.ways(),
             "holds": self.company.hold_mail,
             "is_mapi": self.setup.is_mapi,
-            "no_time": "" if self.setup.is_mapi else " ".join(self.setup.problems()),
+            "no_time": "" if self.setup.is_mapi else " ".join(map(in_words, self.setup.problems())),
             "zone": timezone.get_current_timezone_name(),
             "key": submitted.new_key(),
             "earlier": self.request.POST.get("earlier", ""),
@@ -120,7 +118,7 @@ def _post(writing: _Writing) -> HttpResponse:
         return _again(writing, before, form, files)
     is_valid = form.is_valid()
     if do == AT and writing.setup.problems():
-        form.add_error("at", " ".join(writing.setup.problems()))
+        form.add_error("at", " ".join(map(in_words, writing.setup.problems())))
         is_valid = False
     if not is_valid or files.error:
         return writing.show(form, files.keep(), status=422)
@@ -137,10 +135,10 @@ def _post(writing: _Writing) -> HttpResponse:
         return _hand_in(writing, row, letter, do, form, files)
     except (gate.Refused, queue.NotPossible) as error:
         submitted.withdraw(row)
-        _place(form, files, error)
+        place(error, form, files)
         return writing.show(form, files.keep(), status=422)
     except Exception:
-        submitted.end(row, submitted.BROKE_OFF)
+        submitted.break_off(row)
         raise
 
 
@@ -151,22 +149,12 @@ def _key(text: str) -> str:
         return submitted.new_key()
 
 
-def _place(form: NewMessageForm, files: LetterFiles, error: Exception) -> None:
-    """What the gate says, beside the field that it is about."""
-    if isinstance(error, gate.BadAddress):
-        form.add_error("to", str(error))
-    elif "too large" in str(error):
-        files.error = str(error)
-    else:
-        form.add_error(None, str(error))
-
-
 def _hand_in(
     writing: _Writing, row: Submitted, letter: Letter, do: str, form: NewMessageForm, files: LetterFiles
 ) -> HttpResponse:
     at: datetime | None = form.cleaned_data["at"]
     submission = gate.Submission(
-        raw_of(letter), letter.sender.address, letter.recipients, author=writing.user, not_before=at, via="written here"
+        raw_of(letter), letter.sender.address, letter.recipients, author=writing.user, not_before=at, via="console"
     )
     if do == OPEN:
         return _open(writing, row, submission)
@@ -196,7 +184,7 @@ def _send(
     to_queue = do in (QUEUE, INSTEAD) or (do != SEND and do != AT)
     [outcome] = outgoing.hand_in([submission], is_watched=True, queue_instead=to_queue, patience=PATIENCE)
     message = outcome.message if outcome.is_recorded else None
-    submitted.end(row, _in_words(outcome), message)
+    submitted.end(row, FORM_STATES[outcome.state], _told(outcome), message)
     if outcome.state == State.FAILED or (outcome.state == State.PARTLY and message is None):
         form = NewMessageForm(writing.senders(), _left(writing.request.POST, form, outcome))
         refused = message.pk if message is not None else ""
@@ -204,7 +192,7 @@ def _send(
     if message is None:
         return redirect("message-submitted", key=UUID(row.key))
     level = notes.SUCCESS if outcome.state in (State.SENT, State.QUEUED) else notes.WARNING
-    notes.add_message(writing.request, level, _in_words(outcome))
+    notes.add_message(writing.request, level, in_words(_told(outcome)))
     return redirect(message)
 
 
@@ -213,31 +201,37 @@ def _open(writing: _Writing, row: Submitted, submission: gate.Submission) -> Htt
     with transaction.atomic():
         message = gate.accept(submission)
         queue.hand_over(message, by=writing.user)
-    words = "Handed over to your mail program: nothing else sends it meanwhile."
-    submitted.end(row, words, message)
-    notes.success(writing.request, words)
+    told = Phrase("form-handed-over")
+    submitted.end(row, Submitted.State.HANDED_OVER, told, message)
+    notes.success(writing.request, in_words(told))
     return redirect(message)
 
 
-def _in_words(outcome: Outcome) -> str:
-    """What came of it, also for whoever sends the form again."""
-    message = outcome.message
+FORM_STATES = {
+    State.QUEUED: Submitted.State.QUEUED,
+    State.SENT: Submitted.State.SENT,
+    State.PARTLY: Submitted.State.PARTLY,
+    State.UNKNOWN: Submitted.State.UNKNOWN,
+    State.FAILED: Submitted.State.NOT_SENT,
+}
+
+
+def _told(outcome: Outcome) -> Phrase:
+    """What came of it, also for a user who sends the form again."""
     match outcome.state:
         case State.QUEUED:
-            return standing(message, [], []).headline
+            due = outcome.message.not_before
+            if due is None:
+                return Phrase("form-queued")
+            return Phrase("form-due") if due <= timezone.now() else Phrase("form-timed", at=due)
         case State.SENT:
-            return f"{SENT}the mail server accepted it for {_people(outcome.accepted)}."
+            return Phrase("form-sent", to=whom(outcome.accepted))
         case State.PARTLY:
-            refused = tuple(each.address for each in outcome.refused)
-            has_it = f"Sent to some only: the mail server accepted it for {_people(outcome.accepted)}"
-            return f"{has_it}, and refused {_people(refused)}."
+            refused = [each.address for each in outcome.refused]
+            return Phrase("form-partly", to=whom(outcome.accepted), refused=whom(refused))
         case State.UNKNOWN:
-            return f"Whether it arrived is not known. {sentence(outcome.explanation)}"
-    return f"{submitted.NOT_SENT}{sentence(outcome.explanation)}"
-
-
-def _people(addresses: tuple[str, ...]) -> str:
-    return ", ".join(addresses) if len(addresses) <= 3 else f"{len(addresses)} recipients"
+            return Phrase("form-unknown", why=outcome.reason)
+    return Phrase("form-not-sent", why=outcome.reason)
 
 
 def _named(addresses: list[str]) -> str:
@@ -248,16 +242,16 @@ def _named(addresses: list[str]) -> str:
 def _refusal(outcome: Outcome) -> Refusal:
     reasons: dict[tuple[str, str], list[str]] = defaultdict(list)
     for each in outcome.refused:
-        reasons[each.explanation, f"{each.reply.code or ''} {each.reply.text}".strip()].append(each.address)
+        reasons[each.explanation, f"{each.reply.code or ''} {each.reply.said}".strip()].append(each.address)
     if not reasons and outcome.reply is not None:
-        reasons[outcome.explanation, f"{outcome.reply.code or ''} {outcome.reply.text}".strip()] = []
+        reasons[outcome.explanation, f"{outcome.reply.code or ''} {outcome.reply.said}".strip()] = []
     head = "It was sent to some only." if outcome.accepted else "It was not sent."
     return Refusal(
         head,
         outcome.explanation,
         outcome.advice,
         _named(list(outcome.accepted)),
-        [(why, words, _named(whom)) for (why, words), whom in reasons.items()],
+        [(why, words, _named(names)) for (why, words), names in reasons.items()],
         outcome.may_queue,
         outcome.message if outcome.is_recorded else None,
     )
@@ -281,9 +275,9 @@ def _again(writing: _Writing, before: Submitted | None, form: NewMessageForm, fi
     if before.message is not None:
         notes.info(writing.request, "This form was sent already, and not again. Here is what became of it.")
         return redirect(before.message)
-    words = submitted.what_became(before)
-    if words.startswith(submitted.NOT_SENT):
-        again = f"This form was sent already, and now nothing was done. {words} What you typed is below."
+    state, told = submitted.what_became(before)
+    if state == Submitted.State.NOT_SENT:
+        again = f"This form was sent already, and now nothing was done. {in_words(told)} What you typed is below."
         return writing.show(form, files.keep(), status=409, again=again)
     return redirect("message-submitted", key=UUID(before.key))
 
@@ -295,8 +289,9 @@ def outcome_page(request: HttpRequest, key: UUID) -> HttpResponse:
     row = get_object_or_404(Submitted.objects.select_related("message"), key=key.hex, by=who(request))
     if row.message is not None:
         return redirect(row.message)
-    words = submitted.what_became(row)
-    return render(request, "messaging/message_submitted.html", {"words": words, "is_sent": words.startswith(SENT)})
+    state, told = submitted.what_became(row)
+    context = {"words": in_words(told), "is_sent": state == Submitted.State.SENT}
+    return render(request, "messaging/message_submitted.html", context)
 
 
 # --- Completion ----------------------------------------------------------------------------------------

@@ -12,14 +12,14 @@ from messaging import content, editing, queue
 from messaging.composing import as_typed
 from messaging.console.filters import ids_in
 from messaging.console.forms.compose import LetterForm
-from messaging.intake.errors import BadAddress, Refused
+from messaging.intake.errors import Refused
 from messaging.models import Attachment, Message, MessageVersion
 from messaging.queue import NotPossible
-from messaging.wording import moment, person
+from messaging.wording import changes_in_words, moment, person
 
 from .content import streamed
 from .guard import operators_only, who
-from .letter_files import LetterFiles
+from .letter_files import LetterFiles, place
 
 
 @operators_only
@@ -77,10 +77,8 @@ def _save(request: HttpRequest, message: Message, current: editing.Current, obst
         message.refresh_from_db()
         fresh = editing.current(message)
         return _show(request, message, fresh, form, files.keep(), status=409, meanwhile=error.versions)
-    except BadAddress as error:
-        form.add_error("to", str(error))
     except Refused as error:
-        form.add_error(None, str(error))
+        place(error, form, files)
     else:
         back = " It is back in the queue." if was_failed else ""
         notes.success(request, f"Saved.{back}" if changes else "Nothing was changed.")
@@ -114,7 +112,7 @@ def _show(
         ],
         "obstacle": obstacle,
         "meanwhile": [
-            f"{person(version.by, 'Somebody')} {moment(version.at)}: {editing.changes_in_words(version.changes)}."
+            f"{person(version.by, 'Somebody')} {moment(version.at)}: {changes_in_words(version.changes)}."
             for version in meanwhile or []
         ],
     }
@@ -129,7 +127,7 @@ def version(request: HttpRequest, pk: int, number: int) -> HttpResponse:
         "version": row,
         "message": row.message,
         "subject": row.fields.get("subject") or "(no subject)",
-        "words": editing.changes_in_words(row.changes),
+        "words": changes_in_words(row.changes),
         "bodies": content.bodies_of(bytes(row.skeleton)),
     }
     return render(request, "messaging/message_version.html", context)

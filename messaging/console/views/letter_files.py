@@ -8,6 +8,8 @@ from django.http import HttpRequest
 from django.template.defaultfilters import filesizeformat
 
 from messaging import uploads
+from messaging.console.forms.compose import LetterForm
+from messaging.intake.errors import BadAddress, TooLarge
 from messaging.models import Upload
 from messaging.uploads import File
 
@@ -63,3 +65,13 @@ class LetterFiles:
             self.kept += uploads.keep(self.picked, by=self.by)
             self.picked = []
         return self
+
+
+def place(error: Exception, form: LetterForm, files: LetterFiles) -> None:
+    """What the gate says against a letter, beside the field that it is about."""
+    if isinstance(error, BadAddress):
+        form.add_error("to", str(error))
+    elif isinstance(error, TooLarge):
+        files.error = str(error)
+    else:
+        form.add_error(None, str(error))

@@ -5,6 +5,7 @@ from typing import Any
 from django.contrib import messages as notes
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm
+from django.contrib.auth.models import User
 from django.contrib.auth.views import LoginView, PasswordChangeView
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -12,6 +13,7 @@ from django.urls import reverse_lazy
 from django.utils.decorators import method_decorator
 from django_htmx.http import HttpResponseClientRefresh
 
+from messaging import users
 from messaging.console.forms.helper import fields_alone
 
 
@@ -49,6 +51,10 @@ class NewPassword(PasswordChangeForm):
         self.fields["old_password"].label = "Your password now"
         self.fields["new_password2"].label = "The new password once more"
         self.fields["new_password2"].help_text = ""
+
+    def save(self, commit: bool = True) -> User:
+        users.set_password(self.user, self.cleaned_data["new_password1"], by=self.user)
+        return self.user
 
 
 class OwnPassword(PasswordChangeView):

@@ -24,7 +24,7 @@ from messaging.console.preflight import doubts
 from messaging.console.words import standing
 from messaging.models import AccountPause, Batch, Message, Recipient
 from messaging.setup.layers import resolve
-from messaging.wording import waits
+from messaging.wording import event, waits
 
 from .bulk import OFFERED
 from .guard import back_to, clean_url, is_part, operators_only, post_only, who
@@ -90,6 +90,8 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
     bodies = content.bodies(message)
     pauses = _pauses(message)
     obstacle = editing.why_not(message)
+    versions = editing.versions_of(message, events)
+    by_number = {version.number: version for version in versions}
     context = {
         "message": message,
         "standing": standing(message, recipients, attempts, pauses, events),
@@ -106,8 +108,8 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
         "attempts": attempts[::-1],
         "may_edit": not obstacle and roles.may_operate(who(request)),
         "edit_obstacle": obstacle if message.status in EDITED_IN else "",
-        "versions": editing.told(message, events),
-        "events": events,
+        "versions": versions,
+        "events": [(row, event(row, by_number)) for row in events],
         "query": query_of(request.GET, "images"),
     }
     return render(request, "messaging/message_detail.html", context)

@@ -12,7 +12,8 @@ from messaging import notices
 from messaging.console.paging import page_of
 from messaging.models import Message, Notice, NoticeItem, NoticeKind
 from messaging.notices.mail import TRIED_FOR
-from messaging.notices.text import NAMED, NEXT, shared_reason
+from messaging.notices.text import NAMED, NEXT, shared_reason, subject_of
+from messaging.wording import in_words
 
 from .guard import who
 
@@ -23,6 +24,7 @@ class Listed(NamedTuple):
     """A notice as the page shows it; `reason` is the one that the named items share."""
 
     notice: Notice
+    subject: str
     is_unread: bool
     mailed: str
     advice: str
@@ -52,7 +54,10 @@ def notice_list(request: HttpRequest) -> HttpResponse:
 
 def _listed(notice: Notice, is_unread: bool) -> Listed:
     named: list[NoticeItem] = notice.named  # type: ignore[attr-defined]  # prefetched
-    return Listed(notice, is_unread, _mailed(notice), NEXT[NoticeKind(notice.kind)], named, shared_reason(named))
+    subject = subject_of(notice, named, notice.number)  # type: ignore[attr-defined]  # annotated
+    return Listed(
+        notice, subject, is_unread, _mailed(notice), NEXT[NoticeKind(notice.kind)], named, shared_reason(named)
+    )
 
 
 def _mailed(notice: Notice) -> str:
@@ -68,7 +73,7 @@ def _mailed(notice: Notice) -> str:
         case Message.Status.SENT:
             return f"Mailed to {whom}."
         case Message.Status.FAILED | Message.Status.CANCELLED:
-            return f"It could not be mailed to {whom}: {notice.mail.reason}"
+            return f"It could not be mailed to {whom}: {in_words(notice.mail.reason)}"
         case Message.Status.UNKNOWN:
             return f"Mailed to {whom}; whether it arrived is not known."
     return f"On its way by mail to {whom}."

@@ -11,10 +11,10 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
 from messaging import queue, roles
-from messaging.console import option_words
+from messaging.console import audit_words, option_words
 from messaging.console.company import company_of
 from messaging.console.forms.options import CompanyOptionsForm, rule_field
-from messaging.models import CompanyOptions, NoticeKind, SettingChange
+from messaging.models import AuditEntry, CompanyOptions, NoticeKind
 from messaging.setup import options, windows
 from messaging.setup.options import RULE_NAMES
 
@@ -45,15 +45,6 @@ class Meaning:
     is_now: bool
 
 
-@dataclass(frozen=True)
-class Changed:
-    """A line of the log of changes."""
-
-    change: SettingChange
-    label: str
-    words: str
-
-
 @admins_only
 @require_http_methods(["GET", "HEAD", "POST"])
 def company_options(request: HttpRequest) -> HttpResponse:
@@ -73,12 +64,12 @@ def company_options(request: HttpRequest) -> HttpResponse:
     return _page(request, form, status=422)
 
 
-def _note(request: HttpRequest, changes: list[SettingChange]) -> None:
+def _note(request: HttpRequest, changes: list[AuditEntry]) -> None:
     if not changes:
         notes.info(request, "Nothing was changed.")
         return
     words = ["Saved, and in effect from now on, without a restart."]
-    is_switched_on = any(change.name == "hold_mail" and change.after == "True" for change in changes)
+    is_switched_on = any(change.field == "hold_mail" and change.after is True for change in changes)
     number = queue.waiting().count() if is_switched_on else 0  # while it is off, the page says so all the time
     if number:
         words.append(option_words.waiting(number))
@@ -102,14 +93,10 @@ def _page(request: HttpRequest, form: CompanyOptionsForm, status: int = 200) -> 
         "waiting_words": _waiting_words(company),
         "rules": _rules(form),
         "time_zones": windows.zone_names(),
-        "overtaken": _told(form.overtaken),
-        "changes": _told(list(options.log()[:CHANGES_SHOWN])),
+        "overtaken": audit_words.tell(form.overtaken),
+        "changes": audit_words.tell(options.log()[:CHANGES_SHOWN]),
     }
     return render(request, "messaging/setup_options.html", context, status=status)
-
-
-def _told(changes: list[SettingChange]) -> list[Changed]:
-    return [Changed(each, option_words.label(each.name), option_words.change(each)) for each in changes]
 
 
 def _rules(form: CompanyOptionsForm) -> list[RuleRow]:

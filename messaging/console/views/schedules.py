@@ -12,11 +12,13 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_safe
 
 from messaging import schedules, selection, timetable
+from messaging.audit import ChangedMeanwhile
+from messaging.console import audit_words
 from messaging.console.forms.schedule import ScheduleForm
 from messaging.models import Schedule, ScheduleRun
 from messaging.setup import windows
-from messaging.setup.changes import ChangedMeanwhile
 from messaging.timetable import BadTimetable
+from messaging.wording import in_words
 
 from .guard import admins_only, post_only, who
 
@@ -56,7 +58,7 @@ def all_schedules(request: HttpRequest) -> HttpResponse:
     runs = ScheduleRun.objects.select_related("batch", "by").in_bulk([row.last_run for row in found])
     rows = [_row(schedule, runs.get(schedule.last_run)) for schedule in found]
     names = {schedule.pk: schedule.name for schedule in found}
-    context = {"rows": rows, "names": names, "changes": schedules.changes()[:CHANGES_SHOWN]}
+    context = {"rows": rows, "changes": audit_words.tell(schedules.changes()[:CHANGES_SHOWN], names)}
     return render(request, "messaging/setup_schedules.html", context)
 
 
@@ -70,7 +72,7 @@ def _row(schedule: Schedule, last: ScheduleRun | None) -> Row:
 
 
 def _wrong(schedule: Schedule) -> str:
-    return schedules.why_refused(schedule) if schedule.is_on else ""
+    return " ".join(map(in_words, schedules.refusals(schedule))) if schedule.is_on else ""
 
 
 @admins_only
@@ -104,6 +106,7 @@ def _form_page(request: HttpRequest, schedule: Schedule | None) -> HttpResponse:
         "form": form,
         "schedule": schedule,
         "preview": _preview(form) if is_post else _preview_of(schedule),
+        "overtaken": audit_words.tell(form.overtaken),
         "time_zones": windows.zone_names(),
     }
     if schedule is not None:
@@ -116,7 +119,7 @@ def _standing(schedule: Schedule) -> dict[str, Any]:
         "words": timetable.in_words(schedule),
         "wrong": _wrong(schedule),
         "runs": schedule.runs.select_related("batch", "by")[:RUNS_SHOWN],
-        "changes": schedules.changes(schedule)[:CHANGES_SHOWN],
+        "changes": audit_words.tell(schedules.changes(schedule)[:CHANGES_SHOWN]),
     }
 
 
@@ -182,7 +185,7 @@ def run(request: HttpRequest, pk: int) -> HttpResponse:
     done = schedules.run_now(schedule, by=who(request))
     if done.batch is not None:
         return redirect(done.batch)
-    words = f"“{schedule.name}”: {done.get_outcome_display().lower()}. {done.words}".strip()
+    words = f"“{schedule.name}”: {done.get_outcome_display().lower()}. {in_words(done.remarks)}".strip()
     (notes.error if done.outcome == ScheduleRun.Outcome.REFUSED else notes.info)(request, words)
     return redirect("setup-schedule", schedule.pk)
 

@@ -15,12 +15,12 @@ from messaging import roles, sending
 from messaging.console.forms.actions import PauseForm
 from messaging.console.paging import page_of
 from messaging.console.words import setting_value
-from messaging.models import AccountPause
+from messaging.models import AccountPause, Phrase
 from messaging.sending import ALL, AccountState, Everybody, Whose
 from messaging.setup.fields import LABELS, LIMITS
 from messaging.setup.layers import EmailSetup
 from messaging.setup.windows import ALWAYS
-from messaging.wording import moment, person
+from messaging.wording import in_words, moment, person
 
 from .guard import post_only, who
 
@@ -48,7 +48,7 @@ class Row:
     key: str
     what: str
     state: AccountState
-    problems: list[str]
+    problems: list[Phrase]
     limits: list[Limit]
     summary: str
     can_try_now: bool
@@ -149,7 +149,7 @@ def _page(request: HttpRequest, forms: Mapping[str, PauseForm] = {}, status: int
 
 def _form(key: str, pause: AccountPause | None) -> PauseForm:
     """The form that pauses, or changes the pause there is."""
-    initial = {"why": pause.explanation, "until": pause.until} if pause else {}
+    initial = {"why": in_words(pause.reason), "until": pause.until} if pause else {}
     return PauseForm(initial=initial, auto_id=f"{key}-%s")
 
 

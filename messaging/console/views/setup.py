@@ -14,10 +14,11 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
 from messaging import roles
+from messaging.console import audit_words
 from messaging.console.forms.email_setup import EmailSetupForm, TestMessageForm
 from messaging.console.forms.user_servers import UserServersForm
 from messaging.console.words import setting_value
-from messaging.models import EmailSettings, SettingChange
+from messaging.models import AuditEntry, EmailSettings
 from messaging.setup import changes, policy, windows
 from messaging.setup.fields import LABELS, LIMITS, OAUTH, OF_USERS, WAYS
 from messaging.setup.layers import EmailSetup, Layer, Value, resolve, resolve_each
@@ -42,7 +43,7 @@ class Said:
     value: str
     source: str
     note: str = ""
-    change: SettingChange | None = None
+    change: AuditEntry | None = None
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ def _layer_page(request: HttpRequest, place: str, account: User | None) -> HttpR
     return _page(request, place, account, setup, form, status=422)
 
 
-def _note(request: HttpRequest, account: User | None, changed: list[SettingChange]) -> None:
+def _note(request: HttpRequest, account: User | None, changed: list[AuditEntry]) -> None:
     """What saving did; of a field that was emptied, what it falls back to."""
     if not changed:
         notes.info(request, "Nothing was changed.")
@@ -124,10 +125,10 @@ def _note(request: HttpRequest, account: User | None, changed: list[SettingChang
     words = ["Saved. The next connection to the mail server uses these settings."]
     values = resolve(account).values
     for change in changed:
-        if not change.after:
-            value = values[change.name]
-            shown = setting_value(change.name, value.value)
-            words.append(f"{LABELS[change.name]} falls back to “{shown}” ({value.source}).")
+        if change.is_emptied:
+            value = values[change.field]
+            shown = setting_value(change.field, value.value)
+            words.append(f"{LABELS[change.field]} falls back to “{shown}” ({value.source}).")
     notes.success(request, " ".join(words))
 
 
@@ -148,7 +149,8 @@ def _page(
         "problems": setup.problems(),
         "warnings": setup.warnings(),
         "stored": EmailSettings.objects.filter(account=account).select_related("updated_by").first(),
-        "changes": changes.log(account)[:CHANGES_SHOWN],
+        "overtaken": audit_words.tell(form.overtaken if form else ()),
+        "changes": audit_words.tell(changes.log(account)[:CHANGES_SHOWN]),
         "time_zones": windows.zone_names(),
         "test_form": TestMessageForm(initial={"recipient": who(request).email}),
         "page_url": _url(place, account),

@@ -10,11 +10,13 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 from django_htmx.http import HttpResponseClientRedirect
 
-from messaging.delivery.outcomes import Reply, Stage, judge
+from messaging.delivery.outcomes import judge
+from messaging.delivery.reply import sign_in_failed
 from messaging.setup import changes, device, policy
 from messaging.setup.device import DeviceSignIn, NotDone, begin_device_sign_in, finish_device_sign_in
 from messaging.setup.grants import SignInFailed
 from messaging.setup.layers import resolve
+from messaging.wording import advice, in_words
 
 from .guard import admins_only, is_part, operators_only, who
 
@@ -94,5 +96,6 @@ def _told(failed: SignInFailed) -> dict[str, str]:
     """What went wrong, in plain words first."""
     if isinstance(failed, NotDone):
         return {"explanation": failed.words}
-    verdict = judge(Reply(Stage.AUTH, None, failed.words, failed.word))
-    return {"explanation": verdict.explanation, "words": failed.words, "advice": verdict.advice}
+    reply = sign_in_failed(failed)
+    reason = judge(reply).reason
+    return {"explanation": in_words(reason), "words": reply.said, "advice": advice(reason)}

@@ -12,6 +12,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
 from messaging import roles, users
+from messaging.console import audit_words
 from messaging.console.forms.users import NewUserForm, UserForm
 from messaging.wording import person
 
@@ -51,7 +52,7 @@ def all_users(request: HttpRequest) -> HttpResponse:
 def _list(request: HttpRequest, form: NewUserForm, status: int = 200) -> HttpResponse:
     found = User.objects.prefetch_related("groups")
     rows = [Row(user, roles.given(user)) for user in sorted(found, key=lambda user: person(user).casefold())]
-    context = {"rows": rows, "form": form, "changes": users.log()[:CHANGES_SHOWN]}
+    context = {"rows": rows, "form": form, "changes": audit_words.tell(users.log()[:CHANGES_SHOWN])}
     return render(request, "messaging/setup_users.html", context, status=status)
 
 
@@ -75,7 +76,7 @@ def one(request: HttpRequest, pk: int) -> HttpResponse:
     context = {
         "account": User.objects.get(pk=pk),
         "form": form,
-        "changes": users.log().filter(account=user)[:CHANGES_SHOWN],
+        "changes": audit_words.tell(users.log(user)[:CHANGES_SHOWN]),
     }
     return render(request, "messaging/setup_user.html", context, status=422 if form.errors else 200)
 

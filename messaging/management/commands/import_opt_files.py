@@ -10,6 +10,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 
+from messaging.audit import ChangedMeanwhile
 from messaging.models import EmailSettings
 from messaging.setup import changes, opt_files
 from messaging.setup.fields import LABELS, SECRETS, column
@@ -98,7 +99,7 @@ def _differences(stored: EmailSettings, files: OptFiles) -> list[Difference]:
             if not changes.same_secret(before, value):
                 found.append(Difference(name, *(("stored", "changed") if before else ("none", "stored")), file))
         elif before != value:
-            found.append(Difference(name, changes.in_words(name, before) or "none", str(value), file))
+            found.append(Difference(name, "none" if before in (None, "") else str(before), str(value), file))
     names_server = any(difference.name == "host" for difference in found)
     if names_server and stored.password_encrypted and "password" not in files.values:
         found.append(Difference("password", "stored", "none", f"it is not for {files.values['host'][0]}"))
@@ -118,7 +119,7 @@ def _warnings(files: OptFiles) -> list[str]:
 def _save(values: dict[str, Any], seen: int) -> None:
     try:
         changes.save(None, values, by=None, seen=seen, via="import_opt_files")
-    except changes.ChangedMeanwhile as error:
+    except ChangedMeanwhile as error:
         raise CommandError(f"Nothing was written. {error} Run this again to see the difference.") from error
     except ImproperlyConfigured as error:
         raise CommandError(f"Nothing was written: the password cannot be stored safely. {error}") from error

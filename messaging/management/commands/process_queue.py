@@ -26,7 +26,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         account = _account(options["account"])
         try:
-            batch = batches.process_all(by=None, account=account, source="command")
+            batch = batches.process_all(by=None, account=account, source=Batch.Source.COMMAND)
         except NotPossible as error:
             raise CommandError("\n".join([str(error), *map(str, opt_files.read().errors)])) from error
         if batch is None:

@@ -26,10 +26,11 @@ from messaging import demo, roles, users
 from messaging.housekeeping import SWEEP
 from messaging.management.supervisor import Ended, Supervisor
 from messaging.models import EmailSettings, Heartbeat, Message
-from messaging.setup import options
+from messaging.setup import changes, options
 
 HOST = "127.0.0.1"
 FIRST_OPERATOR = "admin"
+COMMAND = "runlocal"  # in the audit log
 SECONDS_TO_ANSWER = 60
 SECONDS_TO_REPORT = 15
 
@@ -131,7 +132,7 @@ def _first_operator() -> str:
     if roles.admins().exists() or User.objects.filter(username=FIRST_OPERATOR).exists():
         return ""
     password = users.readable_password()
-    users.create(FIRST_OPERATOR, password, role=roles.ADMIN, via="runlocal")
+    users.create(FIRST_OPERATOR, password, role=roles.ADMIN, via=COMMAND)
     return password
 
 
@@ -143,12 +144,17 @@ def _first_mail() -> bool:
     if EmailSettings.objects.filter(account=None).exists() or Message.objects.exists():
         return False
     with transaction.atomic():
-        EmailSettings.objects.create(
-            send_type=EmailSettings.SendType.SMTP,
-            host=HOST,
-            port=settings.CATCHER_PORT,
-            from_address=demo.OFFICE_ADDRESS,
-            ehlo_name=f"[{HOST}]",
+        changes.save(
+            None,
+            {
+                "send_type": EmailSettings.SendType.SMTP,
+                "host": HOST,
+                "port": settings.CATCHER_PORT,
+                "from_address": demo.OFFICE_ADDRESS,
+                "ehlo_name": f"[{HOST}]",
+            },
+            by=None,
+            via=COMMAND,
         )
         options.save(
             {
@@ -159,7 +165,7 @@ def _first_mail() -> bool:
                 "console_url": f"http://localhost:{settings.PORT}",
             },
             by=None,
-            via="make run",
+            via=COMMAND,
         )
         demo.first_run()
     return True

@@ -31,7 +31,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 
 from messaging import mime, outgoing
-from messaging.delivery.outcomes import Reply, judge
+from messaging.delivery.outcomes import LocalError, Reply, judge
 from messaging.intake import addresses, gate
 from messaging.intake.wire import CATEGORY
 from messaging.models import AttemptOutcome, Category
@@ -39,7 +39,13 @@ from messaging.outgoing import Outcome, State
 
 IGNORED_WITH_VALUE = "bBeLNORVX"
 IGNORED_FLAGS = "mnU"
-NOT_NOW = ("connection refused", "connection lost", "timeout", "out of files", "not SMTP")
+NOT_NOW = (
+    LocalError.CONNECTION_REFUSED,
+    LocalError.CONNECTION_LOST,
+    LocalError.TIMEOUT,
+    LocalError.OUT_OF_FILES,
+    LocalError.NOT_SMTP,
+)
 NO_SUCH_HOST = ("5.1.2", "5.1.10", "5.4.4")  # RFC 3463 3.2 and 3.5, RFC 7505
 CODES: dict[str, int] = {
     Category.ADDRESS: os.EX_NOUSER,
@@ -107,7 +113,7 @@ class Command(BaseCommand):
             raise CommandError(_words(outcome), returncode=code)
         if outcome.state == State.PARTLY:
             self.stderr.write(_words(outcome))
-        elif outcome.state == State.QUEUED and outcome.explanation:
+        elif outcome.state == State.QUEUED and outcome.reason is not None:
             self.stderr.write(outcome.explanation)
 
     def _hand_in(self, submission: gate.Submission) -> Outcome:
@@ -134,7 +140,7 @@ def exit_code(outcome: Outcome) -> int:
 
 def _code(reply: Reply, error: BaseException | None) -> int:
     verdict = judge(reply)
-    if reply.error == "name not found":
+    if reply.error == LocalError.NAME_NOT_FOUND:
         is_passing = isinstance(error, socket.gaierror) and error.errno == socket.EAI_AGAIN
         return os.EX_TEMPFAIL if is_passing else os.EX_CONFIG
     is_passing = reply.code is not None and reply.code < 500
@@ -175,7 +181,7 @@ def _refusals(outcome: Outcome) -> list[str]:
 
 
 def _reply_words(reply: Reply) -> str:
-    return f"({reply.code} {reply.text})" if reply.code else f"({reply.text})" if reply.text else ""
+    return f"({reply.code} {reply.text})" if reply.code else f"({reply.said})" if reply.said else ""
 
 
 # --- What goes in --------------------------------------------------------------------------------------

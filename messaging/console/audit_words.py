@@ -1,0 +1,147 @@
+"""The audit log in words: what was changed, how, and by whom. The rows hold none of them."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from messaging import selection, timetable
+from messaging.audit import Action, Area
+from messaging.console import option_words
+from messaging.console.words import sending_account, setting_value
+from messaging.models import AuditEntry, NoticeKind, Schedule
+from messaging.schedules import WHEN
+from messaging.setup import certificates, fields
+from messaging.wording import changed, person
+
+LABELS: dict[str, Mapping[str, str]] = {
+    Area.EMAIL: fields.LABELS,
+    Area.OPTIONS: option_words.LABELS,
+    Area.NOTICES: option_words.RULE_LABELS,
+    Area.USERS: {
+        "username": "Sign-in name", "first_name": "First name", "last_name": "Last name", "email": "E-mail",
+        "is_active": "Active", "role": "Role", "password": "Sign-in password",
+    },
+    Area.SCHEDULES: {
+        "name": "Name", "kind": "When", "minutes": "Every … minutes", "times": "Times", "days": "Days",
+        "crontab": "Crontab expression", "time_zone": "Time zone", "filter": "Which messages",
+        "account": "Sending account", "at_most": "Messages per run", "missed": "A missed run", "is_on": "On or off",
+    },
+}  # fmt: skip
+SECRETS: dict[str, str] = {
+    Action.SECRET_SET: "set",
+    Action.SECRET_CHANGED: "changed",
+    Action.SECRET_REMOVED: "removed",
+}
+LANGUAGES = {"en-gb": "English (United Kingdom)", "en-us": "English (United States)"}
+YES_NO = {True: "yes", False: "no"}
+ON_OFF = {True: "on", False: "off"}
+
+
+@dataclass(frozen=True)
+class Told:
+    """An entry as pages tell it: who did it, to which object, to what of it, and how."""
+
+    entry: AuditEntry
+    by: str
+    whose: str
+    what: str
+    words: str
+
+
+def tell(entries: Iterable[AuditEntry], schedules: Mapping[int, str] | None = None) -> list[Told]:
+    """Entries in words.
+
+    Args:
+        schedules: the names that schedules have now, by number; others are called as they were.
+    """
+    names = {str(number): name for number, name in (schedules or {}).items()}
+    return [Told(each, done_by(each), _whose(each, names), label(each), describe(each)) for each in entries]
+
+
+def done_by(entry: AuditEntry) -> str:
+    """Who did it: by the name they have now, and by their user name when they were deleted."""
+    return person(entry.by, entry.by_name or "a command")
+
+
+def _whose(entry: AuditEntry, names: Mapping[str, str]) -> str:
+    return names.get(entry.object_key) or entry.object_name or f"no. {entry.object_key}"
+
+
+def label(entry: AuditEntry) -> str:
+    """What of the object was changed: “Server”, “Permanent failures: notices”."""
+    if entry.action == Action.CREATED:
+        return "Added" if entry.area == Area.USERS else "Made"
+    if entry.action == Action.DELETED:
+        return "Deleted"
+    name = LABELS.get(entry.area, {}).get(entry.field, entry.field)
+    if entry.area == Area.NOTICES:
+        return f"{dict(NoticeKind.choices).get(entry.object_key, entry.object_key)}: {name}"
+    return name
+
+
+def describe(entry: AuditEntry) -> str:
+    """What a change did: "switched on", "from “a” to “b”", "set to “b”", "emptied, it was “a”"; of a secret "set"."""
+    if entry.action in SECRETS:
+        return SECRETS[entry.action]
+    if entry.action == Action.CREATED:
+        words = _whole(entry.area, entry.after)
+        return f"as {words}" if entry.area == Area.USERS else words
+    if entry.action == Action.DELETED:
+        return f"it was “{_whole(entry.area, entry.before)}”"
+    if entry.area in (Area.OPTIONS, Area.NOTICES) and isinstance(entry.after, bool):
+        return f"switched {ON_OFF[entry.after]}"
+    before, after = (_value(entry.area, entry.field, value) for value in (entry.before, entry.after))
+    if entry.area == Area.SCHEDULES and not after:
+        return f"it was “{before}”"
+    return changed(before, after)
+
+
+def _whole(area: str, values: Any) -> str:
+    """An object that was made or deleted."""
+    if _is_worded(values):
+        return str(values["words"])
+    if area == Area.USERS:
+        return values["role"] or "no role"
+    schedule = Schedule(**{name: values[name] for name in WHEN if name in values})
+    return f"{values['name']}: {timetable.in_words(schedule)}, {ON_OFF[values['is_on']]}"
+
+
+def _is_worded(value: Any) -> bool:
+    """Whether version 0.1.0 kept it in words that could not be read back."""
+    return isinstance(value, dict) and "words" in value
+
+
+def _value(area: str, field: str, value: Any) -> str:
+    """A value as people read it; "" for none."""
+    if _is_worded(value):
+        return str(value["words"])
+    match area:
+        case Area.EMAIL if value not in (None, ""):
+            return certificates.told(value) if field == "ca_bundle" else setting_value(field, value)
+        case Area.OPTIONS if field == "language":
+            return LANGUAGES.get(value, value)
+        case Area.USERS:
+            return YES_NO[value] if isinstance(value, bool) else value or "none"
+        case Area.SCHEDULES:
+            return _of_schedule(field, value)
+    return ", ".join(value) if isinstance(value, list) else _plain(value)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return ON_OFF[value]
+    return "" if value is None else str(value)
+
+
+def _of_schedule(field: str, value: Any) -> str:
+    match field:
+        case "account":
+            return sending_account(None) if value is None else value["name"]
+        case "filter":
+            return selection.in_words(value)
+        case "kind" | "missed":
+            choices = Schedule.Kind.choices if field == "kind" else Schedule.Missed.choices
+            return str(dict(choices).get(value, value))
+        case "days":
+            return timetable.days_in_words(value)
+    return _plain(value)
