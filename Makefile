@@ -11,7 +11,8 @@ BENCH_VENV := .venv-bench
 OPERATOR ?= admin
 KILLS ?= 200
 STACK ?= both
-ENGINE_TESTS := tests/test_delivery.py tests/test_batches.py tests/test_states.py tests/test_limits.py tests/faults
+ENGINE_TESTS := tests/integration/test_batches.py tests/integration/faults \
+	$(addprefix tests/integration/delivery/,test_lane.py test_interleavings.py test_pauses.py)
 PIP_COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
@@ -38,7 +39,7 @@ test: check browser
 	@exec $(BIN)/python -m pytest -n 3 --dist loadfile
 
 chaos: $(VENV)/test.stamp
-	@exec $(BIN)/python -m tests.chaos --kills $(KILLS) --stack $(STACK) $(if $(SEED),--seed $(SEED))
+	@exec $(BIN)/python -m tests.system.chaos --kills $(KILLS) --stack $(STACK) $(if $(SEED),--seed $(SEED))
 
 check: $(VENV)/test.stamp
 	$(BIN)/ruff check .

@@ -1,39 +1,54 @@
 """Fixtures shared by all tests."""
 
 import datetime as dt
-import email.message
-import email.policy
+import gc
+import itertools
 import os
 
 import pytest
+from django.db import connection, transaction
+from django.test import TransactionTestCase
 from django.utils import timezone
 
 from messaging import roles
-from messaging.intake.gate import Submission, accept
-from messaging.models import EmailSettings, Message
-from messaging.setup import options
+from tests import database, services, sizes
 from tests.certificates import Authority
+from tests.factories import browser_of, hold_mail, make_user, set_up
+from tests.fault_server import FaultServer
 from tests.identity import Identity
-from tests.people import make_user
 from tests.servers import MailServer
 
 
-@pytest.fixture(autouse=True, scope="session")
-def empty_tables_quickly():
-    """Between tests PostgreSQL deletes the few rows there are: TRUNCATE makes new files for each table and index."""
-
-    def delete_all(operations, style, tables, *, reset_sequences=False, allow_cascade=False):
-        return [f"DELETE FROM {operations.quote_name(table)}" for table in tables]  # foreign keys are deferred
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("django.db.backends.postgresql.operations.DatabaseOperations.sql_flush", delete_all)
+@pytest.fixture(scope="session")
+def django_db_setup(django_test_environment, django_db_blocker):
+    """In place of pytest-django's: a copy of a migrated database, and a quick way to empty it between tests."""
+    with django_db_blocker.unblock(), database.for_this_process(connection), pytest.MonkeyPatch.context() as patch:
+        empty = database.Emptier(connection)
+        patch.setattr(TransactionTestCase, "_fixture_teardown", lambda test: empty())
         yield
 
 
+@pytest.fixture(scope="module")
+def module_db(django_db_setup, django_db_blocker):
+    """What fixtures of a module write stays for all its tests; each undoes only what it wrote itself.
+
+    Not for a module with tests that have transactions or threads of their own.
+    """
+    with django_db_blocker.unblock(), transaction.atomic():
+        yield
+        transaction.set_rollback(True)
+
+
+FOLDERS = itertools.count()
+
+
 @pytest.fixture(autouse=True)
-def media(settings, tmp_path):
-    """Each test keeps its attachments in a folder of its own."""
-    settings.MEDIA_ROOT = tmp_path / "media"
+def media(settings, tmp_path_factory):
+    """Each test keeps its attachments in a folder of its own, which is there once it has any.
+
+    Not tmp_path: pytest makes one after it has looked at those of all tests before.
+    """
+    settings.MEDIA_ROOT = tmp_path_factory.getbasetemp() / f"media-of-{next(FOLDERS)}"
     return settings.MEDIA_ROOT
 
 
@@ -51,11 +66,28 @@ def operator(db):
 
 
 @pytest.fixture
-def admin(client, operator):
-    """The browser of Anna, who is an administrator here."""
-    roles.give(operator, roles.ADMIN)
+def office(client, operator):
+    """The browser of Anna, an operator."""
     client.force_login(operator)
     return client
+
+
+@pytest.fixture
+def admin(office, operator):
+    """The same browser, of Anna who is an administrator now."""
+    roles.give(operator, roles.ADMIN)
+    return office
+
+
+@pytest.fixture
+def ben(db):
+    """Another operator."""
+    return make_user("ben", "ben@office.example", "correct horse battery", first_name="Ben", last_name="Okoro")
+
+
+@pytest.fixture
+def bens_browser(ben):
+    return browser_of(ben)
 
 
 class Clock:
@@ -87,6 +119,13 @@ def ca(tmp_path):
 
 
 @pytest.fixture
+def authority(ca, monkeypatch):
+    """An authority that this machine trusts."""
+    ca.trust(monkeypatch)
+    return ca
+
+
+@pytest.fixture
 def identity(ca):
     """A provider of access tokens."""
     with Identity(ca.server_context()) as identity:
@@ -106,68 +145,69 @@ def email_setup(db, mail_server):
 
 
 @pytest.fixture
+def server(db):
+    """A server that does wrong what the test tells it to; the company sends through it."""
+    with FaultServer() as server:
+        set_up(server)
+        yield server
+
+
+@pytest.fixture
+def opt_folder(settings, tmp_path):
+    """The folder of this server's `.opt` files, still empty."""
+    settings.EMAIL_OPT_DIR = tmp_path / "option"
+    settings.EMAIL_OPT_DIR.mkdir()
+    return settings.EMAIL_OPT_DIR
+
+
+@pytest.fixture
+def recording(db):
+    """The company records what is sent at once."""
+    hold_mail(hold=False)
+
+
+@pytest.fixture
 def holding(db):
     """The company holds its mail for Batch Message Processing, and records it."""
     hold_mail()
 
 
-def hold_mail(record=True, hold=True):
-    """Switch the two options of seed row S3 as an administrator does."""
-    options.save({"record_mail": record, "hold_mail": hold}, by=None)
-
-
-def set_up(server, **values):
-    row, _ = EmailSettings.objects.update_or_create(
-        account=None,
-        defaults={"send_type": 2, "host": "127.0.0.1", "port": server.port, "ehlo_name": "t.example"} | values,
-    )
-    return row
-
-
-def make_message(*recipients, subject="Your appointment", body="Dear customer,\n", due=True, **options):
-    """A message accepted by the gate; `due` makes it claimable at once."""
-    mail = email.message.EmailMessage(policy=email.policy.SMTP)
-    mail["From"] = "Office <office@brightwater.example>"
-    mail["To"] = ", ".join(recipients)
-    mail["Subject"] = subject
-    mail.set_content(body)
-    options.setdefault("reverse_path", "office@brightwater.example")
-    options.setdefault("recipients", list(recipients))
-    options.setdefault("raw", mail.as_bytes())
-    message = accept(Submission(via="test", **options))
-    if due:
-        Message.objects.filter(pk=message.pk).update(not_before=timezone.now())
-        message.refresh_from_db()
-    return message
+@pytest.fixture
+def queue_backend(settings):
+    """Django's mail goes the way of the installation; pytest-django puts Django's own test outbox in its place."""
+    settings.EMAIL_BACKEND = "messaging.backends.QueueEmailBackend"
 
 
 # --- Real services ---------------------------------------------------------------------------------
 
-NO_SERVICES = "no real PostgreSQL and Redis: set DATABASE_URL and CELERY_BROKER_URL"
-NO_PROGRAMS = "no programs of PostgreSQL and Redis on this machine, to start servers that may be killed"
-SERVICES = {"DATABASE_URL": "postgres", "CELERY_BROKER_URL": "redis"}
 
-
-def missing_services():
-    return [name for name, scheme in SERVICES.items() if not os.environ.get(name, "").startswith(scheme)]
-
-
-def pytest_collection_modifyitems(items):
-    if not missing_services():
-        return
-    if os.environ.get("REQUIRE_SERVICES"):
-        pytest.exit(f"REQUIRE_SERVICES is set, but not: {', '.join(missing_services())}", returncode=1)
-    skip = pytest.mark.skip(reason=NO_SERVICES)
+@pytest.hookimpl(trylast=True)  # hypothesis marks its tests before
+def pytest_collection_modifyitems(config, items):
+    missing = services.missing()
+    if missing and os.environ.get("REQUIRE_SERVICES"):
+        pytest.exit(f"REQUIRE_SERVICES is set, but not: {', '.join(missing)}", returncode=1)
     for item in items:
-        if item.get_closest_marker("services"):
-            item.add_marker(skip)
+        if missing and item.get_closest_marker("services"):
+            item.add_marker(pytest.mark.skip(reason=services.NO_SERVICES))
+        if connection.vendor != "postgresql" and item.get_closest_marker("postgresql"):
+            item.add_marker(pytest.mark.skip(reason="on SQLite"))
+    chosen = [item for item in items if sizes.is_chosen(item)]
+    config.hook.pytest_deselected(items=[item for item in items if not sizes.is_chosen(item)])
+    items[:] = chosen
+
+
+def pytest_collection_finish():
+    """Tests make few cycles: the garbage collector need not look at everything again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
 
 
 def pytest_terminal_summary(terminalreporter):
     skipped = " ".join(str(report.longrepr) for report in terminalreporter.stats.get("skipped", []))
-    if NO_SERVICES in skipped:
+    if services.NO_SERVICES in skipped:
         terminalreporter.write_sep("!", "REAL POSTGRESQL AND REDIS WERE NOT TESTED", yellow=True, bold=True)
         terminalreporter.write_line("To test them set DATABASE_URL=postgres://... and CELERY_BROKER_URL=redis://...")
-    if NO_PROGRAMS in skipped:
+    if services.NO_PROGRAMS in skipped:
         terminalreporter.write_sep("!", "SERVICES THAT FAIL WERE NOT TESTED", yellow=True, bold=True)
         terminalreporter.write_line("To test them install redis-server and PostgreSQL's initdb and pg_ctl.")

@@ -4,15 +4,16 @@ import contextlib
 import json
 import os
 import signal
+import socket
+import sqlite3
 import subprocess
 import sys
 import time
 import uuid
-from pathlib import Path
 
-import environ
+from tests import database
+from tests.database import ROOT, scrubbed_environment
 
-ROOT = Path(__file__).resolve().parent.parent
 WORKER = [sys.executable, "-m", "config.processes", "worker"]
 BEAT = [sys.executable, "-m", "config.processes", "beat"]
 
@@ -29,36 +30,27 @@ class Installation:
     def __init__(self, folder, database_url=None, broker_url=None, **variables):
         self.folder = folder
         self.processes = []
-        self.server_url, self.database = database_url, None
-        self.env = {
-            name: value for name, value in os.environ.items() if not name.startswith(("DJANGO", "CELERY", "DATABASE"))
-        }
-        self.env |= {
-            "ENV_FILE": os.devnull,
-            "VAR_DIR": str(folder / "var"),
-            "SECRET_KEY": "k" * 50,
-            "FIELD_ENCRYPTION_KEYS": "A" * 43 + "=",
-            "HTTPS": "off",
-            "LEASE_SECONDS": "3",
-            "SWEEP_SECONDS": "1",
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        } | variables  # fmt: skip
+        self.server_url, self.database, self.inside = database_url, None, None
+        settings = {"VAR_DIR": str(folder / "var"), "LEASE_SECONDS": "3", "SWEEP_SECONDS": "1"}
         if database_url:
             self.database = f"outtray_{uuid.uuid4().hex[:12]}"
-            self._on_server(f"CREATE DATABASE {self.database}")
-            self.env["DATABASE_URL"] = database_url.rpartition("/")[0] + "/" + self.database
+            settings["DATABASE_URL"] = database_url.rpartition("/")[0] + "/" + self.database
         if broker_url:
-            self.env["CELERY_BROKER_URL"] = _own_number(broker_url)
+            settings["CELERY_BROKER_URL"] = _own_number(broker_url)
+        self.env = scrubbed_environment(**settings | variables)
 
     def __enter__(self):
-        self.manage("migrate", "-v0")
+        if self.database:
+            database.copy_postgresql(self.server_url, self.database)
+        else:
+            database.copy_sqlite(self.folder / "var" / "outtray.sqlite3")
         return self
 
     def __exit__(self, *error):
         for process in self.processes:
             self.stop(process, signal.SIGKILL)
         if self.database:
-            self._on_server(f"DROP DATABASE {self.database} WITH (FORCE)")
+            database.drop_postgresql(self.server_url, self.database)
 
     def manage(self, *arguments, **options):
         """Run a management command to its end; fails the test when it fails (unless check=False)."""
@@ -67,16 +59,28 @@ class Installation:
 
     def ask(self, code):
         """Run Python inside the installation; `answer` is what it left in that name, by way of JSON."""
-        code = f"import json\nfrom messaging.models import *\n{code}\nprint('ANSWER' + json.dumps(answer))"
-        output = self.manage("shell", "--no-imports", "-c", code).stdout.decode()
-        return json.loads(output.rpartition("ANSWER")[2])
+        return self.call("tests.inside", "run", code=code)
+
+    def call(self, module, name, **arguments):
+        """Call a function inside the installation; arguments and answer go by way of JSON."""
+        if self.inside is None:
+            self.inside = subprocess.Popen(
+                [sys.executable, "-m", "tests.inside"], cwd=ROOT, env=self.env, text=True,
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=(self.folder / "inside.log").open("ab"),
+            )  # fmt: skip
+            self.processes.append(self.inside)
+        self.inside.stdin.write(json.dumps({"module": module, "name": name, "arguments": arguments}) + "\n")
+        self.inside.stdin.flush()
+        answer = json.loads(self.inside.stdout.readline())
+        if "error" in answer:
+            raise RuntimeError(f"{name}: {answer['error']}")
+        return answer["answer"]
 
     def start(self, command):
         """Start a process of the installation; its output goes to a file in the folder."""
-        log = (self.folder / f"{len(self.processes)}-{command[-1] if command[0] != 'celery' else command[3]}.log").open(
-            "wb"
-        )
-        process = subprocess.Popen(command, cwd=ROOT, env=self.env, stdout=log, stderr=subprocess.STDOUT)
+        number = len(list(self.folder.glob("[0-9]*.log")))
+        with (self.folder / f"{number}-{command[-1]}.log").open("wb") as log:
+            process = subprocess.Popen(command, cwd=ROOT, env=self.env, stdout=log, stderr=subprocess.STDOUT)
         self.processes.append(process)
         return process
 
@@ -85,15 +89,18 @@ class Installation:
             process.send_signal(number)
         return process.wait(timeout)
 
-    def _on_server(self, statement):
-        import psycopg
+    def connect(self):
+        """A connection of one's own to its database."""
+        if self.database:
+            return database.connect(self.env["DATABASE_URL"])
+        return sqlite3.connect(self.folder / "var" / "outtray.sqlite3", isolation_level=None, timeout=10)
 
-        url = environ.Env.db_url_config(self.server_url)
-        with psycopg.connect(
-            host=url["HOST"], port=url["PORT"] or 5432, user=url["USER"], password=url["PASSWORD"], dbname=url["NAME"],
-            autocommit=True,
-        ) as connection:  # fmt: skip
-            connection.execute(statement)
+
+def free_ports(count):
+    """Ports of loopback that nobody listens on."""
+    with contextlib.ExitStack() as stack:
+        listening = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [each.getsockname()[1] for each in listening]
 
 
 def _own_number(broker_url):

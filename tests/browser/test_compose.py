@@ -1,13 +1,11 @@
 """A message written, completed by keyboard, with a dropped file; a refusal; and a correction: in a real browser."""
 
-import email
-import email.policy
-
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import look
+from tests.browser.site import look
 from tests.installation import wait_for
+from tests.rows import parsed
 
 pytestmark = [pytest.mark.browser, pytest.mark.process]
 
@@ -29,24 +27,24 @@ DROP = """
 
 
 @pytest.fixture
-def company(office):
+def company(site):
     """Decide the company's options for one test."""
 
     def decide(**values):
-        office.installation.ask(OPTIONS.format(values=values))
+        site.installation.ask(OPTIONS.format(values=values))
 
     yield decide
     decide(record_mail=False, hold_mail=False)
 
 
-def caught(office, subject):
-    found = [email.message_from_bytes(file.read_bytes(), policy=email.policy.default) for file in office.sent_files()]
+def caught(site, subject):
+    found = [parsed(file.read_bytes()) for file in site.sent_files()]
     return [mail for mail in found if mail["Subject"] == subject]
 
 
-def test_message_is_written_and_sent_by_keyboard(office, signed_in, company):
+def test_message_is_written_and_sent_by_keyboard(site, signed_in, company):
     company(record_mail=True, hold_mail=False)
-    office.queue("bo.berg@compose.example", "anders@compose.example")
+    site.queue("bo.berg@compose.example", "anders@compose.example")
     page = signed_in
     look(page, "new-message-button")
     page.get_by_role("link", name="New message").last.click()
@@ -76,15 +74,15 @@ def test_message_is_written_and_sent_by_keyboard(office, signed_in, company):
     page.get_by_role("button", name="Send now").press("Enter")
     expect(page.get_by_text("Sent: the mail server accepted it for bo.berg@compose.example.")).to_be_visible()
     expect(page.get_by_role("heading", name="Our offer")).to_be_visible()
-    assert wait_for(lambda: caught(office, "Our offer"))
-    [mail] = caught(office, "Our offer")
+    assert wait_for(lambda: caught(site, "Our offer"))
+    [mail] = caught(site, "Our offer")
     [file] = mail.iter_attachments()
     assert (file.get_filename(), file.get_content()) == ("offer.pdf", b"%PDF-1.4 dropped")
 
 
-def test_refusal_keeps_what_was_written_and_the_queue_takes_it(office, signed_in, point_at):
+def test_refusal_keeps_what_was_written_and_the_queue_takes_it(site, signed_in, point_at):
     page = signed_in
-    page.goto(f"{office.url}/messages/new/")
+    page.goto(f"{site.url}/messages/new/")
     page.get_by_label("To", exact=True).fill("late@compose.example")
     page.get_by_label("Subject").fill("Written with care")
     page.get_by_label("Text").fill("A long letter.")

@@ -3,14 +3,14 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import PASSWORD, look
+from tests.browser.site import look
 
 pytestmark = [pytest.mark.browser, pytest.mark.process]
 
 
-def test_schedule_is_made_watched_run_and_deleted(office, signed_in):
+def test_schedule_is_made_watched_run_and_deleted(site, signed_in):
     page = signed_in
-    page.goto(f"{office.url}/setup/schedules/")
+    page.goto(f"{site.url}/setup/schedules/")
     page.get_by_role("link", name="New schedule").click()
     page.locator("#id_name").fill("Invoices at night")
     page.locator("#id_times").fill("07:30 and 17:00")
@@ -29,12 +29,12 @@ def test_schedule_is_made_watched_run_and_deleted(office, signed_in):
     expect(page.locator("#preview")).to_contain_text("messages with “scheduled”")
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_text("Saved. “Invoices at night” is on.")).to_be_visible()
-    office.queue("night@schedule.example", subject="Scheduled")
+    site.queue("night@schedule.example", subject="Scheduled")
     page.get_by_role("button", name="Run now").click()
     expect(page.get_by_text("Finished.")).to_be_visible()
     page.get_by_role("link", name="Invoices at night").click()
     look(page, "schedule")
-    page.goto(f"{office.url}/setup/schedules/")
+    page.goto(f"{site.url}/setup/schedules/")
     look(page, "schedules")
     page.get_by_role("button", name="Switch Invoices at night off").click()
     expect(page.get_by_text("none while it is off")).to_be_visible()
@@ -44,15 +44,10 @@ def test_schedule_is_made_watched_run_and_deleted(office, signed_in):
     expect(page.get_by_text("“Invoices at night” is deleted.")).to_be_visible()
 
 
-def test_preview_without_javascript(office, browser):
-    context = browser.new_context(java_script_enabled=False)
-    page = context.new_page()
-    page.goto(f"{office.url}/setup/schedules/new/")
-    page.get_by_label("User name").fill("anna")
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Sign in").click()
+def test_preview_without_javascript(site, plain_page):
+    page = plain_page
+    page.goto(f"{site.url}/setup/schedules/new/")
     page.locator("#id_name").fill("Plain")
     page.locator("#id_times").fill("18:00")
     page.get_by_role("button", name="Preview").click()
     expect(page.locator(".next-runs li")).to_have_count(5)
-    context.close()

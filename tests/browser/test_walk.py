@@ -6,8 +6,7 @@ from email.message import EmailMessage
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import PASSWORD, look
-from tests.browser.test_main_flow import row
+from tests.browser.site import PASSWORD, look, row
 from tests.installation import wait_for
 
 pytestmark = [pytest.mark.browser, pytest.mark.process]
@@ -47,13 +46,13 @@ answer = [send_mail(f"Walk: {what}", "See it online.", "shop@brightwater.example
 
 
 @pytest.fixture
-def brightwater(office):
-    """The office, its company options and email settings as they were afterwards, whatever the walk did to them."""
-    kept = office.installation.ask(BEGIN)
-    yield office
-    for path in office.opt_files.iterdir():
+def brightwater(site):
+    """The site, its company options and email settings as they were afterwards, whatever the walk did to them."""
+    kept = site.installation.ask(BEGIN)
+    yield site
+    for path in site.opt_files.iterdir():
         path.unlink()
-    office.installation.ask(RESTORE.format(kept=kept))
+    site.installation.ask(RESTORE.format(kept=kept))
 
 
 def go(page, *words):
@@ -95,35 +94,35 @@ def confirm(page, number):
     expect(page.get_by_text("Finished.")).to_be_visible(timeout=30_000)
 
 
-def report(office, subject, address):
+def report(site, subject, address):
     """A program that knows sendmail hands a report over."""
     mail = EmailMessage()
     mail["From"], mail["To"], mail["Subject"] = "Brightwater <office@brightwater.example>", address, subject
     mail.set_content("Dear customer,\n\nyour statement is attached.\n")
     mail.add_attachment(b"%PDF-1.4 statement", maintype="application", subtype="pdf", filename="statement.pdf")
-    office.installation.manage("sendmail", "-t", "-i", input=mail.as_bytes())
+    site.installation.manage("sendmail", "-t", "-i", input=mail.as_bytes())
 
 
-def arrived(office, address):
-    return wait_for(lambda: any(address.encode() in path.read_bytes() for path in office.sent_files()), seconds=10)
+def arrived(site, address):
+    return wait_for(lambda: any(address.encode() in path.read_bytes() for path in site.sent_files()), seconds=10)
 
 
-def company(office):
-    return office.installation.ask(COMPANY)
+def company(site):
+    return site.installation.ask(COMPANY)
 
 
 def test_the_article_is_followed_from_top_to_bottom(brightwater, signed_in, browser):
-    office, page = brightwater, signed_in
+    site, page = brightwater, signed_in
     email_goes_at_once_and_a_refusal_is_displayed(page)
     both_options_are_switched_on(page)
-    messages_of_programs_are_listed_and_opened(office, page)
+    messages_of_programs_are_listed_and_opened(site, page)
     bulk_by_outlook_is_refused(page)
-    settings = company(office)
+    settings = company(site)
     smtp_for_the_sending_account_only(page)
-    selection_is_processed_and_recorded(office, page)
-    schedule_does_the_same(office, page)
-    opt_files_do_the_same_on_this_server(office, page, browser)
-    assert company(office) == settings
+    selection_is_processed_and_recorded(site, page)
+    schedule_does_the_same(site, page)
+    opt_files_do_the_same_on_this_server(site, page, browser)
+    assert company(site) == settings
 
 
 def email_goes_at_once_and_a_refusal_is_displayed(page):
@@ -160,10 +159,10 @@ def both_options_are_switched_on(page):
     see(page, "walk-04-options-on")
 
 
-def messages_of_programs_are_listed_and_opened(office, page):
+def messages_of_programs_are_listed_and_opened(site, page):
     """“If you double click on a message you can review the content and subject of the email, any reports …”"""
-    report(office, "Walk: statement", "ann@walk.example")
-    assert office.installation.ask(FROM_A_PROGRAM) == [1, 1, 1, 1]
+    report(site, "Walk: statement", "ann@walk.example")
+    assert site.installation.ask(FROM_A_PROGRAM) == [1, 1, 1, 1]
     go(page, "Administration", "Email Notifications", "Messaging")
     for subject in ("Walk: statement", "Walk: order 17", "Walk: order 18"):
         expect(row(page, subject).get_by_text("Queued")).to_be_visible()
@@ -207,7 +206,7 @@ def smtp_for_the_sending_account_only(page):
     see(page, "walk-08-sending-account")
 
 
-def selection_is_processed_and_recorded(office, page):
+def selection_is_processed_and_recorded(site, page):
     """“… records the date and time sent, or the reason for failure if the message was not sent.”"""
     choose(page, "Walk: statement", "Walk: order 17", "Walk: order 18")
     expect(page.get_by_role("heading", level=1)).to_have_text("Send 3 messages?")
@@ -217,8 +216,8 @@ def selection_is_processed_and_recorded(office, page):
     page.get_by_role("link", name="Walk: statement").click()
     expect_sent(page)
     see(page, "walk-11-sent")
-    assert arrived(office, "ann@walk.example")
-    assert arrived(office, "ben@walk.example")
+    assert arrived(site, "ann@walk.example")
+    assert arrived(site, "ben@walk.example")
     go(page, "Administration", "Email Notifications", "Messaging")
     page.get_by_role("navigation", name="Status").get_by_role("link", name=re.compile("^Failed")).click()
     row(page, "Walk: order 18").locator("td").nth(3).dblclick()
@@ -235,7 +234,7 @@ def expect_sent(page):
     )
 
 
-def schedule_does_the_same(office, page):
+def schedule_does_the_same(site, page):
     """“… for details on how to process message queue messages automatically.”"""
     go(page, "Batching", "Schedules")
     page.get_by_role("link", name="New schedule").click()
@@ -258,16 +257,16 @@ def schedule_does_the_same(office, page):
     page.locator(".schedule-runs").get_by_role("link", name=re.compile("^batch")).click()
     page.get_by_role("link", name="Walk: evening report").click()
     expect_sent(page)
-    assert arrived(office, "dora@walk.example")
+    assert arrived(site, "dora@walk.example")
 
 
-def opt_files_do_the_same_on_this_server(office, page, browser):
+def opt_files_do_the_same_on_this_server(site, page, browser):
     """“… you can configure the server ONLY to send via SMTP using .opt files …”, and its WARNING does not hold here."""
     for name, value in (("email.send_type.opt", "2"), ("email.smtp_server", "localhost")):
-        (office.opt_files / name).write_text(value + "\n")
+        (site.opt_files / name).write_text(value + "\n")
     context = browser.new_context(viewport={"width": 1280, "height": 800})
     olaf = context.new_page()
-    olaf.goto(office.url)
+    olaf.goto(site.url)
     olaf.get_by_label("User name").fill("olaf")
     olaf.get_by_label("Password").fill(PASSWORD)
     press(olaf, "Sign in")
@@ -279,7 +278,7 @@ def opt_files_do_the_same_on_this_server(office, page, browser):
     olaf.get_by_role("link", name="Walk: night report").click()
     expect_sent(olaf)
     context.close()
-    assert arrived(office, "emil@walk.example")
+    assert arrived(site, "emil@walk.example")
     go_to_company(page)
     expect(page.get_by_text("Set by email.send_type.opt on this server")).to_be_visible()
     page.get_by_label("EHLO name").fill("walk.example")

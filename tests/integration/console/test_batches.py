@@ -1,0 +1,208 @@
+"""Batch Message Processing in the console (seed row S7), every step without JavaScript."""
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from messaging import batches
+from messaging.models import Batch, EmailSettings, Message
+from tests.factories import make_message
+from tests.pages import choose, source
+from tests.steps import run_lane
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def batch_of(response):
+    return Batch.objects.get(pk=int(response.url.strip("/").split("/")[-1]))
+
+
+def test_offers_what_waits_and_nothing_else(office, waiting, operator):
+    Message.objects.filter(pk=waiting[0].pk).update(status="held")
+    batch = batches.choose(Message.objects.filter(pk=waiting[1].pk), by=operator, account=operator)
+    Message.objects.filter(pk=waiting[1].pk).update(batch=batch)
+    rows = office.get("/batches/new/").context["page"].rows
+    assert [message.subject for message in rows] == ["Invoice 3", "Invoice 2"]
+
+
+def test_chosen_rows_are_reviewed_by_name(office, waiting, email_setup, operator):
+    batch = batch_of(choose(office, waiting[0], waiting[2]))
+    assert (batch.status, batch.created_by, batch.account) == ("draft", operator, operator)
+    page = source(office.get(batch.get_absolute_url()))
+    words = ("Send 2 messages?", "Invoice 0", "Invoice 2", "Anna", f"127.0.0.1:{email_setup.port}", "company settings",
+             "no TLS", "Confirm: send 2 messages")  # fmt: skip
+    for each in words:
+        assert each in page, each
+    assert "Invoice 1" not in page
+    assert Message.objects.filter(not_before=None).count() == 4
+
+
+def test_all_that_match_the_filter(office, waiting, email_setup):
+    make_message("z@example.com", subject="Newsletter", due=False)
+    batch = batch_of(office.post("/batches/new/", {"all_matching": "1", "filter": "q=invoice"}))
+    assert batch.items.count() == 4
+
+
+def test_all_matching_is_all_pages(office, email_setup):
+    first = make_message("c@example.com", due=False)
+    values = {field.attname: getattr(first, field.attname) for field in Message._meta.concrete_fields} | {"id": None}
+    Message.objects.bulk_create(Message(**values) for _ in range(150))
+    page = source(office.get("/batches/new/"))
+    assert page.count('name="message"') == 100
+    assert "All <strong>151</strong>" in page
+    batch = batch_of(office.post("/batches/new/", {"all_matching": "1", "filter": ""}))
+    assert batch.items.count() == 151
+    listed = [office.get(f"{batch.get_absolute_url()}?page={number}").context["items"].rows for number in (1, 2)]
+    assert [len(rows) for rows in listed] == [100, 51]
+
+
+@pytest.mark.parametrize("ids", [[], ["abc"], ["-1"], ["9" * 30], ["٣"], ["1 OR 1=1"], ["999999"]])
+def test_choosing_nothing_is_told(office, waiting, ids):
+    response = office.post("/batches/new/", {"message": ids, "filter": "q=inv"}, follow=True)
+    assert response.redirect_chain[-1][0] == "/batches/new/?q=inv"
+    assert "No message was chosen" in source(response)
+    assert not Batch.objects.exists()
+
+
+def test_confirm_releases_and_the_second_press_shows_the_batch(office, waiting, email_setup, woken, operator):
+    batch = batch_of(choose(office, *waiting))
+    response = office.post(f"/batches/{batch.pk}/confirm/")
+    assert response.url == batch.get_absolute_url()
+    assert woken == [operator.pk]
+    response = office.post(f"/batches/{batch.pk}/confirm/", follow=True)
+    assert "was confirmed before; nothing was sent twice" in source(response)
+    assert woken == [operator.pk]
+
+
+def test_mapi_blocks_the_confirm_with_what_to_change(office, waiting, operator):
+    EmailSettings.objects.create(send_type=1, host="mail.example.com")
+    batch = batch_of(choose(office, *waiting))
+    page = source(office.get(batch.get_absolute_url()))
+    assert "This batch cannot be sent: The send type is 1 (MAPI, Outlook)" in page
+    assert "Confirm: send" not in page
+    assert "Ask an administrator" in page
+    page = source(office.post(f"/batches/{batch.pk}/confirm/", follow=True))
+    assert "cannot send in bulk" in page
+    assert Batch.objects.get().status == "draft"
+
+
+def test_review_names_what_would_be_skipped_and_why(office, waiting, email_setup):
+    first, second = batch_of(choose(office, *waiting)), batch_of(choose(office, *waiting))
+    office.post(f"/batches/{first.pk}/confirm/")
+    page = source(office.get(second.get_absolute_url()))
+    assert "4 of 4 would be skipped" in page
+    assert f"Already being processed in batch {first.pk} by Anna" in page
+    assert "Nothing left to send" in page
+
+
+def test_network_without_tls_warns(office, waiting):
+    EmailSettings.objects.create(send_type=2, host="mail.example.com")
+    batch = batch_of(choose(office, waiting[0]))
+    assert "All mail travels to mail.example.com in the clear" in source(office.get(batch.get_absolute_url()))
+
+
+def test_discarded_draft_leaves_its_messages(office, waiting, email_setup):
+    batch = batch_of(choose(office, *waiting))
+    response = office.post(f"/batches/{batch.pk}/cancel/", follow=True)
+    assert "was discarded" in source(response)
+    assert "Discarded before it was sent" in source(office.get(batch.get_absolute_url()))
+    assert Message.objects.filter(status="queued", batch=None).count() == 4
+    response = office.post(f"/batches/{batch.pk}/confirm/", follow=True)
+    assert "was discarded before" in source(response)
+
+
+def test_progress_is_asked_for_until_it_is_finished(office, waiting, mail_server, email_setup, operator):
+    mail_server.replies["c1@example.com"] = "550 5.1.1 no such user"
+    batch = batch_of(choose(office, *waiting))
+    office.post(f"/batches/{batch.pk}/confirm/")
+    page = source(office.get(batch.get_absolute_url()))
+    assert 'hx-trigger="every 1s"' in page
+    assert '<noscript><meta http-equiv="refresh"' in page
+    part = office.get(f"/batches/{batch.pk}/progress/")
+    assert part.status_code == 200
+    assert "<strong>0 of 4</strong> done" in source(part)
+    run_lane(operator.pk)
+    part = office.get(f"/batches/{batch.pk}/progress/")
+    assert part.status_code == 286
+    assert "batch-finished" in part.headers["HX-Trigger"]
+    page = source(office.get(batch.get_absolute_url()))
+    for words in ("Finished.", "3 of 4 sent", "<strong>1 message</strong> failed</a>: The mailbox does not exist.",
+                  "Retry only the failed"):  # fmt: skip
+        assert words in page, words
+    assert "every 1s" not in page
+    assert "http-equiv" not in page
+
+
+def test_report_is_filtered_by_outcome(office, waiting, mail_server, email_setup, operator):
+    mail_server.replies["c1@example.com"] = "550 5.1.1 no such user"
+    batch = batch_of(choose(office, *waiting))
+    office.post(f"/batches/{batch.pk}/confirm/")
+    run_lane(operator.pk)
+    for outcome, number in (("failed", 1), ("sent", 3), ("unknown", 0), ("<script>", 4), ("", 4)):
+        response = office.get(batch.get_absolute_url(), {"outcome": outcome})
+        assert len(response.context["items"].rows) == number, outcome
+        assert len(office.get(f"/batches/{batch.pk}/items/", {"outcome": outcome}).context["items"].rows) == number
+
+
+def test_retry_only_the_failed(office, waiting, mail_server, email_setup, operator):
+    mail_server.replies["c1@example.com"] = ["550 5.1.1 no such user"]
+    batch = batch_of(choose(office, *waiting))
+    office.post(f"/batches/{batch.pk}/confirm/")
+    run_lane(operator.pk)
+    again = batch_of(office.post(f"/batches/{batch.pk}/retry/"))
+    assert "Retry 1 failed message?" in source(office.get(again.get_absolute_url()))
+    office.post(f"/batches/{again.pk}/confirm/")
+    run_lane(operator.pk)
+    assert set(Message.objects.values_list("status", flat=True)) == {"sent"}
+    response = office.post(f"/batches/{batch.pk}/retry/", follow=True)
+    assert "None of the failed messages is left to retry" in source(response)
+
+
+def test_cancel_the_rest(office, waiting, email_setup):
+    batch = batch_of(choose(office, *waiting))
+    office.post(f"/batches/{batch.pk}/confirm/")
+    assert "Cancel the rest" in source(office.get(batch.get_absolute_url()))
+    page = source(office.post(f"/batches/{batch.pk}/cancel/", follow=True))
+    assert "4 messages are back in the queue" in page
+    assert "Taken out" in page
+    assert Message.objects.filter(status="queued", batch=None, not_before=None).count() == 4
+
+
+@pytest.mark.parametrize("action", ["confirm", "cancel", "retry"])
+def test_actions_by_get_change_nothing(office, waiting, email_setup, action):
+    batch = batch_of(choose(office, *waiting))
+    assert office.get(f"/batches/{batch.pk}/{action}/").status_code == 405
+    assert Batch.objects.get().status == "draft"
+
+
+def test_unknown_batches_are_not_found(office):
+    for path in ("/batches/7/", f"/batches/{10**30}/", "/batches/7/progress/", "/batches/7/items/"):
+        assert office.get(path).status_code == 404
+    for action in ("confirm", "cancel", "retry"):
+        assert office.post(f"/batches/7/{action}/").status_code == 404
+
+
+def test_list_of_batches_counts_without_asking_each(office, waiting, email_setup):
+    assert "No batch has been processed yet" in source(office.get("/batches/"))
+    for message in waiting:
+        batch = batch_of(choose(office, message))
+        office.post(f"/batches/{batch.pk}/confirm/")
+    Message.objects.filter(pk=waiting[0].pk).update(status="sent", sent_at=timezone.now())
+    with CaptureQueriesContext(connection) as statements:
+        page = source(office.get("/batches/"))
+    assert len(statements) <= 8
+    for words in (f"Batch {batch.pk}", "Finished", "Running", "Anna"):
+        assert words in page, words
+
+
+def test_htmx_gets_the_choice_alone(office, waiting):
+    response = office.get("/batches/new/?q=Invoice+2&reason=", headers={"hx-request": "true"})
+    assert "<html" not in source(response)
+    assert response.headers["HX-Push-Url"] == "/batches/new/?q=Invoice+2"
+    assert [message.subject for message in response.context["page"].rows] == ["Invoice 2"]
+
+
+def test_too_many_fields_are_refused_politely(office, waiting):
+    response = office.post("/batches/new/", {"message": list(range(10_000))})
+    assert response.status_code == 400

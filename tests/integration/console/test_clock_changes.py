@@ -1,0 +1,29 @@
+"""A time that the clock on the wall shows twice or never is asked for again, in plain words."""
+
+import html
+
+import pytest
+
+from messaging.models import Message
+from messaging.setup import options
+from tests.factories import make_message
+
+pytestmark = pytest.mark.django_db
+WORDS = "The clocks change at that time: it comes twice, or not at all."
+
+
+@pytest.fixture(autouse=True)
+def in_london(email_setup, holding):
+    options.save({"time_zone": "Europe/London"}, by=None)
+
+
+@pytest.mark.parametrize("at", ["2027-03-28T01:30", "2027-10-31T01:30"])
+def test_clocks_change(office, at):
+    data = {"to": "b@example.com", "subject": "x", "text": "x", "do": "at", "at": at, "sender": "a"}
+    response = office.post("/messages/new/", data)
+    assert response.status_code == 422
+    assert WORDS in html.unescape(response.content.decode())
+    message = make_message("a@example.com", due=False)
+    response = office.post(f"/messages/{message.pk}/hold/", {"why": "x", "until": at}, follow=True)
+    assert WORDS in html.unescape(response.content.decode())
+    assert Message.objects.get().status == "queued"

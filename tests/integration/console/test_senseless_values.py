@@ -1,0 +1,51 @@
+"""Numbers that no browser sends are no error of this server."""
+
+import pytest
+
+from messaging.models import Message
+from messaging.setup import options
+from tests.factories import make_message
+from tests.sizes import matrix
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("email_setup", "holding")]
+ODD = ["9" * 5000, "9" * 30, "-1", "٣", "1e5", ""]
+
+
+@pytest.mark.parametrize(("odd", "path"), matrix(ODD, ["/batches/new/", "/messages/bulk/", "/messages/{}/edit/"]))
+def test_posted(office, admin, odd, path):
+    message = make_message("a@example.com", due=False)
+    data = {"message": odd, "version": odd, "stay": odd, "kept": odd, "action": "cancel", "to": "b@example.com",
+            "subject": "x", "text": "x"}  # fmt: skip
+    response = office.post(path.format(message.pk), data)
+    assert response.status_code in (302, 404, 409, 422)
+    assert Message.objects.get().status == "queued"
+
+
+PATHS = [
+    "/messages/?batch={}", "/messages/?page={}", "/notices/?page={}", "/messages/{}/", "/messages/1/versions/{}/",
+    "/messages/{}/edit/", "/batches/{}/", "/setup/schedules/{}/", "/setup/users/{}/",
+    "/messages/?date_from=0001-01-01&date_to=9999-12-31",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("odd", "path"), matrix(ODD[:3], PATHS))
+def test_asked(office, admin, odd, path):
+    assert admin.get(path.format(odd)).status_code in (200, 302, 404)
+
+
+ZONES = ["Pacific/Auckland", "America/Los_Angeles", "UTC", "Europe/London"]
+TIMES = [
+    "0001-01-01T00:00", "9999-12-31T23:59", "2027-03-28T01:30", "2027-10-31T01:30", "2027-09-26T02:30", "x" * 5000,
+    "\0",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("zone", "at"), matrix(ZONES, TIMES))
+def test_times(office, zone, at):
+    options.save({"time_zone": zone}, by=None)
+    message = make_message("a@example.com", due=False)
+    response = office.post(f"/messages/{message.pk}/hold/", {"why": "x", "until": at})
+    assert response.status_code == 302
+    data = {"to": "b@example.com", "subject": "x", "text": "x", "do": "at", "at": at, "sender": "a"}
+    assert office.post("/messages/new/", data).status_code in (302, 422)
+    assert office.post("/sending/all/pause/", {"why": "x", "until": at}).status_code in (302, 403, 404, 422)

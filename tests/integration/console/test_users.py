@@ -1,0 +1,186 @@
+"""Administration > Defaults > Users, and one's own password."""
+
+import re
+
+import pytest
+from django.test import Client
+
+from messaging import roles, users
+from messaging.models import AuditEntry
+from messaging.setup import changes, options
+from tests.factories import make_message, make_user
+from tests.pages import words
+from tests.steps import in_threads
+
+pytestmark = pytest.mark.django_db
+LONG = "correct horse battery"
+
+
+def filled(user, **values):
+    """The form of a user as the page shows it, with some values changed."""
+    names = ("username", "first_name", "last_name", "email")
+    form = {name: getattr(user, name) for name in names} | {"role": roles.given(user)}
+    form |= {"is_active": "on"} if user.is_active else {}
+    form |= values
+    return {name: value for name, value in form.items() if value is not None}
+
+
+def save(browser, user, **values):
+    return browser.post(f"/setup/users/{user.pk}/", filled(user, **values), follow=True)
+
+
+def shown_password(response):
+    return re.search(r'class="sign-in-code[^>]*>([^<]*)<', response.content.decode())[1]
+
+
+def may_sign_in(username, password):
+    return Client().login(username=username, password=password)
+
+
+def test_list_has_role_address_last_sign_in_and_email_settings(admin, ben):
+    Client().login(username="ben", password=LONG)
+    gone = make_user("gone", is_active=False, role=roles.VIEWER)
+    page = admin.get("/setup/users/")
+    said = words(page)
+    for word in ("Ben Okoro", "ben@office.example", "Operator", "Administrator", "Viewer", "Deactivated", "never"):
+        assert word in said, word
+    assert f'href="/setup/users/{gone.pk}/"' in page.content.decode()
+    assert 'href="/setup/email/users/ben/"' in page.content.decode()
+
+
+def test_user_is_added_with_a_password_that_is_shown_once(admin, django_user_model):
+    form = {"username": "vera", "first_name": "Vera", "last_name": "Smith", "email": "v@office.example"}
+    page = admin.post("/setup/users/", form | {"role": roles.VIEWER, "password": ""})
+    password = shown_password(page)
+    assert may_sign_in("vera", password)
+    vera = django_user_model.objects.get(username="vera")
+    assert (vera.get_full_name(), vera.email, roles.role_of(vera)) == ("Vera Smith", "v@office.example", roles.VIEWER)
+    assert "no-store" in page["Cache-Control"]
+    assert password not in admin.get("/setup/users/").content.decode()
+    assert password not in str(list(AuditEntry.objects.values()))
+
+
+def test_user_is_added_with_a_typed_password(admin):
+    page = admin.post("/setup/users/", {"username": "vera", "role": roles.OPERATOR, "password": LONG}, follow=True)
+    assert "vera was added." in words(page)
+    assert LONG not in page.content.decode()
+    assert may_sign_in("vera", LONG)
+
+
+@pytest.mark.parametrize(
+    "values, said",
+    [
+        ({"username": ""}, "This field is required"),
+        ({"username": "a b"}, "Enter a valid username"),
+        ({"username": "Anna"}, "Somebody else has this user name"),
+        ({"email": "nowhere"}, "Enter a valid email address"),
+        ({"password": "12345"}, "too short"),
+        ({"password": "vera-smith"}, "too similar"),
+        ({"role": "King"}, "Select a valid choice"),
+    ],
+)
+def test_what_is_wrong_is_said_and_nobody_is_added(admin, django_user_model, values, said):
+    page = admin.post("/setup/users/", {"username": "vera-smith", "role": roles.VIEWER, "password": LONG} | values)
+    assert page.status_code == 422
+    assert said in words(page)
+    assert django_user_model.objects.count() == 1
+
+
+def test_everything_of_a_user_is_changed_and_kept_with_who_did_it(admin, ben, operator):
+    page = save(admin, ben, username="benedict", last_name="Oak", email="b@x.example", role=roles.ADMIN, is_active=None)
+    assert "Saved." in words(page)
+    ben.refresh_from_db()
+    assert (ben.username, ben.last_name, ben.email, ben.is_active) == ("benedict", "Oak", "b@x.example", False)
+    assert roles.given(ben) == roles.ADMIN
+    kept = {change.field: (change.before, change.after) for change in AuditEntry.objects.filter(by=operator)}
+    assert kept == {
+        "username": ("ben", "benedict"), "last_name": ("Okoro", "Oak"), "is_active": (True, False),
+        "email": ("ben@office.example", "b@x.example"), "role": ("Operator", "Administrator"),
+    }  # fmt: skip
+    assert "Role from “Operator” to “Administrator”" in words(admin.get("/setup/users/"))
+    assert "Nothing was changed." in words(save(admin, ben))
+
+
+def test_changes_of_users_are_none_of_email_setup_and_of_the_options(admin, ben):
+    save(admin, ben, role=roles.VIEWER, email="b@x.example")
+    admin.post(f"/setup/users/{ben.pk}/password/")
+    assert users.log().count() == 3
+    assert not changes.log(ben).exists()
+    assert not changes.log(None).exists()
+    assert not options.log().exists()
+    assert "Changes so far" not in words(admin.get("/setup/email/users/ben/"))
+
+
+def test_deactivated_user_is_out_at_once(admin, ben):
+    browser = Client()
+    browser.force_login(ben)
+    assert browser.get("/messages/").status_code == 200
+    save(admin, ben, is_active=None)
+    assert browser.get("/messages/").status_code == 302
+    assert not may_sign_in("ben", LONG)
+    save(admin, type(ben).objects.get(pk=ben.pk), is_active="on")
+    assert may_sign_in("ben", LONG)
+
+
+def test_last_administrator_keeps_role_and_nobody_deactivates_themselves(admin, operator, ben):
+    page = save(admin, operator, role=roles.OPERATOR)
+    assert "last active administrator" in words(page)
+    roles.give(ben, roles.ADMIN)
+    assert "You cannot deactivate yourself" in words(save(admin, operator, is_active=None))
+    operator.refresh_from_db()
+    assert (operator.is_active, roles.role_of(operator)) == (True, roles.ADMIN)
+    save(admin, operator, role=roles.OPERATOR)  # Ben is left
+    assert admin.get("/setup/users/").status_code == 403
+    ben.is_active = False
+    ben.save()
+    with pytest.raises(users.NotAllowed, match="last active"):  # by a superuser who is not in the group
+        roles.give(operator, roles.ADMIN)
+        users.change(operator, {"is_active": False}, by=ben)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_administrators_cannot_take_the_role_from_each_other_at_the_same_moment(operator, ben):
+    for user in (operator, ben):
+        roles.give(user, roles.ADMIN)
+
+    pairs = [(operator, ben), (ben, operator)]
+
+    def demote():
+        user, by = pairs.pop()
+        users.change(user, {"role": roles.VIEWER}, by=by)
+
+    errors = in_threads(2, demote)
+    assert [type(error) for error in errors] == [users.NotAllowed]
+    assert roles.admins().count() == 1
+
+
+def test_new_password_is_shown_once_and_ends_the_old_one(admin, ben, operator):
+    browser = Client()
+    browser.force_login(ben)
+    page = admin.post(f"/setup/users/{ben.pk}/password/")
+    assert may_sign_in("ben", shown_password(page))
+    assert not may_sign_in("ben", LONG)
+    assert browser.get("/messages/").status_code == 302
+    change = users.log().first()
+    told = (change.field, change.action, change.after, change.object_name, change.by)
+    assert told == ("password", "secret changed", None, "ben", operator)
+
+
+@pytest.mark.parametrize("role", ["", *roles.ROLES])
+def test_everybody_changes_their_own_password(ben, role):
+    roles.give(ben, role)
+    browser = Client()
+    browser.force_login(ben)
+    form = {"old_password": LONG, "new_password1": "another long one", "new_password2": "another long one"}
+    wrong = browser.post("/preferences/password/", form | {"old_password": "no"})
+    assert wrong.status_code == 422
+    assert may_sign_in("ben", LONG)
+    page = browser.post("/preferences/password/", form, follow=True)
+    assert "Your password was changed." in words(page)
+    assert may_sign_in("ben", "another long one")
+
+
+def test_deactivated_author_stays_on_messages(admin, ben):
+    message = make_message("c@example.com", author=ben, due=False)
+    save(admin, ben, is_active=None)
+    assert "Ben Okoro" in words(admin.get(f"/messages/{message.pk}/"))

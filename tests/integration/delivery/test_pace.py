@@ -1,0 +1,106 @@
+"""A server that wants it slower, or no mail at all of us, costs no message its try: whatever happens meanwhile."""
+
+import threading
+
+import pytest
+from django.db import OperationalError, connection, connections
+
+from messaging.delivery import ledger
+from messaging.models import AccountPause, Message
+from messaging.wording import in_words
+from tests.factories import make_message
+from tests.fault_server import OK
+from tests.rows import status, statuses
+from tests.steps import AN_HOUR, elsewhere, in_threads, run_lane, sweeps
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_account_deleted_while_its_server_says_slow_down(server, operator):
+    message = make_message("a@example.com")
+    Message.objects.filter(pk=message.pk).update(account=operator)
+    server.at("END", [lambda: (elsewhere(operator.delete)(), "450 4.7.1 rate limit: too many messages")[1]])
+    run_lane(operator.pk)
+    sweeps()
+    assert not server.accepted
+    assert status(message) == "queued", f"{message.status}: {in_words(message.reason)}"
+
+
+@pytest.mark.postgresql
+def test_database_connections_lost_while_server_says_slow_down(server):
+    message = make_message("a@example.com")
+
+    def cut():
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+
+    server.at("END", [lambda: (elsewhere(cut)(), "450 4.7.1 rate limit: too many messages")[1]])
+    worker = threading.Thread(target=elsewhere(lambda: run_lane()))
+    worker.start()
+    worker.join()
+    connections.close_all()
+    sweeps()
+    assert not server.accepted
+    assert status(message) == "queued", f"{message.status}: {in_words(message.reason)}"
+
+
+def test_database_away_for_a_moment_while_server_says_slow_down(server, monkeypatch):
+    message = make_message("a@example.com")
+    genuine, failures = ledger.is_minded_alone, [OperationalError("server closed the connection")]
+
+    def away(message):
+        if failures:
+            raise failures.pop()
+        return genuine(message)
+
+    monkeypatch.setattr(ledger, "is_minded_alone", away)
+    server.at("END", ["450 4.7.1 rate limit: too many messages"])
+    run_lane()
+    sweeps()
+    assert not server.accepted
+    assert status(message) == "queued", f"{message.status}: {in_words(message.reason)}"
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_all_lanes_turned_away_together_pause_the_account(server, settings, count):
+    for number in range(20):
+        make_message(f"c{number}@example.com")
+    settings.CLAIM_SIZE = 2
+    barrier = threading.Barrier(count)
+
+    def turn_away():
+        barrier.wait(10)
+        return "421 4.7.0 too many connections"
+
+    server.at("GREETING", turn_away)
+    unpaused = 0
+    for _ in range(3):
+        barrier.reset()
+        assert not in_threads(count, run_lane)
+        unpaused += not AccountPause.objects.exists()
+        AccountPause.objects.all().delete()
+    assert not unpaused, f"{unpaused} of 3 rounds: everybody was turned away, nobody paused"
+
+
+def test_server_that_wants_it_slower_twice_costs_no_try(server):
+    first, second = make_message("a@example.com"), make_message("b@example.com")
+    server.at("MAIL", ["421 4.7.0 rate limit exceeded"])
+    run_lane()
+    assert statuses(first, second) == ["queued", "queued"]
+    # an hour later: second goes through, first is told the same again
+    server.at("MAIL", [OK, "421 4.7.0 rate limit exceeded", "421 4.7.0 rate limit exceeded"])
+    run_lane(after=AN_HOUR)
+    assert statuses(first, second) == ["queued", "sent"]
+    assert first.tries == 0, "the server's pace cost a try"
+
+
+def test_relay_denied_twice_fails_no_message(server):
+    first, second = make_message("a@example.com"), make_message("b@example.com")
+    server.at("RCPT", ["554 5.7.1 relay access denied"])
+    run_lane()
+    server.at("RCPT", [OK, "554 5.7.1 relay access denied"])
+    run_lane(after=AN_HOUR)
+    assert statuses(first, second) == ["queued", "sent"]

@@ -1,0 +1,150 @@
+"""`manage.py sendmail`, called as programs call sendmail: arguments, standard input, exit code."""
+
+import io
+from functools import partial
+from types import SimpleNamespace
+
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.db import OperationalError
+
+from messaging.models import Message
+from messaging.wording import in_words
+from tests.rows import wire
+
+pytestmark = pytest.mark.usefixtures("holding")
+
+RAW = b"From: Office <office@example.com>\nTo: Ada <ada@example.com>, bob@example.com\nCc: Team: carl@example.com;\n"
+RAW += b"Bcc: dora@example.com\nSubject: Report\n\nDear all\n"
+
+
+@pytest.fixture
+def sendmail(sendmail):
+    return partial(sendmail, stdin=RAW)
+
+
+def envelope() -> tuple[str, set[str]]:
+    message = Message.objects.get()
+    return message.reverse_path, set(message.recipients.values_list("address", flat=True))
+
+
+def test_a_message_is_queued_without_a_word(sendmail):
+    result = sendmail("zoe@example.com")
+    assert (result.code, result.out, result.err) == (0, "", "")
+    assert envelope() == ("office@example.com", {"zoe@example.com"})
+    message = Message.objects.get()
+    assert (message.status, message.subject) == ("queued", "Report")
+    assert in_words(message.events.get().what) == "Accepted into the queue (sendmail)"
+    assert wire(Message.objects.get()).endswith(b"\r\n\r\nDear all\r\n")
+
+
+def test_t_takes_the_recipients_from_the_header_and_hides_blind_copies(sendmail):
+    assert sendmail("-t").code == 0
+    assert envelope()[1] == {"ada@example.com", "bob@example.com", "carl@example.com", "dora@example.com"}
+    assert Message.objects.get().recipients.get(kind="bcc").address == "dora@example.com"
+    assert b"dora" not in wire(Message.objects.get())
+
+
+def test_t_adds_those_on_the_command_line(sendmail):
+    sendmail("-t", "zoe@example.com", "ada@example.com")
+    assert len(envelope()[1]) == 5
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["-t", "-i", "-f", "bounce@example.com"],
+        ["-ti", "-fbounce@example.com"],
+        ["-t", "-oi", "-fbounce@example.com"],
+        ["-t", "-i", "-r", "bounce@example.com"],
+        ["-oi", "-oem", "-om", "-odb", "-bm", "-B8BITMIME", "-N", "never", "-f", "<bounce@example.com>", "-t", "--"],
+        ["-FCronDaemon", "-i", "-B8BITMIME", "-oem", "-m", "-U", "-f", "bounce@example.com", "-t"],
+    ],
+    ids=" ".join,
+)
+def test_the_classic_ways_to_call_it_work(sendmail, arguments):
+    result = sendmail(*arguments, stdin=RAW + b".\nafter the dot\n")
+    assert (result.code, result.err) == (0, "")
+    assert envelope()[0] == "bounce@example.com"
+    assert len(envelope()[1]) == 4
+    assert wire(Message.objects.get()).endswith(b"Dear all\r\n.\r\nafter the dot\r\n")
+
+
+@pytest.mark.parametrize("arguments", [["a@example.com", "-i"], ["-i", "a@example.com"], ["-i", "--", "a@example.com"]])
+def test_recipients_may_stand_before_or_after(sendmail, arguments):
+    assert sendmail(*arguments).code == 0
+    assert envelope()[1] == {"a@example.com"}
+
+
+@pytest.mark.parametrize("dot", [b".\n", b".\r\n"])
+def test_a_line_with_only_a_dot_ends_the_message(sendmail, dot):
+    sendmail("a@example.com", stdin=RAW + b"..\n.x\n" + dot + b"not sent\n")
+    assert wire(Message.objects.get()).endswith(b"Dear all\r\n..\r\n.x\r\n")
+
+
+@pytest.mark.parametrize("null", ["", "<>"])
+def test_the_null_sender_can_be_asked_for(sendmail, null):
+    assert sendmail("-f", null, "a@example.com").code == 0
+    assert envelope()[0] == ""
+
+
+def test_a_message_without_a_header_is_from_f_with_the_name_of_capital_f(sendmail):
+    assert (
+        sendmail("-F", "Nächtliche Sicherung", "-f", "backup@example.com", "a@example.com", stdin=b"done\n").code == 0
+    )
+    assert Message.objects.get().from_header == "Nächtliche Sicherung <backup@example.com>"
+    assert wire(Message.objects.get()).endswith(b"\r\n\r\ndone\r\n")
+
+
+def test_t_with_nobody_named_is_recorded_as_failed_and_said(sendmail):
+    result = sendmail("-t", stdin=b"From: office@example.com\nTo: undisclosed-recipients:;\n\nx\n")
+    assert (result.code, result.out) == (65, "")
+    assert "No address: " in result.err
+    assert Message.objects.get().status == "failed"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin", "code", "words"),
+    [
+        ([], RAW, 64, "Nobody to send it to"),
+        (["-i"], RAW, 64, "Nobody to send it to"),
+        (["--unheard-of", "a@example.com"], RAW, 64, "unrecognized arguments"),
+        (["a@example.com", "-f"], RAW, 64, "expected one argument"),
+        (["a@example.com"], b"", 65, "empty"),
+        (["a@example.com"], b".\n", 65, "empty"),
+        (["a@example.com"], b"Subject: x\n\nbody\n", 65, "does not say who it is from"),
+        (["a@example.com"], b"From: root\n\nbody\n", 65, "“root”"),
+        (["a@example.com"], b"Subject: a\nSubject: b\n" + RAW, 65, "3 Subject header fields"),
+        (["a@example.com"], b"X: a\rBcc: evil@example.com\n" + RAW, 65, "stray carriage return"),
+        (["nonsense"], RAW, 67, "“nonsense” is not a valid e-mail address"),
+        (["a@example.com\nRCPT TO:<e@x.org>"], RAW, 67, "line break"),
+        (["-f", "nonsense", "a@example.com"], RAW, 67, "“nonsense”"),
+        (["-t"], b"From: office@example.com\nTo: ada@example.com bob@example.com\n\nx\n", 67, "separated by a comma"),
+        (["-t"], b"From: office@example.com\nTo: ada@example.com, bob <\n\nx\n", 67, "separated by a comma"),
+    ],
+)
+def test_what_cannot_be_queued_is_said_in_words_and_with_the_exit_code(sendmail, arguments, stdin, code, words):
+    result = sendmail(*arguments, stdin=stdin)
+    assert (result.code, result.out) == (code, "")
+    assert words in result.err
+    assert not Message.objects.exists()
+
+
+@pytest.mark.parametrize("error", [OperationalError("could not connect"), OSError(28, "No space left on device")])
+def test_when_the_queue_is_away_the_caller_is_told_to_try_again(sendmail, monkeypatch, error):
+    def away(*_):
+        raise error
+
+    monkeypatch.setattr("messaging.intake.gate.store", away)
+    result = sendmail("a@example.com")
+    assert result.code == 75
+    assert "Try again later" in result.err
+
+
+def test_other_python_code_gets_an_exception(monkeypatch, db):
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(RAW)))
+    call_command("sendmail", "-t", "-i")
+    assert Message.objects.count() == 1
+    with pytest.raises(CommandError):
+        call_command("sendmail", "nonsense")

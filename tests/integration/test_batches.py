@@ -1,0 +1,292 @@
+"""Batch Message Processing (seed row S7): nothing chosen twice is sent twice; the report says what became of each."""
+
+import datetime as dt
+
+import pytest
+from django.core.management import call_command
+from django.utils import timezone
+
+from messaging import batches, queue
+from messaging.models import EmailSettings, Message
+from messaging.queue import NotPossible
+from messaging.wording import in_words
+from tests.factories import draft_batch, make_message, make_messages, make_user, set_up
+from tests.steps import in_threads, run_lane
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def results(batch):
+    return [(item.message_id, item.result, in_words(item.reason)) for item in batches.items(batch)]
+
+
+def test_confirmed_batch_is_sent_and_reported(mail_server, email_setup, operator, woken):
+    messages = make_messages(3, due=False)
+    untouched = make_message("other@example.com", due=False)
+    batch = draft_batch(*messages, by=operator)
+    assert batches.report(batch).counts["total"] == 3
+    assert batches.confirm(batch, by=operator)
+    assert woken == [operator.pk]
+    assert batches.report(batch).counts["waiting"] == 3
+    run_lane(operator.pk)
+    report = batches.report(batch)
+    assert report.is_finished
+    assert (report.counts["sent"], report.counts["percent"]) == (3, 100)
+    untouched.refresh_from_db()
+    assert (untouched.status, untouched.not_before) == ("queued", None)
+
+
+def test_nothing_chosen_makes_no_batch(operator):
+    with pytest.raises(NotPossible, match="No message was chosen"):
+        batches.choose(Message.objects.none(), by=operator, account=operator)
+
+
+def test_second_click_on_confirm_releases_nothing(mail_server, email_setup, operator):
+    batch = draft_batch(*make_messages(3, due=False), by=operator)
+    assert batches.confirm(batch, by=operator) is True
+    assert batches.confirm(batch, by=operator) is False
+    run_lane(operator.pk)
+    assert batches.confirm(batch, by=operator) is False
+    run_lane(operator.pk)
+    assert len(mail_server.received) == 3
+
+
+def test_overlapping_batches_skip_what_the_first_has(mail_server, email_setup, operator, django_user_model):
+    ben = make_user("ben", first_name="Ben", last_name="Okoro")
+    one, two, three = make_messages(3, due=False)
+    first, second = draft_batch(one, two, by=operator), draft_batch(two, three, by=ben)
+    batches.confirm(first, by=operator)
+    assert [in_words(reason) for _, reason in batches.skip_reasons(second)] == [
+        f"Already being processed in batch {first.pk} by Anna"
+    ]
+    batches.confirm(second, by=ben)
+    assert [result for _, result, _ in results(second)] == ["skipped", "waiting"]
+    run_lane(operator.pk)
+    run_lane(ben.pk)
+    assert len(mail_server.received) == 3
+    assert batches.report(second).counts["skipped"] == 1
+    assert [result for _, result, _ in results(first)] == ["sent", "sent"]
+
+
+def test_confirmed_at_the_same_instant_by_many_each_message_goes_once(mail_server, email_setup, operator):
+    messages = make_messages(20, due=False)
+    drafts = [draft_batch(*messages, by=operator) for _ in range(4)]
+    turn = iter(drafts)
+    assert not in_threads(4, lambda: batches.confirm(next(turn), by=operator))
+    assert not in_threads(4, lambda: run_lane(operator.pk))
+    assert sorted(item.recipients[0] for item in mail_server.received) == sorted(f"c{n}@example.com" for n in range(20))
+    counts = [batches.report(batch).counts for batch in drafts]
+    assert sum(count["sent"] for count in counts) == 20
+    assert sum(count["skipped"] for count in counts) == 60
+
+
+@pytest.mark.parametrize(
+    ("status", "why"),
+    [
+        ("sent", "Already sent"),
+        ("held", "Held"),
+        ("unknown", "decide first"),
+        ("cancelled", "Cancelled"),
+        ("sending", "Being sent right now"),
+        ("failed", "Failed before"),
+    ],
+)
+def test_what_does_not_wait_is_skipped_and_says_why(mail_server, email_setup, operator, status, why):
+    message = make_message("a@example.com", due=False)
+    Message.objects.filter(pk=message.pk).update(status=status)
+    batch = draft_batch(message, by=operator)
+    batches.confirm(batch, by=operator)
+    ((_, result, reason),) = results(batch)
+    assert result == "skipped"
+    assert why in reason
+    assert Message.objects.get().status == status
+
+
+def test_retry_takes_only_the_failed_and_addresses_only_who_refused(mail_server, email_setup, operator):
+    mail_server.replies["bad@example.com"] = ["550 5.1.1 no such user"]
+    fine, bad = make_message("a@example.com", due=False), make_message("ok@example.com", "bad@example.com", due=False)
+    batch = draft_batch(fine, bad, by=operator)
+    batches.confirm(batch, by=operator)
+    run_lane(operator.pk)
+    assert batches.report(batch).counts["failed"] == 1
+    assert batches.reasons(batch) == [("failed", "The mailbox does not exist.", 1)]
+    again = batches.retry_failed(batch, by=operator)
+    assert again.retry_of == batch
+    assert [item.message for item in again.items.all()] == [bad]
+    batches.confirm(again, by=operator)
+    run_lane(operator.pk)
+    assert batches.report(again).counts["sent"] == 1
+    assert [item.recipients for item in mail_server.received][-1] == ["bad@example.com"]
+    assert [result for _, result, _ in results(batch)] == ["sent", "failed"], "the first report stays as it was"
+    with pytest.raises(NotPossible):
+        batches.retry_failed(batch, by=operator)
+
+
+def test_cancel_puts_the_rest_back_where_another_batch_can_take_it(mail_server, email_setup, operator):
+    messages = make_messages(4, due=False)
+    batch = draft_batch(*messages, by=operator)
+    batches.confirm(batch, by=operator)
+    run_lane(operator.pk, stop=lambda: len(mail_server.received) >= 1)
+    assert batches.cancel(batch, by=operator) == 3
+    run_lane(operator.pk)
+    assert len(mail_server.received) == 1
+    assert batches.report(batch).counts["cancelled"] == 3
+    second = draft_batch(*messages, by=operator)
+    batches.confirm(second, by=operator)
+    assert [result for _, result, _ in results(second)] == ["skipped", "waiting", "waiting", "waiting"]
+    assert [result for _, result, _ in results(batch)] == ["sent", "cancelled", "cancelled", "cancelled"]
+
+
+def test_finished_batch_cannot_be_cancelled(mail_server, email_setup, operator):
+    make_messages(1, due=False)
+    batch = draft_batch(*Message.objects.all(), by=operator)
+    batches.confirm(batch, by=operator)
+    run_lane(operator.pk)
+    assert batches.cancel(batch, by=operator) == 0
+    assert batch.status == "confirmed"
+
+
+def test_cancelled_draft_can_no_longer_be_confirmed(email_setup, operator):
+    batch = draft_batch(*make_messages(1, due=False), by=operator)
+    batches.cancel(batch, by=operator)
+    assert batches.confirm(batch, by=operator) is False
+    assert Message.objects.get().not_before is None
+
+
+@pytest.mark.parametrize("send_type", [0, 1])
+def test_batch_under_outlook_is_refused_before_it_starts(mail_server, operator, send_type):
+    set_up(mail_server, send_type=send_type)
+    batch = draft_batch(*make_messages(1, due=False), by=operator)
+    with pytest.raises(NotPossible, match="Choose send type 2 or 3"):
+        batches.confirm(batch, by=operator)
+    assert Message.objects.get().not_before is None
+
+
+def test_company_on_outlook_but_the_sending_account_on_smtp_sends(mail_server, operator):
+    set_up(mail_server, send_type=1)
+    EmailSettings.objects.create(account=operator, send_type=2)
+    batch = draft_batch(*make_messages(1, due=False), by=operator)
+    assert batches.confirm(batch, by=operator)
+    run_lane(operator.pk)
+    assert len(mail_server.received) == 1
+
+
+def test_without_a_server_nothing_starts(operator):
+    batch = draft_batch(*make_messages(1, due=False), by=operator)
+    with pytest.raises(NotPossible, match="No SMTP server is set"):
+        batches.confirm(batch, by=operator)
+
+
+# --- A person's actions ----------------------------------------------------------------------------
+
+
+def test_unknown_message_marked_as_sent(operator):
+    message = make_message("a@example.com", due=False)
+    Message.objects.update(status="unknown")
+    message.recipients.update(status="unknown")
+    message.refresh_from_db()
+    assert queue.possible_actions(message) == ["mark_as_sent", "send_again"]
+    queue.mark_as_sent(message, by=operator)
+    assert message.status == "sent"
+    assert message.recipients.get().status == "accepted"
+    assert in_words(message.events.last().what) == "Marked as sent"
+    assert message.events.last().by == operator
+    with pytest.raises(NotPossible, match="“Sent” by now"):
+        queue.send_again(message, by=operator)
+
+
+def test_unknown_message_sent_again_keeps_its_message_id(mail_server, email_setup, operator):
+    mail_server.replies["END"] = ["CLOSE"]
+    batch = draft_batch(*make_messages(1, due=False), by=operator)
+    batches.confirm(batch, by=operator)
+    run_lane(operator.pk)
+    message = Message.objects.get()
+    assert message.status == "unknown"
+    queue.send_again(message, by=operator)
+    run_lane(operator.pk)
+    message.refresh_from_db()
+    assert message.status == "sent"
+    first, second = mail_server.handed_over
+    assert first.content == second.content
+    assert message.message_id.encode() in second.content
+    assert [result for _, result, _ in results(batch)] == ["unknown"], "the batch's report stays as it was"
+
+
+def test_failed_message_retried(mail_server, email_setup, operator):
+    mail_server.replies["a@example.com"] = ["550 5.1.1 no"]
+    message = make_message("a@example.com")
+    run_lane()
+    message.refresh_from_db()
+    queue.retry(message, by=operator)
+    run_lane(operator.pk)
+    message.refresh_from_db()
+    assert (message.status, message.tries) == ("sent", 1)
+
+
+def test_held_message_stays_until_released(mail_server, email_setup, operator):
+    message = make_message("a@example.com", due=False)
+    queue.hold(message, by=operator, why="Price to be checked")
+    assert (message.status, in_words(message.reason)) == ("held", "Price to be checked")
+    batches.process_all(by=operator, account=None, source="test")
+    run_lane()
+    assert mail_server.received == []
+    queue.release(message, by=operator)
+    batches.process_all(by=operator, account=None, source="test")
+    run_lane()
+    assert len(mail_server.received) == 1
+
+
+def test_time_a_program_asked_for_outlives_a_hold(operator):
+    tomorrow = timezone.now() + dt.timedelta(days=1)
+    message = make_message("a@example.com", not_before=tomorrow, due=False)
+    queue.hold(message, by=operator, why="Wait")
+    queue.release(message, by=operator)
+    assert message.not_before == tomorrow
+
+
+def test_hold_takes_a_message_out_of_its_batch(mail_server, email_setup, operator):
+    batch = draft_batch(*make_messages(1, due=False), by=operator)
+    batches.confirm(batch, by=operator)
+    message = Message.objects.get()
+    queue.hold(message, by=operator, why="Wait")
+    queue.release(message, by=operator)
+    run_lane(operator.pk)
+    assert mail_server.received == []
+    assert [result for _, result, _ in results(batch)] == ["held"]
+
+
+def test_cancelled_message_never_leaves(mail_server, email_setup, operator):
+    message = make_message("a@example.com")
+    queue.cancel(message, by=operator, why="wrong customer")
+    run_lane()
+    assert mail_server.received == []
+    assert queue.possible_actions(message) == []
+
+
+def test_message_being_sent_cannot_be_changed(operator):
+    message = make_message("a@example.com")
+    Message.objects.update(status="sending")
+    for action in (queue.cancel, queue.retry, queue.try_now, queue.release):
+        with pytest.raises(NotPossible, match="“Sending” by now"):
+            action(message, by=operator)
+
+
+# --- process_queue ---------------------------------------------------------------------------------
+
+
+def test_process_queue_sends_all_and_ends_with_0(mail_server, email_setup, operator, capsys):
+    make_messages(3, due=False)
+    call_command("process_queue", account="anna")
+    assert "3 sent" in capsys.readouterr().out
+    assert {message.account for message in Message.objects.all()} == {operator}
+    call_command("process_queue")
+    assert "Nothing waits" in capsys.readouterr().out
+
+
+def test_process_queue_ends_with_1_when_something_failed(mail_server, email_setup, capsys):
+    mail_server.replies["bad@example.com"] = "550 5.1.1 no"
+    make_message("bad@example.com", due=False)
+    with pytest.raises(SystemExit) as end:
+        call_command("process_queue")
+    assert end.value.code == 1
+    assert "1 failed: The mailbox does not exist." in capsys.readouterr().out

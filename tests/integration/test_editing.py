@@ -1,0 +1,420 @@
+"""A message is corrected before it is sent: what is changed, what stays, who may not, and two at once."""
+
+import re
+import threading
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+
+from messaging import batches, editing, queue
+from messaging.composing import Letter, raw_of
+from messaging.intake.addresses import Mailbox
+from messaging.intake.gate import Submission, accept
+from messaging.models import BatchItem, EmailSettings, Message, MessageVersion
+from messaging.setup import options
+from messaging.uploads import File
+from messaging.wording import in_words
+from tests.factories import make_message, make_user
+from tests.pages import source
+from tests.rows import parsed, received, wire
+from tests.steps import elsewhere, in_threads, run_lane
+
+pytestmark = pytest.mark.usefixtures("email_setup")
+
+
+def addressees(message):
+    return [(row.kind, row.address, row.status) for row in message.recipients.all()]
+
+
+def written(**values):
+    """A message as the page for new messages makes it."""
+    letter = Letter(
+        **{
+            "sender": Mailbox("Office", "office@brightwater.example"),
+            "to": [Mailbox("Bo", "b@example.com")],
+            "bcc": [Mailbox("", "hidden@example.com")],
+            "subject": "Your invoice",
+            "text": "Dear customer,\n\nsee www.example.com\n",
+            "files": [File("one.pdf", "application/pdf", b"%PDF one"), File("two.pdf", "application/pdf", b"%PDF two")],
+        }
+        | values
+    )
+    return accept(Submission(raw_of(letter), letter.sender.address, letter.recipients))
+
+
+def fields_of(response):
+    """The form as the browser would send it again."""
+    html = response.content.decode()
+    form = response.context["form"]
+    given = {name: form[name].value() or "" for name in ("to", "cc", "bcc", "subject", "text")}
+    given["version"] = re.search(r'name="version" value="(\d+)"', html)[1]
+    given["stay"] = re.findall(r'name="stay" value="(\d+)" checked', html)
+    given["kept"] = re.findall(r'name="kept" value="([^"]+)"', html)
+    if form["no_subject"].value():
+        given["no_subject"] = "on"
+    return given
+
+
+def edit(client, message, **values):
+    url = f"/messages/{message.pk}/edit/"
+    given = fields_of(client.get(url)) | values
+    return client.post(url, {name: value for name, value in given.items() if value is not None})
+
+
+# --- What is changed, and what stays -------------------------------------------------------------------
+
+
+def test_header_is_exchanged_and_the_body_stays_octet_for_octet(office, operator):
+    message = make_message("old@example.com", due=False, body="Dear customer,  \n.\nFrom here\n")
+    before = wire(message)
+    response = edit(office, message, to="Ny Åsa <new@example.com>", cc="c@example.com", subject="Besök på torsdag")
+    assert response.url == f"/messages/{message.pk}/"
+    after = wire(message)
+    assert after.partition(b"\r\n\r\n")[2] == before.partition(b"\r\n\r\n")[2]
+    mail = received(message)
+    assert (mail["To"], mail["Cc"], mail["Subject"]) == (
+        "Ny Åsa <new@example.com>",
+        "c@example.com",
+        "Besök på torsdag",
+    )
+    assert mail["Message-ID"] == message.message_id and mail["From"] == "Office <office@brightwater.example>"
+    message.refresh_from_db()
+    assert message.subject == "Besök på torsdag" and message.size == len(after)
+    assert message.recipients_text == "Ny Åsa <new@example.com>, c@example.com" and message.recipient_count == 2
+    assert (message.status, message.not_before) == ("queued", None), "an edit releases nothing"
+    assert addressees(message) == [("to", "new@example.com", "pending"), ("cc", "c@example.com", "pending")]
+
+
+def test_text_and_the_html_made_from_it(office):
+    message = written()
+    edit(office, message, text="Changed <b>here</b>\r\n\r\nwww.example.org\r\n")
+    mail = received(message)
+    assert mail.get_body(("plain",)).get_content().startswith("Changed <b>here</b>\r\n\r\nwww.example.org\r\n")
+    html = mail.get_body(("html",)).get_content()
+    assert "Changed &lt;b&gt;here&lt;/b&gt;" in html and "www.example.org</a>" in html
+    assert [part.get_payload(decode=True) for part in mail.iter_attachments()] == [b"%PDF one", b"%PDF two"]
+    assert [kind for kind, *_ in addressees(message)] == ["to", "bcc"] and mail["Bcc"] is None
+    edit(office, message, text="And again")
+    assert "<p>And again</p>" in received(message).get_body(("html",)).get_content(), "it can be edited once more"
+
+
+def test_text_of_a_plain_message(office):
+    message = make_message("b@example.com", due=False)
+    edit(office, message, text="Gute Grüße 漢字")
+    assert received(message).get_content() == "Gute Grüße 漢字\r\n"
+
+
+def test_attachments_are_taken_out_and_added(office):
+    message = written()
+    files = [SimpleUploadedFile("drei.txt", b"three"), SimpleUploadedFile("empty.txt", b"")]
+    edit(office, message, stay=["2"], files=files)
+    found = [(part.get_filename(), part.get_payload(decode=True)) for part in received(message).iter_attachments()]
+    assert found == [("two.pdf", b"%PDF two"), ("drei.txt", b"three"), ("empty.txt", b"")]
+    assert [row.filename for row in message.attachments.all()] == ["two.pdf", "drei.txt", "empty.txt"]
+    assert office.get(f"/messages/{message.pk}/attachments/2/").getvalue() == b"three"
+    assert received(message).get_body(("plain",)).get_content().startswith("Dear customer")
+
+
+@pytest.mark.parametrize("text", ["Plain", None])
+def test_attachment_added_to_a_message_that_had_none(office, text):
+    message = make_message("b@example.com", due=False) if text else written(files=[])
+    before = received(message).get_body(("plain",)).get_content()
+    edit(office, message, files=[SimpleUploadedFile("new.pdf", b"%PDF", "application/pdf")])
+    mail = received(message)
+    assert mail.get_content_type() == "multipart/mixed" and mail.get_body(("plain",)).get_content() == before
+    assert [part.get_filename() for part in mail.iter_attachments()] == ["new.pdf"]
+    edit(office, message, stay=None)
+    assert list(received(message).iter_attachments()) == [] and message.attachments.count() == 0
+
+
+def raw_message(content_type, body):
+    head = "From: o@brightwater.example\r\nTo: b@example.com\r\nSubject: x\r\nMIME-Version: 1.0\r\n"
+    return accept(
+        Submission(f"{head}Content-Type: {content_type}\r\n\r\n{body}".encode(), "o@b.example", ["b@example.com"])
+    )
+
+
+HTML = "--B\r\nContent-Type: text/plain\r\n\r\nHi\r\n--B\r\nContent-Type: text/html\r\n\r\n<h1>Hi</h1>\r\n--B--\r\n"
+SIGNED = (
+    "--B\r\nContent-Type: text/plain\r\n\r\nHi\r\n--B\r\nContent-Type: application/pgp-signature\r\n\r\nx\r\n--B--\r\n"
+)
+
+
+@pytest.mark.parametrize("content_type, body, why", [
+    ("multipart/alternative; boundary=B", HTML, "has a layout (HTML) that was not made here"),
+    ("multipart/signed; boundary=B", SIGNED, "signed or encrypted"),
+    ("application/pdf", "%PDF", "has no text"),
+])  # fmt: skip
+def test_text_that_cannot_be_changed_says_why_and_the_rest_can(office, content_type, body, why):
+    message = raw_message(content_type, body)
+    shown = office.get(f"/messages/{message.pk}/edit/")
+    assert why in source(shown) and 'name="text"' not in source(shown)
+    before = wire(message).partition(b"\r\n\r\n")[2]
+    edit(office, message, subject="Corrected", text="ignored")
+    assert received(message)["Subject"] == "Corrected" and wire(message).partition(b"\r\n\r\n")[2] == before
+
+
+def test_signed_message_takes_no_attachment(office):
+    message = raw_message("multipart/signed; boundary=B", SIGNED)
+    response = edit(office, message, files=[SimpleUploadedFile("x.txt", b"x")])
+    assert response.status_code == 422 and "which a change would break" in source(response)
+    assert not MessageVersion.objects.exists()
+
+
+def test_nothing_changed_is_no_version(office):
+    message = written()
+    assert "Nothing was changed." in source(office.get(edit(office, message).url))
+    assert not MessageVersion.objects.exists()
+
+
+# --- The version before --------------------------------------------------------------------------------
+
+
+def test_version_before_is_kept_and_shown(office):
+    message = written()
+    before = wire(message)
+    edit(office, message, subject="Corrected", stay=["2"])
+    shown = source(office.get(f"/messages/{message.pk}/"))
+    words = "subject from “Your invoice” to “Corrected”; attachment “one.pdf” taken out"
+    assert "Edited by Anna" in shown and words in shown and f"Edited: {words}" in shown
+    old = source(office.get(f"/messages/{message.pk}/versions/1/"))
+    assert "Your invoice" in old and "Dear customer," in old and "one.pdf" in old and "hidden@example.com" in old
+    saved = office.get(f"/messages/{message.pk}/versions/1/eml/")
+    assert saved.getvalue() == before, "octet for octet, with the attachment that was taken out"
+    assert office.get(f"/messages/{message.pk}/versions/2/").status_code == 404
+
+
+# --- What cannot be sent like this ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("values, words", [
+    ({"to": "nobody"}, "is not"),
+    ({"to": "b@example.com\r\nBcc: evil@example.com"}, "line break"),
+    ({"subject": "x\r\nBcc: evil@example.com"}, "line break"),
+    ({"to": "", "bcc": ""}, "Nobody is named"),
+    ({"subject": ""}, "It has no subject"),
+])  # fmt: skip
+def test_everything_is_checked_again_and_nothing_typed_is_lost(office, values, words):
+    message = written()
+    before = wire(message)
+    response = edit(office, message, **({"text": "Long letter"} | values), files=[SimpleUploadedFile("kept.txt", b"x")])
+    assert response.status_code == 422 and words in source(response)
+    assert "Long letter</textarea>" in source(response) and "kept.txt" in source(response)
+    assert wire(message) == before and not MessageVersion.objects.exists()
+
+
+def test_too_large_by_an_attachment_is_told(office, settings):
+    message = written(files=[File("one.pdf", "application/pdf", b"x" * 9000)])
+    settings.MAX_MESSAGE_BYTES = 15_000
+    response = edit(office, message, files=[SimpleUploadedFile("two.pdf", b"x" * 5000)])
+    assert response.status_code == 422 and "The message is too large" in source(response)
+    assert "two.pdf" in source(response) and message.attachments.count() == 1
+
+
+# --- Which ones ----------------------------------------------------------------------------------------
+
+
+def test_held_stays_held(office, operator):
+    message = make_message("b@example.com", due=False)
+    queue.hold(message, by=operator, why="Ask Bo")
+    edit(office, message, subject="Corrected")
+    message.refresh_from_db()
+    assert (message.status, in_words(message.reason), message.subject) == ("held", "Ask Bo", "Corrected")
+
+
+def test_message_that_goes_by_itself_keeps_its_time(office):
+    message = make_message("b@example.com")
+    edit(office, message, subject="Corrected")
+    time = message.not_before
+    message.refresh_from_db()
+    assert message.not_before == time and message.status == "queued"
+
+
+def no_address():
+    mail = b"From: o@brightwater.example\r\nSubject: Invoice\r\n\r\nHi\r\n"
+    message = accept(Submission(mail, "o@brightwater.example", []))
+    assert message.status == "failed" and in_words(message.reason).startswith("No address")
+    return message
+
+
+def test_no_address_corrected_waits_for_a_batch_while_mail_is_held(office, mail_server):
+    options.save({"record_mail": True, "hold_mail": True}, by=None)
+    message = no_address()
+    edit(office, message, to="b@example.com")
+    message.refresh_from_db()
+    assert (message.status, message.not_before, in_words(message.reason)) == ("queued", None, "")
+    run_lane()
+    assert not mail_server.received
+
+
+def test_no_address_corrected_is_due_now_while_nothing_is_held(
+    office, operator, mail_server, woken, django_capture_on_commit_callbacks
+):
+    message = no_address()
+    with django_capture_on_commit_callbacks(execute=True):
+        edit(office, message, to="Bo <b@example.com>")
+    assert woken == [operator.pk]
+    run_lane(operator.pk)
+    message.refresh_from_db()
+    assert message.status == "sent"
+    assert parsed(mail_server.received[0].content)["To"] == "Bo <b@example.com>"
+
+
+def test_refused_by_all_is_corrected_and_sent(office, operator, mail_server):
+    mail_server.replies["wrong@example.com"] = "550 5.1.1 no such mailbox"
+    message = make_message("wrong@example.com")
+    run_lane()
+    message.refresh_from_db()
+    assert message.status == "failed"
+    edit(office, message, to="right@example.com")
+    message.refresh_from_db()
+    assert (message.status, message.tries, in_words(message.reason), message.notified_at) == ("queued", 0, "", None)
+    run_lane(operator.pk)
+    assert [taken.recipients for taken in mail_server.received] == [["right@example.com"]]
+
+
+def confirmed(message, operator):
+    batch = batches.choose(Message.objects.filter(pk=message.pk), by=operator, account=None)
+    batches.confirm(batch, by=operator)
+
+
+def sent(message, operator):
+    Message.objects.filter(pk=message.pk).update(not_before=message.created_at)
+    run_lane()
+
+
+def partly(message, operator):
+    sent(message, operator)
+    Message.objects.filter(pk=message.pk).update(status="failed")
+
+
+def handed_over(message, operator):
+    EmailSettings.objects.create(account=operator, send_type=1)
+    queue.hand_over(message, by=operator)
+
+
+def becomes(status):
+    return lambda message, operator: Message.objects.filter(pk=message.pk).update(status=status)
+
+
+@pytest.mark.parametrize("happen, why", [
+    (becomes("sending"), "It is being handed to the mail server now"),
+    (becomes("unknown"), "It may have arrived already"),
+    (becomes("cancelled"), "It was cancelled and is never sent"),
+    (sent, "It was sent"),
+    (partly, "Some recipients have it already"),
+    (confirmed, "It is being processed in batch"),
+    (handed_over, "mail program has it as a draft"),
+])  # fmt: skip
+def test_what_cannot_be_edited_says_why_and_keeps_what_was_typed(office, operator, happen, why):
+    message = make_message("b@example.com", due=False)
+    url = f"/messages/{message.pk}/edit/"
+    given = fields_of(office.get(url)) | {"text": "Long letter", "subject": "Corrected"}
+    happen(message, operator)
+    before = wire(message)
+    response = office.post(url, given)
+    assert response.status_code == 409 and why in source(response) and "Long letter</textarea>" in source(response)
+    assert wire(message) == before and not MessageVersion.objects.exists()
+    assert why in source(office.get(office.get(url).url))
+
+
+def test_batch_draft_keeps_it_chosen(office, operator, mail_server):
+    message = make_message("b@example.com", due=False)
+    batch = batches.choose(Message.objects.filter(pk=message.pk), by=operator, account=None)
+    edit(office, message, subject="Corrected")
+    assert BatchItem.objects.filter(batch=batch, message=message).exists()
+    batches.confirm(batch, by=operator)
+    run_lane()
+    assert parsed(mail_server.received[0].content)["Subject"] == "Corrected"
+
+
+def test_viewers_edit_nothing(client, email_setup):
+    message = make_message("b@example.com", due=False)
+    client.force_login(make_user("viewer", role="Viewer"))
+    url = f"/messages/{message.pk}/edit/"
+    assert client.get(url).status_code == 403 and client.post(url).status_code == 403
+    assert url not in source(client.get(f"/messages/{message.pk}/"))
+
+
+# --- Two at once ---------------------------------------------------------------------------------------
+
+
+def test_second_of_two_sees_what_the_first_did_and_loses_nothing(office):
+    message = make_message("b@example.com", due=False)
+    url = f"/messages/{message.pk}/edit/"
+    bert = Client()
+    bert.force_login(make_user("bert", first_name="Bert"))
+    theirs = fields_of(bert.get(url)) | {"text": "Bert’s text"}
+    edit(office, message, subject="Corrected")
+    response = bert.post(url, theirs | {"files": SimpleUploadedFile("kept.txt", b"x")})
+    assert response.status_code == 409
+    assert re.search(r"Anna [\d:]+: subject from “Your appointment” to “Corrected”\.", source(response))
+    assert "Bert’s text</textarea>" in source(response) and "kept.txt" in source(response)
+    assert received(message)["Subject"] == "Corrected"
+    assert bert.post(url, fields_of(response)).status_code == 302, "saved again, it goes in the place of that"
+    mail = received(message)
+    assert mail["Subject"] == "Your appointment" and mail.get_body().get_content() == "Bert’s text\r\n"
+    assert message.versions.count() == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_saved_at_the_same_moment_are_one_version(operator, email_setup):
+    message = make_message("b@example.com", due=False)
+    bo = [Mailbox("", "b@example.com")]
+    subjects = iter(["One", "Two"])
+
+    def save():
+        wanted = editing.Edit(bo, [], [], next(subjects))
+        editing.apply(Message.objects.get(pk=message.pk), wanted, by=operator, seen=0)
+
+    errors = in_threads(2, save)
+    assert [type(error) for error in errors] == [editing.EditedMeanwhile]
+    assert message.versions.count() == 1 and received(message)["Subject"] in ("One", "Two")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_lane_that_takes_it_while_it_is_being_edited(operator, email_setup, mail_server, monkeypatch):
+    message = make_message("b@example.com")
+    prepare = editing._prepared
+
+    def slowly(*arguments):
+        prepared = prepare(*arguments)
+        lane = threading.Thread(target=elsewhere(run_lane))
+        lane.start()
+        lane.join()
+        return prepared
+
+    monkeypatch.setattr(editing, "_prepared", slowly)
+    wanted = editing.Edit([Mailbox("", "b@example.com")], [], [], "Too late")
+    with pytest.raises(queue.NotPossible, match="It was sent"):
+        editing.apply(message, wanted, by=operator, seen=0)
+    assert b"Subject: Your appointment" in mail_server.received[0].content
+    assert b"Subject: Your appointment" in wire(message) and not MessageVersion.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_lanes_and_edits_at_once_send_what_is_stored_and_once(operator, email_setup, mail_server):
+    messages = [make_message("b@example.com", subject=f"Old {n}") for n in range(12)]
+    outcome = {}
+
+    def edit_all():
+        for message in reversed(messages):
+            wanted = editing.Edit([Mailbox("", "c@example.com")], [], [], message.subject.replace("Old", "New"))
+            try:
+                editing.apply(Message.objects.get(pk=message.pk), wanted, by=operator, seen=0)
+                outcome[message.pk] = "New"
+            except queue.NotPossible:
+                outcome[message.pk] = "Old"
+
+    works = iter([edit_all, lambda: run_lane()])
+    assert in_threads(2, lambda: next(works)()) == []
+    run_lane()
+    arrived = {}
+    for taken in mail_server.received:
+        mail = parsed(taken.content)
+        arrived[mail["Message-ID"]] = (mail["Subject"].split()[0], mail["To"], taken.recipients)
+    assert len(mail_server.received) == len(arrived) == 12
+    for message in messages:
+        who = "c@example.com" if outcome[message.pk] == "New" else "b@example.com"
+        assert arrived[message.message_id] == (outcome[message.pk], who, [who])

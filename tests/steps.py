@@ -1,0 +1,61 @@
+"""What the tests of faults do again and again."""
+
+import datetime as dt
+import threading
+
+import pytest
+from django.db import connections
+from django.utils import timezone
+
+from messaging import housekeeping
+from messaging.delivery.dialogue import Patience
+from messaging.delivery.lane import Lane
+
+fault = pytest.mark.fault
+TIGHT = Patience(scale=0.001, final_reply=0.3)  # 0.3 s per reply: for servers that never give one
+AN_HOUR = dt.timedelta(hours=1)
+
+
+def run_lane(account_id=None, *, after=dt.timedelta(), **options):
+    """Deliver what is due; `after` a time, by the lane's clock. Returns how many messages it dealt with."""
+    options.setdefault("clock", lambda: timezone.now() + after)
+    return Lane(account_id, **options).run()
+
+
+def in_threads(count, work):
+    """Call `work` in so many threads that start together; the errors it raised."""
+    start, errors = threading.Barrier(count), []
+
+    def run():
+        try:
+            start.wait()
+            work()
+        except Exception as error:
+            errors.append(error)
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=run) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return errors
+
+
+def elsewhere(work):
+    """`work` as another process would do it while a server waits: with a database connection of its own."""
+
+    def run():
+        try:
+            work()
+        finally:
+            connections.close_all()
+
+    return run
+
+
+def sweeps(times=8):
+    """Sweep as if half a minute had passed each time."""
+    for number in range(1, times):
+        housekeeping.sweep(timezone.now() + number * dt.timedelta(seconds=31))

@@ -1,0 +1,49 @@
+"""Whatever is in a header, it is refused or made fit for the wire."""
+
+import re
+
+from django.utils import timezone
+from hypothesis import given
+from hypothesis import strategies as st
+
+from messaging import mime
+from messaging.intake.gate import Refused
+from messaging.intake.wire import fit
+
+PIECES = [
+    "Ada", "Zoë", "<a@b.example>", "a@b.example", "jürgen@x.example", "c@bücher.example", ",", ";", ":", '"', "<", ">",
+    "=?utf-8?q?=C3=BC?=", "=?x?q?=FF?=", "=?utf-8?b?!!?=", "(", ")", "\\", "@", "\r\n ", "\t", "\ufeff", "\x07",
+    "; name=é", "; filename*0*=utf-8''%ff", "multipart/mixed; boundary=é", "x" * 990, "é" * 400, "\u202e",
+    "=?utf-8?q?=0D=0AX-Evil:_1?=", "=?utf-8?q?=0D=0AX-Evil:_=C3=BC?=", "; filename*=us-ascii''%0D%0AX-Evil:%201",
+]  # fmt: skip
+
+
+WORDS = st.lists(st.sampled_from(PIECES), max_size=8).map(lambda words: " ".join(words).encode())
+
+
+FIELD = st.builds(
+    lambda name, value: name + b": " + value + b"\r\n",
+    st.sampled_from([b"To", b"Cc", b"Reply-To", b"Resent-To", b"Subject", b"Content-Type", b"Content-Disposition"])
+    | st.sampled_from([b"X-Note", b"References", b"Received", b"Message-ID", b"Content-ID", b"MIME-Version", b"Bcc"]),
+    WORDS | st.binary(max_size=30),
+)
+
+
+@given(st.lists(FIELD, max_size=5), st.binary(max_size=50))
+def test_any_header_is_refused_or_made_fit_for_the_wire(fields, text):
+    raw = b"From: office@example.com\r\n" + b"".join(fields) + b"\r\n" + text
+    try:
+        fitted = fit(raw, "", timezone.now())
+    except Refused:
+        return
+    lines = fitted.raw.split(b"\r\n")
+    assert lines[-1] == b""
+    assert max(map(len, lines)) <= 998
+    assert not any(octet in line for octet in b"\r\n\0" for line in lines)
+    added = {"from", "date", "message-id", "mime-version", "content-transfer-encoding"}
+    assert set(fitted.fields) <= {field.name for field in mime.head(raw)[0]} | added
+    assert set(fitted.fields) == {field.name for field in mime.head(fitted.raw)[0]}
+    utf8 = [line for line in fitted.raw[: fitted.body].split(b"\r\n") if not line.isascii()]
+    # Only an address whose local part is not ASCII.
+    assert all(re.search(r"[^\x00-\x7f][^@]*@", line.decode()) for line in utf8)
+    assert fit(fitted.raw, "", timezone.now()).raw == fitted.raw
