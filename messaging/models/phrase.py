@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import models
+from django.db.models.fields.json import KeyTransform
 
 Words = str | Callable[..., str]  # with {parameters}, or a function of them
 ALL = "all"  # of several phrases
@@ -133,7 +134,8 @@ class PhraseField(models.JSONField):
         return name, "django.db.models.JSONField", args, options
 
     def from_db_value(self, value: Any, expression: Any, connection: Any) -> Any:
-        return self.to_python(super().from_db_value(value, expression, connection))
+        found = super().from_db_value(value, expression, connection)
+        return found if isinstance(expression, KeyTransform) else self.to_python(found)
 
     def to_python(self, value: Any) -> Any:
         return value if value is None or isinstance(value, Phrase) else Phrase.of(value)

@@ -173,16 +173,13 @@ ROWS = [
 def upgraded(request, tmp_path_factory):
     """Pages and rows of a database of version 0.1.0 after the upgrade."""
     server = os.environ["DATABASE_URL"] if request.param == "postgresql" else None
-    office = Installation(tmp_path_factory.mktemp("old"), server, DJANGO_SETTINGS_MODULE="tests.settings")
-    try:
+    with Installation(tmp_path_factory.mktemp("old"), server, DJANGO_SETTINGS_MODULE="tests.settings") as office:
         command = [sys.executable, "-m", "tests.upgrade.audit"]
         ended = subprocess.run(
             command, cwd=ROOT, env=office.env, input=json.dumps(ROWS).encode(), capture_output=True, timeout=110
         )
-        assert ended.returncode == 0, ended.stderr.decode()
-        yield json.loads(ended.stdout)
-    finally:
-        office.__exit__(None)
+    assert ended.returncode == 0, ended.stderr.decode()
+    return json.loads(ended.stdout)
 
 
 def page(upgraded, path):
