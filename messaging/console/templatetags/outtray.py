@@ -2,11 +2,12 @@
 
 from datetime import datetime
 from email.utils import parseaddr
+from functools import cache, lru_cache
 
 from django import template
 from django.templatetags.static import static
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from messaging import wording
@@ -14,6 +15,7 @@ from messaging.console import audit_words, words
 from messaging.console.filters import MOST_COUNTED
 from messaging.models import Message, ScheduleRun
 from messaging.notices import text
+from messaging.setup import windows
 from messaging.setup.fields import LABELS
 
 register = template.Library()
@@ -41,6 +43,7 @@ register.filter("done_by", audit_words.done_by)
 
 
 @register.simple_tag
+@lru_cache(maxsize=256)
 def icon(name: str, label: str = "") -> SafeString:
     """A 16 px icon of the sprite; decoration unless it has a label."""
     href = f"{static('icons.svg')}#{name}"
@@ -49,6 +52,14 @@ def icon(name: str, label: str = "") -> SafeString:
             '<svg class="icon" role="img" aria-label="{}"><title>{}</title><use href="{}"/></svg>', label, label, href
         )
     return format_html('<svg class="icon" aria-hidden="true"><use href="{}"/></svg>', href)
+
+
+@register.simple_tag
+@cache
+def time_zones() -> SafeString:
+    """What a field with the list `time-zones` offers: hundreds of names, the same on each page."""
+    options = format_html_join("", '<option value="{}"></option>', ((name,) for name in windows.zone_names()))
+    return format_html('<datalist id="time-zones">{}</datalist>', options)
 
 
 @register.simple_tag

@@ -15,7 +15,7 @@ from messaging.console import audit_words, option_words
 from messaging.console.company import company_of
 from messaging.console.forms.options import CompanyOptionsForm, rule_field
 from messaging.models import AuditEntry, CompanyOptions, NoticeKind
-from messaging.setup import options, windows
+from messaging.setup import options
 from messaging.setup.options import RULE_NAMES
 
 from .guard import admins_only, who
@@ -92,7 +92,6 @@ def _page(request: HttpRequest, form: CompanyOptionsForm, status: int = 200) -> 
         "has_wrong_fields": any(field.errors for field in form),
         "waiting_words": _waiting_words(company),
         "rules": _rules(form),
-        "time_zones": windows.zone_names(),
         "overtaken": audit_words.tell(form.overtaken),
         "changes": audit_words.tell(options.log()[:CHANGES_SHOWN]),
     }

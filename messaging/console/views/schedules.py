@@ -16,7 +16,6 @@ from messaging.audit import ChangedMeanwhile
 from messaging.console import audit_words
 from messaging.console.forms.schedule import ScheduleForm
 from messaging.models import Schedule, ScheduleRun
-from messaging.setup import windows
 from messaging.timetable import BadTimetable
 from messaging.wording import in_words
 
@@ -107,7 +106,6 @@ def _form_page(request: HttpRequest, schedule: Schedule | None) -> HttpResponse:
         "schedule": schedule,
         "preview": _preview(form) if is_post else _preview_of(schedule),
         "overtaken": audit_words.tell(form.overtaken),
-        "time_zones": windows.zone_names(),
     }
     if schedule is not None:
         context |= _standing(schedule)

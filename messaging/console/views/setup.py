@@ -19,7 +19,7 @@ from messaging.console.forms.email_setup import EmailSetupForm, TestMessageForm
 from messaging.console.forms.user_servers import UserServersForm
 from messaging.console.words import setting_value
 from messaging.models import AuditEntry, EmailSettings
-from messaging.setup import changes, policy, windows
+from messaging.setup import changes, policy
 from messaging.setup.fields import LABELS, LIMITS, OAUTH, OF_USERS, WAYS
 from messaging.setup.layers import EmailSetup, Layer, Value, resolve, resolve_each
 from messaging.setup.servers import is_listed
@@ -151,7 +151,6 @@ def _page(
         "stored": EmailSettings.objects.filter(account=account).select_related("updated_by").first(),
         "overtaken": audit_words.tell(form.overtaken if form else ()),
         "changes": audit_words.tell(changes.log(account)[:CHANGES_SHOWN]),
-        "time_zones": windows.zone_names(),
         "test_form": TestMessageForm(initial={"recipient": who(request).email}),
         "page_url": _url(place, account),
         "check_url": _url(f"{place}-check", account),
