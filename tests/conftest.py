@@ -9,6 +9,7 @@ import pytest
 from django.db import connection, transaction
 from django.test import TransactionTestCase
 from django.utils import timezone
+from xdist.scheduler import LoadFileScheduling
 
 from messaging import roles
 from tests import database, services, sizes
@@ -191,9 +192,23 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker(pytest.mark.skip(reason=services.NO_SERVICES))
         if connection.vendor != "postgresql" and item.get_closest_marker("postgresql"):
             item.add_marker(pytest.mark.skip(reason="on SQLite"))
-    chosen = [item for item in items if sizes.is_chosen(item)]
-    config.hook.pytest_deselected(items=[item for item in items if not sizes.is_chosen(item)])
+    chosen = sizes.choose(items)
+    config.hook.pytest_deselected(items=list(set(items) - set(chosen)))
     items[:] = chosen
+
+
+class Scheduling(LoadFileScheduling):
+    """One process runs a file, and one all browser tests, which share an installation. The order is that of `sizes`."""
+
+    def _split_scope(self, nodeid):
+        file = super()._split_scope(nodeid)
+        return "tests/browser" if file.startswith("tests/browser") else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    config.option.loadscopereorder = False
+    return Scheduling(config, log)
 
 
 def pytest_collection_finish():

@@ -1,17 +1,23 @@
-"""How much is tried: sharp and short in the suite, long in `make soak`.
+"""How much is tried. TESTS says which of these run; `make` has a target for each.
 
-TESTS=soak runs what is marked `soak`, and once more, longer, what is marked `sized` or tries examples of hypothesis.
-TESTS=drills runs what is marked `drill`. Without it the suite runs: all that is marked neither way.
+suite: everything, sharp and short: `make test`.
+quick: of the unit and integration tests each once, with the first of its cases, without those marked `slow`.
+drills: what is marked `drill`: the slow tests, and the cases that the suite leaves out.
+soak: what is marked `soak`, and once more, longer, what is marked `sized` or tries examples of hypothesis.
 """
 
 import itertools
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 TESTS = os.environ.get("TESTS", "suite")
-MARKS = {"suite": ["suite"], "drills": ["drill"], "soak": ["soak", "sized", "hypothesis"]}
+MARKS = {"suite": {"suite"}, "quick": {"suite"}, "drills": {"drill"}, "soak": {"soak", "sized", "hypothesis"}}
+NOT_QUICK = {"slow", "process", "services", "browser"}
+# What takes longest begins first, so that no process of the run is left alone with it in the end.
+ORDER = ["browser", "system", "upgrade", "integration", "unit"]
 # A busy machine may slow an example, never fail it.
 PATIENT = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]}
 
@@ -25,6 +31,12 @@ def several(few, many):
     return many if TESTS == "soak" else few
 
 
+def also_in_drills(*cases, needs=None):
+    """More cases of a test, as parameters, which the suite leaves out; `needs` is one more mark."""
+    marks = [pytest.mark.drill, *([needs] if needs else [])]
+    return [pytest.param(case, marks=marks) for case in cases]
+
+
 def matrix(*axes):
     """Every combination, as parameters of a test; the suite has each value of each axis in one of them at least.
 
@@ -35,13 +47,29 @@ def matrix(*axes):
     found = []
     for places in itertools.product(*[range(len(axis)) for axis in axes]):
         arguments = [value for axis, place in zip(axes, places, strict=True) for value in axis[place]]
-        found.append(pytest.param(*arguments, marks=[] if places in chosen else [pytest.mark.soak]))
+        found.append(pytest.param(*arguments, marks=[] if places in chosen else [pytest.mark.drill]))
     return found
 
 
-def is_chosen(item):
-    """Whether a test belongs to what runs now."""
+def choose(items):
+    """The tests that run now, in the order in which they begin."""
+    chosen = [item for item in items if _marks(item) & MARKS[TESTS]]
+    if TESTS == "quick":
+        first_cases = {}
+        for item in filter(_is_quick, chosen):
+            first_cases.setdefault(item.nodeid.partition("[")[0], item)
+        chosen = first_cases.values()
+    return sorted(chosen, key=lambda item: ORDER.index(_kind(item)))
+
+
+def _marks(item):
     marks = {mark.name for mark in item.iter_markers()}
-    if not marks & {"drill", "soak"}:
-        marks.add("suite")
-    return bool(marks & set(MARKS[TESTS]))
+    return marks if marks & {"drill", "soak"} else marks | {"suite"}
+
+
+def _is_quick(item):
+    return _kind(item) in ("unit", "integration") and not _marks(item) & NOT_QUICK
+
+
+def _kind(item):
+    return Path(item.location[0]).parts[1]

@@ -52,8 +52,18 @@ def point_at(site):
     assert wait_for(lambda: not site.installation.ask(PAUSED), seconds=60), "an account stays paused"
 
 
+@pytest.fixture(scope="session")
+def cookies(site, browser):
+    """Those of Anna, who has signed in once for all tests."""
+    context = browser.new_context()
+    sign_in(context.new_page(), site)
+    found = context.cookies()
+    context.close()
+    return found
+
+
 @pytest.fixture
-def signed_in(site, page):
+def signed_in(site, page, cookies):
     """A page of Anna, an administrator; anything the browser complains about fails the test."""
     complaints = []
     page.set_default_timeout(10_000)
@@ -65,7 +75,8 @@ def signed_in(site, page):
 
     page.on("console", hear)
     page.on("pageerror", lambda error: complaints.append(str(error)))
-    sign_in(page, site)
+    page.context.add_cookies(cookies)
+    page.goto(f"{site.url}/messages/")
     yield page
     assert complaints == []
 

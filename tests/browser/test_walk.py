@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 from tests.browser.site import PASSWORD, look, row
 from tests.installation import wait_for
 
-pytestmark = [pytest.mark.browser, pytest.mark.process]
+pytestmark = [pytest.mark.browser, pytest.mark.process, pytest.mark.drill]
 
 BEGIN = f"""
 from django.contrib.auth.models import User

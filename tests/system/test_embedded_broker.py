@@ -5,7 +5,10 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 from tests.installation import ROOT
+from tests.sizes import several
 
 OPEN = """
 import sys
@@ -16,12 +19,13 @@ options = {"data_folder_in": folder, "data_folder_out": folder, "control_folder"
 broker = Connection("filesystem://localhost", transport_options=options)
 queue = broker.SimpleQueue("celery")
 """
-WRITER = """
-for number in range(40):
-    queue.put({"number": number, "text": "x" * 4_000_000})
+COUNT = several(12, 100)
+WRITER = f"""
+for number in range({COUNT}):
+    queue.put({{"number": number, "text": "x" * 4_000_000}})
 """
-READER = """
-for number in range(40):
+READER = f"""
+for number in range({COUNT}):
     queue.get(timeout=20).ack()
 """
 TAKE_ONE = """
@@ -37,6 +41,7 @@ def _start(code, folder):
     )
 
 
+@pytest.mark.sized
 def test_a_wake_up_is_seen_only_when_it_is_written_whole(tmp_path):
     processes = [_start(READER, tmp_path), _start(WRITER, tmp_path)]
     for process in processes:

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from tests.installation import ROOT, Installation
+from tests.sizes import also_in_drills
 
 # Each line: the name, before and after as version 0.1.0 wrote them; what a page says of it; what is kept of it:
 # field, before, after. (Where the two are left out, the row holds the action alone.)
@@ -169,7 +170,7 @@ ROWS = [
 ]
 
 
-@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.services)])
+@pytest.fixture(scope="module", params=["sqlite", *also_in_drills("postgresql", needs=pytest.mark.services)])
 def upgraded(request, tmp_path_factory):
     """Pages and rows of a database of version 0.1.0 after the upgrade."""
     server = os.environ["DATABASE_URL"] if request.param == "postgresql" else None

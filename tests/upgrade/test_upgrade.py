@@ -19,6 +19,8 @@ import psycopg
 import pytest
 from cryptography.fernet import Fernet, InvalidToken
 
+from tests.sizes import also_in_drills
+
 from . import restore
 
 pytestmark = pytest.mark.timeout(600)  # a busy machine may take its time
@@ -59,7 +61,7 @@ class Upgraded:
     pages: dict
 
 
-@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.services)])
+@pytest.fixture(scope="module", params=["sqlite", *also_in_drills("postgresql", needs=pytest.mark.services)])
 def upgraded(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("upgrade")
     if request.param == "sqlite":

@@ -11,7 +11,7 @@ from tests.system.chaos.services import Postgres, Redis, programs
 from tests.system.chaos.sink import Sink
 from tests.system.chaos.verdict import compare
 
-pytestmark = [pytest.mark.process, pytest.mark.services]
+pytestmark = [pytest.mark.process, pytest.mark.services, pytest.mark.drill]
 
 
 ACCOUNTS = 8  # as many as the worker has threads

@@ -9,7 +9,7 @@ from tests.system.chaos.harness import Office, installation_for, settle
 from tests.system.chaos.sink import Sink
 from tests.system.chaos.verdict import compare
 
-pytestmark = [pytest.mark.process, pytest.mark.services]
+pytestmark = [pytest.mark.process, pytest.mark.services, pytest.mark.drill]
 
 WAITING = """SELECT count(*) FROM pg_locks JOIN pg_class ON pg_class.oid = relation
              WHERE relname = 'messaging_batch' AND NOT granted
