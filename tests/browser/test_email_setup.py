@@ -8,6 +8,7 @@ from playwright.sync_api import expect
 from tests.browser.site import choose_and_confirm, look, row
 from tests.certificates import Authority
 from tests.identity import CLIENT, TENANT, Identity
+from tests.sizes import also_in_drills
 
 pytestmark = [pytest.mark.browser, pytest.mark.process]
 
@@ -118,7 +119,7 @@ answer = None
 """
 
 
-@pytest.mark.parametrize("width", [1280, 390, 320])
+@pytest.mark.parametrize("width", [320, *also_in_drills(390, 1280)])
 def test_no_setup_page_scrolls_sideways(site, signed_in, width):
     page = signed_in
     site.installation.ask(LONG_WORDS)

@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.site import choose_and_confirm, look, row, sign_in
+from tests.sizes import also_in_drills
 
 pytestmark = [pytest.mark.browser, pytest.mark.process]
 
@@ -143,7 +144,7 @@ def test_menu_has_the_words_of_the_seed(site, signed_in):
         expect(page.get_by_role("navigation").get_by_text(words, exact=True).first).to_be_visible()
 
 
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("width", [390, *also_in_drills(1280)])
 def test_no_page_scrolls_sideways(site, signed_in, width):
     page = signed_in
     page.set_viewport_size({"width": width, "height": 844})

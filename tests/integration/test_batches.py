@@ -68,6 +68,7 @@ def test_overlapping_batches_skip_what_the_first_has(mail_server, email_setup, o
     assert [result for _, result, _ in results(first)] == ["sent", "sent"]
 
 
+@pytest.mark.slow
 def test_confirmed_at_the_same_instant_by_many_each_message_goes_once(mail_server, email_setup, operator):
     messages = make_messages(20, due=False)
     drafts = [draft_batch(*messages, by=operator) for _ in range(4)]

@@ -17,6 +17,7 @@ def accepted(raw: bytes) -> Message:
     return gate.accept(gate.Submission(raw, "office@example.com", ["ada@example.com"]))
 
 
+@pytest.mark.slow
 @given(raw=TREE.map(lambda tree: HEAD + tree))
 @pytest.mark.django_db
 def test_what_the_database_and_the_files_hold_is_what_was_accepted(raw):
@@ -56,6 +57,7 @@ def test_the_same_report_to_many_is_on_the_disk_once(media):
     assert len([path for path in media.rglob("*") if path.is_file()]) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.django_db
 def test_a_large_report_is_sent_without_holding_it_in_memory():
     message = Message.objects.get(pk=accepted(report(4_000_000).as_bytes()).pk)

@@ -58,6 +58,7 @@ def nothing_goes_out(server, *accounts):
 # --- The whole flow ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_message_is_handed_over_sent_from_the_mail_program_and_never_again(office, operator, message, mail_server):
     page = page_of(office, message)
     actions = page[page.index('class="actions"') :]
@@ -129,6 +130,7 @@ def test_held_message_is_held_again_when_put_back(office, operator, message):
     assert standing(message) == ("held", None, "The amount is disputed", None, until)
 
 
+@pytest.mark.slow
 def test_failed_message_is_failed_again_when_put_back(office, operator, message):
     message.recipients.update(status="failed", reply_code=550, reply_text="no such user")
     Message.objects.update(status="failed", reason=Phrase("no-mailbox"), reason_category="address")
@@ -290,6 +292,7 @@ def test_message_that_is_one_report_and_nothing_else(office):
     assert parsed(raw_draft(office, message)).get_content() == PDF
 
 
+@pytest.mark.slow
 def test_large_report_is_streamed(office):
     report = io.BytesIO()
     while report.tell() < 12_000_000:
@@ -325,6 +328,7 @@ def test_missing_attachment_is_told(office, media):
 # --- Who may, and when -------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_second_person_is_told_who_has_it(office, bens_browser, operator, message):
     act(office, message, "hand-over")
     assert "Anna’s mail program has it as a draft" in act(bens_browser, message, "hand-over")

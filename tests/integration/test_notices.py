@@ -118,6 +118,7 @@ def test_notice_is_mail_that_nobody_answers(clock, boss, server):
     assert message.status == "sent"
 
 
+@pytest.mark.slow
 def test_five_hundred_failures_at_once_are_one_mail_to_each_who_is_told(clock, boss, operator, server):
     save({"console_url": "https://mail.brightwater.example/", "company_address": boss.email.upper()}, by=boss)
     rules(failed={"window_minutes": 0, "to_company": True})
@@ -439,6 +440,7 @@ def test_mail_tells_times_in_the_zone_and_language_of_the_company(clock, boss, s
 # --- Idempotent, and cheap --------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_thousands_of_failures_are_one_notice(clock, boss, email_setup, django_assert_max_num_queries):
     rules(failed={"window_minutes": 0})
     fail_many(2500)
@@ -449,6 +451,7 @@ def test_thousands_of_failures_are_one_notice(clock, boss, email_setup, django_a
     assert told(notice).subject == "2,500 messages could not be sent"
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_two_sweeps_at_the_same_moment_tell_everything_once(boss, email_setup):
     rules(failed={"window_minutes": 0})
@@ -488,6 +491,7 @@ def badge(client):
     return found and found[1]
 
 
+@pytest.mark.slow
 def test_menu_counts_the_notices_not_seen_until_their_page_is_opened(clock, boss, client, server):
     rules(failed={"window_minutes": 0})
     client.force_login(boss)

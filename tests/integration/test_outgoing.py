@@ -301,6 +301,7 @@ def test_what_is_being_sent_at_once_goes_on_when_the_options_are_switched_on(ser
     assert Message.objects.filter(status="queued").count() == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("category", CATEGORIES.values())
 def test_queueing_many_in_one_call_asks_for_options_and_settings_once(
     server, operator, category, django_assert_max_num_queries

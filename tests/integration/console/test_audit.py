@@ -50,6 +50,7 @@ def everything():
     return json.dumps(list(AuditEntry.objects.values()), default=str)
 
 
+@pytest.mark.slow
 def test_rows_of_email_setup_hold_values_and_facts(admin, operator, private_authority):
     pem, _ = private_authority
     save(admin, EMAIL, send_type="3", auth_type="tls-explicit", port="587", per_minute="0", ca_bundle=pem)
@@ -133,6 +134,7 @@ def test_change_that_is_refused_in_the_end_leaves_no_entry(admin, operator, ben)
 # --- Words are made when they are shown -----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_rewording_changes_what_pages_say_and_nothing_else(admin, second_admin, monkeypatch, email_setup):
     """As a translation would: rows stay, old entries are told in the new words, a form takes over what others saved."""
     save(admin, OPTIONS, record_mail="on", language="en-us", failed_is_on=None)
@@ -180,6 +182,7 @@ def test_saving_says_what_an_emptied_field_falls_back_to(admin):
 # --- Those who are renamed or deleted -------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_entries_of_a_deleted_user_stay_readable_and_theirs_alone(admin, ben):
     number = ben.pk
     save(admin, "/setup/email/users/ben/", host="a.example.com")
@@ -196,6 +199,7 @@ def test_entries_of_a_deleted_user_stay_readable_and_theirs_alone(admin, ben):
     assert told(admin, EMAIL) == []
 
 
+@pytest.mark.slow
 def test_what_a_deleted_user_changed_keeps_their_name(admin, second_admin, ben):
     save(second_admin, EMAIL, host="a.example.com")
     opened = as_shown(admin, EMAIL)
@@ -223,6 +227,7 @@ def test_entries_of_a_renamed_and_a_deleted_schedule_stay_readable(admin, email_
 HIDDEN = "Tr0ub4dor-42"
 
 
+@pytest.mark.slow
 def test_no_secret_gets_into_a_row(admin, second_admin, ben, settings):
     key = json.dumps({"type": "service_account", "client_email": "a@b.example", "private_key": HIDDEN})
     secrets = {"password": HIDDEN, "client_secret": HIDDEN, "refresh_token": HIDDEN, "service_account": key}
@@ -296,6 +301,7 @@ def test_commands_are_logged_with_their_name(admin, tmp_path):
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_first_start_and_demo_are_logged(admin, operator):
     assert runlocal._first_mail()
     assert {entry.via for entry in AuditEntry.objects.filter(area__in=("email", "options"))} == {"runlocal"}
@@ -335,6 +341,7 @@ def test_what_another_version_logged_fails_no_page(entry):
     assert line.words == "from “a” to “b”"
 
 
+@pytest.mark.slow
 def test_log_costs_a_page_one_statement(admin, second_admin):
     save(admin, OPTIONS, company_name="Name")
     told(admin, OPTIONS)

@@ -44,6 +44,7 @@ def test_all_that_match_the_filter(office, waiting, email_setup):
     assert batch.items.count() == 4
 
 
+@pytest.mark.slow
 def test_all_matching_is_all_pages(office, email_setup):
     first = make_message("c@example.com", due=False)
     values = {field.attname: getattr(first, field.attname) for field in Message._meta.concrete_fields} | {"id": None}
@@ -134,6 +135,7 @@ def test_progress_is_asked_for_until_it_is_finished(office, waiting, mail_server
     assert "http-equiv" not in page
 
 
+@pytest.mark.slow
 def test_report_is_filtered_by_outcome(office, waiting, mail_server, email_setup, operator):
     mail_server.replies["c1@example.com"] = "550 5.1.1 no such user"
     batch = batch_of(choose(office, *waiting))

@@ -171,6 +171,7 @@ def test_many_are_changed_as_one_alone_is(operator, email_setup, action, start):
         assert seen[0] == seen[1]
 
 
+@pytest.mark.slow
 @pytest.mark.sized
 def test_thousands_take_seconds(office, operator):
     count, now = several(2_000, 10_000), timezone.now()

@@ -22,6 +22,7 @@ pytestmark = pytest.mark.django_db
 # --- What the pages say -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_page_of_email_setup(admin, private_authority):
     pem, ca = private_authority
     save(admin, EMAIL, send_type="3", host="a.example.com", port="587", ca_bundle=pem, per_minute="1200")
@@ -48,6 +49,7 @@ def test_page_of_email_setup(admin, private_authority):
     )]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_page_of_an_accounts_own_settings_shows_only_its_own(admin, ben):
     save(admin, EMAIL, username="office")
     save(admin, "/setup/email/users/ben/", username="ben@example.com")
@@ -108,6 +110,7 @@ def test_pages_of_users(admin, operator):
     assert told(admin, USERS) == [("Anna", "vera", "Added as no role"), *of_vic]
 
 
+@pytest.mark.slow
 def test_pages_of_schedules(admin, email_setup):
     path = f"{SCHEDULES}{make_schedule(admin, is_on='').pk}/"
     save(admin, path, times="09:00", on_days="these", days=["1", "5", "0"], q="invoice", sender="anna", reason="busy",
@@ -147,6 +150,7 @@ def test_pages_of_schedules(admin, email_setup):
 # --- Two administrators at one form ---------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_second_of_two_at_email_setup_sees_who_changed_what(admin, second_admin, private_authority):
     pem, ca = private_authority
     save(admin, EMAIL, host="a.example.com", port="25", ehlo_name="old.example.com")

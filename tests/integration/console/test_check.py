@@ -150,6 +150,7 @@ def test_certificate_that_ends_soon_is_worth_a_look(admin, authority):
 # --- The usual mistakes ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("auth_type", ["default", "tls-explicit"])
 @pytest.mark.parametrize("go", [check, send])
 def test_tls_from_the_first_byte_on_this_port(admin, authority, auth_type, go):
@@ -532,6 +533,7 @@ def test_of_a_good_and_a_bad_address_the_good_one_is_used_and_the_name_resolved_
     assert beyond(tried) == []
 
 
+@pytest.mark.slow
 def test_diagnosis_uses_the_checked_addresses_and_does_not_resolve_again(admin, names, tried, authority):
     """A name that leads elsewhere at the second question (DNS rebinding) gains nothing."""
     names.found["mail.example.com"] = ["169.254.169.254", "127.0.0.1"]
@@ -562,6 +564,7 @@ def test_each_address_is_tried_in_turn(admin, names, tried):
 # --- The page comes as the work goes on --------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_steps_arrive_one_by_one(admin):
     go_on = threading.Event()
     with FaultServer() as server:
@@ -686,6 +689,7 @@ def test_absurd_capabilities_are_no_error(admin):
     assert "<b>" not in page
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", [SILENCE, CLOSE, b"HTTP/1.1 400 Bad Request\r\n"])
 def test_something_that_is_no_mail_server(admin, stage):
     with FaultServer() as server:

@@ -43,6 +43,7 @@ def device_of(identity):
     return device
 
 
+@pytest.mark.slow
 def test_code_is_shown_and_once_it_was_entered_the_sign_in_is_kept(admin, microsoft, operator):
     page = words(admin.get(COMPANY))
     assert "Begin" in page
@@ -68,6 +69,7 @@ def test_code_is_shown_and_once_it_was_entered_the_sign_in_is_kept(admin, micros
     assert (change.by, change.action) == (operator, "secret set")
 
 
+@pytest.mark.slow
 def test_browser_asks_by_itself_and_goes_back_when_it_is_done(admin, microsoft):
     page = begin(admin)
     assert f'hx-post="{COMPANY}" hx-trigger="every 5s"' in page
@@ -92,6 +94,7 @@ def test_page_that_asks_by_itself_says_when_the_settings_do_not_allow_it_any_mor
     assert "hx-trigger" not in source(response)
 
 
+@pytest.mark.slow
 def test_neither_code_nor_token_is_in_the_session_or_on_a_page(admin, microsoft):
     page = begin(admin)
     device = device_of(microsoft)
@@ -105,6 +108,7 @@ def test_neither_code_nor_token_is_in_the_session_or_on_a_page(admin, microsoft)
     assert not [secret for secret in microsoft.secrets if secret in page + source(response) + kept + rows]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("state", "told"), [("authorization_declined", "was declined at Microsoft"), ("expired_token", "not used in time")]
 )

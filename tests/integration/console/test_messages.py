@@ -89,6 +89,7 @@ def test_each_status_filters(office, queue, status):
     assert response.context["page"].total == len(subjects(response))
 
 
+@pytest.mark.slow
 def test_filters_narrow_and_counts_follow(office, queue):
     put(queue["sent"], recipients_text="Margaret Holloway <mh@example.com>", created_at=timezone.now() - timedelta(9))
 
@@ -135,6 +136,7 @@ def test_what_was_left_out_is_said(office, query, words):
     assert words in office.get(f"/messages/?{query}").content.decode()
 
 
+@pytest.mark.slow
 def test_pages_of_fifty_with_few_statements(office, operator):
     first = make_message("c@example.com", due=False)
     first.pk = None

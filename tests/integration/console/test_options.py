@@ -78,6 +78,7 @@ def test_both_are_off_until_somebody_switches_them_on_and_the_page_says_what_tha
     assert (options.options().record_mail, options.options().hold_mail) == (True, True)
 
 
+@pytest.mark.slow
 def test_holding_needs_recording_and_says_so(admin):
     assert "Needs “Record outbound email”" in words(admin.get(URL))
     response = save(admin, hold_mail="on")
@@ -99,6 +100,7 @@ def test_saving_nothing_new_writes_nothing(admin):
 # --- Mail in flight ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_what_is_queued_stays_queued_when_holding_is_switched_off_and_says_so(admin):
     save(admin, **BOTH)
     messages = [make_message(f"c{number}@example.com", due=False) for number in range(3)]
@@ -173,6 +175,7 @@ def assert_refused(admin, posted, field, value, said):
     assert not CompanyOptions.objects.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("field", dict.fromkeys(field for field, _, _ in REFUSED))
 def test_senseless_values_are_refused_with_what_is_allowed(admin, field, subtests):
     posted = fields(admin)
@@ -235,6 +238,7 @@ def test_what_was_typed_is_kept_when_something_else_is_wrong(admin):
 # --- Notices -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_each_kind_of_notice_has_its_rule(admin):
     for number, kind in enumerate(NoticeKind.values):
         save(admin, **{f"{kind}_is_on": "on" if number else None, f"{kind}_to_author": "on", f"{kind}_to_admins": None,
@@ -251,6 +255,7 @@ def warnings(response):
     return {row.kind: row.warning for row in response.context["rules"] if row.warning}
 
 
+@pytest.mark.slow
 def test_a_notice_that_reaches_nobody_is_warned_of(admin, operator):
     assert list(warnings(admin.get(URL))) == ["no-address"]  # to the company, whose address is missing
     save(admin, company_address="office@example.com", paused_to_admins=None, unknown_to_author=None)

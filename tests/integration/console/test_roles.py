@@ -15,6 +15,7 @@ from messaging import batches, roles
 from messaging.models import Batch, Heartbeat, Message, Schedule
 from tests.factories import browser_of, make_message, make_user
 from tests.pages import source
+from tests.sizes import matrix
 
 pytestmark = pytest.mark.django_db
 
@@ -199,8 +200,7 @@ def answer(response):
     return LOGIN if to_login else response.status_code
 
 
-@pytest.mark.parametrize("name", EXPECTED)
-@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize(("name", "method"), matrix(list(EXPECTED), ["GET", "POST"]))
 def test_everybody_gets_what_their_role_allows(browsers, address, name, method):
     expected = EXPECTED[name][method == "POST"]
     found = []

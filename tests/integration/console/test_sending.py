@@ -414,6 +414,7 @@ def test_history_names_who_paused_why_and_who_resumed(admin, anna, ben):
     assert rows[2].endswith("Anna Lindqvist Ben Okoro")
 
 
+@pytest.mark.slow
 def test_history_comes_in_pages_of_twenty(admin, anna):
     for number in range(45):
         AccountPause.history.create(

@@ -63,6 +63,7 @@ def test_ipv6_address_with_and_without_brackets(authority, host):
     assert attempt.server == f"[::1]:{server.port}"
 
 
+@pytest.mark.slow
 def test_tls_port_without_tls_is_explained(authority, settings):
     settings.SMTP_TIMEOUT_SCALE = 0.002
     with MailServer(tls=authority.server_context(), tls_from_the_start=True) as server:

@@ -178,5 +178,6 @@ class Claims(RuleBasedStateMachine):
 
 @pytest.mark.sized
 class TestClaims(TransactionTestCase):
+    @pytest.mark.slow
     def test_every_interleaving(self):
         run_state_machine_as_test(Claims, settings=settings(max_examples=several(15, 1000), stateful_step_count=30))

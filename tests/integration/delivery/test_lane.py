@@ -216,6 +216,7 @@ def test_silence_after_the_end_of_data_is_unknown_and_never_sent_again_by_itself
     assert len(mail_server.handed_over) == 1
 
 
+@pytest.mark.slow
 def test_timeout_at_the_final_reply_is_unknown(mail_server, email_setup, settings):
     settings.SMTP_FINAL_REPLY_TIMEOUT = 0.5
     mail_server.replies["END"] = "HANG"
@@ -306,6 +307,7 @@ def test_every_recipient_row_is_written_by_delivery(mail_server, email_setup):
     assert set(Recipient.objects.filter(message=message).values_list("reply_code", flat=True)) == {250}
 
 
+@pytest.mark.slow
 def test_lane_ends_after_its_turn(mail_server, email_setup):
     mail_server.at_end = lambda message: time.sleep(0.1)
     messages = [make_message(f"c{number}@example.com") for number in range(8)]

@@ -16,6 +16,7 @@ from tests.steps import run_lane, sweeps
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("phase", [-0.25, 0.6])
 def test_outage_of_more_than_a_lease_before_the_final_dot(server, settings, monkeypatch, phase):
     settings.LEASE_SECONDS = 1
@@ -41,6 +42,7 @@ def test_outage_of_more_than_a_lease_before_the_final_dot(server, settings, monk
     assert status(message) == "queued", f"{message.status}: {in_words(message.reason)}"
 
 
+@pytest.mark.slow
 def test_outcome_that_cannot_be_written_leaves_nothing_behind(server, settings, monkeypatch):
     make_message("a@example.com")
     second = make_message("b@example.com")

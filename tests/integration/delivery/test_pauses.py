@@ -142,6 +142,7 @@ def run_lanes(number, clock):
     assert not in_threads(number, lambda: run_lane(clock=clock))
 
 
+@pytest.mark.slow
 def test_several_lanes_together_keep_to_the_rate(mail_server, clock):
     set_up(mail_server, per_minute=7, max_connections=4)
     queue(20)
@@ -154,6 +155,7 @@ def test_several_lanes_together_keep_to_the_rate(mail_server, clock):
     assert len(mail_server.received) == 14
 
 
+@pytest.mark.slow
 def test_several_lanes_together_keep_to_the_connections(mail_server, clock):
     set_up(mail_server, max_connections=2)
     watcher = Watcher(mail_server)

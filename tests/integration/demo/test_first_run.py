@@ -33,6 +33,7 @@ def first_run(attached, media, settings):
     settings.MEDIA_ROOT = attached
 
 
+@pytest.mark.slow
 def test_queue_of_a_newcomer(first_run):
     waiting = Message.objects.filter(status=Message.Status.QUEUED)
     assert 38 <= waiting.count() <= 46
@@ -66,6 +67,7 @@ def test_authors_are_people_who_cannot_sign_in(first_run):
     assert Message.objects.filter(author=None).exists()
 
 
+@pytest.mark.slow
 def test_every_pdf_opens_and_is_different(first_run):
     texts = []
     for attachment in Attachment.objects.filter(content_type="application/pdf"):
@@ -107,6 +109,7 @@ def test_blind_copies_are_in_the_envelope_only(first_run):
         assert row.address.encode() not in wire(row.message)
 
 
+@pytest.mark.slow
 def test_same_again(first_run, django_user_model):
     before = snapshot()
     Message.objects.all().delete()

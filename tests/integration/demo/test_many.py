@@ -19,6 +19,7 @@ pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 3, 18, 14, 30, tzinfo=UTC)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hour", [0, *(pytest.param(hour, marks=pytest.mark.soak) for hour in (3, 12)), 23])
 def test_nothing_lies_in_the_future(hour):
     now = NOW.replace(hour=hour)
@@ -29,6 +30,7 @@ def test_nothing_lies_in_the_future(hour):
 # --- Many more --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.sized
 def test_more_messages_wait():
     count = several(90, 300)
@@ -43,6 +45,7 @@ def test_more_messages_wait():
     assert not Batch.objects.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.sized
 def test_reports_name_who_gets_them():
     demo.add_messages(several(20, 60), seed=2, now=NOW)
@@ -51,6 +54,7 @@ def test_reports_name_who_gets_them():
         assert attachment.message.recipients.get().name in text
 
 
+@pytest.mark.slow
 @pytest.mark.sized
 def test_history_is_spread_and_consistent(monkeypatch):
     count = several(250, 700)
@@ -84,6 +88,7 @@ def test_mix_of_endings():
     assert endings.count(history.given_up()) == 6
 
 
+@pytest.mark.slow
 @pytest.mark.sized
 @pytest.mark.parametrize("months", [pytest.param(0, marks=pytest.mark.soak), 1])
 def test_same_seed_same_messages(months):
@@ -101,6 +106,7 @@ def test_same_seed_same_messages(months):
 # --- The command --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_command_says_what_it_made(capsys):
     call_command("seed_demo", "--messages", "5", "--months", "1", "--seed", "1")
     assert capsys.readouterr().out.startswith("5 messages more in ")

@@ -134,6 +134,7 @@ def test_disk_full_for_the_database_refuses_what_comes_in_whole(server, holding,
     check_invariants(server, queued=[there], beside=[there])
 
 
+@pytest.mark.slow
 @fault(57)
 @pytest.mark.parametrize("stage", ["RCPT", "END"])
 def test_disk_full_for_a_while_costs_no_outcome(server, database, stage):
@@ -146,6 +147,7 @@ def test_disk_full_for_a_while_costs_no_outcome(server, database, stage):
     check_invariants(server, queued=messages, beside=messages)
 
 
+@pytest.mark.slow
 @fault(57)
 def test_disk_full_for_longer_than_a_lease_sends_nothing_twice_and_loses_nothing(server, settings, database):
     """The lane may give up; then the sweep finds what it left."""
@@ -182,6 +184,7 @@ def test_outcome_that_cannot_be_written_for_longer_than_a_lease_is_kept(server, 
     check_invariants(server, queued=messages, beside=messages)
 
 
+@pytest.mark.slow
 @fault(57)
 @pytest.mark.parametrize("stage", ["RCPT", "END"])
 def test_commit_that_fails_for_a_while_leaves_each_attempt_once(server, monkeypatch, stage):
@@ -340,6 +343,7 @@ def test_out_of_file_descriptors_costs_no_try_and_goes_on_afterwards(server):
     check_invariants(server, queued=messages, beside=messages)
 
 
+@pytest.mark.slow
 @fault(60)
 def test_outcome_is_written_when_there_is_a_descriptor_again(server, monkeypatch):
     message = make_message("a@example.com")
@@ -387,6 +391,7 @@ def test_attachment_that_finds_no_descriptor_costs_no_try(server, monkeypatch):
 # --- A huge message --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @fault(61)
 def test_memory_stays_flat_with_a_report_of_25_mb():
     with FaultServer(keep=4096) as server:
@@ -405,6 +410,7 @@ def test_memory_stays_flat_with_a_report_of_25_mb():
         check_invariants(server, queued=[message, good], beside=[message, good])
 
 
+@pytest.mark.slow
 @fault(61)
 def test_huge_message_cut_off_is_sent_again_whole():
     with FaultServer(keep=4096) as server:

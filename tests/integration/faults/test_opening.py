@@ -65,6 +65,7 @@ def test_one_outage_met_by_several_lanes_counts_once(settings):
         check_invariants(server, queued=messages, beside=messages)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("stage", "behaviour", "words"),
     [
@@ -229,6 +230,7 @@ def test_sign_in_refused_for_a_while_is_probed_until_it_works():
         check_invariants(server, queued=messages, beside=messages)
 
 
+@pytest.mark.slow
 def test_fault_after_the_sign_in_is_probed_less_and_less_often():
     with FaultServer() as server:
         set_up(server)

@@ -185,6 +185,7 @@ def test_content_is_not_asked_for(either_server, reply, expected):
     check_invariants(either_server, queued=[message, good], beside=[good])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "behaviour",
     [
@@ -364,6 +365,7 @@ def test_server_that_closes_at_each_mail_is_not_asked_for_ever(server):
 # --- Limits, slowness, RST, the end ----------------------------------------------------------------
 
 
+@pytest.mark.slow
 @fault(32)
 def test_too_many_connections_at_once_do_not_pause_those_that_work():
     with FaultServer(connections=2) as server:
@@ -416,6 +418,7 @@ def test_endless_drip_is_given_up_in_time(server, stage):
     check_invariants(server, queued=[message, good], beside=[good])
 
 
+@pytest.mark.slow
 @fault(33)
 def test_slow_drip_that_ends_in_time_is_waited_for(server):
     for stage in ("GREETING", "MAIL", "RCPT", "END", "QUIT"):

@@ -56,6 +56,7 @@ def lease(count=1):
 # --- Two at once -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @fault(46)
 def test_two_workers_never_claim_the_same_message(server, settings):
     messages = [make_message(f"c{number}@example.com") for number in range(30)]
@@ -73,6 +74,7 @@ def test_two_workers_never_claim_the_same_message(server, settings):
     check_invariants(server, queued=messages, beside=messages)
 
 
+@pytest.mark.slow
 @fault(47)
 def test_lease_is_kept_while_a_slow_server_thinks(server, settings):
     settings.LEASE_SECONDS = 1
@@ -187,6 +189,7 @@ def test_overlapping_selections_of_two_people_send_once(server, operator, django
     check_invariants(server, queued=messages, beside=messages)
 
 
+@pytest.mark.slow
 @fault(50)
 def test_retry_drafts_confirmed_together_address_nobody_twice(server, operator):
     for number in range(12):
@@ -351,6 +354,7 @@ def test_settings_made_wrong_in_mid_batch_cost_no_try(server, settings, wrong, w
 # --- Clocks ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @fault(53)
 def test_two_beats_do_no_more_than_one(server, operator):
     in_data, held = make_message("a@example.com"), make_message("held@example.com", due=False)
@@ -452,6 +456,7 @@ def in_sql(*statements):
             cursor.execute(statement)
 
 
+@pytest.mark.slow
 @fault(62)
 def test_column_added_while_a_worker_sends(server):
     """A worker of the old release goes on with tables of the new one, and waits while they are locked."""
@@ -486,6 +491,7 @@ def messaging_migrations():
     return [key for key in graph.forwards_plan(newest) if key[0] == "messaging"]
 
 
+@pytest.mark.slow
 @fault(62)
 def test_rows_written_before_the_newest_migration_are_delivered(server):
     *_, before, newest = [None, *messaging_migrations()]

@@ -93,6 +93,7 @@ def test_one_bad_message_and_nothing_of_the_call_is_stored(media):
     assert not Message.objects.exists()
 
 
+@pytest.mark.slow
 def test_thousands_take_few_statements_and_keep_their_order():
     with CaptureQueriesContext(
         connection,
@@ -187,6 +188,7 @@ def test_who_is_named_twice_gets_one_copy():
     ]
 
 
+@pytest.mark.slow
 def test_a_thousand_recipients_are_taken_and_one_more_refused(settings):
     settings.MAX_RECIPIENTS = 1000
     everyone = [f"user{n}@example.com" for n in range(1001)]
@@ -472,5 +474,6 @@ def test_a_message_over_the_limit_is_refused_with_both_sizes(settings):
         submit(RAW + b"\n" * 1_500_000)
 
 
+@pytest.mark.slow
 def test_twenty_megabytes_in_one_line_are_encoded():
     assert max(map(len, wire(submit(RAW + b"x" * 20_000_000)).split(b"\r\n"))) <= 998

@@ -166,6 +166,7 @@ IMPOSSIBLE = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("whose", "name", "value", "label"), matrix(["company", "ben"], IMPOSSIBLE))
 def test_stored_value_that_is_none_is_a_clear_state_and_can_be_corrected(admin, ben, whose, name, value, label):
     """Another version, or somebody in the database, has written it."""
@@ -267,6 +268,7 @@ SERVERS_OF_A_USER = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_user_names_only_servers_that_administrators_allow(bens_browser, ben, subtests):
     company(port=2587)
     let_users_edit("mail.listed.example", "*.below.example:2525")
@@ -411,6 +413,7 @@ def test_second_of_two_administrators_sees_what_changed_and_may_save_over_it(adm
     assert (resolve(None).host, resolve(None).password) == ("mine.example.com", "")
 
 
+@pytest.mark.slow
 def test_each_changed_field_is_logged_with_who_and_when_and_secrets_only_as_changed(admin, operator):
     company()
     before = AuditEntry.objects.count()
@@ -485,6 +488,7 @@ def test_what_is_no_certificate_is_refused(admin, bundle, words):
     assert words in " ".join(response.context["form"].errors["ca_bundle"])
 
 
+@pytest.mark.slow
 def test_service_account_key_is_kept_encrypted_and_never_shown(admin):
     company()
     key = '{"type": "service_account", "client_email": "x@y.example", "private_key": "GEHEIM"}'

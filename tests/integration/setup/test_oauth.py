@@ -320,6 +320,7 @@ def test_outage_of_the_provider_does_not_stop_sending_while_the_token_is_good(si
 # --- What goes wrong -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_ended_sign_in_pauses_the_account_until_somebody_signs_in_again(sign_in_by, identity, admin, clock):
     sign_in_by("microsoft-user")
     assert deliver().status == "sent"

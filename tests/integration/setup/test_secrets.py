@@ -146,6 +146,7 @@ def save(admin, mail_server, **values):
     return admin.post("/setup/email/", FORM | {"port": str(mail_server.port), "version": version} | values)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keys", [[OTHER], [], ["garbage"]])
 @pytest.mark.django_db(transaction=True)
 def test_with_a_lost_key_pages_work_mail_waits_and_entering_it_anew_heals(admin, mail_server, settings, keys):
@@ -203,6 +204,7 @@ def sent_tasks(monkeypatch):
     return tasks
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("server_takes_it", [True, False])
 @pytest.mark.django_db(transaction=True)
 def test_a_password_is_told_nowhere(
