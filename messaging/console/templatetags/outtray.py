@@ -5,6 +5,7 @@ from email.utils import parseaddr
 from functools import cache, lru_cache
 
 from django import template
+from django.template import Engine, RequestContext
 from django.templatetags.static import static
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
@@ -52,6 +53,12 @@ def icon(name: str, label: str = "") -> SafeString:
             '<svg class="icon" role="img" aria-label="{}"><title>{}</title><use href="{}"/></svg>', label, label, href
         )
     return format_html('<svg class="icon" aria-hidden="true"><use href="{}"/></svg>', href)
+
+
+@register.simple_tag(takes_context=True)
+def menu(context: RequestContext) -> str:
+    """What a person may open. It stands on each page twice, beside the content and folded, and is made once."""
+    return Engine.get_default().get_template("messaging/_menu.html").render(context) if context["role"].may_view else ""
 
 
 @register.simple_tag
