@@ -1,6 +1,10 @@
 # make run    everything on this machine: web, worker, beat, mail catcher (PORT=8001 CATCHER_PORT=1026 to move them)
 # make bench  Outtray side by side with its peers; ARGS=--full for everything, ARGS=--help for the rest
-# make test   every check and test; DATABASE_URL and CELERY_BROKER_URL name the real services to test with
+# make test   every check, and the suite; DATABASE_URL and CELERY_BROKER_URL name the real services to test with
+# make quick  the unit and integration tests on SQLite, each with its first case: less than a minute
+# make drills the slow tests and the cases that the suite leaves out
+# make soak   more examples and more rows than anyone waits for
+#             (ARGS=... is passed on to pytest, as in make test ARGS=--durations=25)
 # make chaos  kill the worker KILLS=200 times while it delivers and count what is lost, sent twice or untrue, on
 #             STACK=services, embedded or both; SEED=n plays a run again
 
@@ -16,7 +20,11 @@ ENGINE_TESTS := tests/integration/test_batches.py tests/integration/faults \
 PIP_COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
-.PHONY: run test chaos bench check browser password requirements clean python-venv
+PYTEST := $(BIN)/python -m pytest
+ON_SQLITE := env -u DATABASE_URL -u CELERY_BROKER_URL -u REQUIRE_SERVICES
+SERVICES := $(and $(DATABASE_URL),$(CELERY_BROKER_URL))
+
+.PHONY: run test quick drills soak suite engine chaos bench check browser password requirements clean python-venv
 
 run: $(VENV)/run.stamp
 	@$(BIN)/python config/local_env.py
@@ -25,18 +33,38 @@ run: $(VENV)/run.stamp
 password: $(VENV)/run.stamp
 	@$(BIN)/python manage.py createoperator $(OPERATOR) --new-password --generate
 
-# Tests wait for servers and processes most of their time, so three processes on two cores.
-test: check browser
-	@if [ -z "$$DATABASE_URL" ] || [ -z "$$CELERY_BROKER_URL" ]; then \
-		echo "************************************************************************"; \
-		echo "* The tests on real PostgreSQL and Redis are SKIPPED. To run them, set *"; \
-		echo "* DATABASE_URL=postgres://... and CELERY_BROKER_URL=redis://...        *"; \
-		echo "************************************************************************"; \
-	else \
-		echo "The engine on SQLite; everything on $$DATABASE_URL after it" | sed 's#//[^@/]*@#//#'; \
-		env -u DATABASE_URL -u REQUIRE_SERVICES $(BIN)/python -m pytest -q -n 3 $(ENGINE_TESTS); \
-	fi
-	@exec $(BIN)/python -m pytest -n 3 --dist loadfile
+# All at once: what one waits for leaves the processors to the others.
+test: browser
+	@exec $(MAKE) --no-print-directory --jobs=3 suite engine check
+
+# Tests wait for servers and processes much of their time, so four processes on two cores.
+suite: $(VENV)/test.stamp
+	@exec $(PYTEST) -q -n 4 --dist loadfile $(ARGS)
+
+ifneq ($(SERVICES),)
+engine: $(VENV)/test.stamp
+	@echo "The engine on SQLite, each test once; everything on $$DATABASE_URL" | sed 's#//[^/@]*@#//#'
+	@exec $(ON_SQLITE) TESTS=quick $(PYTEST) -q $(ENGINE_TESTS)
+else
+engine:
+	@echo "************************************************************************"
+	@echo "* The tests on real PostgreSQL and Redis are SKIPPED. To run them, set *"
+	@echo "* DATABASE_URL=postgres://... and CELERY_BROKER_URL=redis://...        *"
+	@echo "************************************************************************"
+endif
+
+quick: $(VENV)/test.stamp
+	@$(BIN)/ruff check --quiet .
+	@exec $(ON_SQLITE) TESTS=quick $(PYTEST) -q -n 2 --dist loadfile tests/unit tests/integration $(ARGS)
+
+drills: browser
+	@TESTS=drills $(PYTEST) -q -n 4 --dist loadfile $(ARGS)
+ifneq ($(SERVICES),)
+	@exec $(ON_SQLITE) $(PYTEST) -q -n 3 --dist loadfile $(ENGINE_TESTS) $(ARGS)
+endif
+
+soak: $(VENV)/test.stamp
+	@exec env TESTS=soak $(PYTEST) -q -n 2 --timeout=7200 $(ARGS)
 
 chaos: $(VENV)/test.stamp
 	@exec $(BIN)/python -m tests.system.chaos --kills $(KILLS) --stack $(STACK) $(if $(SEED),--seed $(SEED))

@@ -1,5 +1,6 @@
 """An installation as its pages see it, and what a person does on them."""
 
+import os
 import re
 import urllib.request
 from pathlib import Path
@@ -69,7 +70,9 @@ def answers(url):
 
 
 def look(page, name):
-    """Keep screenshots of a page as a test artefact: 1280 light and 390 dark."""
+    """Keep screenshots of a page, where the environment asks for them with SCREENSHOTS=1: 1280 light and 390 dark."""
+    if not os.environ.get("SCREENSHOTS"):
+        return
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     page.screenshot(full_page=True, path=SCREENSHOTS / f"{name}-1280-light.png")
     page.emulate_media(color_scheme="dark")

@@ -342,13 +342,14 @@ def test_what_another_version_logged_fails_no_page(entry):
 
 
 @pytest.mark.slow
-def test_log_costs_a_page_one_statement(admin, second_admin):
+def test_log_costs_a_page_one_statement(admin, operator, second_admin):
     save(admin, OPTIONS, company_name="Name")
     told(admin, OPTIONS)
     with CaptureQueriesContext(connection) as with_one:
         assert len(told(admin, OPTIONS)) == 1
+    second = User.objects.exclude(pk=operator.pk).get()
     for number in range(30):
-        save((admin, second_admin)[number % 2], OPTIONS, company_name=f"Name {number}")
+        options.save({"company_name": f"Name {number}"}, by=(operator, second)[number % 2])
     with CaptureQueriesContext(connection) as with_many:
         assert len(told(admin, OPTIONS)) == 25
     assert len(with_many) == len(with_one)

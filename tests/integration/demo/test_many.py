@@ -88,11 +88,10 @@ def test_mix_of_endings():
     assert endings.count(history.given_up()) == 6
 
 
-@pytest.mark.slow
-@pytest.mark.sized
-@pytest.mark.parametrize("months", [pytest.param(0, marks=pytest.mark.soak), 1])
+@pytest.mark.drill
+@pytest.mark.parametrize("months", [0, 1])
 def test_same_seed_same_messages(months):
-    count = several(12, 40)
+    count = 40
     demo.add_messages(count, months=months, seed=7, now=NOW)
     before = snapshot()
     Message.objects.all().delete()
