@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests import services
+
 TESTS = os.environ.get("TESTS", "suite")
 MARKS = {"suite": {"suite"}, "quick": {"suite"}, "drills": {"drill"}, "soak": {"soak", "sized", "hypothesis"}}
 NOT_QUICK = {"slow", "process", "services", "browser"}
@@ -35,6 +37,13 @@ def also_in_drills(*cases, needs=None):
     """More cases of a test, as parameters, which the suite leaves out; `needs` is one more mark."""
     marks = [pytest.mark.drill, *([needs] if needs else [])]
     return [pytest.param(case, marks=marks) for case in cases]
+
+
+# What an installation runs on. Where the real services are there, the suite leaves the embedded default to the drills.
+STACKS = [
+    pytest.param("embedded", marks=[] if services.missing() else pytest.mark.drill),
+    pytest.param("services", marks=pytest.mark.services),
+]
 
 
 def matrix(*axes):

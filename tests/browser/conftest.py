@@ -13,7 +13,13 @@ from tests.installation import Installation, free_ports, wait_for
 def browser_type_launch_args(browser_type_launch_args):
     """The system's Chromium where there is one, otherwise Playwright's own."""
     path = shutil.which("chromium") or shutil.which("google-chrome")
-    quiet = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    quiet = [
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+    ]
     return browser_type_launch_args | ({"executable_path": path} if path else {}) | {"args": quiet}
 
 

@@ -10,6 +10,7 @@ import pytest
 from tests import services
 from tests.installation import BEAT, WORKER, Installation, wait_for
 from tests.servers import MailServer
+from tests.sizes import STACKS
 
 pytestmark = pytest.mark.process
 
@@ -76,7 +77,7 @@ class AtWork:
         return states if not {"queued", "sending"} & set(states.values()) else None
 
 
-@pytest.fixture(scope="module", params=["embedded", pytest.param("services", marks=pytest.mark.services)])
+@pytest.fixture(scope="module", params=STACKS)
 def running(request, tmp_path_factory):
     urls = services.urls() if request.param == "services" else {}
     with MailServer() as server, Installation(tmp_path_factory.mktemp("worker"), **urls) as installation:

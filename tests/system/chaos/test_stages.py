@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import pytest
 
 from tests.installation import WORKER, wait_for
-from tests.sizes import also_in_drills
+from tests.sizes import STACKS
 from tests.system.chaos.harness import Office, installation_for, settle
 from tests.system.chaos.sink import Sink
 from tests.system.chaos.verdict import compare
@@ -43,7 +43,7 @@ class AfterTheKill:
             self.found[address.partition("@")[0]] = row["status"], arrived[address]
 
 
-@pytest.fixture(scope="module", params=["embedded", *also_in_drills("services", needs=pytest.mark.services)])
+@pytest.fixture(scope="module", params=STACKS)
 def after_the_kill(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("stages")
     with Sink() as sink, installation_for(request.param, folder, LEASE_SECONDS="1") as installation:
