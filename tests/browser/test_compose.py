@@ -98,7 +98,11 @@ def test_refusal_keeps_what_was_written_and_the_queue_takes_it(site, signed_in, 
     look(page, "new-message-refused")
     page.get_by_role("button", name="Put in the queue instead").click()
     expect(page.get_by_role("heading", name="Written with care")).to_be_visible()
-    page.get_by_role("link", name="Edit").click()
+    edit = page.get_by_role("link", name="Edit")
+    address = site.url + edit.get_attribute("href")
+    edit.click()
+    # While a lane tries to send it, which takes a moment, it cannot be edited.
+    assert wait_for(lambda: page.goto(address) and page.url == address)
     page.get_by_label("Subject").fill("Corrected with care")
     look(page, "edit-message")
     page.get_by_role("button", name="Save").click()
