@@ -34,9 +34,17 @@ def several(few, many):
 
 
 def also_in_drills(*cases, needs=None):
-    """More cases of a test, as parameters, which the suite leaves out; `needs` is one more mark."""
+    """More cases of a test, as parameters, which the suite leaves out; `needs` is one more mark.
+
+    A tuple stands for several arguments.
+    """
     marks = [pytest.mark.drill, *([needs] if needs else [])]
-    return [pytest.param(case, marks=marks) for case in cases]
+    return [pytest.param(*(case if isinstance(case, tuple) else (case,)), marks=marks) for case in cases]
+
+
+def sampled(cases):
+    """Many cases that are alike: every third in the suite, and all in the drills."""
+    return [case if number % 3 == 0 else also_in_drills(case)[0] for number, case in enumerate(cases)]
 
 
 # What an installation runs on. Where the real services are there, the suite leaves the embedded default to the drills.

@@ -11,8 +11,8 @@ from tests.installation import Installation, free_ports, wait_for
 
 @pytest.fixture(scope="session")
 def browser_type_launch_args(browser_type_launch_args):
-    """The system's Chromium where there is one, otherwise Playwright's own."""
-    path = shutil.which("chromium") or shutil.which("google-chrome")
+    """One of the system where there is one, otherwise Playwright's own."""
+    path = next(filter(None, map(shutil.which, ("chromium-headless-shell", "chromium", "google-chrome"))), None)
     quiet = [
         "--no-sandbox",
         "--disable-gpu",

@@ -11,6 +11,7 @@ from messaging.models import Heartbeat, Phrase
 from tests.factories import make_message, put
 from tests.pages import words
 from tests.rows import statuses
+from tests.sizes import matrix
 from tests.steps import run_lane
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -29,8 +30,7 @@ def write(column, row, *messages):
             cursor.execute(statement, [json.dumps(row), message.pk])
 
 
-@pytest.mark.parametrize("column", ["reason", "doubt", "reason_before"])
-@pytest.mark.parametrize("row", ROWS, ids=str)
+@pytest.mark.parametrize(("column", "row"), matrix(["reason", "doubt", "reason_before"], ROWS))
 def test_message_is_shown_and_sent(admin, server, column, row):
     message, other = make_message("a@example.com"), make_message("b@example.com")
     put(message, tries=1)

@@ -17,6 +17,7 @@ from messaging.setup.problems import Problem
 from messaging.wording import in_words
 from tests.factories import make_message, make_user, set_up
 from tests.pages import source
+from tests.sizes import sampled
 from tests.steps import in_threads, run_lane
 
 pytestmark = pytest.mark.django_db
@@ -392,7 +393,7 @@ def test_refusal_of_a_moment_is_told_although_it_is_over(admin, evening, operato
 
 @pytest.mark.parametrize(
     ("values", "field"),
-    [
+    sampled([
         ({"name": ""}, "name"), ({"times": ""}, "times"), ({"times": "25:00"}, "times"), ({"times": "noon"}, "times"),
         ({"on_days": "these"}, "days"), ({"on_days": "these", "days": ["9"]}, "days"), ({"kind": "often"}, "kind"),
         ({"kind": "every"}, "minutes"), ({"kind": "every", "minutes": "0"}, "minutes"),
@@ -401,7 +402,7 @@ def test_refusal_of_a_moment_is_told_although_it_is_over(admin, evening, operato
         ({"time_zone": "Berlin"}, "time_zone"), ({"time_zone": ""}, "time_zone"), ({"account": "nobody"}, "account"),
         ({"at_most": "0"}, "at_most"), ({"missed": "twice"}, "missed"), ({"reason": "x"}, "reason"),
         ({"name": "x\x00"}, "name"), ({"q": "\x00"}, "q"), ({"minutes": "9" * 400, "kind": "every"}, "minutes"),
-    ],
+    ]),
 )  # fmt: skip
 def test_senseless_schedules_are_refused(admin, values, field):
     response = admin.post("/setup/schedules/new/", FORM | values)

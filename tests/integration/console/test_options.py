@@ -17,7 +17,7 @@ from messaging.wording import in_words
 from tests.factories import draft_batch, make_message, make_user, set_up
 from tests.fault_server import FaultServer
 from tests.pages import words
-from tests.sizes import matrix
+from tests.sizes import matrix, sampled
 from tests.steps import run_lane
 
 pytestmark = pytest.mark.django_db
@@ -176,7 +176,7 @@ def assert_refused(admin, posted, field, value, said):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("field", dict.fromkeys(field for field, _, _ in REFUSED))
+@pytest.mark.parametrize("field", sampled(dict.fromkeys(field for field, _, _ in REFUSED)))
 def test_senseless_values_are_refused_with_what_is_allowed(admin, field, subtests):
     posted = fields(admin)
     for value, said in [(value, said) for name, value, said in REFUSED if name == field]:

@@ -22,7 +22,7 @@ from tests.factories import make_message
 from tests.fault_server import FaultServer
 from tests.identity import CLIENT, TENANT, Identity, Refused
 from tests.rows import dump, heard
-from tests.sizes import matrix
+from tests.sizes import matrix, sampled
 from tests.steps import run_lane
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -371,7 +371,7 @@ TROUBLES = [
 ]
 
 
-@pytest.mark.parametrize(("way", "fails", "meaning"), TROUBLES)
+@pytest.mark.parametrize(("way", "fails", "meaning"), sampled(TROUBLES))
 def test_what_a_provider_refuses_is_explained(way, fails, meaning, sign_in_by, identity, caplog):
     caplog.set_level(logging.DEBUG)
     sign_in_by(way)
