@@ -43,7 +43,7 @@ def also_in_drills(*cases, needs=None):
 
 
 def sampled(cases):
-    """Many cases that are alike: every third in the suite, and all in the drills."""
+    """Many cases that are alike: every third in the suite, the others in the drills."""
     return [case if number % 3 == 0 else also_in_drills(case)[0] for number, case in enumerate(cases)]
 
 
