@@ -3,7 +3,7 @@
 # make test   every check, and the suite; DATABASE_URL and CELERY_BROKER_URL name the real services to test with
 # make quick  the unit and integration tests on SQLite, each with its first case: less than a minute
 # make drills the slow tests and the cases that the suite leaves out
-# make soak   more examples and more rows than anyone waits for
+# make soak   thousands of examples for each property test, and large numbers of rows
 #             (ARGS=... is passed on to pytest, as in make test ARGS=--durations=25)
 # make chaos  kill the worker KILLS=200 times while it delivers and count what is lost, sent twice or untrue, on
 #             STACK=services, embedded or both; SEED=n plays a run again
