@@ -32,7 +32,8 @@ class Verdict:
     """What a reply means for a message: see AttemptOutcome, Meaning, Scope and Pace.
 
     `reason` is the meaning as rows keep it. `wait` is how long the server itself asks to wait; zero when it does not
-    say. `alone` is the outcome where the account's other messages are served all the same.
+    say. `alone` is the outcome where the account's other messages are served all the same. `by_words`: it is known from
+    the server's words, or from this machine's own error; False where only a code was understood.
     """
 
     outcome: AttemptOutcome
@@ -42,6 +43,7 @@ class Verdict:
     pace: Pace = Pace.UNTOLD
     wait: timedelta = timedelta()
     alone: AttemptOutcome = AttemptOutcome.TRANSIENT
+    by_words: bool = True
 
     @property
     def category(self) -> str:
@@ -82,6 +84,7 @@ def judge(reply: Reply) -> Verdict:
         pace=line.pace,
         wait=timedelta() if outcome == AttemptOutcome.PERMANENT else wait_told(reply.words),
         alone=by_code,
+        by_words=bool(line.text) or reply.error is not None,
     )
 
 

@@ -563,6 +563,20 @@ def test_where_others_are_served_a_reply_is_about_its_message_only(code, text, o
 
 
 @pytest.mark.parametrize(
+    ("reply", "by_words"),
+    [
+        (Reply(S.RCPT, 550, "relay not permitted"), True),
+        (Reply(S.RCPT, 550, "5.1.1 words that nobody knows"), False),
+        (Reply(S.RCPT, 550, "words that nobody knows"), False),
+        (Reply(S.CONNECT, None, "", E.CONNECTION_REFUSED), True),
+        (Reply(S.RCPT, 250, "2.1.5 Ok"), True),
+    ],
+)
+def test_verdict_says_whether_words_or_only_a_code_were_understood(reply, by_words):
+    assert judge(reply).by_words is by_words
+
+
+@pytest.mark.parametrize(
     ("text", "enhanced"),
     [
         ("5.1.1 User unknown", "5.1.1"),
