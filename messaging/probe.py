@@ -20,8 +20,8 @@ from messaging.delivery import claims
 from messaging.delivery.diagnosis import Finding, diagnose
 from messaging.delivery.dialogue import Patience, StageFailed
 from messaging.delivery.lane import Lane
+from messaging.delivery.meanings import BAD_SENDER, NO_SETUP, NOT_OUR_SENDER
 from messaging.delivery.outcomes import LocalError, Reply, Stage, judge
-from messaging.delivery.reply_table import BAD_SENDER, NO_SETUP, NOT_OUR_SENDER
 from messaging.delivery.smtp import Connection
 from messaging.delivery.steps import Step
 from messaging.intake.gate import Refused, Rows, Submission, prepare, store

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
+from messaging.delivery.meanings import NO_MAILBOX, UNKNOWN_MAILBOX
 from messaging.delivery.outcomes import Reply, Stage, judge
-from messaging.delivery.reply_table import NO_MAILBOX, UNKNOWN_MAILBOX
 from messaging.models import Batch, Category, Message, Recipient
 from messaging.wording import in_words, moment
 

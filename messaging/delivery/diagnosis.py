@@ -19,9 +19,9 @@ from messaging.setup.network import Checked, connect_to
 from messaging.setup.servers import USUAL_PORTS
 
 from .dialogue import Client, Patience, StageFailed, told_as
+from .meanings import WANTS_SIGN_IN
 from .outcomes import LocalError, Reply, Stage, judge
 from .reply import CERTIFICATE_ERRORS
-from .reply_table import WANTS_SIGN_IN
 from .smtp import Connection
 from .steps import Facts, certificate_facts, day, mechanisms
 

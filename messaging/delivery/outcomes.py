@@ -1,6 +1,6 @@
 """From a server's reply, or its silence, to an outcome, plain words and what to do next.
 
-reply_table.py holds the table; here is how it is read.
+reply_table.py holds the table, meanings.py the words; here is how it is read.
 """
 
 import re
@@ -10,9 +10,10 @@ from enum import StrEnum
 
 from messaging.models import AttemptOutcome, Phrase
 
-from . import reply_table
+from . import meanings
+from .meanings import Kind, Meaning
 from .reply import OPENING_STAGES, LocalError, Reply, Stage
-from .reply_table import TABLE, Kind, Meaning, Pace
+from .reply_table import TABLE, Pace
 
 __all__ = ["Kind", "LocalError", "Meaning", "Pace", "Reply", "Scope", "Stage", "Verdict", "judge"]
 
@@ -59,8 +60,8 @@ class Verdict:
         return replace(self, outcome=outcome, scope=Scope.MESSAGE)
 
 
-ACCEPTED = Verdict(AttemptOutcome.ACCEPTED, reply_table.ACCEPTED, Phrase(reply_table.ACCEPTED.key))
-UNKNOWN = Verdict(AttemptOutcome.UNKNOWN, reply_table.UNKNOWN, Phrase(reply_table.UNKNOWN.key))
+ACCEPTED = Verdict(AttemptOutcome.ACCEPTED, meanings.ACCEPTED, Phrase(meanings.ACCEPTED.key))
+UNKNOWN = Verdict(AttemptOutcome.UNKNOWN, meanings.UNKNOWN, Phrase(meanings.UNKNOWN.key))
 
 
 def judge(reply: Reply) -> Verdict:

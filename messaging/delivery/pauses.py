@@ -13,7 +13,7 @@ from django.db.models import Q
 
 from messaging.models import AccountPause, Phrase
 
-from . import claims, reply, reply_table
+from . import claims, meanings, reply
 from .outcomes import Scope, Verdict
 from .retry import next_probe, slow_down_until
 
@@ -80,7 +80,7 @@ def pause(account_id: int | None, verdict: Verdict, heard: Heard, now: datetime)
         row.server, row.reply_text, row.said = heard
         row.save(update_fields=["until", "reason", "server", "reply_text", "said"])
     if created:
-        why = verdict.reason.render(reply.WORDS | reply_table.WORDS)
+        why = verdict.reason.render(reply.WORDS | meanings.WORDS)
         log.warning("account %s paused: %s (%s)", account_id or "company", why, heard.server)
 
 

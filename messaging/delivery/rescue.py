@@ -21,8 +21,8 @@ from messaging.models import (
 )
 
 from . import claims
+from .meanings import WORKER_STOPPED
 from .outcomes import Stage
-from .reply_table import WORKER_STOPPED
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from .phrase import Phrase, PhraseField
 
 class Reason(StrEnum):
     """Why a message, an account or a batch item stands as it does, beside the meanings of what servers say
-    (delivery/reply_table.py). wording/sentences.py has the words, and what they need.
+    (delivery/meanings.py). wording/sentences.py has the words, and what they need.
     """
 
     SAID = "said"  # by a person, in their own words

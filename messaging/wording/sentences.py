@@ -7,7 +7,7 @@ rest, and where all of it comes together. A phrase that is not known, of a later
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from messaging.delivery import reply, reply_table
+from messaging.delivery import meanings, reply
 from messaging.intake import doubts
 from messaging.models import AccountPause, MessageEvent, MessageVersion, Phrase, Reason, Words
 from messaging.setup import opt_files
@@ -42,7 +42,7 @@ def advice(reason: Phrase | None) -> str:
         return ""
     if reason.key == Reason.TOLD:
         return str(reason.params.get("advice", ""))
-    meaning = reply_table.MEANINGS.get(reason.key)
+    meaning = meanings.MEANINGS.get(reason.key)
     return meaning.advice if meaning is not None else ""
 
 
@@ -240,5 +240,5 @@ OWN: dict[str, Words] = {
         f"Given to {account or 'the company’s account'}: the account it was to use is paused"
     ),
 }
-TABLES = (reply.WORDS, opt_files.WORDS, doubts.WORDS, reply_table.WORDS, OWN)
+TABLES = (reply.WORDS, opt_files.WORDS, doubts.WORDS, meanings.WORDS, OWN)
 WORDS = {key: words for table in TABLES for key, words in table.items()}

@@ -9,7 +9,7 @@ from django.core.mail import EmailMessage, get_connection
 from django.utils import timezone
 
 from messaging import batches, housekeeping, queue, schedules
-from messaging.delivery import reply_table
+from messaging.delivery import meanings
 from messaging.intake import gate
 from messaging.models import AccountPause, EmailSettings, Message, MessageEvent, Phrase, Schedule, Submitted
 from messaging.setup import changes, grants, opt_files, problems, servers, windows
@@ -33,7 +33,7 @@ def reworded(monkeypatch):
     for table in TABLES:
         for key in table:
             monkeypatch.setitem(table, key, lambda *_, **__: MARK)
-    for meaning in reply_table.MEANINGS.values():
+    for meaning in meanings.MEANINGS.values():
         for name in ("explanation", "advice"):
             monkeypatch.setitem(meaning.__dict__, name, MARK)
     for refusal in (gate.Refused, queue.NotPossible):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from messaging import batches
-from messaging.delivery import reply_table
+from messaging.delivery import meanings
 from messaging.delivery.reply import LocalError
 from messaging.models import MessageEvent, Phrase, Reason
 from messaging.setup.problems import Problem
@@ -30,8 +30,8 @@ def keys_in_the_code():
 
 
 def test_no_two_meanings_have_one_key():
-    meanings = {id(each): each.key for each in vars(reply_table).values() if isinstance(each, reply_table.Meaning)}
-    assert sorted(meanings.values()) == sorted(reply_table.MEANINGS)
+    found = {id(each): each.key for each in vars(meanings).values() if isinstance(each, meanings.Meaning)}
+    assert sorted(found.values()) == sorted(meanings.MEANINGS)
 
 
 def test_no_key_stands_in_two_tables():
@@ -41,7 +41,7 @@ def test_no_key_stands_in_two_tables():
 @pytest.mark.parametrize("keys", [
     pytest.param(Reason, id="reasons"), pytest.param(MessageEvent.Kind, id="events"),
     pytest.param(LocalError, id="errors"), pytest.param(Problem, id="problems"),
-    pytest.param(reply_table.MEANINGS, id="meanings"), pytest.param(set(batches.SKIPPED.values()), id="skipped"),
+    pytest.param(meanings.MEANINGS, id="meanings"), pytest.param(set(batches.SKIPPED.values()), id="skipped"),
 ])  # fmt: skip
 def test_every_key_has_words(keys):
     assert len(keys) > 4

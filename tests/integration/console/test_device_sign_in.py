@@ -5,7 +5,7 @@ from django.contrib.sessions.models import Session
 from django.test import Client
 
 from messaging import roles
-from messaging.delivery import reply_table
+from messaging.delivery import meanings
 from messaging.models import AuditEntry, EmailSettings
 from messaging.setup import changes, options
 from messaging.setup.layers import resolve
@@ -127,10 +127,10 @@ def test_sign_in_that_comes_to_nothing_is_explained_and_can_be_begun_again(admin
 @pytest.mark.parametrize(
     ("changed", "meaning"),
     [
-        ({"tenant": "nobody.example"}, reply_table.UNKNOWN_APPLICATION),
-        ({"token_url": "https://169.254.169.254"}, reply_table.SIGN_IN_SERVER),
-        ({"token_url": "https://127.0.0.1:1"}, reply_table.SIGN_IN_UNREACHABLE),
-        ({"ca_bundle": ""}, reply_table.SIGN_IN_CERTIFICATE),
+        ({"tenant": "nobody.example"}, meanings.UNKNOWN_APPLICATION),
+        ({"token_url": "https://169.254.169.254"}, meanings.SIGN_IN_SERVER),
+        ({"token_url": "https://127.0.0.1:1"}, meanings.SIGN_IN_UNREACHABLE),
+        ({"ca_bundle": ""}, meanings.SIGN_IN_CERTIFICATE),
     ],
 )
 def test_what_keeps_it_from_beginning_is_explained(admin, microsoft, changed, meaning):
@@ -145,7 +145,7 @@ def test_refusal_after_the_code_is_told_with_microsofts_words(admin, microsoft):
     begin(admin)
     microsoft.fails = Refused("invalid_grant", "AADSTS65001: The user or administrator has not consented.")
     page = words(admin.post(COMPANY))
-    assert reply_table.NO_CONSENT.explanation in page
+    assert meanings.NO_CONSENT.explanation in page
     assert "AADSTS65001" in page
 
 

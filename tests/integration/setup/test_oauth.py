@@ -10,7 +10,7 @@ from django.db import connections
 from django.utils import timezone
 
 from messaging import housekeeping, probe
-from messaging.delivery import reply_table
+from messaging.delivery import meanings
 from messaging.delivery.outcomes import LocalError, Reply, Stage, judge
 from messaging.models import AccessToken, AccountPause, Message
 from messaging.setup import changes, oauth, providers
@@ -129,7 +129,7 @@ def test_refused_token_is_told_with_what_the_server_says_of_it(mechanism, sign_i
     sign_in_by("google-service")
     message = deliver()
     attempt = message.attempts.last()
-    assert in_words(attempt.reason) == reply_table.TOKEN_REFUSED.explanation
+    assert in_words(attempt.reason) == meanings.TOKEN_REFUSED.explanation
     assert (attempt.reply_code, attempt.enhanced_code) == (535, "5.7.8")
     assert attempt.reply_text == "5.7.8 not accepted (status: 400, schemes: Bearer, scope: https://mail.google.com/)"
     assert len(server.heard("AUTH")) == 1, "a token that was issued just now is not asked for again"
@@ -160,7 +160,7 @@ def test_server_without_modern_sign_in_is_explained(sign_in_by, server):
     server.auth = ["PLAIN", "LOGIN"]
     sign_in_by("microsoft-app")
     attempt = deliver().attempts.last()
-    assert in_words(attempt.reason) == reply_table.NO_TOKEN_SIGN_IN.explanation
+    assert in_words(attempt.reason) == meanings.NO_TOKEN_SIGN_IN.explanation
     assert heard(attempt) == "sign-in mechanisms offered: PLAIN LOGIN"
     assert not server.heard("AUTH"), "neither a token nor a password was sent"
 
@@ -331,7 +331,7 @@ def test_ended_sign_in_pauses_the_account_until_somebody_signs_in_again(sign_in_
     pause = AccountPause.objects.get()
     assert pause.kind == "fault"
     page = admin.get("/sending/").content.decode()
-    assert reply_table.SIGN_IN_ENDED.explanation in page
+    assert meanings.SIGN_IN_ENDED.explanation in page
     assert "Sign in again in Email Setup" in page
     assert "AADSTS700082" in page
     assert "It was ***." in page, "the provider repeats what it was sent"
@@ -346,28 +346,28 @@ def test_ended_sign_in_pauses_the_account_until_somebody_signs_in_again(sign_in_
 
 AADSTS = "AADSTS{}: The provider's own words. Trace ID: 1 Correlation ID: 2"
 TROUBLES = [
-    ("microsoft-app", Refused("invalid_client", AADSTS.format(7000215), 401), reply_table.CLIENT_SECRET),
-    ("microsoft-app", Refused("invalid_client", AADSTS.format(7000222), 401), reply_table.CLIENT_SECRET),
-    ("microsoft-app", Refused("unauthorized_client", AADSTS.format(700016)), reply_table.UNKNOWN_APPLICATION),
-    ("microsoft-app", Refused("invalid_request", AADSTS.format(90002)), reply_table.UNKNOWN_APPLICATION),
-    ("microsoft-app", Refused("temporarily_unavailable", AADSTS.format(90033), 503), reply_table.SIGN_IN_UNREACHABLE),
-    ("microsoft-user", Refused("invalid_client", AADSTS.format(7000218), 401), reply_table.UNKNOWN_APPLICATION),
-    ("microsoft-user", Refused("invalid_grant", AADSTS.format(70008)), reply_table.SIGN_IN_ENDED),
-    ("microsoft-user", Refused("invalid_grant", AADSTS.format(700082)), reply_table.SIGN_IN_ENDED),
-    ("microsoft-user", Refused("invalid_grant", AADSTS.format(50173)), reply_table.SIGN_IN_ENDED),
-    ("microsoft-user", Refused("invalid_grant", AADSTS.format(65001)), reply_table.NO_CONSENT),
-    ("microsoft-user", Refused("interaction_required", AADSTS.format(50076)), reply_table.SIGN_IN_ENDED),
-    ("google-user", Refused("invalid_grant", "Token has been expired or revoked."), reply_table.SIGN_IN_ENDED),
-    ("google-user", Refused("invalid_client", "Unauthorized", 401), reply_table.CLIENT_SECRET),
-    ("google-service", Refused("unauthorized_client", "Client is unauthorized", 401), reply_table.SERVICE_ACCOUNT),
-    ("google-service", Refused("invalid_grant", "Invalid JWT Signature."), reply_table.SERVICE_ACCOUNT),
-    ("oauth2", Refused("invalid_grant", "no longer active"), reply_table.SIGN_IN_ENDED),
-    ("oauth2", Refused("invalid_scope", "no such scope"), reply_table.SIGN_IN_REFUSED),
-    ("oauth2", (500, "oops"), reply_table.SIGN_IN_UNREACHABLE),
-    ("oauth2", (200, "<html>Sign in to the guest network</html>"), reply_table.SIGN_IN_SERVER),
-    ("oauth2", (200, "x" * 300_000), reply_table.SIGN_IN_SERVER),
-    ("microsoft-app", (200, "<html>Sign in to the guest network</html>"), reply_table.SIGN_IN_SERVER),
-    ("oauth2", (200, {"access_token": ""}), reply_table.SIGN_IN_REFUSED),
+    ("microsoft-app", Refused("invalid_client", AADSTS.format(7000215), 401), meanings.CLIENT_SECRET),
+    ("microsoft-app", Refused("invalid_client", AADSTS.format(7000222), 401), meanings.CLIENT_SECRET),
+    ("microsoft-app", Refused("unauthorized_client", AADSTS.format(700016)), meanings.UNKNOWN_APPLICATION),
+    ("microsoft-app", Refused("invalid_request", AADSTS.format(90002)), meanings.UNKNOWN_APPLICATION),
+    ("microsoft-app", Refused("temporarily_unavailable", AADSTS.format(90033), 503), meanings.SIGN_IN_UNREACHABLE),
+    ("microsoft-user", Refused("invalid_client", AADSTS.format(7000218), 401), meanings.UNKNOWN_APPLICATION),
+    ("microsoft-user", Refused("invalid_grant", AADSTS.format(70008)), meanings.SIGN_IN_ENDED),
+    ("microsoft-user", Refused("invalid_grant", AADSTS.format(700082)), meanings.SIGN_IN_ENDED),
+    ("microsoft-user", Refused("invalid_grant", AADSTS.format(50173)), meanings.SIGN_IN_ENDED),
+    ("microsoft-user", Refused("invalid_grant", AADSTS.format(65001)), meanings.NO_CONSENT),
+    ("microsoft-user", Refused("interaction_required", AADSTS.format(50076)), meanings.SIGN_IN_ENDED),
+    ("google-user", Refused("invalid_grant", "Token has been expired or revoked."), meanings.SIGN_IN_ENDED),
+    ("google-user", Refused("invalid_client", "Unauthorized", 401), meanings.CLIENT_SECRET),
+    ("google-service", Refused("unauthorized_client", "Client is unauthorized", 401), meanings.SERVICE_ACCOUNT),
+    ("google-service", Refused("invalid_grant", "Invalid JWT Signature."), meanings.SERVICE_ACCOUNT),
+    ("oauth2", Refused("invalid_grant", "no longer active"), meanings.SIGN_IN_ENDED),
+    ("oauth2", Refused("invalid_scope", "no such scope"), meanings.SIGN_IN_REFUSED),
+    ("oauth2", (500, "oops"), meanings.SIGN_IN_UNREACHABLE),
+    ("oauth2", (200, "<html>Sign in to the guest network</html>"), meanings.SIGN_IN_SERVER),
+    ("oauth2", (200, "x" * 300_000), meanings.SIGN_IN_SERVER),
+    ("microsoft-app", (200, "<html>Sign in to the guest network</html>"), meanings.SIGN_IN_SERVER),
+    ("oauth2", (200, {"access_token": ""}), meanings.SIGN_IN_REFUSED),
 ]
 
 
@@ -418,25 +418,25 @@ def test_senseless_life_of_a_token_fails_no_message(way, lasts, sign_in_by, iden
     if way == "oauth2":
         assert message.status == "sent"
     elif message.status == "queued":
-        assert in_words(message.attempts.last().reason) == reply_table.SIGN_IN_SERVER.explanation
+        assert in_words(message.attempts.last().reason) == meanings.SIGN_IN_SERVER.explanation
 
 
 def test_unknown_tenant_is_explained(sign_in_by, identity):
     attempt = (sign_in_by("microsoft-app", tenant="nobody.example"), deliver())[1].attempts.last()
-    assert in_words(attempt.reason) == reply_table.UNKNOWN_APPLICATION.explanation
+    assert in_words(attempt.reason) == meanings.UNKNOWN_APPLICATION.explanation
     assert "AADSTS90002: Tenant 'nobody.example' not found" in attempt.reply_text
 
 
 def test_service_account_that_may_not_act_for_the_domain_is_explained(sign_in_by, identity):
     identity.delegated = False
     sign_in_by("google-service")
-    assert in_words(deliver().attempts.last().reason) == reply_table.SERVICE_ACCOUNT.explanation
+    assert in_words(deliver().attempts.last().reason) == meanings.SERVICE_ACCOUNT.explanation
 
 
 @pytest.mark.parametrize("key", ["", "{", "[]", "{}", '{"client_email": "a@b", "private_key": "none"}'])
 def test_key_that_is_none_is_explained(key, sign_in_by, identity):
     sign_in_by("google-service", service_account=key or " ")
-    assert in_words(deliver().attempts.last().reason) == reply_table.SERVICE_ACCOUNT.explanation
+    assert in_words(deliver().attempts.last().reason) == meanings.SERVICE_ACCOUNT.explanation
     assert not identity.asked
 
 
@@ -471,7 +471,7 @@ def test_every_trouble_has_its_line():
 def test_sign_in_server_at_a_forbidden_address_is_never_asked(url, words, sign_in_by):
     sign_in_by("oauth2", token_url=url)
     attempt = deliver().attempts.last()
-    assert in_words(attempt.reason) == reply_table.SIGN_IN_SERVER.explanation
+    assert in_words(attempt.reason) == meanings.SIGN_IN_SERVER.explanation
     assert words in heard(attempt)
 
 
@@ -480,7 +480,7 @@ def test_redirect_is_not_followed(way, sign_in_by, identity):
     sign_in_by(way)
     identity.fails = (307, f"Location: {identity.url}/elsewhere")
     attempt = deliver().attempts.last()
-    assert in_words(attempt.reason) == reply_table.SIGN_IN_SERVER.explanation
+    assert in_words(attempt.reason) == meanings.SIGN_IN_SERVER.explanation
     assert "not followed" in heard(attempt)
     assert "/elsewhere" not in [asked.path for asked in identity.asked]
 
@@ -564,7 +564,7 @@ def test_sign_in_that_ended_is_known_before_the_night(sign_in_by, identity, cloc
     housekeeping.tidy(clock())
     pause = AccountPause.objects.get()
     assert (pause.account, pause.kind) == (None, "fault")
-    assert in_words(pause.reason) == reply_table.SIGN_IN_ENDED.explanation
+    assert in_words(pause.reason) == meanings.SIGN_IN_ENDED.explanation
     assert "AADSTS700082" in pause.reply_text
     assert Message.objects.count() == 0
 

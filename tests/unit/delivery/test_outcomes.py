@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from messaging.delivery import reply_table as m
+from messaging.delivery import meanings as m
+from messaging.delivery.meanings import MEANINGS
 from messaging.delivery.outcomes import Kind, LocalError, Pace, Reply, Scope, Stage, judge
-from messaging.delivery.reply_table import MEANINGS, TABLE
+from messaging.delivery.reply_table import TABLE
 from messaging.models import AttemptOutcome, Category, Phrase, Recipient, SendAttempt
 from messaging.wording import advice, in_words
 
