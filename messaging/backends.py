@@ -9,14 +9,16 @@ from contextvars import ContextVar
 from email.errors import MessageError
 from email.generator import BytesGenerator
 from email.message import Message as MimeMessage
+from email.policy import Policy
 from io import BytesIO
 from typing import Any
 
+import django
 from django.conf import settings
 from django.contrib.auth.models import User
+from django.core.exceptions import ImproperlyConfigured
 from django.core.mail import BadHeaderError, EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
-from django.core.mail.message import sanitize_address
 from django.db import DatabaseError
 
 from messaging import outgoing
@@ -44,15 +46,17 @@ class QueueEmailBackend(BaseEmailBackend):
     SMTP backend would raise, with the same attributes. Where nobody was refused by a server, that is NotSent, an
     SMTPException as well. After a failure nothing more of the call is sent. Queued are all messages of a call, or none.
 
-    `category` says what kind of mail it is (a header field X-Outtray-Category and `sending` go before it). Differences
-    from Django's SMTP backend: all messages of a call are checked before the first is sent, a message without
-    recipients is recorded or told of, and an address that needs SMTPUTF8 stays as it is.
+    `author` is a user or, as in OPTIONS of Django 6.1's MAILERS, a user name; `category` says what kind of mail it is
+    (a header field X-Outtray-Category and `sending` go before it). Differences from Django's SMTP backend: all messages
+    of a call are checked before the first is sent, a message without recipients is recorded or told of, and an address
+    that needs SMTPUTF8 stays as it is.
     """
 
     def __init__(
-        self, fail_silently: bool = False, *, author: User | None = None, category: str = "", **kwargs: Any
+        self, fail_silently: bool = False, *, author: User | str | None = None, category: str = "", **kwargs: Any
     ) -> None:
-        super().__init__(fail_silently=fail_silently, **kwargs)
+        super().__init__(**kwargs)  # from Django 6.1 on it takes `fail_silently` for an option that nobody knows
+        self.fail_silently = fail_silently
         self.author = author
         self.category = category
 
@@ -63,6 +67,7 @@ class QueueEmailBackend(BaseEmailBackend):
             Refused, BadHeaderError: (both ValueError) one of them is not fit to be sent; nothing was.
             OSError: a failure as Django's SMTP backend has it: smtplib.SMTPException and others.
             DatabaseError: the database is away.
+            ImproperlyConfigured: there is no user with the author's name.
         """
         messages = list(email_messages or ())
         try:
@@ -78,7 +83,8 @@ class QueueEmailBackend(BaseEmailBackend):
 
     def _hand_in(self, messages: Sequence[EmailMessage]) -> int:
         number = 0
-        submissions = [self._submission(message) for message in messages]
+        author = _user(self.author) if isinstance(self.author, str) else self.author
+        submissions = [self._submission(message, author) for message in messages]
         try:
             with closing(outgoing.hand_in(submissions)) as outcomes:
                 for message, outcome in zip(messages, outcomes, strict=True):
@@ -97,13 +103,13 @@ class QueueEmailBackend(BaseEmailBackend):
             raise error
         self._log([message], exc_info=error)
 
-    def _submission(self, message: EmailMessage) -> gate.Submission:
+    def _submission(self, message: EmailMessage, author: User | None) -> gate.Submission:
         mime = message.message()
         return gate.Submission(
             raw=_as_bytes(message, mime),
             reverse_path=_bare(message.from_email),
             recipients=[_bare(recipient) for recipient in message.recipients()],
-            author=self.author,
+            author=author,
             category=str(mime.get(CATEGORY) or _category.get() or self.category).strip().lower(),
             via="backend",
         )
@@ -198,6 +204,11 @@ def _refused(message: EmailMessage, outcome: Outcome) -> dict[str, tuple[int, by
 
 
 def _encoded(message: EmailMessage, address: str) -> str:
+    """An address as Django's SMTP backend names it to the server, and so in its errors."""
+    if django.VERSION >= (6,):
+        return addresses.envelope_address(_bare(address))
+    from django.core.mail.message import sanitize_address  # gone in Django 7
+
     return sanitize_address(address, message.encoding or settings.DEFAULT_CHARSET)
 
 
@@ -234,11 +245,32 @@ def _restore_smtputf8(message: EmailMessage, mime: MimeMessage) -> None:
             and any(not _has_ascii_local_part(each.address) for each in addresses.mailboxes(text))
         ):
             # The generator writes surrogates as the octets they stand for; the gate does the encoding.
-            mime.replace_header(name, text.encode().decode("ascii", "surrogateescape"))
+            mime.replace_header(name, _AsItIs(name, text.encode().decode("ascii", "surrogateescape")))
+
+
+class _AsItIs(str):
+    """The value of a header field that the policies of Django 6 leave alone; they fold and encode what they parsed."""
+
+    def __new__(cls, name: str, text: str) -> "_AsItIs":
+        self = super().__new__(cls, text)
+        self.name = name
+        return self
+
+    name: str
+
+    def fold(self, *, policy: Policy) -> str:
+        return f"{self.name}: {self}{policy.linesep}"
 
 
 def _has_ascii_local_part(address: str) -> bool:
     return address.rpartition("@")[0].isascii()
+
+
+def _user(name: str) -> User:
+    author = User.objects.filter(username=name, is_active=True).first()
+    if author is None:
+        raise ImproperlyConfigured(f"There is no user “{name}” who may sign in, to be the author of what is sent.")
+    return author
 
 
 def _bare(address: str) -> str:
