@@ -6,7 +6,7 @@
 # make soak   thousands of examples for each property test, and large numbers of rows
 #             (ARGS=... is passed on to pytest, as in make test ARGS=--durations=25)
 # make chaos  kill the worker KILLS=200 times while it delivers and count what is lost, sent twice or untrue, on
-#             STACK=services, embedded or both; SEED=n plays a run again
+#             STACK=services, embedded or both (default: what is there); SEED=n plays a run again
 
 PYTHON := $(or $(shell command -v python3.11 || command -v python3),python3)
 VENV := .venv
@@ -14,7 +14,6 @@ BIN := $(VENV)/bin
 BENCH_VENV := .venv-bench
 OPERATOR ?= admin
 KILLS ?= 200
-STACK ?= both
 ENGINE_TESTS := tests/integration/test_batches.py tests/integration/faults \
 	$(addprefix tests/integration/delivery/,test_lane.py test_interleavings.py test_pauses.py)
 PIP_COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \
@@ -67,7 +66,7 @@ soak: $(VENV)/test.stamp
 	@exec env TESTS=soak $(PYTEST) -q -n 2 --timeout=7200 $(ARGS)
 
 chaos: $(VENV)/test.stamp
-	@exec $(BIN)/python -m tests.system.chaos --kills $(KILLS) --stack $(STACK) $(if $(SEED),--seed $(SEED))
+	@exec $(BIN)/python -m tests.system.chaos --kills $(KILLS) $(if $(STACK),--stack $(STACK)) $(if $(SEED),--seed $(SEED))
 
 check: $(VENV)/test.stamp
 	$(BIN)/ruff check .
