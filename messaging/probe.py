@@ -21,9 +21,9 @@ from messaging.delivery.diagnosis import Finding, diagnose
 from messaging.delivery.dialogue import Patience, StageFailed
 from messaging.delivery.lane import Lane
 from messaging.delivery.meanings import BAD_SENDER, NO_SETUP, NOT_OUR_SENDER
-from messaging.delivery.outcomes import LocalError, Reply, Stage, judge
+from messaging.delivery.outcomes import LocalError, Reply, judge
 from messaging.delivery.smtp import Connection
-from messaging.delivery.steps import Step
+from messaging.delivery.steps import STEP_NAMES, Step, own_words
 from messaging.intake.gate import Refused, Rows, Submission, prepare, store
 from messaging.models import AttemptOutcome, Message
 from messaging.setup.layers import EmailSetup, resolve
@@ -36,18 +36,6 @@ AT_ONCE = 3
 _places = threading.BoundedSemaphore(AT_ONCE)
 
 OF_THE_NAME = (LocalError.NAME_NOT_FOUND, LocalError.REFUSED_ADDRESS)
-STEP_NAMES = {
-    Stage.PREPARE: "Message",
-    Stage.CONNECT: "Connection",
-    Stage.GREETING: "Greeting",
-    Stage.EHLO: "Capabilities",
-    Stage.STARTTLS: "TLS",
-    Stage.AUTH: "Sign-in",
-    Stage.MAIL: "Sender",
-    Stage.RCPT: "Recipient",
-    Stage.DATA: "Content",
-    Stage.END: "Content",
-}
 
 
 class Busy(Exception):
@@ -122,7 +110,7 @@ class Witness:
     def fail(self, reply: Reply, explanation: str) -> None:
         """Tell the step that the dialogue ended with."""
         name = "Name" if reply.error in OF_THE_NAME else STEP_NAMES[reply.stage]
-        self.hear(Step(name, explanation, (_own_words(reply),), "failed"))
+        self.hear(Step(name, explanation, (own_words(reply),), "failed"))
 
     def _now(self) -> int:
         return round((time.monotonic() - self.started) * 1000)
@@ -261,7 +249,7 @@ def _deliver(rows: Rows, account: User | None, witness: Witness, source: str, *,
     )
     if conclusion.ok:
         facts = (("From", f"{message.reverse_path} ({source})"), ("To", message.recipients_text))
-        witness.hear(Step("Message", conclusion.explanation, (*facts, _own_words(reply))))
+        witness.hear(Step("Message", conclusion.explanation, (*facts, own_words(reply))))
         conclusion.explanation = "The mail server accepted the test message."
         return conclusion
     if attempt.outcome == AttemptOutcome.TRANSIENT:
@@ -278,12 +266,6 @@ def _deliver(rows: Rows, account: User | None, witness: Witness, source: str, *,
             "(“Send as”, or a verified sender).",
         )
     return conclusion
-
-
-def _own_words(reply: Reply) -> tuple[str, str]:
-    if reply.code:
-        return "The server’s own words", f"{reply.code} {reply.text}"
-    return "This machine’s words", reply.said
 
 
 # --- Somebody watches --------------------------------------------------------------------------------

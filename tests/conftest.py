@@ -12,11 +12,14 @@ from django.utils import timezone
 from xdist.scheduler import LoadFileScheduling
 
 from messaging import roles
+from messaging.delivery import mechanisms
+from messaging.setup import network
 from tests import database, services, sizes
 from tests.certificates import Authority
 from tests.factories import browser_of, hold_mail, make_user, set_up
 from tests.fault_server import FaultServer
 from tests.identity import Identity
+from tests.names import Names
 from tests.servers import MailServer
 
 
@@ -61,6 +64,13 @@ def woken(monkeypatch):
     return accounts
 
 
+@pytest.fixture(autouse=True)
+def nothing_remembered():
+    """What a test before met on its ports says nothing about this one's."""
+    network.unwell.clear()
+    mechanisms.useless.clear()
+
+
 @pytest.fixture
 def operator(db):
     return make_user("anna", "anna@office.example", "pw", first_name="Anna")
@@ -89,6 +99,12 @@ def ben(db):
 @pytest.fixture
 def bens_browser(ben):
     return browser_of(ben)
+
+
+@pytest.fixture
+def names(monkeypatch):
+    """What names lead to, as the test says."""
+    return Names(monkeypatch)
 
 
 class Clock:

@@ -91,7 +91,7 @@ class Ended(Exception):
 
 
 class FaultServer:
-    """Serves on a free port of 127.0.0.1, in a thread of its own.
+    """Serves on a free port of 127.0.0.1, or where it is told, in a thread of its own.
 
     Args:
         pipelining, smtputf8, eightbit, auth, size: what EHLO advertises; `size` is enforced, too.
@@ -105,12 +105,14 @@ class FaultServer:
             lone dot is then answered with 554.
         keep: octets of each content that are kept.
         refuses: the port is closed until `listen`.
+        address, port: where it serves; port 0 is a free one.
     """
 
     def __init__(
         self, *, pipelining=True, smtputf8=True, eightbit=True, auth=(), size=None, esmtp=True, tls=None,
         implicit=False, connections=None, messages=None, recipients=None, takes_token=lambda user, token: True,
         data_without_recipients="554 5.5.1 no valid recipients", keep=1 << 24, refuses=False,
+        address="127.0.0.1", port=0,
     ):  # fmt: skip
         self.pipelining, self.smtputf8, self.eightbit = pipelining, smtputf8, eightbit
         self.auth, self.size, self.esmtp = auth, size, esmtp
@@ -119,6 +121,7 @@ class FaultServer:
         self.data_without_recipients = data_without_recipients
         self.keep, self.refuses = keep, refuses
         self.takes_token = takes_token
+        self.address, self.port = address, port
         self.script = {}
         self.transactions = []
         self.commands = []  # (number of the connection, line)
@@ -157,10 +160,10 @@ class FaultServer:
     # --- Life ----------------------------------------------------------------------------------
 
     def __enter__(self):
-        self.socket = socket.socket()
+        self.socket = socket.socket(socket.AF_INET6 if ":" in self.address else socket.AF_INET)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)  # a client soon notices that nobody reads
-        self.socket.bind(("127.0.0.1", 0))
+        self.socket.bind((self.address, self.port))
         self.socket.setblocking(False)
         self.port = self.socket.getsockname()[1]
         self.loop = asyncio.new_event_loop()
@@ -311,7 +314,10 @@ class Session:
             if await self._do("AUTH", f"334 {challenge}") != "3":
                 return
             await self._line()
-        await self._do("AUTH", "235 2.7.0 welcome")
+        while await self._do("AUTH", "235 2.7.0 welcome") == "3":
+            if await self._line() == "*":
+                self._write(b"501 5.7.0 cancelled\r\n")
+                return
 
     async def _token(self, mechanism, line):
         """Google's XOAUTH2 and RFC 7628: what is wrong is told in JSON, and the client owes an answer to that."""

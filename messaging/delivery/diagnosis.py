@@ -15,7 +15,7 @@ from django.utils import timezone
 from messaging.setup import certificates
 from messaging.setup.certificates import Shown
 from messaging.setup.layers import AuthType, EmailSetup
-from messaging.setup.network import Checked, connect_to
+from messaging.setup.network import Checked, address_literal, connect_to
 from messaging.setup.servers import USUAL_PORTS
 
 from .dialogue import Client, Patience, StageFailed, told_as
@@ -240,7 +240,7 @@ def _greeted(setup: EmailSetup, addresses: Sequence[Checked]) -> Client:
         client.expect(Stage.GREETING)
         with told_as(Stage.EHLO):
             client.reply_seconds = patience.seconds(Stage.EHLO)
-            client.ehlo(setup.ehlo_name)
+            client.ehlo(setup.ehlo_name or address_literal(client.sock))
     except BaseException:
         client.close()
         raise

@@ -1,27 +1,18 @@
-"""A connection to an SMTP server and one RFC 5321 transaction on it, stage by stage.
+"""RFC 5321 transactions on a connection, stage by stage.
 
-dialogue.py speaks and listens; here is what is said in which order, and what exactly was heard where.
+session.py opens the connection, dialogue.py speaks and listens; here is what is said in which order, and what exactly
+was heard where.
 """
 
-import base64
-import hmac
 import re
-import smtplib
-import socket
-import ssl
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from messaging.reencode import to_7bit
-from messaging.setup.certificates import tls_context
-from messaging.setup.layers import AuthType, EmailSetup
-from messaging.setup.network import Checked, checked_addresses, connect_to
 
-from . import token_sign_in
-from .dialogue import Client, Patience, Say, StageFailed, local_failure, reply_of, told_as
+from .dialogue import Client, StageFailed, local_failure, told_as
 from .outcomes import LocalError, Reply, Stage
-from .steps import Hear, Step, connected, introduced, resolved, secured, signed_in
+from .session import Session
 
 CONTENT_SECONDS = 180
 PIPELINE_LENGTH = 50
@@ -61,75 +52,8 @@ class Result:
         return at_rcpt if at_rcpt and not at_rcpt.ok else self.final
 
 
-class Connection:
-    """One connection with the settings of one account, for many transactions.
-
-    Args:
-        setup: the resolved settings.
-        patience: time-outs.
-        say: called with "C" or "S" and the line, secrets masked; for the test message's dialogue.
-        hear: called with each step of opening that is done.
-
-    `addresses` and `features` are what the name led to and what EHLO brought; `failure` is why opening failed.
-    """
-
-    def __init__(self, setup: EmailSetup, patience: Patience, say: Say | None = None, hear: Hear | None = None) -> None:
-        self.setup = setup
-        self.patience = patience
-        self.say = say or (lambda direction, line: None)
-        self.hear = hear
-        self.addresses: list[Checked] = []
-        self.features: dict[str, str] = {}
-        self.failure: Reply | None = None
-        self.transactions = 0
-        self.tls = ""
-        self._host = setup.host.strip("[]")  # an IPv6 address may come in brackets
-        self._client: Client | None = None
-
-    @property
-    def is_open(self) -> bool:
-        return self._client is not None
-
-    @property
-    def server(self) -> str:
-        return self.setup.server
-
-    def open(self) -> None:
-        """Connect, greet, secure and sign in, as the settings say.
-
-        Raises:
-            StageFailed: with the stage at fault. STARTTLS and certificates are never optional once asked for.
-        """
-        problems = self.setup.problems()
-        if problems:
-            raise StageFailed(Reply(Stage.CONNECT, None, "", LocalError.SETUP, {"problems": problems}))
-        self._client = client = Client(self.patience, self.say)
-        try:
-            self._connect(client)
-            self._hello(client)
-            if self.setup.auth_type == AuthType.TLS_EXPLICIT:
-                self._starttls(client)
-                self._hello(client)
-            if self.setup.signs_in:
-                self._note(signed_in, self.setup, self._sign_in(client))
-        except BaseException as error:
-            if isinstance(error, StageFailed):
-                self.failure = error.reply
-                self._tell(error)
-            self.close()
-            raise
-        self.transactions = 0
-
-    def close(self, *, politely: bool = False) -> None:
-        """End the connection; with QUIT when the dialogue is in order. Nothing here can change an outcome."""
-        client, self._client = self._client, None
-        if client is None:
-            return
-        if politely:
-            with suppress(OSError, smtplib.SMTPException):
-                client.reply_seconds = 5.0
-                client.docmd("QUIT")
-        client.close()
+class Connection(Session):
+    """A session for many transactions."""
 
     def transact(self, envelope: Envelope, content: Iterable[bytes], before_end: Callable[[Result], bool]) -> Result:
         """Hand one message over.
@@ -177,98 +101,6 @@ class Connection:
             raise
         self._tidy(result)
         return result
-
-    def _tell(self, failure: StageFailed) -> None:
-        """An error of this machine belongs into the dialogue; what the server said is there already."""
-        if failure.reply.error is not None:
-            self.say("*", failure.reply.said)
-
-    # --- Opening ---------------------------------------------------------------------------------
-
-    def _connect(self, client: Client) -> None:
-        self.say("*", f"connecting to {self.server}")
-        try:
-            self.addresses = checked_addresses(self._host, self.setup.port)
-            self._note(resolved, self._host, self.addresses)
-            sock = connect_to(self.addresses, self.patience.seconds(Stage.CONNECT))
-            client.sock = sock
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._note(connected, sock)
-        except (OSError, UnicodeError) as error:
-            raise StageFailed(local_failure(Stage.CONNECT, error)) from error
-        if self.setup.auth_type == AuthType.TLS_IMPLICIT:
-            self._secure(client)
-        client.expect(Stage.GREETING)
-
-    def _hello(self, client: Client) -> None:
-        name = self.setup.ehlo_name
-        with told_as(Stage.EHLO):
-            client.reply_seconds = self.patience.seconds(Stage.EHLO)
-            code, text = client.ehlo(name)
-            if 500 <= code < 600:
-                code, text = client.helo(name)
-        if code != 250:
-            raise StageFailed(reply_of(Stage.EHLO, code, text))
-        self.features = dict(client.esmtp_features)
-        self._note(introduced, self.features, isinstance(client.sock, ssl.SSLSocket))
-
-    def _starttls(self, client: Client) -> None:
-        if not client.has_extn("starttls"):
-            raise StageFailed(Reply(Stage.STARTTLS, None, "", LocalError.NO_STARTTLS))
-        client.expect(Stage.STARTTLS, "STARTTLS")
-        client.forget_unread()
-        self._secure(client)
-        client.esmtp_features = {}
-        client.does_esmtp = False
-        client.ehlo_resp = client.helo_resp = None
-
-    def _secure(self, client: Client) -> None:
-        """The TLS handshake, with the certificate verified for the host that Email Setup names."""
-        with told_as(Stage.STARTTLS):
-            assert client.sock is not None
-            client.sock.settimeout(self.patience.seconds(Stage.STARTTLS))
-            context = tls_context(self.setup.ca_bundle)
-            client.sock = sock = context.wrap_socket(client.sock, server_hostname=self._host.rstrip("."))
-        cipher = sock.cipher()
-        self.tls = f"{sock.version()} {cipher[0] if cipher else ''}".strip()
-        self.say("*", f"secured with {self.tls}, certificate verified for {self._host}")
-        self._note(secured, sock)
-
-    def _note(self, step: Callable[..., Step], *about: object) -> None:
-        """Tell a step, which is put into words only for somebody who hears it."""
-        if self.hear is not None:
-            self.hear(step(*about))
-
-    def _sign_in(self, client: Client) -> str:
-        """AUTH (RFC 4954) with the best mechanism both sides know, returned; passwords are UTF-8 (RFC 4616)."""
-        if self.setup.uses_oauth:
-            return token_sign_in.sign_in(client, self.setup)
-        user, password = self.setup.username, self.setup.password
-        offered = client.esmtp_features.get("auth", "").upper().split()
-        if "PLAIN" in offered:
-            mechanism, steps = "PLAIN", ["AUTH PLAIN " + _base64(f"\0{user}\0{password}")]
-        elif "LOGIN" in offered:
-            mechanism, steps = "LOGIN", ["AUTH LOGIN", _base64(user), _base64(password)]
-        elif "CRAM-MD5" in offered:
-            mechanism, steps = "CRAM-MD5", ["AUTH CRAM-MD5", ""]
-        else:
-            raise StageFailed(Reply(Stage.AUTH, None, "", LocalError.NO_AUTH, {"offered": offered}))
-        self.say("C", f"AUTH {mechanism} ***")
-        client.hidden = True
-        client.concealed = [_base64(f"\0{user}\0{password}"), _base64(password), password]
-        reply = Reply(Stage.AUTH, 334)
-        try:
-            for step in steps:
-                with told_as(Stage.AUTH):
-                    line = step or _cram_md5(user, password, reply.text)
-                reply = client.ask(Stage.AUTH, line)
-                if reply.code == 235:
-                    return mechanism
-                if reply.code != 334:
-                    break
-        finally:
-            client.hidden, client.concealed = False, []
-        raise StageFailed(reply)
 
     # --- A transaction ---------------------------------------------------------------------------
 
@@ -386,16 +218,6 @@ class Connection:
         except StageFailed:
             pass
         self.close()
-
-
-def _base64(text: str) -> str:
-    return base64.b64encode(text.encode()).decode()
-
-
-def _cram_md5(user: str, password: str, challenge: str) -> str:
-    """RFC 2195."""
-    digest = hmac.new(password.encode(), base64.b64decode(challenge), "md5").hexdigest()
-    return _base64(f"{user} {digest}")
 
 
 def dot_stuffed(pieces: Iterable[bytes]) -> Iterator[bytes]:

@@ -13,6 +13,8 @@ from messaging.setup import certificates
 from messaging.setup.layers import EmailSetup
 from messaging.setup.network import Checked
 
+from .outcomes import Reply, Stage, judge
+
 Facts = tuple[tuple[str, str], ...]
 
 SOON = timedelta(days=21)
@@ -34,6 +36,19 @@ class Step:
 
 Hear = Callable[[Step], None]
 
+STEP_NAMES = {
+    Stage.PREPARE: "Message",
+    Stage.CONNECT: "Connection",
+    Stage.GREETING: "Greeting",
+    Stage.EHLO: "Capabilities",
+    Stage.STARTTLS: "TLS",
+    Stage.AUTH: "Sign-in",
+    Stage.MAIL: "Sender",
+    Stage.RCPT: "Recipient",
+    Stage.DATA: "Content",
+    Stage.END: "Content",
+}
+
 
 def resolved(host: str, addresses: Sequence[Checked]) -> Step:
     """The name was found."""
@@ -46,6 +61,20 @@ def connected(sock: socket.socket) -> Step:
     """The server took the connection."""
     address, port = sock.getpeername()[:2]
     return Step("Connection", f"Connected to {address}, port {port}.")
+
+
+def passed_over(address: Checked, reply: Reply) -> Step:
+    """One address of several did not come to serve us."""
+    name = STEP_NAMES[reply.stage]
+    words = f"{address[1][0]}, port {address[1][1]}: {judge(reply).meaning.explanation}"
+    return Step(name, words, (own_words(reply),) if reply.said else (), "note")
+
+
+def own_words(reply: Reply) -> tuple[str, str]:
+    """What was heard, as a fact of its own."""
+    if reply.code:
+        return "The server’s own words", f"{reply.code} {reply.text}"
+    return "This machine’s words", reply.said
 
 
 def secured(sock: ssl.SSLSocket) -> Step:

@@ -8,8 +8,11 @@ from messaging.setup.layers import EmailSetup
 from messaging.setup.oauth import SignInFailed, access_token
 
 from .dialogue import Client, StageFailed
+from .mechanisms import is_about_mechanism, sign_in_with
 from .outcomes import LocalError, Reply, Stage
 from .reply import sign_in_failed
+
+MECHANISMS = ("XOAUTH2", "OAUTHBEARER")
 
 
 def sign_in(client: Client, setup: EmailSetup) -> str:
@@ -21,21 +24,24 @@ def sign_in(client: Client, setup: EmailSetup) -> str:
     Raises:
         StageFailed: at AUTH. What is wrong with the token is told apart from what is wrong with a password.
     """
-    offered = client.esmtp_features.get("auth", "").upper().split()
-    mechanism = next((name for name in ("XOAUTH2", "OAUTHBEARER") if name in offered), "")
-    if not mechanism:
-        raise StageFailed(Reply(Stage.AUTH, None, "", LocalError.NO_TOKEN_SIGN_IN, {"offered": offered}))
-    token = _token(setup)
-    reply = _auth(client, mechanism, setup, token)
-    if reply.code == 535:
-        newer = _token(setup, refused=token)
-        if newer != token:
-            reply = _auth(client, mechanism, setup, newer)
+    mechanism, reply = sign_in_with(
+        MECHANISMS, client, setup.server, lambda name: _with_token(client, name, setup), LocalError.NO_TOKEN_SIGN_IN
+    )
     if reply.code == 535:
         reply = replace(reply, error=LocalError.TOKEN_REFUSED)
     if reply.code != 235 or reply.error is not None:
         raise StageFailed(reply)
     return mechanism
+
+
+def _with_token(client: Client, mechanism: str, setup: EmailSetup) -> Reply:
+    token = _token(setup)
+    reply = _auth(client, mechanism, setup, token)
+    if reply.code == 535 and not is_about_mechanism(reply):
+        newer = _token(setup, refused=token)
+        if newer != token:
+            reply = _auth(client, mechanism, setup, newer)
+    return reply
 
 
 def _token(setup: EmailSetup, refused: str = "") -> str:

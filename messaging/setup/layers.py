@@ -5,6 +5,7 @@ settings, the company's, the built-in default. Delivery, the test message, the r
 `resolve`. A new layer is one more line in `_layers`.
 """
 
+import re
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -157,6 +158,7 @@ class EmailSetup:
 
     @property
     def ehlo_name(self) -> str:
+        """What this machine calls itself; "" for the address that it has on the connection."""
         return str(self.values["ehlo_name"].value)
 
     @property
@@ -380,8 +382,15 @@ def _built_in() -> dict[str, Any]:
     }
 
 
+_LABEL = re.compile(r"[a-z0-9]([a-z0-9_-]*[a-z0-9])?", re.IGNORECASE)
+_NAMES_OF_ANY_MACHINE = ("localhost", "localdomain", "arpa", "invalid")
+
+
 @cache
 def _machine_name() -> str:
-    """This machine's full name, or an address literal where it has none (RFC 5321 4.1.4)."""
-    name = socket.getfqdn()
-    return name if "." in name else "[127.0.0.1]"
+    """This machine's full name; "" where it has none that says more than its address (RFC 5321 4.1.4)."""
+    name = socket.getfqdn().rstrip(".")
+    labels = name.split(".")
+    is_full = len(labels) > 1 and len(name) <= 253 and all(_LABEL.fullmatch(label) for label in labels)
+    last = labels[-1].lower()
+    return name if is_full and not last.isdigit() and last not in _NAMES_OF_ANY_MACHINE else ""

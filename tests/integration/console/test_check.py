@@ -429,34 +429,6 @@ def test_opt_file_that_cannot_be_read_is_told_without_connecting(admin, settings
 # --- Addresses that are never connected to -----------------------------------------------------------
 
 
-class Names:
-    """What names lead to in a test, and which were asked for."""
-
-    def __init__(self, monkeypatch):
-        self.found = {}
-        self.asked = []
-        self.real = socket.getaddrinfo
-        monkeypatch.setattr(socket, "getaddrinfo", self.getaddrinfo)
-
-    def getaddrinfo(self, host, port, *args, **options):
-        if host not in self.found:
-            return self.real(host, port, *args, **options)
-        self.asked.append(host)
-        if not self.found[host]:
-            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-        found = []
-        for address in self.found[host]:
-            is_v6 = ":" in address
-            family = socket.AF_INET6 if is_v6 else socket.AF_INET
-            found.append((family, socket.SOCK_STREAM, 6, "", (address, port, 0, 0) if is_v6 else (address, port)))
-        return found
-
-
-@pytest.fixture
-def names(monkeypatch):
-    return Names(monkeypatch)
-
-
 @pytest.fixture
 def tried(monkeypatch):
     """The addresses that a socket was asked to connect to; those beyond this machine are out of reach at once."""

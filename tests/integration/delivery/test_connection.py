@@ -1,7 +1,6 @@
 """Securing and signing in (seed rows S11, S12): verified by default, never falling back to clear text."""
 
 import base64
-import socket
 
 import pytest
 from django.db import connection as database
@@ -15,6 +14,7 @@ from messaging.wording import advice, in_words
 from tests.certificates import Authority
 from tests.factories import make_message, set_up
 from tests.fault_server import FaultServer
+from tests.names import has_ipv6
 from tests.servers import MailServer
 from tests.steps import run_lane
 
@@ -44,14 +44,6 @@ def test_implicit_tls_secures_the_connection(authority):
         message, attempt, _ = deliver_with(server, auth_type="tls-implicit")
     assert message.status == "sent"
     assert attempt.tls.startswith("TLSv1.3 ")
-
-
-def has_ipv6():
-    try:
-        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
-    except OSError:
-        return False
-    return True
 
 
 @pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6 loopback")

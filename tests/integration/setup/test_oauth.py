@@ -123,6 +123,14 @@ def test_server_that_knows_oauthbearer_only(sign_in_by, server, ca):
     assert server.heard("AUTH")[0].startswith("AUTH OAUTHBEARER ")
 
 
+def test_oauthbearer_where_the_server_offers_xoauth2_and_does_not_know_it(sign_in_by, server, ca):
+    server.auth = ["XOAUTH2", "OAUTHBEARER"]
+    server.at("AUTH", ["504 5.5.4 Unrecognized authentication type"])
+    sign_in_by("google-user")
+    assert deliver().status == "sent"
+    assert [line.split()[1] for line in server.heard("AUTH")] == ["XOAUTH2", "OAUTHBEARER"]
+
+
 @pytest.mark.parametrize("mechanism", ["XOAUTH2", "OAUTHBEARER"])
 def test_refused_token_is_told_with_what_the_server_says_of_it(mechanism, sign_in_by, server, identity):
     server.auth, server.takes_token = [mechanism], lambda user, token: False
