@@ -115,8 +115,7 @@ class Session:
                 failures.append((failure, address))
                 if not is_of_one_machine(failure.reply):
                     break
-                if failure.reply.stage != Stage.CONNECT:
-                    self._pass_over(address, failure.reply)
+                self._pass_over(address, failure.reply)
                 if not left or time.monotonic() > until:
                     break
             else:
@@ -210,7 +209,7 @@ class Session:
 
 
 def is_of_one_machine(reply: Reply) -> bool:
-    """Whether a connection failed for a reason that another address of the same server need not have.
+    """Whether a connection that came about failed for a reason that another address of the server need not have.
 
     Certificates, protocols and sign-ins are the same everywhere: they are set-up.
     """
@@ -219,7 +218,7 @@ def is_of_one_machine(reply: Reply) -> bool:
         return has_hung_up or reply.error in (None, LocalError.NOT_SMTP)
     if reply.stage == Stage.STARTTLS:
         return has_hung_up or reply.error == LocalError.TLS or (reply.code is not None and reply.code < 500)
-    return reply.stage == Stage.CONNECT
+    return False
 
 
 def _told(reply: Reply) -> tuple[int, bool]:

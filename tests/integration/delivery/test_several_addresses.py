@@ -3,7 +3,6 @@
 import contextlib
 import re
 import socket
-from pathlib import Path
 
 import pytest
 
@@ -190,33 +189,43 @@ def test_families_take_turns_so_that_many_of_one_do_not_hide_the_other(names):
     assert len(found) == network.MOST_ADDRESSES
 
 
-def open_files():
-    return len(list(Path("/proc/self/fd").iterdir()))
+@pytest.fixture
+def begun(monkeypatch):
+    """The sockets that were asked to connect."""
+    begun = []
+    connect = socket.socket.connect
+
+    def spy(sock, address):
+        begun.append(sock)
+        return connect(sock, address)
+
+    monkeypatch.setattr(socket.socket, "connect", spy)
+    return begun
 
 
 @pytest.mark.slow
-def test_what_was_begun_and_not_needed_is_closed(names):
+def test_what_was_begun_and_not_needed_is_closed(names, begun):
     names.found[HOST] = [FIRST, "127.0.0.3", SECOND]
     with socket.create_server((SECOND, 0)) as listener, black_hole(FIRST, port := listener.getsockname()[1]):
-        before = open_files()
+        begun.clear()
         passed = []
         addresses = network.checked_addresses(HOST, port)
         sock = network.connect_to(addresses, 60, lambda address, error: passed.append((address[1][0], type(error))))
         with sock:
             assert sock.getpeername() == (SECOND, port)
             assert sock.gettimeout() == 60
-            assert open_files() == before + 1
+            assert [each is sock or each.fileno() for each in begun] == [-1, -1, True]
     assert passed == [("127.0.0.3", ConnectionRefusedError), (FIRST, TimeoutError)]
 
 
 @pytest.mark.slow
-def test_when_none_answers_the_error_that_says_most_is_raised(good, names):
+def test_when_none_answers_the_error_that_says_most_is_raised(good, names, begun):
     names.found[HOST] = [FIRST, "127.0.0.3"]
     with black_hole(FIRST, good.port):
-        before = open_files()
+        begun.clear()
         with pytest.raises(ConnectionRefusedError):
             network.connect_to(network.checked_addresses(HOST, good.port), 0.5)
-        assert open_files() == before
+        assert [sock.fileno() for sock in begun] == [-1, -1]
 
 
 def test_only_so_much_is_remembered_and_not_for_ever(monkeypatch):
