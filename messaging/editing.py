@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
-from messaging import composing, content, exchange, queue, wake
+from messaging import composing, content, dkim, exchange, queue, wake
 from messaging.intake import gate
 from messaging.intake.addresses import Mailbox
 from messaging.models import (
@@ -24,6 +24,7 @@ from messaging.models import (
     Recipient,
 )
 from messaging.queue import NotPossible
+from messaging.sealed import is_sealed
 from messaging.setup.options import options
 from messaging.uploads import File
 from messaging.wording import person
@@ -173,6 +174,9 @@ def apply(message: Message, edit: Edit, *, by: User, seen: int) -> list[Change]:
         if not found.update(**values):
             raise NotPossible("It was taken to be sent at this moment. Look at it again.")
         MessageEvent.of(Phrase(MessageEvent.Kind.EDITED, version=seen + 1), message=message, at=now, by=by).save()
+        for note in rows.notes:
+            note.message = message
+            note.save()
     message.refresh_from_db()
     return changes
 
@@ -214,7 +218,7 @@ def _has_new_text(before: Current, edit: Edit) -> bool:
 
 
 def _prepared(message: Message, before: Current, edit: Edit, now: datetime) -> gate.Rows:
-    raw = _exchanged(before, edit)
+    raw, unsigned = dkim.still_true(before.raw, _exchanged(before, edit))
     mailboxes = (*edit.to, *edit.cc, *edit.bcc)
     if not mailboxes:
         raise gate.Refused("Nobody is named to send it to. Enter an e-mail address.")
@@ -234,6 +238,8 @@ def _prepared(message: Message, before: Current, edit: Edit, now: datetime) -> g
     for row in rows.recipients:
         row.name = row.name or names.get(row.address, "")[:320]
     rows.message.recipients_text = ", ".join(map(str, rows.recipients))
+    if unsigned:
+        rows = rows._replace(notes=[*rows.notes, gate.unsigned(message, unsigned, "edit", now)])
     return rows
 
 
@@ -242,7 +248,7 @@ def _exchanged(before: Current, edit: Edit) -> bytes:
     raw = before.raw
     if _has_new_text(before, edit):
         raw = exchange.with_text(raw, edit.text or "")
-    if (edit.removed or edit.added) and exchange.is_sealed(raw):
+    if (edit.removed or edit.added) and is_sealed(raw):
         raise gate.Refused(f"The attachments cannot be changed. {exchange.SEALED_WORDS}")
     if edit.removed - before.removable:
         raise gate.Refused("One of the attachments belongs to the text and cannot be taken out.")

@@ -11,16 +11,11 @@ from email.message import EmailMessage
 from messaging import content, mime, reencode
 from messaging.composing import attach, html_of, plain
 from messaging.intake.errors import Refused
+from messaging.sealed import is_sealed
 from messaging.uploads import File
 
-SEALED = ("multipart/signed", "multipart/encrypted", "application/pkcs7-mime", "application/x-pkcs7-mime")
 OF_THE_BODY = ("content-", "mime-version")
 SEALED_WORDS = "The message is signed or encrypted, which a change would break."
-
-
-def is_sealed(raw: bytes) -> bool:
-    """Whether the content is signed or encrypted."""
-    return any(part.content_type in SEALED for part in mime.walk(raw))
 
 
 # --- Header ------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from django.db import DatabaseError, IntegrityError, connections
 from django.utils import timezone
 
 from messaging import content
-from messaging.models import AccountPause, AttemptOutcome, Message, Phrase, Reason, Recipient, SendAttempt
+from messaging.models import AccountPause, AttemptOutcome, Message, MessageEvent, Phrase, Reason, Recipient, SendAttempt
 from messaging.setup import opt_files, windows
 from messaging.setup.layers import EmailSetup, resolve
 from messaging.setup.opt_files import OptError, OptFiles
@@ -317,6 +317,9 @@ class Lane:
                 _persistently(lambda: pauses.clear(self.account_id, now))
                 self.is_probe = False
         self._settle()
+        if result.unsigned and result.final.ok:
+            what = Phrase(MessageEvent.Kind.UNSIGNED, domains=result.unsigned, why="7bit")
+            _persistently(MessageEvent.of(what, message=message, at=now).save)
         written = ledger.record_soon(message, attempt, pending, decision)
 
         def settle() -> None:

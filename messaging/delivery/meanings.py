@@ -256,6 +256,10 @@ LOOP = Meaning("loop", N, "The message went round in circles among the recipient
 # --- Meanings: the message ---------------------------------------------------------------------------
 TOO_BIG = Meaning("too-big", C, "The message is larger than the mail server takes.",
     "Send fewer or smaller attachments, or a link to them.")
+SEALED = Meaning("sealed", C,
+    "What is signed or encrypted in the message has 8-bit characters, which the mail server does not take (it does not "
+    "offer 8BITMIME) and which cannot be encoded now without breaking the signature.",
+    "Encode the text as quoted-printable or base64 before it is signed, or send it through a server with 8BITMIME.")
 BAD_ATTACHMENT = Meaning("bad-attachment", C,
     "The mail server took an attachment for dangerous, or does not take its kind.",
     "Send it as PDF, or a link to it. If that is what you sent, have this machine checked for viruses.")

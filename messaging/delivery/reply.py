@@ -74,6 +74,7 @@ class LocalError(StrEnum):
     NOT_PREPARED = "not prepared"
     TOO_BIG = "too big"
     NO_SMTPUTF8 = "no smtputf8"
+    NO_8BITMIME = "no 8bitmime"
 
 
 CERTIFICATE_ERRORS = (
@@ -110,6 +111,7 @@ WORDS: dict[str, Words] = {
     LocalError.BARE_LINE_END: "bare CR or LF in the content",
     LocalError.TOO_BIG: "{size} octets, the server takes {limit}",
     LocalError.NO_SMTPUTF8: "SMTPUTF8 is not offered",
+    LocalError.NO_8BITMIME: "8BITMIME is not offered",
 }
 
 

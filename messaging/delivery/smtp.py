@@ -8,7 +8,9 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from messaging import dkim
 from messaging.reencode import to_7bit
+from messaging.sealed import Sealed
 
 from .dialogue import Client, StageFailed, local_failure, told_as
 from .outcomes import LocalError, Reply, Stage
@@ -17,7 +19,7 @@ from .session import Session
 CONTENT_SECONDS = 180
 PIPELINE_LENGTH = 50
 # With these the server was not asked, so the connection is as good as it was.
-UNASKED = (None, LocalError.TOO_BIG, LocalError.NO_SMTPUTF8)
+UNASKED = (None, LocalError.TOO_BIG, LocalError.NO_SMTPUTF8, LocalError.NO_8BITMIME)
 
 
 class BareLineEnd(ValueError):
@@ -41,10 +43,14 @@ class Envelope:
 
 @dataclass
 class Result:
-    """What was heard: per recipient at RCPT, and `final` at the stage where the transaction ended."""
+    """What was heard: per recipient at RCPT, and `final` at the stage where the transaction ended.
+
+    `unsigned` are the domains whose DKIM signatures were taken out for this server.
+    """
 
     final: Reply
     recipients: dict[str, Reply] = field(default_factory=dict)
+    unsigned: tuple[str, ...] = ()
 
     def reply_for(self, address: str) -> Reply:
         """The reply that decides for one recipient."""
@@ -76,7 +82,8 @@ class Connection(Session):
         assert client is not None, "open() comes first"
         try:
             if envelope.is_8bit and not client.has_extn("8bitmime"):
-                converted = to_7bit(b"".join(content))
+                whole = b"".join(content)
+                converted, result.unsigned = dkim.still_true(whole, to_7bit(whole))
                 content, envelope = [converted], replace(envelope, size=len(converted), is_8bit=False)
             unfit = self._unfit(client, envelope)
             if unfit:
@@ -93,6 +100,8 @@ class Connection(Session):
                 result.final = result.recipients[envelope.recipients[-1]]
                 self._end_empty(client, data)
             self.transactions += 1
+        except Sealed:
+            result.final = Reply(Stage.MAIL, None, "", LocalError.NO_8BITMIME)
         except StageFailed as failure:
             self._tell(failure)
             result.final = failure.reply

@@ -46,13 +46,14 @@ class Submission:
 
 
 class Rows(NamedTuple):
-    """The rows of one accepted message, not yet stored."""
+    """The rows of one accepted message, not yet stored: `event` is how it came in, `notes` what was done to it."""
 
     message: Message
     content: MessageContent
     recipients: list[Recipient]
     attachments: list[Attachment]
     event: MessageEvent
+    notes: Sequence[MessageEvent] = ()
 
 
 def accept(submission: Submission) -> Message:
@@ -76,7 +77,8 @@ def store(prepared: Sequence[Rows]) -> list[Message]:
         MessageContent.objects.bulk_create((rows.content for rows in prepared), ROWS_PER_STATEMENT)
         Recipient.objects.bulk_create((row for rows in prepared for row in rows.recipients), ROWS_PER_STATEMENT)
         Attachment.objects.bulk_create((row for rows in prepared for row in rows.attachments), ROWS_PER_STATEMENT)
-        MessageEvent.objects.bulk_create((rows.event for rows in prepared), ROWS_PER_STATEMENT)
+        events = (each for rows in prepared for each in (rows.event, *rows.notes))
+        MessageEvent.objects.bulk_create(events, ROWS_PER_STATEMENT)
     return messages
 
 
@@ -115,6 +117,7 @@ def prepare(submission: Submission, now: datetime) -> Rows:
         recipients=recipients,
         attachments=[_attachment(message, number, cut) for number, cut in enumerate(cuts, start=1)],
         event=came_in(MessageEvent.Kind.QUEUED, submission, message),
+        notes=[unsigned(message, fitted.unsigned, "gate", now)] if fitted.unsigned else [],
     )
 
 
@@ -190,6 +193,11 @@ def came_in(kind: MessageEvent.Kind, submission: Submission, message: Message) -
     """How a message came in, for its history."""
     what = Phrase(kind, via=submission.via) if submission.via else Phrase(kind)
     return MessageEvent.of(what, message=message, at=message.created_at, by=submission.author)
+
+
+def unsigned(message: Message, domains: Sequence[str], why: str, at: datetime) -> MessageEvent:
+    """That DKIM signatures were taken out, for its history; `why` is a key of wording/sentences.py."""
+    return MessageEvent.of(Phrase(MessageEvent.Kind.UNSIGNED, domains=domains, why=why), message=message, at=at)
 
 
 def _shown(text: str, limit: int) -> str:

@@ -2,16 +2,20 @@
 
 The rules, in the order they are applied:
 
-- a leading mbox "From " line goes; a header of more than 512 KB is refused, and one with a NUL or a stray carriage
-  return, because that is how header fields are smuggled in;
-- parts sent as `binary` become base64, every line end CRLF (RFC 5321 2.3.8), and the message ends with one;
-- a leaf part with a NUL or a line over 998 octets is encoded again: texts as quoted-printable, others as base64;
-- header fields with 8-bit octets are encoded (RFC 2047, RFC 2231, A-labels), over-long ones folded. Only an address
-  whose local part is not ASCII stays as UTF-8, and then the message needs SMTPUTF8;
+- a byte order mark and a leading mbox "From " line go; UTF-16 becomes UTF-8. A header of more than 512 KB is refused,
+  and one with a NUL or a stray carriage return, because that is how header fields are smuggled in;
+- what is signed or encrypted (sealed.py) is refused when its octets cannot be sent as they are, and else left alone by
+  the rules that follow, but for its line ends;
+- binary parts become base64, every line end CRLF (RFC 5321 2.3.8), and the message ends with one;
+- a leaf part with a NUL or a line over 998 octets is encoded again: texts as quoted-printable or base64, others as
+  base64;
+- header fields with 8-bit octets are encoded (RFC 2047, RFC 2231, A-labels), over-long ones folded, also those of
+  attached messages. Only an address whose local part is not ASCII stays as UTF-8, and then the message needs SMTPUTF8;
 - Bcc, Resent-Bcc, Return-Path and X-Outtray-Category go. A field that RFC 5322 3.6 allows once is refused when given
   twice;
-- From is added from the reverse-path when missing, Date and Message-ID when missing. A Message-ID that is not
-  `<left@right>` is replaced by a new one.
+- From is added from the reverse-path when missing, Date and Message-ID when missing. A Message-ID that is none
+  (message_ids.py) is replaced by a new one;
+- a DKIM-Signature that does not fit any more after all this goes.
 """
 
 import re
@@ -23,7 +27,7 @@ from typing import NamedTuple
 
 from django.utils import timezone
 
-from messaging import mime, reencode
+from messaging import dkim, mime, reencode, sealed
 
 from . import addresses
 from .errors import BadAddress, Refused
@@ -61,11 +65,15 @@ _STRAY_CR = re.compile(rb"\r(?!\n)")
 
 
 class Wire(NamedTuple):
-    """What is sent: the bytes, where its body begins, and its header fields (name in lower case -> unfolded text)."""
+    """What is sent: the bytes, where its body begins, and its header fields (name in lower case -> unfolded text).
+
+    `unsigned` are the domains whose DKIM signatures had to go.
+    """
 
     raw: bytes
     body: int
     fields: dict[str, str]
+    unsigned: tuple[str, ...] = ()
 
 
 def fit(raw: bytes, reverse_path: str, now: datetime) -> Wire:
@@ -75,6 +83,7 @@ def fit(raw: bytes, reverse_path: str, now: datetime) -> Wire:
     if not raw.strip():
         raise Refused("The message is empty. Give it at least a header or some text.")
     _check_header(raw[: mime.head(raw)[1]])
+    given = raw
     try:
         raw = _with_last_crlf(_fit_entity(_with_crlf(_without_binary(raw))))
     except RecursionError:
@@ -84,7 +93,16 @@ def fit(raw: bytes, reverse_path: str, now: datetime) -> Wire:
             "The message has a line of more than 998 characters, or a NUL character, where it cannot be encoded: in a "
             "header field or outside its parts. Break the line or remove the character."
         )
-    return _with_own_fields(raw, reverse_path, now)
+    return _without_untrue(given, _with_own_fields(raw, reverse_path, now))
+
+
+def _without_untrue(given: bytes, fitted: Wire) -> Wire:
+    """Without the DKIM signatures of `given` that do not fit what became of it."""
+    raw, domains = dkim.still_true(given, fitted.raw)
+    if not domains:
+        return fitted
+    fields, body = mime.head(raw)
+    return Wire(raw, body, {field.name: field.text for field in reversed(fields)}, domains)
 
 
 def _check_header(header: bytes) -> None:
@@ -97,6 +115,8 @@ def _check_header(header: bytes) -> None:
 def _with_crlf(raw: bytes) -> bytes:
     line_ends = raw.count(b"\n")
     if not line_ends == raw.count(b"\r\n") == raw.count(b"\r"):
+        for part in sealed.opaque(raw):
+            _check_sealed(part)
         raw = raw.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
     return _with_last_crlf(raw)
 
@@ -109,16 +129,28 @@ def _with_last_crlf(raw: bytes) -> bytes:
 
 
 def _without_binary(raw: bytes) -> bytes:
-    """`binary` parts as base64: the line end rule would break them, and they need BINARYMIME (RFC 3030) to be sent."""
-    if b"binary" not in raw.lower():
+    """Binary parts as base64: the line end rule would break them, and they need BINARYMIME (RFC 3030) to be sent."""
+    if b"binary" not in raw.lower() and b"\0" not in raw:
         return raw
     edits: list[reencode.Edit] = []
-    for part in mime.leaves(raw):
-        if part.content_type.startswith("message/"):
-            edits.append((part.body, part.stop, _without_binary(part.encoded)))
-        elif part.encoding == "binary":
-            edits += reencode.encoded(part, _without_binary)
+    for part in sealed.walk(raw):
+        if not part.is_leaf or sealed.is_opaque(part):
+            continue
+        if reencode.is_attached(part):
+            inner = _without_binary(part.encoded)
+            if inner != part.encoded or part.encoding == "binary":
+                edits += reencode.attached(part, inner)
+        elif _is_binary(part):
+            edits += reencode.encoded(part)
     return reencode.apply(raw, edits)
+
+
+def _is_binary(part: mime.Part) -> bool:
+    """Whatever it is labelled, only binary parts may have a NUL (RFC 2045 2.8); texts with one are mended elsewhere."""
+    if part.content_type.startswith("multipart/") or part.encoding in reencode.ENCODED:
+        return False
+    is_text = part.content_type.startswith(("text/", "message/"))
+    return part.encoding == "binary" or (b"\0" in part.encoded and not is_text)
 
 
 def _fit_entity(raw: bytes) -> bytes:
@@ -126,14 +158,29 @@ def _fit_entity(raw: bytes) -> bytes:
     if raw.isascii() and b"\0" not in raw and not mime.has_long_line(raw):
         return raw
     edits: list[reencode.Edit] = []
-    for part in mime.walk(raw):
+    for part in sealed.walk(raw):
         for field in part.fields:
             whole = raw[field.start : field.stop]
             if not whole.isascii() or mime.has_long_line(whole):
                 edits.append((field.start, field.stop, _fit_field(field, whole)))
-        if part.is_leaf and (b"\0" in part.encoded or mime.has_long_line(raw, part.body, part.stop)):
-            edits += reencode.encoded(part, _fit_entity)
+        if sealed.is_opaque(part):
+            _check_sealed(part)
+        elif reencode.is_attached(part):
+            inner = _fit_entity(part.encoded)
+            if inner != part.encoded:
+                edits += reencode.attached(part, inner)
+        elif part.is_leaf and (b"\0" in part.encoded or mime.has_long_line(raw, part.body, part.stop)):
+            edits += reencode.encoded(part)
     return reencode.apply(raw, edits)
+
+
+def _check_sealed(part: mime.Part) -> None:
+    flaw = sealed.flaw(part)
+    if flaw:
+        raise Refused(
+            f"What is signed or encrypted in the message has {sealed.FLAWS[flaw]}. It cannot be sent like this, and a "
+            "change would break the signature. Encode it as quoted-printable or base64 before it is signed."
+        )
 
 
 # --- Header fields -------------------------------------------------------------------------------

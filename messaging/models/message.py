@@ -252,6 +252,7 @@ class MessageEvent(models.Model):
         RESCUED = "rescued", "Back in the queue after its worker stopped"
         STOPPED = Reason.STOPPED.value, "Not sent at once, because its process stopped"
         REROUTED = "rerouted", "Given to an account that works"
+        UNSIGNED = "dkim-taken-out", "DKIM signature taken out"
         TOLD = Reason.TOLD.value, "Told by a version that kept sentences"
 
     message = models.ForeignKey(Message, models.CASCADE, related_name="events")

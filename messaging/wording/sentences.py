@@ -27,6 +27,11 @@ VIA = {
     "notice": "notice",
     "demo": "demo",
 }
+UNSIGNED = {
+    "gate": "what it covers had to be changed to be fit for sending",
+    "7bit": "the mail server takes only 7-bit text, so the body was encoded",
+    "edit": "what it covers was edited",
+}
 NAMED_AT_MOST = 3
 FIELDS = {"subject": "subject", "to": "To", "cc": "Cc", "bcc": "Bcc"}
 
@@ -124,6 +129,11 @@ def _expired(days: int) -> str:
 
 def _came_in(how: str) -> Words:
     return lambda via="": f"{how} ({VIA.get(via, via)})" if via else how
+
+
+def _unsigned(domains: Sequence[str], why: str = "") -> str:
+    whose = ", ".join(filter(None, domains)) or "its sender"
+    return f"The DKIM signature of {whose} was taken out, as it is no longer valid: {UNSIGNED.get(why, why)}"
 
 
 def _edited(version: int = 0, words: str = "") -> str:
@@ -232,6 +242,7 @@ OWN: dict[str, Words] = {
     Kind.MARKED_AS_SENT: "Marked as sent",
     Kind.SEND_AGAIN: "Send again ordered; it may arrive twice",
     Kind.EDITED: _edited,
+    Kind.UNSIGNED: _unsigned,
     Kind.NOT_WRITTEN_AGAIN: "Not written again",
     Kind.SENT_FROM_MAIL_PROGRAM: "Sent from {holder}’s mail program",
     Kind.PUT_BACK: "Put back; {holder}’s draft was not sent",

@@ -17,7 +17,8 @@ from messaging.tasks import deliver
 from messaging.wording import advice, in_words
 from tests.factories import make_message, set_up
 from tests.fault_server import RESET, FaultServer
-from tests.rows import status
+from tests.mails import HEAD, part
+from tests.rows import parsed, status
 from tests.servers import MailServer
 from tests.steps import run_lane
 
@@ -119,6 +120,17 @@ def test_body_of_8_bits_is_converted_for_a_server_of_7():
     content.decode("ascii")
     parsed = email.message_from_bytes(content, policy=email.policy.default)
     assert parsed.get_content().strip() == "Grüße aus Köln"
+
+
+def test_a_text_that_fits_the_servers_size_only_as_base64_is_sent():
+    text = "Счёт за ноябрь. " * 2000
+    raw = HEAD + part(b"text/plain; charset=utf-8", text.encode(), b"Content-Transfer-Encoding: 8bit")
+    with FaultServer(eightbit=False, size=3 * len(text.encode()) // 2) as server:
+        set_up(server)
+        message = make_message("ann@example.com", raw=raw)
+        run_lane()
+    assert status(message) == "sent"
+    assert parsed(server.accepted[0].content).get_content().strip() == text.strip()
 
 
 def test_address_beyond_ascii_goes_with_smtputf8(mail_server, email_setup):

@@ -419,6 +419,7 @@ ERRORS_HERE = [
     (S.CONNECT, E.OUT_OF_FILES, "setup", "setup"),
     (S.MAIL, E.TOO_BIG, "permanent", "content"),
     (S.MAIL, E.NO_SMTPUTF8, "permanent", "address"),
+    (S.MAIL, E.NO_8BITMIME, "permanent", "content"),
 ]
 
 # What is said to an access token (XOAUTH2, OAUTHBEARER) that is not taken.
