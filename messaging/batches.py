@@ -2,6 +2,9 @@
 
 A batch is prepared as a draft. Confirming is one transaction that releases those of its messages that still wait; the
 others are skipped, and the item says why. So a second click, a second tab or a second person releases nothing twice.
+
+Whoever confirms runs the batch: with their account (seed row S9), and only what they may act on at that moment. Rights
+change; what was chosen before is looked at again.
 """
 
 from collections import Counter
@@ -12,14 +15,14 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import Case, CharField, Count, F, Min, OuterRef, Q, QuerySet, Subquery, Value, When
+from django.db.models import Case, CharField, Count, Exists, F, Min, OuterRef, Q, QuerySet, Subquery, Value, When
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from messaging import wake
 from messaging.delivery import claims
-from messaging.models import Batch, BatchItem, Message, Phrase, Recipient
-from messaging.queue import NotPossible, anew, leave_batch
+from messaging.models import Batch, BatchItem, Message, MessageEvent, Phrase, Recipient
+from messaging.queue import NotPossible, anew, leave_batch, visible_to
 from messaging.setup.layers import resolve
 from messaging.wording import in_words, person
 
@@ -36,6 +39,7 @@ SKIPPED = {
 }
 RESULTS = ("waiting", "sending", "retrying", "sent", "failed", "unknown", "held", "cancelled", "skipped")
 UNFINISHED = ("waiting", "sending", "retrying")
+EXPLAINED = ("failed", "unknown", "skipped", "retrying")
 
 
 def choose(
@@ -65,8 +69,20 @@ def choose(
     return batch
 
 
+def sending_account(batch: Batch, by: User | None) -> User | None:
+    """Whose settings a batch is sent with when that person runs it: their own (seed row S9).
+
+    What was made for another account than that of whoever made it stays with it: a command and a schedule name one.
+    """
+    is_personal = batch.account_id == batch.created_by_id
+    return by if is_personal and by is not None else batch.account
+
+
 def confirm(batch: Batch, *, by: User | None) -> bool:
     """Release the chosen messages that still wait, and wake the lanes; the others are skipped and say why.
+
+    Args:
+        by: who runs it, with sending_account and for the messages they may act on now; None is a command or a clock.
 
     Returns:
         Whether this call did it; False when the batch was confirmed (or discarded) before.
@@ -74,25 +90,31 @@ def confirm(batch: Batch, *, by: User | None) -> bool:
     Raises:
         NotPossible: the account's email setup cannot send in bulk (seed row S8); the draft stays.
     """
-    problems = resolve(batch.account).problems()
+    account = sending_account(batch, by)
+    problems = resolve(account).problems()
     if problems and batch.status == Batch.Status.DRAFT:
         raise NotPossible(phrases=problems)
     now = timezone.now()
     with transaction.atomic():
         drafts = Batch.objects.filter(pk=batch.pk, status=Batch.Status.DRAFT)
-        if not drafts.update(status=Batch.Status.CONFIRMED, confirmed_at=now):
+        if not drafts.update(status=Batch.Status.CONFIRMED, confirmed_at=now, confirmed_by=by, account=account):
             batch.refresh_from_db()
             return False
         batch.refresh_from_db()
-        _release(batch, now)
+        _release(batch, _theirs(by), now)
         wake.wake_after_commit(batch.account_id)
     return True
 
 
-def _release(batch: Batch, now: datetime) -> None:
-    free = _releasable(batch)
-    leave_batch(free.exclude(batch=None))
-    chosen = batch.items.values("message_id")
+def _theirs(by: User | None) -> QuerySet[Message]:
+    """The messages that a person may act on now; a command and a clock may act on all."""
+    return Message.objects.all() if by is None else visible_to(by)
+
+
+def _release(batch: Batch, theirs: QuerySet[Message], now: datetime) -> None:
+    _leave_out(batch, theirs)
+    chosen = batch.items.filter(state=State.CHOSEN).values("message_id")
+    leave_batch(Message.objects.filter(pk__in=chosen).filter(_free(batch)).exclude(batch=None))
     Message.objects.filter(pk__in=chosen).filter(_free(batch)).update(**anew(batch.account, now, batch))
     # Whoever is not in the batch now was not free: somebody else was faster.
     # (A subquery per item, by primary key: a join is planned as nested loops while the batch is not in the statistics.)
@@ -101,6 +123,22 @@ def _release(batch: Batch, now: datetime) -> None:
     released.update(state=State.RELEASED)
     _skip_the_rest(batch)
     _reset_refused(batch)
+    source = {} if batch.source == Batch.Source.CONSOLE else {"source": batch.source}
+    what = Phrase(MessageEvent.Kind.IN_BATCH, batch=batch.pk, **source)
+    ids = batch.items.filter(state=State.RELEASED).values_list("message_id", flat=True)
+    _write_down(what, ids.iterator(CHUNK), batch.confirmed_by, now)
+
+
+def _write_down(what: Phrase, ids: Iterable[int], by: User | None, at: datetime) -> None:
+    """The same in the history of each message."""
+    events = (MessageEvent.of(what, message_id=pk, by=by, at=at) for pk in ids)
+    MessageEvent.objects.bulk_create(events, batch_size=CHUNK)
+
+
+def _leave_out(batch: Batch, theirs: QuerySet[Message]) -> None:
+    """Skip what whoever runs the batch may not act on (any more)."""
+    others = batch.items.exclude(Exists(theirs.filter(pk=OuterRef("message_id"))))
+    others.update(state=State.SKIPPED, reason=Phrase("not-theirs", by=person(batch.confirmed_by)))
 
 
 def _skip_the_rest(batch: Batch) -> None:
@@ -136,9 +174,10 @@ def skip_reasons(batch: Batch, among: QuerySet[Message] | None = None) -> list[t
 
 
 def _with_reasons(batch: Batch, items: QuerySet[BatchItem]) -> list[tuple[BatchItem, Phrase | None]]:
-    needed = ("subject", "status", "sent_at", "reason", "handed_to", "batch__created_by__username")
-    names = ("batch__created_by__first_name", "batch__created_by__last_name")
-    rows = items.select_related("message__batch__created_by").only(
+    needed = ("subject", "status", "sent_at", "reason", "handed_to")
+    people = ("batch__created_by", "batch__confirmed_by")
+    names = [f"{who}__{name}" for who in people for name in ("username", "first_name", "last_name")]
+    rows = items.select_related(*(f"message__{who}" for who in people)).only(
         "batch", *(f"message__{name}" for name in (*needed, *names))
     )
     return [(item, _why_not(item.message)) for item in rows]
@@ -148,7 +187,7 @@ def _why_not(message: Message) -> Phrase | None:
     """Why a message cannot be released."""
     other = message.batch
     if other is not None and message.status in (Status.QUEUED, Status.SENDING):
-        return Phrase("in-other-batch", batch=other.pk, by=person(other.created_by))
+        return Phrase("in-other-batch", batch=other.pk, by=person(other.run_by))
     match Status(message.status):
         case Status.SENT:
             # By the minute: what is skipped for the same reason is written in one statement.
@@ -197,52 +236,58 @@ def counts_of(found: Iterable[Batch]) -> dict[int, dict[str, int]]:
 
 @dataclass(frozen=True)
 class Report:
-    """How a batch stands: messages by result (see RESULTS), how many are done, when the next retry is due."""
+    """How a batch stands at one moment: messages by result (see RESULTS), how many are done, when the next try is due.
+
+    `reasons` are why messages failed, are unknown, were skipped or will be tried again: (result, in words, how many),
+    the most frequent first; those that read alike are one.
+    """
 
     counts: dict[str, int]
     next_try: datetime | None
+    reasons: list[tuple[str, str, int]]
 
     @property
     def is_finished(self) -> bool:
         return not any(self.counts[name] for name in UNFINISHED)
 
 
-def report(batch: Batch) -> Report:
-    """Count the batch's items by result; asks the database only, never Celery."""
-    found = dict(items(batch).order_by().values_list("result").annotate(number=Count("pk")))
-    counts = {name: found.get(name, 0) for name in RESULTS}
+def report(batch: Batch, among: QuerySet[Message] | None = None) -> Report:
+    """Count the batch's items by result, in one statement, so that the numbers add up while lanes are at work.
+
+    `among` as in items. It asks the database only, never Celery.
+    """
+    rows = items(batch, among=among).order_by().annotate(why=Coalesce("reason", "message__reason"))
+    rows = rows.values_list("result", "why").annotate(number=Count("pk"), next_try=Min("message__not_before"))
+    found: Counter[str] = Counter()
+    reasons: Counter[tuple[str, str]] = Counter()
+    tries = []
+    for result, why, number, next_try in rows:
+        found[result] += number
+        if result in EXPLAINED:
+            reasons[result, in_words(why)] += number
+        if result == "retrying" and next_try is not None:
+            tries.append(next_try)
+    counts = {name: found[name] for name in RESULTS}
     total = sum(found.values())
     unfinished = sum(counts[name] for name in UNFINISHED)
-    done = total - unfinished - found.get("chosen", 0)
+    done = total - unfinished - found["chosen"]
     counts |= {"total": total, "done": done, "percent": 100 * done // total if total else 100}
-    waiting = Message.objects.filter(batch=batch, status=Status.QUEUED, tries__gt=0)
-    return Report(counts, waiting.aggregate(at=Min("not_before"))["at"])
-
-
-def reasons(batch: Batch, among: QuerySet[Message] | None = None) -> list[tuple[str, str, int]]:
-    """Why messages failed, are unknown or were skipped: (result, in words, how many), the most frequent first.
-
-    Reasons that read alike are one. `among` as in items.
-    """
-    wanted = items(batch, among=among).filter(result__in=("failed", "unknown", "skipped", "retrying"))
-    rows = wanted.order_by().annotate(why=Coalesce("reason", "message__reason")).values_list("result", "why")
-    found: Counter[tuple[str, str]] = Counter()
-    for result, why, number in rows.annotate(number=Count("pk")):
-        found[result, in_words(why)] += number
-    told = ((result, words, number) for (result, words), number in found.items())
-    return sorted(told, key=lambda row: (-row[2], row))
+    told = [(result, words, number) for (result, words), number in reasons.items()]
+    return Report(counts, min(tries, default=None), sorted(told, key=lambda row: (-row[2], row)))
 
 
 def cancel(batch: Batch, *, by: User | None) -> int:
     """Take what has not gone out back into the queue, where it waits for another batch; how many that were.
 
     What a lane has claimed but not begun to send is taken from it, too; the messages being sent at this moment are
-    finished. A draft is discarded. A batch that is finished stays as it is.
+    finished. A draft is discarded. A batch that is finished stays as it is. So does one with messages that the person
+    may not act on (any more): these go on, and only the person's own are taken out.
     """
     now = timezone.now()
     with transaction.atomic():
-        number = _take_out(batch)
-        is_open = bool(number) or Message.objects.filter(batch=batch, status=Status.SENDING).exists()
+        number = _take_out(batch, by)
+        left = Message.objects.filter(batch=batch, status__in=[Status.QUEUED, Status.SENDING])
+        is_open = not _others(left, by).exists() and (bool(number) or left.exists())
         states = [Batch.Status.DRAFT, *([Batch.Status.CONFIRMED] if is_open else [])]
         Batch.objects.filter(pk=batch.pk, status__in=states).update(
             status=Batch.Status.CANCELLED, cancelled_at=now, cancelled_by=by
@@ -250,21 +295,28 @@ def cancel(batch: Batch, *, by: User | None) -> int:
         batch.refresh_from_db()
         if batch.status == Batch.Status.CANCELLED:
             # Once more: what was being sent, and came back before anybody could see the batch as cancelled.
-            transaction.on_commit(lambda: _take_out(batch))
+            transaction.on_commit(lambda: _take_out(batch, by))
     return number
 
 
-def _take_out(batch: Batch) -> int:
+def _others(messages: QuerySet[Message], by: User | None) -> QuerySet[Message]:
+    """Of some messages, those that a person may not act on."""
+    return messages.exclude(Exists(_theirs(by).filter(pk=OuterRef("pk"))))
+
+
+def _take_out(batch: Batch, by: User | None) -> int:
     claimed = Q(status=Status.SENDING, in_data=False)
+    what, now = Phrase(MessageEvent.Kind.OUT_OF_BATCH, batch=batch.pk), timezone.now()
     with transaction.atomic():
         # Locked first: what a lane begins meanwhile is not written down as taken out. In the order of the keys, as the
         # lanes do it, so that nobody waits in a circle.
-        rest = Message.objects.filter(Q(status=Status.QUEUED) | claimed, batch=batch)
+        rest = _theirs(by).filter(Q(status=Status.QUEUED) | claimed, batch=batch)
         ids = list(rest.select_for_update(of=("self",)).order_by("pk").values_list("pk", flat=True))
         for start in range(0, len(ids), CHUNK):
             part = Message.objects.filter(pk__in=ids[start : start + CHUNK])
             leave_batch(part, outcome=Status.CANCELLED)
             part.update(status=Status.QUEUED, batch=None, not_before=None, account=None, **claims.RELEASED)
+        _write_down(what, ids, by, now)
     return len(ids)
 
 

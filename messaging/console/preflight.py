@@ -59,18 +59,23 @@ def doubts(message: Message, recipients: list[Recipient]) -> list[str]:
     return found + list(refused_before(pending[:NAMED]).values())
 
 
-def preflight(batch: Batch) -> Preflight:
-    """What to look at before a batch is confirmed; as many statements, whatever its size."""
+def preflight(batch: Batch, among: QuerySet[Message] | None = None) -> Preflight:
+    """What to look at before a batch is confirmed; as many statements, whatever its size.
+
+    `among` are the messages of a person who may not see the others.
+    """
+    seen = Message.objects.all() if among is None else among
     addresses = set(_refused().values_list("address", flat=True))
-    pending = Recipient.objects.filter(message__batch_items__batch=batch, status=Recipient.Status.PENDING)
+    chosen = seen.filter(batch_items__batch=batch)
+    pending = Recipient.objects.filter(message__in=chosen, status=Recipient.Status.PENDING)
     met = list(pending.filter(address__in=addresses).values_list("message_id", "address")) if addresses else []
     known = refused_before({address for _, address in met}) if met else {}
     why = {pk: known[address] for pk, address in met if address in known}
-    waiting = Message.objects.filter(batch_items__batch=batch).exclude(status__in=[Status.SENT, Status.CANCELLED])
+    waiting = chosen.exclude(status__in=[Status.SENT, Status.CANCELLED])
     doubted = waiting.filter(Q(doubt__isnull=False) | Q(pk__in=list(why))).order_by("pk")
     named = [
         (message, in_words(message.doubt) or why[message.pk]) for message in doubted.only("subject", "doubt")[:NAMED]
     ]
     since = timezone.now() - RECENT
-    nobody = Message.objects.filter(status=Status.FAILED, recipient_count=0, created_at__gte=since)
+    nobody = seen.filter(status=Status.FAILED, recipient_count=0, created_at__gte=since)
     return Preflight(doubted.count(), named, nobody.count())

@@ -1,5 +1,7 @@
 """One run of Batch Message Processing."""
 
+from typing import Any
+
 from django.conf import settings
 from django.db import models
 from django.urls import reverse
@@ -37,6 +39,14 @@ class Batch(models.Model):
     retry_of = models.ForeignKey("self", models.SET_NULL, null=True, blank=True, related_name="retries")
     created_at = models.DateTimeField()
     confirmed_at = models.DateTimeField(null=True, blank=True)
+    confirmed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text="Who ran it; empty: a command, a schedule's own run, or not recorded (version 0.1.0).",
+    )
     cancelled_at = models.DateTimeField(null=True, blank=True)
     cancelled_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
 
@@ -49,6 +59,11 @@ class Batch(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("batch", args=[self.pk])
+
+    @property
+    def run_by(self) -> Any:
+        """The person who ran it, or prepared it where nobody is recorded; None for a command or a schedule."""
+        return self.confirmed_by or self.created_by
 
 
 class BatchItem(models.Model):

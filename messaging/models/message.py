@@ -238,6 +238,8 @@ class MessageEvent(models.Model):
         HOLD_ENDED = "hold-ended", "Hold ended by itself"
         RELEASED = "released", "Released"
         CANCELLED = "cancelled", "Cancelled"
+        IN_BATCH = "in-batch", "Released in a batch"
+        OUT_OF_BATCH = "out-of-batch", "Taken out of a batch"
         EXPIRED = Reason.EXPIRED.value, "Waited too long"
         RETRY = "retry", "Retry ordered"
         TRY_NOW = "try-now", "Try now ordered"

@@ -31,7 +31,11 @@ class Schedule(models.Model):
         null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(1440)]
     )
     times = models.CharField(max_length=200, blank=True, help_text="Such as 07:30, 17:00")
-    days = models.CharField(max_length=20, blank=True, help_text="0 is Sunday; such as 1,2,3,4,5")
+    days = models.CharField(
+        max_length=20,
+        blank=True,
+        help_text="0 is Sunday; such as 1,2,3,4,5. L: the last day of the month; LW: its last working day.",
+    )
     crontab = models.CharField(max_length=200, blank=True)
     time_zone = models.CharField(max_length=60)
     account = models.ForeignKey(

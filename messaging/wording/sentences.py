@@ -136,6 +136,10 @@ def _unsigned(domains: Sequence[str], why: str = "") -> str:
     return f"The DKIM signature of {whose} was taken out, as it is no longer valid: {UNSIGNED.get(why, why)}"
 
 
+def _in_batch(batch: int, source: str = "") -> str:
+    return f"Released in batch {batch}" + (f" ({source})" if source else "")
+
+
 def _edited(version: int = 0, words: str = "") -> str:
     return f"Edited: {words}" if words else "Edited"
 
@@ -211,6 +215,7 @@ OWN: dict[str, Words] = {
     "unknown-before": "Outcome unknown: open it and decide first, so that it is not sent twice",
     "is-held": _held,
     "is-cancelled": "Cancelled",
+    "not-theirs": "Left out: {by}, who ran the batch, may see and send only their own messages",
     # What is to be said of a schedule's run.
     "made-up-for": lambda since: f"{_nothing_ran(since)}: this run makes up for it.",
     "left-out": lambda since: f"{_nothing_ran(since)}; missed runs are left out, as this schedule says.",
@@ -237,6 +242,8 @@ OWN: dict[str, Words] = {
     Kind.HOLD_ENDED: "Hold ended: back in the queue",
     Kind.RELEASED: "Released",
     Kind.CANCELLED: lambda why="": f"Cancelled: {why}" if why else "Cancelled",
+    Kind.IN_BATCH: _in_batch,
+    Kind.OUT_OF_BATCH: "Taken out of batch {batch}: waits for another one",
     Kind.RETRY: "Retry ordered",
     Kind.TRY_NOW: "Try now ordered",
     Kind.MARKED_AS_SENT: "Marked as sent",

@@ -1,17 +1,22 @@
 """Batch Message Processing (seed row S7): nothing chosen twice is sent twice; the report says what became of each."""
 
 import datetime as dt
+import threading
+from time import sleep
 
 import pytest
-from django.core.management import call_command
+from django.contrib.auth.models import User
+from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from messaging import batches, queue
+from messaging.management.commands import process_queue
 from messaging.models import EmailSettings, Message
 from messaging.queue import NotPossible
 from messaging.wording import in_words
 from tests.factories import draft_batch, make_message, make_messages, make_user, set_up
-from tests.steps import in_threads, run_lane
+from tests.fault_server import OK
+from tests.steps import elsewhere, in_threads, run_lane
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -110,7 +115,7 @@ def test_retry_takes_only_the_failed_and_addresses_only_who_refused(mail_server,
     batches.confirm(batch, by=operator)
     run_lane(operator.pk)
     assert batches.report(batch).counts["failed"] == 1
-    assert batches.reasons(batch) == [("failed", "The mailbox does not exist.", 1)]
+    assert batches.report(batch).reasons == [("failed", "The mailbox does not exist.", 1)]
     again = batches.retry_failed(batch, by=operator)
     assert again.retry_of == batch
     assert [item.message for item in again.items.all()] == [bad]
@@ -282,6 +287,39 @@ def test_process_queue_sends_all_and_ends_with_0(mail_server, email_setup, opera
     assert {message.account for message in Message.objects.all()} == {operator}
     call_command("process_queue")
     assert "Nothing waits" in capsys.readouterr().out
+
+
+def test_process_queue_beside_a_worker_waits_for_it_and_tells_what_became_of_each(
+    server, operator, capsys, monkeypatch
+):
+    make_messages(5, due=False)
+    server.at("RCPT", "550 5.1.1 no such user", recipient="c3@example.com")
+    # The command has nothing left to claim, and waits, when the server answers the worker.
+    begun, waits, worker = threading.Event(), threading.Event(), []
+    server.at("END", [lambda: (begun.set(), waits.wait(20), OK)[-1]])
+    monkeypatch.setattr(process_queue, "sleep", lambda seconds: waits.set() or sleep(0.01))
+
+    def confirm_and_work(*given, **named):
+        found = confirm(*given, **named)
+        worker.append(threading.Thread(target=elsewhere(lambda: run_lane(operator.pk))))
+        worker[0].start()
+        assert begun.wait(20)
+        return found
+
+    confirm = batches.confirm
+    monkeypatch.setattr(batches, "confirm", confirm_and_work)
+    with pytest.raises(SystemExit) as end:
+        call_command("process_queue", account="anna")
+    worker[0].join()
+    assert end.value.code == 1
+    assert "5 messages: 4 sent, 1 failed\n" in capsys.readouterr().out
+
+
+def test_process_queue_with_a_deactivated_account_is_refused(email_setup, operator):
+    make_messages(1, due=False)
+    User.objects.update(is_active=False)
+    with pytest.raises(CommandError, match="“anna” is deactivated"):
+        call_command("process_queue", account="anna")
 
 
 def test_process_queue_ends_with_1_when_something_failed(mail_server, email_setup, capsys):

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.contrib import messages as notes
 from django.contrib.auth.models import User
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Left
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
@@ -74,7 +74,7 @@ def _choose(request: HttpRequest) -> HttpResponse:
 def all_batches(request: HttpRequest) -> HttpResponse:
     """The batches so far, the newest first."""
     found, _ = _seen_by(who(request))
-    rows = found.select_related("created_by", "account")
+    rows = found.select_related("created_by", "confirmed_by", "account")
     page = page_of(found, rows, request.GET.get("page"), total=found.count())
     counts = batches.counts_of(page.rows)
     listed = [(batch, sum(counts[batch.pk].values()), counts[batch.pk]) for batch in page.rows]
@@ -87,7 +87,7 @@ def batch_page(request: HttpRequest, pk: int) -> HttpResponse:
     batch, among = _get(request, pk)
     context: dict[str, Any] = {"batch": batch} | _items(request, batch, among)
     if batch.status == Batch.Status.DRAFT:
-        return render(request, "messaging/batch_review.html", context | _review(batch, among))
+        return render(request, "messaging/batch_review.html", context | _review(batch, among, who(request)))
     if batch.source == "schedule":
         context["run"] = batch.schedule_runs.select_related("schedule", "by").first()
     return render(request, "messaging/batch_report.html", context | _standing(batch, among))
@@ -100,28 +100,42 @@ def _seen_by(user: User) -> tuple[QuerySet[Batch], Among]:
     """The batches a person may see, and which of their messages (None: all), with one look at the options."""
     if roles.sees_all(user):
         return Batch.objects.all(), None
-    return Batch.objects.filter(created_by=user), Message.objects.filter(author=user)
+    return Batch.objects.filter(Q(created_by=user) | Q(confirmed_by=user)), Message.objects.filter(author=user)
 
 
 def _get(request: HttpRequest, pk: int) -> tuple[Batch, Among]:
     found, among = _seen_by(who(request))
-    found = found.select_related("created_by", "account", "retry_of", "cancelled_by")
+    found = found.select_related("created_by", "confirmed_by", "account", "retry_of", "cancelled_by")
     return get_object_or_404(found, pk=pk), among
 
 
-def _review(batch: Batch, among: Among) -> dict[str, Any]:
-    setup = resolve(batch.account)
+def _hidden(batch: Batch, among: Among) -> int:
+    """How many of a batch's messages a person may not see (any more)."""
+    return 0 if among is None else batch.items.exclude(message__in=among).count()
+
+
+def _review(batch: Batch, among: Among, person: User) -> dict[str, Any]:
+    """What would happen if this person confirmed it now: to which messages, and with whose settings if they may."""
     skipped = batches.skip_reasons(batch, among)
-    total = batch.items.count()
-    return {
-        "setup": setup,
-        "problems": setup.problems(),
-        "warnings": setup.warnings(),
-        "pauses": sending.holding_account(batch.account, timezone.now()),
+    total = batches.items(batch, among=among).count()
+    chosen = {
+        "left_out": _hidden(batch, among),
         "skipped": skipped,
         "total": total,
         "number": total - len(skipped),
-        "preflight": preflight(batch),
+        "preflight": preflight(batch, among),
+    }
+    return chosen | _settings_of(batches.sending_account(batch, person)) if roles.may_operate(person) else chosen
+
+
+def _settings_of(account: User | None) -> dict[str, Any]:
+    setup = resolve(account)
+    return {
+        "account": account,
+        "setup": setup,
+        "problems": setup.problems(),
+        "warnings": setup.warnings(),
+        "pauses": sending.holding_account(account, timezone.now()),
     }
 
 
@@ -147,12 +161,12 @@ class Segment:
 
 
 def _standing(batch: Batch, among: Among) -> dict[str, Any]:
-    report = batches.report(batch)
+    report = batches.report(batch, among)
     waits = bool(report.counts["waiting"] or report.counts["retrying"])
     return {
         "report": report,
         "bar": _bar(report.counts),
-        "reasons": batches.reasons(batch, among),
+        "hidden": _hidden(batch, among),
         "pauses": sending.holding_account(batch.account, timezone.now()) if waits else [],
         "can_cancel": waits,
     }
@@ -184,7 +198,7 @@ def progress(request: HttpRequest, pk: int) -> HttpResponse:
 def item_list(request: HttpRequest, pk: int) -> HttpResponse:
     """The list of a batch's messages alone."""
     batch, among = _get(request, pk)
-    context = {"batch": batch, "report": batches.report(batch)} | _items(request, batch, among)
+    context = {"batch": batch, "report": batches.report(batch, among)} | _items(request, batch, among)
     return render(request, "messaging/_batch_items.html", context)
 
 
@@ -213,7 +227,11 @@ def cancel(request: HttpRequest, pk: int) -> HttpResponse:
         notes.info(request, f"Batch {batch.pk} was discarded; its messages still wait in the queue.")
         return redirect("batch-new")
     words = "1 message is" if number == 1 else f"{number} messages are"
-    notes.info(request, f"{words} back in the queue and wait for another batch.")
+    waits = "waits" if number == 1 else "wait"
+    others = (
+        " Other people’s messages in this batch go on." if batch.status == Batch.Status.CONFIRMED and number else ""
+    )
+    notes.info(request, f"{words} back in the queue and {waits} for another batch.{others}")
     return redirect(batch)
 
 

@@ -81,7 +81,7 @@ def _waiting(page: Page[Message], filters: MessageFilter) -> str:
 def detail(request: HttpRequest, pk: int) -> HttpResponse:
     """One message: content, recipients, attachments, attempts, and what may be done."""
     found = queue.visible_to(who(request)).select_related(
-        "author", "account", "batch__created_by", "handed_to", "content"
+        "author", "account", "batch__created_by", "batch__confirmed_by", "handed_to", "content"
     )
     message = get_object_or_404(found.prefetch_related("recipients"), pk=pk)
     recipients = sorted(message.recipients.all(), key=lambda row: SEVERITY.index(Recipient.Status(row.status)))
@@ -117,7 +117,7 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
 
 def _sees_batch(person: User, batch: Batch) -> bool:
     """Whether the message's batch is a page that this person may open."""
-    return batch.created_by_id == person.pk or roles.sees_all(person)
+    return person.pk in (batch.created_by_id, batch.confirmed_by_id) or roles.sees_all(person)
 
 
 def _pauses(message: Message) -> list[AccountPause]:

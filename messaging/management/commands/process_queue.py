@@ -3,6 +3,8 @@
 import signal
 import threading
 from argparse import ArgumentParser
+from collections.abc import Callable
+from time import sleep
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -11,10 +13,12 @@ from django.utils import timezone
 
 from messaging import batches, sending
 from messaging.delivery.lane import Lane
-from messaging.models import Batch
+from messaging.models import Batch, Message
 from messaging.queue import NotPossible
 from messaging.setup import opt_files
 from messaging.wording import waits
+
+POLL_SECONDS = 0.2
 
 
 class Command(BaseCommand):
@@ -32,11 +36,12 @@ class Command(BaseCommand):
         if batch is None:
             self.stdout.write("Nothing waits in the queue.")
             return
-        lane = Lane(batch.account_id, stop=_interrupted().is_set)
-        lane.run()
+        lane = _send(batch, stop=_interrupted().is_set)
         report = batches.report(batch)
-        self.stdout.write(f"Batch {batch.pk}: " + ", ".join(_told(report.counts)))
-        for result, words, number in batches.reasons(batch):
+        total = report.counts["total"]
+        messages = "1 message" if total == 1 else f"{total:,} messages"
+        self.stdout.write(f"Batch {batch.pk}, {messages}: " + ", ".join(_told(report.counts)))
+        for result, words, number in report.reasons:
             self.stdout.write(f"  {number} {result}: {words}")
         for words in _waiting(batch, report):
             self.stdout.write(f"  {words}")
@@ -50,9 +55,29 @@ def _account(name: str | None) -> User | None:
     if name is None:
         return None
     try:
-        return User.objects.get(username=name)
+        account = User.objects.get(username=name)
     except User.DoesNotExist as error:
         raise CommandError(f"There is no account “{name}”.") from error
+    if not account.is_active:
+        raise CommandError(f"The account “{name}” is deactivated. Name one that is active.")
+    return account
+
+
+def _send(batch: Batch, stop: Callable[[], bool]) -> Lane:
+    """Send what is due, and wait for what workers send of the batch at the same time: they are woken, too."""
+    while True:
+        lane = Lane(batch.account_id, stop=stop)
+        lane.run()
+        if stop() or not _is_being_sent(batch):
+            return lane
+        while _is_being_sent(batch) and not stop():
+            sleep(POLL_SECONDS)
+
+
+def _is_being_sent(batch: Batch) -> bool:
+    """Whether a living process has a message of the batch; what a dead one left, the sweep looks after."""
+    held = Message.objects.filter(batch=batch, status=Message.Status.SENDING, lease_expires_at__gt=timezone.now())
+    return held.exists()
 
 
 def _interrupted() -> threading.Event:

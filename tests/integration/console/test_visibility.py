@@ -119,9 +119,10 @@ def test_own_batch_from_before_shows_ones_own_messages(office, operator, mine, b
     assert [item.message_id for item in office.get(retry).context["items"].rows] == [mine.pk]
 
 
-def test_message_in_anothers_batch_has_no_link_that_leads_nowhere(office, operator, ben, mine, own_only, email_setup):
+def test_message_in_anothers_batch_has_no_link_that_leads_nowhere(office, operator, ben, mine, email_setup):
     batch = draft_batch(mine, by=ben)
     batches.confirm(batch, by=ben)
+    options.save({"operators_see_all": False}, by=None)
     page = office.get(f"/messages/{mine.pk}/").content.decode()
     assert f"batch {batch.pk}" in page
     assert f'href="/batches/{batch.pk}/"' not in page
