@@ -292,7 +292,7 @@ def test_what_is_being_sent_at_once_goes_on_when_the_options_are_switched_on(ser
     options.save({"record_mail": True}, by=None)
     messages = [EmailMessage("x", "y", "office@example.com", [f"{each}@example.com"]) for each in "ab"]
     with_backend = get_connection("messaging.backends.QueueEmailBackend")
-    outcomes = outgoing.hand_in([with_backend._submission(each) for each in messages])
+    outcomes = outgoing.hand_in([with_backend._submission(each, None) for each in messages])
     assert next(outcomes).state == "sent"
     hold_mail()
     assert [each.state for each in outcomes] == ["sent"]
