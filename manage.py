@@ -15,7 +15,13 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     from django.core.management import execute_from_command_line
 
-    execute_from_command_line(sys.argv)
+    try:
+        execute_from_command_line(sys.argv)
+    except SystemExit as stop:
+        if isinstance(stop.code, str) and sys.argv[1:2] == ["sendmail"]:  # a variable makes no sense: environment.py
+            sys.stderr.write(f"{stop}\n")
+            raise SystemExit(os.EX_CONFIG) from stop
+        raise
 
 
 if __name__ == "__main__":

@@ -21,14 +21,17 @@ HEADER = """\
 
 
 def missing(text: str, environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables that one machine needs and that neither the file's text nor the environment sets, with values."""
+    """The variables that one machine needs and that neither the file's text nor the environment sets, with values.
+
+    One is set by NAME or by NAME_FILE.
+    """
     values = {
         "SECRET_KEY": secrets.token_urlsafe(50),
         "FIELD_ENCRYPTION_KEYS": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
         "HTTPS": "off",
     }
     named = set(re.findall(r"^\s*(?:export\s+)?(\w+)\s*=", text, re.MULTILINE)) | environment.keys()
-    return {name: value for name, value in values.items() if name not in named}
+    return {name: value for name, value in values.items() if not {name, f"{name}_FILE"} & named}
 
 
 def complete(path: Path, environment: Mapping[str, str]) -> list[str]:

@@ -1,45 +1,51 @@
 """Every knob of Outtray, in one file; each comes from the environment.
 
 `make run` writes a private `.env` (mode 0600) with random keys beside manage.py; a real installation
-sets the environment itself. docs/operations.md lists the variables.
+sets the environment itself. docs/operations.md lists the variables, environment.py says how they are read.
 """
 
 import os
+import re
 from pathlib import Path
 
-import environ
 from celery.schedules import schedule
 from csp.constants import NONE, SELF
-from django.core.exceptions import ImproperlyConfigured
+
+from config.environment import HOST, ORIGIN, Environment, make_folder, stop
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
-env = environ.Env()
-environ.Env.read_env(os.environ.get("ENV_FILE", BASE_DIR / ".env"))
+env = Environment(os.environ)
+env.add_file(BASE_DIR / ".env")
 
 # --- Where things are kept -----------------------------------------------------------------------
-VAR_DIR = Path(env("VAR_DIR", default=str(BASE_DIR / "var")))
-MEDIA_ROOT = Path(env("MEDIA_ROOT", default=str(VAR_DIR / "media")))
-VAR_DIR.mkdir(parents=True, exist_ok=True)
+VAR_DIR = env.folder("VAR_DIR", BASE_DIR / "var")
+MEDIA_ROOT = env.folder("MEDIA_ROOT", VAR_DIR / "media")
 
 # --- Who may start, and how it is reached --------------------------------------------------------
-DEBUG = env.bool("DEBUG", default=False)
-SECRET_KEY = env("SECRET_KEY", default="insecure-development-key" if DEBUG else "")
+DEBUG = env.switch("DEBUG", False)
+SECRET_KEY = env.text("SECRET_KEY", "insecure-development-key" if DEBUG else "")
 if not DEBUG and (len(SECRET_KEY) < 32 or SECRET_KEY.startswith(("insecure", "django-insecure", "change"))):
-    raise ImproperlyConfigured(
+    stop(
         "SECRET_KEY is missing, shorter than 32 characters or a default. Set it to a long random text, for example "
         'the output of: python3 -c "import secrets; print(secrets.token_urlsafe(50))". '
         "On one machine, `make run` does this for you."
     )
 
-PORT = env.int("PORT", default=8000)
-ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
-CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+PORT = env.port("PORT", 8000)
+ALLOWED_HOSTS = env.words(
+    "ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"], HOST, "names such as mail.office.example, without a port"
+)
+CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS", [], ORIGIN, "addresses such as https://mail.office.example")
+# With it in `Authorization: Bearer ...` a monitor gets the details of /health/.
+HEALTH_TOKEN = env.text("HEALTH_TOKEN")
+if HEALTH_TOKEN and not re.fullmatch(r"[!-~]{16,}", HEALTH_TOKEN):
+    stop("HEALTH_TOKEN has to be at least 16 visible characters of ASCII, without blanks.")
 
 # HTTPS is on unless somebody says otherwise; `make run` says otherwise, because it listens on loopback only.
-HTTPS = env.bool("HTTPS", default=not DEBUG)
+HTTPS = env.switch("HTTPS", not DEBUG)
 SECURE_SSL_REDIRECT = HTTPS
-SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^health/$"]
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
 SECURE_HSTS_PRELOAD = HTTPS
@@ -49,7 +55,7 @@ CSRF_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_HTTPONLY = True
 X_FRAME_OPTIONS = "DENY"
 DEFAULT_EXCEPTION_REPORTER_FILTER = "messaging.console.error_pages.ReportFilter"
-if env.bool("BEHIND_PROXY", default=False):
+if env.switch("BEHIND_PROXY", False):
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
 # Nothing inline and nothing from another host, anywhere in the console; message bodies have a stricter policy still.
@@ -66,10 +72,11 @@ CONTENT_SECURITY_POLICY = {
 }
 
 # First key encrypts, all decrypt (Fernet keys). Used for passwords at rest only.
-FIELD_ENCRYPTION_KEYS = env.list("FIELD_ENCRYPTION_KEYS", default=[])
+FIELD_ENCRYPTION_KEYS = env.encryption_keys("FIELD_ENCRYPTION_KEYS")
 
 # Settings of this server alone, over everybody's: a folder of `.opt` files (seed row S10).
-EMAIL_OPT_DIR = Path(env("EMAIL_OPT_DIR")) if env("EMAIL_OPT_DIR", default="") else None
+_opt_dir = env.text("EMAIL_OPT_DIR")
+EMAIL_OPT_DIR = Path(_opt_dir) if _opt_dir else None
 
 # --- Django --------------------------------------------------------------------------------------
 INSTALLED_APPS = [
@@ -133,7 +140,7 @@ AUTH_PASSWORD_VALIDATORS = [
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 LANGUAGE_CODE = "en-gb"
-TIME_ZONE = env("TIME_ZONE", default="UTC")
+TIME_ZONE = env.time_zone("TIME_ZONE", "UTC")
 USE_TZ = True
 
 STATIC_URL = "static/"
@@ -149,7 +156,7 @@ STORAGES = {
 }
 
 # --- Database ------------------------------------------------------------------------------------
-DATABASES = {"default": env.db("DATABASE_URL", default=f"sqlite:///{VAR_DIR / 'outtray.sqlite3'}")}
+DATABASES = {"default": env.database("DATABASE_URL", VAR_DIR / "outtray.sqlite3")}
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     # IMMEDIATE takes the write lock at BEGIN, so a claim never fails half-way with "database is locked";
     # FULL keeps the promise that a committed outcome survives a power cut.
@@ -163,12 +170,10 @@ else:
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 
 # --- Celery --------------------------------------------------------------------------------------
-CELERY_BROKER_URL = env("CELERY_BROKER_URL", default="filesystem://localhost")
+CELERY_BROKER_URL = env.broker("CELERY_BROKER_URL", "filesystem://localhost")
 if CELERY_BROKER_URL.startswith("filesystem"):
     # The embedded broker: a folder of small files. Tasks are only wake-ups, so losing one loses nothing.
     _broker = VAR_DIR / "broker"
-    for _folder in ("queue", "control"):
-        (_broker / _folder).mkdir(parents=True, exist_ok=True)
     CELERY_BROKER_TRANSPORT_OPTIONS = {
         "data_folder_in": str(_broker / "queue"),
         "data_folder_out": str(_broker / "queue"),
@@ -186,7 +191,7 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = TIME_ZONE
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 # How often beat has the lanes woken for what is due, and looks for what a dead worker left.
-SWEEP_SECONDS = env.int("SWEEP_SECONDS", default=5)
+SWEEP_SECONDS = env.number("SWEEP_SECONDS", 5)
 CELERY_BEAT_SCHEDULE = {
     "sweep": {
         "task": "messaging.tasks.sweep",
@@ -199,29 +204,29 @@ CELERY_BEAT_SCHEDULE = {
 # --- Delivery ------------------------------------------------------------------------------------
 # Programs of this installation that use Django's send_mail land in the queue.
 EMAIL_BACKEND = "messaging.backends.QueueEmailBackend"
-DEFAULT_FROM_EMAIL = env("DEFAULT_FROM_EMAIL", default="outtray@localhost")
+DEFAULT_FROM_EMAIL = env.address("DEFAULT_FROM_EMAIL", "outtray@localhost")
 
-LEASE_SECONDS = env.int("LEASE_SECONDS", default=30)
-LANES_PER_ACCOUNT = env.int("LANES_PER_ACCOUNT", default=4)
+LEASE_SECONDS = env.number("LEASE_SECONDS", 30)
+LANES_PER_ACCOUNT = env.number("LANES_PER_ACCOUNT", 4)
 # A lane ends after its turn and another is woken: the sweep and other accounts get a place in the worker, too.
-LANE_TURN_SECONDS = env.int("LANE_TURN_SECONDS", default=30)
-CLAIM_SIZE = env.int("CLAIM_SIZE", default=50)
-MESSAGES_PER_CONNECTION = env.int("MESSAGES_PER_CONNECTION", default=500)
+LANE_TURN_SECONDS = env.number("LANE_TURN_SECONDS", 30)
+CLAIM_SIZE = env.number("CLAIM_SIZE", 50)
+MESSAGES_PER_CONNECTION = env.number("MESSAGES_PER_CONNECTION", 500)
 # Gaps in seconds between the tries of one message after a transient failure; one more try than there are gaps.
-RETRY_GAPS = env.list("RETRY_GAPS", cast=int, default=[30, 120, 600, 1800, 3600, 10800, 21600])
+RETRY_GAPS = env.numbers("RETRY_GAPS", [30, 120, 600, 1800, 3600, 10800, 21600])
 # Seconds after its first try during which a message is tried again.
-RETRY_MAX_AGE = env.int("RETRY_MAX_AGE", default=2 * 86400)
+RETRY_MAX_AGE = env.number("RETRY_MAX_AGE", 2 * 86400)
 # Gaps in seconds between probes of an account whose set-up is at fault; the last one repeats.
-PROBE_GAPS = env.list("PROBE_GAPS", cast=int, default=[15, 60, 300, 900])
+PROBE_GAPS = env.numbers("PROBE_GAPS", [15, 60, 300, 900])
 # RFC 5321 4.5.3.2 names 2 to 10 minutes per stage; the scale applies to all but the wait for the final reply,
 # where giving up early turns a slow server into an unknown outcome.
-SMTP_TIMEOUT_SCALE = env.float("SMTP_TIMEOUT_SCALE", default=0.2)
-SMTP_FINAL_REPLY_TIMEOUT = env.float("SMTP_FINAL_REPLY_TIMEOUT", default=600.0)
-MAX_MESSAGE_BYTES = env.int("MAX_MESSAGE_BYTES", default=50 * 1024 * 1024)
-MAX_RECIPIENTS = env.int("MAX_RECIPIENTS", default=1000)
+SMTP_TIMEOUT_SCALE = env.decimal("SMTP_TIMEOUT_SCALE", 0.2)
+SMTP_FINAL_REPLY_TIMEOUT = env.decimal("SMTP_FINAL_REPLY_TIMEOUT", 600.0)
+MAX_MESSAGE_BYTES = env.number("MAX_MESSAGE_BYTES", 50 * 1024 * 1024)
+MAX_RECIPIENTS = env.number("MAX_RECIPIENTS", 1000)
 
 # --- Logging -------------------------------------------------------------------------------------
-LOG_LEVEL = env("LOG_LEVEL", default="WARNING")
+LOG_LEVEL = env.choice("LOG_LEVEL", "WARNING", ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"))
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -235,5 +240,11 @@ LOGGING = {
 }
 
 # --- The local mail catcher of `make run` --------------------------------------------------------
-CATCHER_PORT = env.int("CATCHER_PORT", default=1025)
-CAUGHT_DIR = Path(env("CAUGHT_DIR", default=str(VAR_DIR / "caught")))
+CATCHER_PORT = env.port("CATCHER_PORT", 1025)
+CAUGHT_DIR = env.folder("CAUGHT_DIR", VAR_DIR / "caught")
+
+# --- What has to be there; made last, so that a start that stops above leaves nothing behind ------------
+make_folder(VAR_DIR, "VAR_DIR")
+if CELERY_BROKER_URL.startswith("filesystem"):
+    for _folder in ("queue", "control"):
+        make_folder(_broker / _folder, "VAR_DIR")

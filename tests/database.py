@@ -17,8 +17,9 @@ import uuid
 from importlib.metadata import version
 from pathlib import Path
 
-import environ
 import psycopg
+
+from config.environment import Environment
 
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / ".pytest_cache" / "databases"
@@ -34,9 +35,14 @@ def scrubbed_environment(**variables):
     return kept | keys | {"ENV_FILE": os.devnull, "PATH": path} | variables
 
 
+def named(url):
+    """The parts of a database's URL, by the names of Django's settings."""
+    return Environment({"DATABASE_URL": url}).database("DATABASE_URL", None)
+
+
 def connect(url, **options):
     """A connection of psycopg's."""
-    parts = environ.Env.db_url_config(url)
+    parts = named(url)
     where = {"host": parts["HOST"], "port": parts["PORT"] or 5432, "dbname": parts["NAME"]}
     return psycopg.connect(**where, user=parts["USER"], password=parts["PASSWORD"], **options)
 
@@ -79,7 +85,7 @@ def _sqlite_template():
 
 
 def _postgresql_template(url):
-    name = environ.Env.db_url_config(url)["NAME"] + "_template"
+    name = named(url)["NAME"] + "_template"
     with connect(url, autocommit=True) as server:
         server.execute("SELECT pg_advisory_lock(%s)", [LOCK])  # until the connection is closed
         made = "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = %s"

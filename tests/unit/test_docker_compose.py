@@ -6,25 +6,95 @@ import pytest
 import yaml
 
 from config import processes
+from config.settings import env
 from tests.installation import ROOT
 
-COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-SERVICES = COMPOSE["services"]
 OURS = {*processes.NAMES, "migrate"}
-SETTINGS = (ROOT / "config" / "settings.py").read_text()
 SERVICE_KEYS = {
-    "build", "command", "depends_on", "environment", "healthcheck", "image", "ports", "restart", "stop_grace_period",
-    "volumes",
+    "build", "command", "depends_on", "environment", "healthcheck", "image", "logging", "ports", "profiles", "restart",
+    "secrets", "stop_grace_period", "volumes",
+}  # fmt: skip
+OF_THE_CONTAINERS = {
+    "DATABASE_URL", "CELERY_BROKER_URL", "VAR_DIR", "MEDIA_ROOT", "ENV_FILE", "PORT", "CATCHER_PORT", "CAUGHT_DIR"
 }  # fmt: skip
 CONDITIONS = {"service_started", "service_healthy", "service_completed_successfully"}
+REQUIRED = {"SECRET_KEY": "k" * 50, "FIELD_ENCRYPTION_KEYS": "A" * 43 + "=", "POSTGRES_PASSWORD": "pw"}
+SECRET_FILES = {
+    f"{name}_FILE": f"./secrets/{name}"
+    for name in ("SECRET_KEY", "FIELD_ENCRYPTION_KEYS", "POSTGRES_PASSWORD", "DATABASE_URL")
+}
 
 
-def environment_of(name):
-    return SERVICES[name].get("environment", {})
+class Missing(Exception):
+    """Compose refuses: a variable is required."""
+
+
+class Reset:
+    """!reset null: what another file says is taken away."""
+
+
+class Loader(yaml.SafeLoader):
+    pass
+
+
+Loader.add_constructor("!reset", lambda loader, node: Reset())
+
+
+def load(name="docker-compose.yml"):
+    return yaml.load((ROOT / name).read_text(), Loader)
+
+
+def interpolated(text, variables):
+    """As Compose does it with ${NAME}, ${NAME:-default}, ${NAME:?error} and $$; the innermost first."""
+
+    def value(match):
+        name, operator, rest = match["name"], match["operator"], match["rest"]
+        found = variables.get(name)
+        if found or not operator:
+            return found or ""
+        if operator == ":?":
+            raise Missing(f"{name}: {rest}")
+        return rest
+
+    if text.count("${") > 1 and "${" in text[text.index("${") + 2 : text.index("}")]:  # nested: the outer one first
+        outer = re.fullmatch(r"(.*?)\$\{(\w+):-(\$\{.*?\})\}(.*)", text)
+        inner = variables.get(outer[2]) or interpolated(outer[3], variables)
+        return interpolated(outer[1], variables) + inner + interpolated(outer[4], variables)
+    pattern = r"\$\{(?P<name>\w+)(?:(?P<operator>:[-?])(?P<rest>[^{}]*))?\}"
+    return re.sub(pattern, value, text).replace("$$", "$")
+
+
+def filled(node, variables):
+    """A part of the file under these variables; what is passed on and not set is left out."""
+    if isinstance(node, dict):
+        passed = {name: variables.get(name) if part is None else filled(part, variables) for name, part in node.items()}
+        return {name: part for name, part in passed.items() if part is not None}
+    if isinstance(node, list):
+        return [filled(part, variables) for part in node]
+    return interpolated(node, variables) if isinstance(node, str) else node
+
+
+def services(**variables):
+    return filled(load()["services"], REQUIRED | variables)
+
+
+COMPOSE = load()
+SERVICES = COMPOSE["services"]
+
+
+def environment_of(name, **variables):
+    return services(**variables)[name].get("environment", {})
+
+
+def documented():
+    """The variables of the table in docs/operations.md."""
+    table = (ROOT / "docs" / "operations.md").read_text().partition("## Variables")[2].partition("\n## ")[0]
+    rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    return [name for row in rows for name in re.findall(r"`(\w+)`", row)]
 
 
 def test_has_every_part():
-    assert OURS | {"database", "broker"} == SERVICES.keys()
+    assert OURS | {"database", "broker", "proxy"} == SERVICES.keys()
     for name, service in SERVICES.items():
         assert service.keys() <= SERVICE_KEYS, name
         assert isinstance(service.get("command", []), list), f"{name}: a list needs no shell and gets the signals"
@@ -60,22 +130,105 @@ def test_image_holds_what_it_copies_and_nothing_private():
     assert all((ROOT / name).exists() for name in copied)
 
 
-@pytest.mark.parametrize("name", sorted(OURS))
-def test_every_variable_is_one_of_settings(name):
-    for variable in environment_of(name):
-        assert re.search(rf'env(\.\w+)?\("{variable}"', SETTINGS), variable
+# --- Variables: those that settings read, those that are documented, those that Compose passes on ---------
 
 
-@pytest.mark.parametrize("variable", ["SECRET_KEY", "FIELD_ENCRYPTION_KEYS"])
+def test_settings_documents_and_compose_have_the_same_variables():
+    settings = env.names | {"ENV_FILE"}
+    assert len(settings) > 30
+    names = documented()
+    assert len(names) == len(set(names))
+    assert set(names) == settings
+    assert SERVICES["web"]["environment"].keys() | SERVICES["catcher"]["environment"].keys() == settings
+    for name in OURS - {"catcher"}:
+        assert SERVICES[name]["environment"] == SERVICES["web"]["environment"], name
+
+
+@pytest.mark.parametrize("name", sorted(set(documented()) - OF_THE_CONTAINERS))
+def test_what_is_set_is_passed_on_and_what_is_not_is_left_to_its_default(name):
+    for service in OURS:
+        given = environment_of(service, **{name: "given"})[name]
+        assert given == ("127.0.0.1,given" if name == "ALLOWED_HOSTS" else "given")
+    if name not in REQUIRED and name != "ALLOWED_HOSTS":
+        assert name not in environment_of("web")
+
+
+def test_nothing_but_the_settings_reads_variables():
+    for path in [*(ROOT / "messaging").rglob("*.py"), ROOT / "config" / "celery.py", ROOT / "config" / "processes.py"]:
+        assert not re.search(r"os\.(environ\[|environ\.get|getenv)", path.read_text()), path
+
+
+def test_what_is_the_containers_own_is_said_for_all_alike():
+    web = environment_of("web")
+    assert web["DATABASE_URL"] == "postgres://outtray:pw@database:5432/outtray"
+    assert (web["PORT"], web["ENV_FILE"], web["VAR_DIR"]) == ("8000", "/dev/null", "/var/lib/outtray")
+    assert f"VAR_DIR={web['VAR_DIR']}" in (ROOT / "Dockerfile").read_text()
+
+
+def test_opt_files_of_the_machine_are_those_of_the_containers():
+    for name in ("web", "worker", "beat", "migrate"):
+        service = services(EMAIL_OPT_DIR="/srv/option")[name]
+        assert "/srv/option:/srv/option:ro" in service["volumes"]
+        assert service["environment"]["EMAIL_OPT_DIR"] == "/srv/option"
+
+
+@pytest.mark.parametrize("variable", ["FIELD_ENCRYPTION_KEYS", "POSTGRES_PASSWORD"])
 def test_secrets_are_required(variable):
-    for name in OURS:
-        assert environment_of(name)[variable].startswith(f"${{{variable}:?")
+    with pytest.raises(Missing, match=variable):
+        filled(SERVICES, REQUIRED | {variable: ""})
+
+
+def test_secrets_may_stand_in_files():
+    base = services(**dict.fromkeys(REQUIRED), **SECRET_FILES)
+    more = load("docker-compose.secrets.yml")
+    files = filled(more["secrets"], SECRET_FILES)
+    assert {name: file["file"] for name, file in files.items()} == {
+        name.removesuffix("_FILE").lower(): path for name, path in SECRET_FILES.items()
+    }
+    assert more["services"].keys() == OURS | {"database"}
+    for name, service in more["services"].items():
+        merged = base[name].get("environment", {}) | service["environment"]
+        kept = {each: value for each, value in merged.items() if not isinstance(value, Reset)}
+        mounted = {f"/run/secrets/{secret}" for secret in service["secrets"]}
+        assert {value for each, value in kept.items() if each.endswith("_FILE") and each != "ENV_FILE"} == mounted
+        for each in kept:
+            assert f"{each}_FILE" not in kept, f"{name}: {each} is set twice"
+        assert set(service["secrets"]) <= files.keys()
+    with pytest.raises(Missing, match="SECRET_KEY_FILE"):
+        filled(more["secrets"], {})
 
 
 def test_no_password_is_written_down():
-    password = environment_of("database")["POSTGRES_PASSWORD"]
-    assert password.startswith("${POSTGRES_PASSWORD:?")
-    assert password in environment_of("web")["DATABASE_URL"]
+    for name in ("docker-compose.yml", "docker-compose.secrets.yml"):
+        for word in re.findall(r"(?:PASSWORD|KEYS?): (.+)", (ROOT / name).read_text()):
+            assert word.startswith(("${", "!reset")), word
+
+
+# --- In operation -----------------------------------------------------------------------------------------
+
+
+def test_logs_of_every_service_are_rotated():
+    for name, service in SERVICES.items():
+        assert service["logging"]["driver"] == "json-file", name
+        assert service["logging"]["options"].keys() == {"max-size", "max-file"}, name
+
+
+def test_only_what_was_asked_for_catches_mail():
+    assert {name: service["profiles"] for name, service in SERVICES.items() if "profiles" in service} == {
+        "catcher": ["catcher"]
+    }
+    assert not any("catcher" in service.get("depends_on", {}) for service in SERVICES.values())
+
+
+def test_as_many_web_processes_as_one_likes():
+    """docker compose up --scale web=2: no name and no port of this machine is given to more than one container."""
+    assert not any(
+        {"container_name", "ports"} & service.keys() for name, service in SERVICES.items() if name != "proxy"
+    )
+    nginx = (ROOT / "deploy" / "nginx.conf").read_text()
+    assert "set $web http://web:8000;" in nginx
+    assert "listen 8080;" in nginx
+    assert "./deploy/nginx.conf:/etc/nginx/conf.d/default.conf:ro" in SERVICES["proxy"]["volumes"]
 
 
 def test_everything_but_migrate_has_a_health_check():
@@ -108,14 +261,20 @@ def test_dependencies_exist_and_end():
 
 
 def test_volumes_are_declared_and_used_where_the_settings_look():
-    used = {volume.partition(":")[0] for service in SERVICES.values() for volume in service.get("volumes", [])}
-    assert used == COMPOSE["volumes"].keys()
+    used = {volume.partition(":")[0] for service in services().values() for volume in service.get("volumes", [])}
+    assert {name for name in used if not name.startswith((".", "/"))} == COMPOSE["volumes"].keys()
     for name in ("web", "worker"):
         assert f"media:{environment_of(name)['MEDIA_ROOT']}" in SERVICES[name]["volumes"]
     assert f"caught:{environment_of('catcher')['CAUGHT_DIR']}" in SERVICES["catcher"]["volumes"]
 
 
 def test_only_the_console_is_published_and_only_on_this_machine():
-    published = [port for service in SERVICES.values() for port in service.get("ports", [])]
-    assert published == ["127.0.0.1:${PORT:-8000}:8000"]
-    assert environment_of("web")["PORT"] == "8000"
+    published = [port for service in services(PORT="8001").values() for port in service.get("ports", [])]
+    assert published == ["127.0.0.1:8001:8080"]
+    assert environment_of("web", PORT="8001")["PORT"] == "8000"
+
+
+def test_load_balancer_is_told_of_the_web_process_alone():
+    """A console whose worker is away is needed most."""
+    assert "/readyz" in SERVICES["web"]["healthcheck"]["test"][-1]
+    assert SERVICES["beat"]["healthcheck"]["test"][:3] == ["CMD", "python", "manage.py"]

@@ -12,8 +12,9 @@ import shutil
 import sys
 from pathlib import Path
 
-import environ
 import psycopg
+
+from tests import database
 
 FIXTURE = Path(__file__).parent / "v0_1_0"
 # Of this machine, and nothing else: no variable of Python's or of another installation.
@@ -46,7 +47,7 @@ def drop(server_url, name):
 
 
 def _on(url, statements):
-    found = environ.Env.db_url_config(url)
+    found = database.named(url)
     with psycopg.connect(
         host=found["HOST"], port=found["PORT"] or 5432, user=found["USER"], password=found["PASSWORD"],
         dbname=found["NAME"], autocommit=True,

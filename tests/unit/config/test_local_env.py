@@ -26,6 +26,11 @@ def test_what_the_file_or_the_environment_says_stays(tmp_path):
     assert path.read_text().startswith("PORT=9000\nexport SECRET_KEY=mine\nFIELD_ENCRYPTION_KEYS=")
 
 
+def test_what_stands_in_a_file_of_its_own_is_set(tmp_path):
+    (tmp_path / ".env").write_text("FIELD_ENCRYPTION_KEYS_FILE=/run/secrets/keys\n")
+    assert local_env.complete(tmp_path / ".env", {"SECRET_KEY_FILE": "/run/secrets/key"}) == ["HTTPS"]
+
+
 def test_no_file_is_made_of_a_device():
     assert local_env.complete(Path(os.devnull), {}) == []
 
