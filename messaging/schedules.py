@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 Outcome = ScheduleRun.Outcome
 GRACE = timedelta(minutes=5)  # later than this, a run was missed
+UNNOTICED = timedelta(seconds=30)  # so late nobody minds
 RUNS_KEPT = timedelta(days=400)
 NOTHING_KEPT = timedelta(days=7)
 TASK = "messaging.tasks.run_schedule"
@@ -44,7 +45,7 @@ def run_due(now: datetime, *, only: int | None = None) -> list[ScheduleRun]:
 
     Of several times that passed since its last run, the latest one counts for all.
     """
-    found = _with_last(Schedule.objects.filter(is_on=True))
+    found = with_last(Schedule.objects.filter(is_on=True))
     runs = []
     for each in found.filter(pk=only) if only else found:
         try:
@@ -55,7 +56,7 @@ def run_due(now: datetime, *, only: int | None = None) -> list[ScheduleRun]:
     return [run for run in runs if run is not None]
 
 
-def _with_last(schedules: QuerySet[Schedule]) -> QuerySet[Schedule]:
+def with_last(schedules: QuerySet[Schedule]) -> QuerySet[Schedule]:
     """With `last_due`, the time of the last run that nobody ordered."""
     last = ScheduleRun.objects.filter(schedule=OuterRef("pk"), by=None).order_by("-due_at")
     return schedules.annotate(last_due=Subquery(last.values("due_at")[:1]))
@@ -79,7 +80,7 @@ def _run_if_due(pk: int, now: datetime) -> ScheduleRun | None:
         # Whoever has it locked runs it, or changes it: then the next sweep sees what there is to do.
         locked = Schedule.objects.select_for_update(of=("self",), no_key=True, skip_locked=True)
         row = locked.filter(pk=pk, is_on=True).first()
-        schedule: Any = row and _with_last(Schedule.objects.select_related("account")).get(pk=pk)
+        schedule: Any = row and with_last(Schedule.objects.select_related("account")).get(pk=pk)
         due_at = _due(schedule, now) if schedule else None
         if due_at is None:
             return None
@@ -185,6 +186,12 @@ def forget(now: datetime) -> None:
 
 
 # --- How it stands -----------------------------------------------------------------------------------------
+
+
+def overdue(schedule: Schedule, now: datetime) -> datetime | None:
+    """Since when a run is due that has not begun, because worker or beat is away or busy; of a row of with_last."""
+    due_at = _due(schedule, now - UNNOTICED) if schedule.is_on else None
+    return due_at and due_at.astimezone(timetable.of(schedule).zone)
 
 
 def next_runs(times: Timetable, number: int) -> list[datetime]:
@@ -303,6 +310,9 @@ def _rows(schedule: Schedule, times: Timetable) -> list[dict[str, Any]]:
         return [{"interval": every}]
     if times.evenly:
         return [_crontab(times, range(0, 60, times.evenly), range(24), times.dates, times.days)]
+    # Beat knows no end of the month: it wakes on each day that may be one, and the timetable decides.
+    ends = {date for date in timetable.ALL_DATES if times.month_end and date >= timetable.EARLIEST_END}
+    dates = times.dates | ends
     by_minute: dict[int, set[int]] = {}
     for each in times.times:
         by_minute.setdefault(each % 60, set()).add(each // 60)
@@ -310,8 +320,7 @@ def _rows(schedule: Schedule, times: Timetable) -> list[dict[str, Any]]:
     for minute, hours in by_minute.items():
         by_hours.setdefault(frozenset(hours), set()).add(minute)
     # Beat's rows want both, the date and the weekday, where crontab(5) is content with either.
-    ways = [(times.dates, timetable.ALL_DAYS), (timetable.ALL_DATES, times.days)]
-    ways = ways if times.either else [(times.dates, times.days)]
+    ways = [(dates, timetable.ALL_DAYS), (timetable.ALL_DATES, times.days)] if times.either else [(dates, times.days)]
     return [_crontab(times, minutes, hours, *way) for hours, minutes in by_hours.items() for way in ways]
 
 

@@ -9,37 +9,83 @@ A day is a day of the schedule's time zone, and its times are those of the clock
 """
 
 import re
-from collections.abc import Iterator
+from calendar import monthrange
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-from celery.schedules import ParseException, crontab_parser
-
 from messaging.models import Schedule
 from messaging.setup import windows
 
 DAY_NAMES = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday")  # 0 is Sunday, as in crontab
+MONTH_NAMES = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October",
+               "November", "December")  # fmt: skip
 ALL_DAYS = frozenset(range(7))
 WEEKDAYS = frozenset({1, 2, 3, 4, 5})
 ALL_DATES = frozenset(range(1, 32))
 ALL_MONTHS = frozenset(range(1, 13))
+LAST_DAY, LAST_WORKDAY = "l", "lw"  # of the month; working days are Monday to Friday
+MONTH_ENDS = frozenset({LAST_DAY, LAST_WORKDAY})
+EARLIEST_END = 26  # a date: of a February that ends on a Sunday
 FARTHEST = 41 * 366  # days; 29 February on a given weekday comes every 28 years, or 40 around 2100
 DAY = 24 * 60
 
 _TIME = re.compile(r"([0-9]{1,2})[:.]([0-9]{2})")
-_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 _NICKNAMES = {"@hourly": "0 * * * *", "@daily": "0 0 * * *", "@midnight": "0 0 * * *", "@weekly": "0 0 * * 0",
               "@monthly": "0 0 1 * *", "@yearly": "0 0 1 1 *", "@annually": "0 0 1 1 *"}  # fmt: skip
-# Name, smallest and largest number, names of numbers from the smallest on.
-_PARTS: tuple[tuple[str, int, int, tuple[str, ...]], ...] = (
-    ("minute", 0, 59, ()),
-    ("hour", 0, 23, ()),
-    ("day of the month", 1, 31, ()),
-    ("month", 1, 12, _MONTHS),
-    ("day of the week", 0, 6, _DAYS),
+# One item of a list: *, a number or a name, a range; a range and * with a step.
+_ITEM = re.compile(r"(?:\*|([0-9]+|[a-z]+)(?:-([0-9]+|[a-z]+))?)(?:/([0-9]+))?")
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A field of a crontab expression: its numbers, and the names of numbers from the smallest on."""
+
+    name: str
+    smallest: int
+    largest: int
+    names: tuple[str, ...] = ()
+    has_month_ends: bool = False
+
+    def chosen(self, first: str | None, last: str | None, step: str | None) -> Sequence[int]:
+        """The numbers of one item (see _ITEM); none where it makes no sense. A range may go over the end: fri-sun."""
+        if first is None:
+            numbers = list(range(self.smallest, self.largest + 1))
+        else:
+            start, end = self._number(first), self._number(last or first)
+            if start is None or end is None or (step and last is None):
+                return []
+            over_the_end = [*range(start, self.largest + 1), *range(self.smallest, end + 1)]
+            numbers = list(range(start, end + 1)) if start <= end else over_the_end
+        every = int(step or 1)
+        return numbers[::every] if every else []
+
+    def _number(self, word: str) -> int | None:
+        if word.isdigit():
+            number = int(word)
+            return number if self.smallest <= number <= self.largest else None
+        found = [number for number, name in enumerate(self.names, self.smallest) if name.lower().startswith(word)]
+        return found[0] if len(word) > 2 and found else None
+
+    @property
+    def help(self) -> str:
+        """How it is written."""
+        names = f" or names such as {self.names[1][:3].lower()}" if self.names else ""
+        ends = "; L is the last day of the month, LW the last from Monday to Friday" if self.has_month_ends else ""
+        return (
+            f"Write numbers from {self.smallest} to {self.largest}{names}; several with commas, a range as 1-5, every "
+            f"second as */2, all as *{ends}."
+        )
+
+
+_PARTS = (
+    _Part("minute", 0, 59),
+    _Part("hour", 0, 23),
+    _Part("day of the month", 1, 31, has_month_ends=True),
+    _Part("month", 1, 12, MONTH_NAMES),
+    _Part("day of the week", 0, 7, DAY_NAMES),  # 7 is Sunday, too
 )
 
 
@@ -56,6 +102,7 @@ class Timetable:
     """Times of day (in minutes after midnight) on certain days; with `evenly`, an interval of so many minutes.
 
     `hourly`: in every hour that there is, so twice in one that comes twice, and not in one that is left out.
+    `month_end`: some of MONTH_ENDS, beside the dates.
     `either`: as in crontab(5), a day fits that has one of the dates or one of the weekdays; else it must have both.
     """
 
@@ -64,6 +111,7 @@ class Timetable:
     evenly: int = 0
     days: frozenset[int] = ALL_DAYS
     dates: frozenset[int] = ALL_DATES
+    month_end: frozenset[str] = frozenset()
     months: frozenset[int] = ALL_MONTHS
     either: bool = False
     hourly: bool = False
@@ -72,8 +120,15 @@ class Timetable:
         """Whether the schedule runs on that day."""
         if day.month not in self.months:
             return False
-        fits = (day.isoweekday() % 7 in self.days, day.day in self.dates)
+        fits = (day.isoweekday() % 7 in self.days, day.day in self.dates or self._ends_month(day))
         return any(fits) if self.either else all(fits)
+
+    def _ends_month(self, day: date) -> bool:
+        if not self.month_end or day.day < EARLIEST_END:
+            return False
+        last = day.replace(day=monthrange(day.year, day.month)[1])
+        last_workday = last - timedelta(days=max(last.weekday() - 4, 0))
+        return (LAST_DAY in self.month_end and day == last) or (LAST_WORKDAY in self.month_end and day == last_workday)
 
 
 # --- What people write ---------------------------------------------------------------------------------
@@ -89,7 +144,10 @@ def of(schedule: Schedule) -> Timetable:
         case Schedule.Kind.EVERY:
             return _interval(schedule.minutes, zone)
         case Schedule.Kind.TIMES:
-            return Timetable(zone, tuple(parse_times(schedule.times)), days=parse_days(schedule.days))
+            times = tuple(parse_times(schedule.times))
+            if month_end := _month_ends(schedule.days):
+                return Timetable(zone, times, dates=frozenset(), month_end=month_end)
+            return Timetable(zone, times, days=parse_days(schedule.days))
     return _from_crontab(schedule.crontab, zone)
 
 
@@ -132,8 +190,7 @@ def _days(text: str) -> frozenset[int]:
     return frozenset(int(part) for part in text.split(",") if re.fullmatch("[0-6]", part))
 
 
-def crontab_parts(text: str) -> list[set[int]]:
-    """Minutes, hours, dates, months and weekdays of a crontab expression. Raises BadTimetable."""
+def _from_crontab(text: str, zone: ZoneInfo) -> Timetable:
     lowered = text.strip().lower()
     fields = _NICKNAMES.get(lowered, lowered).split()
     if len(fields) != len(_PARTS):
@@ -142,43 +199,44 @@ def crontab_parts(text: str) -> list[set[int]]:
             "A crontab expression has five parts, with spaces between them: minute, hour, day of the month, month, day "
             f"of the week. This has {len(fields)}. “30 7 * * 1-5” means weekdays at 07:30.",
         )
-    return [_part(field, *part) for field, part in zip(fields, _PARTS, strict=True)]
-
-
-def _part(field: str, name: str, smallest: int, largest: int, names: tuple[str, ...]) -> set[int]:
-    numbers = field
-    for number, word in enumerate(names, smallest):
-        numbers = re.sub(rf"\b{word}[a-z]*", str(number), numbers)
-    if names is _DAYS:  # 7 is Sunday, too
-        numbers = re.sub(r"(?<!/)\b7\b", "0", re.sub(r"\b0-7\b", "0-6", numbers))
-    try:
-        # It would take the name of a weekday for any number.
-        if re.search(r"[^0-9*,/-]", numbers):
-            raise ParseException(numbers)
-        return set(crontab_parser(largest - smallest + 1, smallest).parse(numbers))
-    except (ParseException, ValueError) as error:
-        named = f" or names such as {names[1]}" if names else ""
-        raise BadTimetable(
-            "crontab",
-            f"“{field[:40]}” is not understood as the {name}. Write numbers from {smallest} to {largest}{named}; "
-            "several with commas, a range as 1-5, every second as */2, all as *.",
-        ) from error
-
-
-def _from_crontab(text: str, zone: ZoneInfo) -> Timetable:
-    minutes, hours, dates, months, days = crontab_parts(text)
-    times = tuple(sorted(hour * 60 + minute for hour in hours for minute in minutes))
-    either = dates != ALL_DATES and days != ALL_DAYS
-    is_hourly = len(hours) == 24
-    found = Timetable(zone, times, 0, frozenset(days), frozenset(dates), frozenset(months), either, is_hourly)
-    # 2000 and later have each date on each weekday within FARTHEST; only dates that no month has never come.
-    if not either and all(max(_longest(month) for month in months) < day for day in dates):
+    minutes, hours, dates, months, days = (_numbers(*pair) for pair in zip(fields, _PARTS, strict=True))
+    found = Timetable(
+        zone,
+        tuple(sorted(hour * 60 + minute for hour in hours for minute in minutes)),
+        days=frozenset(day % 7 for day in days),
+        dates=frozenset(dates),
+        month_end=_month_ends(fields[2]),
+        months=frozenset(months),
+        # As Vixie cron and cronie do it: what begins with a star counts as one, */2 as well.
+        either=not fields[2].startswith("*") and not fields[4].startswith("*"),
+        hourly=len(hours) == 24,
+    )
+    if not any(map(found.comes_on, _every_kind_of_day())):
         raise BadTimetable("crontab", "This never comes: no such month has such a day.")
     return found
 
 
-def _longest(month: int) -> int:
-    return 29 if month == 2 else 30 if month in (4, 6, 9, 11) else 31
+def _numbers(field: str, part: "_Part") -> set[int]:
+    """The numbers that a field of a crontab expression names. Raises BadTimetable."""
+    numbers: set[int] = set()
+    for item in field.split(","):
+        if part.has_month_ends and item in MONTH_ENDS:
+            continue
+        found = _ITEM.fullmatch(item)
+        chosen = part.chosen(*found.groups()) if found else []
+        if not chosen:
+            raise BadTimetable("crontab", f"“{field[:40]}” is not understood as the {part.name}. {part.help}")
+        numbers.update(chosen)
+    return numbers
+
+
+def _month_ends(field: str) -> frozenset[str]:
+    return frozenset(field.lower().split(",")) & MONTH_ENDS
+
+
+def _every_kind_of_day() -> Iterator[date]:
+    """Each date on each weekday: after 28 years they come again in the same order (but for the year 2100)."""
+    return (date(2000, 1, 1) + timedelta(days=number) for number in range(28 * 365 + 7))
 
 
 # --- When it is due ------------------------------------------------------------------------------------
@@ -271,12 +329,18 @@ def _said(schedule: Schedule) -> str:
             return "every minute" if schedule.minutes == 1 else f"every {schedule.minutes} minutes"
         case Schedule.Kind.TIMES:
             times = times_in_words(parse_times(schedule.times))
-            return f"{days_in_words(schedule.days)} at {_joined(times)}"
+            on = "on " if _month_ends(schedule.days) else ""
+            return f"{on}{days_in_words(schedule.days)} at {_joined(times)}"
     return f"crontab {schedule.crontab}"
 
 
+_END_WORDS = {LAST_DAY: "the last day of the month", LAST_WORKDAY: "the last working day of the month"}
+
+
 def days_in_words(text: str) -> str:
-    """Days as Schedule has them: “weekdays”, “Mondays and Fridays”; "" for none."""
+    """Days as Schedule has them: “weekdays”, “Mondays and Fridays”, “the last day of the month”; "" for none."""
+    if month_end := _month_ends(text):
+        return _joined([words for name, words in _END_WORDS.items() if name in month_end])
     days = _days(text)
     if not days:
         return ""

@@ -16,7 +16,7 @@ from messaging.setup.layers import EmailSetup
 from messaging.setup.problems import Problem
 from messaging.wording import in_words
 from tests.factories import make_message, make_user, set_up
-from tests.pages import source
+from tests.pages import source, words
 from tests.sizes import sampled
 from tests.steps import in_threads, run_lane
 
@@ -273,6 +273,55 @@ def test_days_when_the_clocks_change_have_one_run(admin, clock, email_setup, zon
     for _ in range(46):
         schedules.run_due(clock.goes_on(minutes=30))
     assert [f"{run.due_at.astimezone(dt.UTC):%d %H:%M}" for run in ScheduleRun.objects.all()] == [expected]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"on_days": "month-end", "times": "18:00"}, ["Nov 30", "Dec 31", "Jan 31", "Feb 28"]),
+        ({"on_days": "last-workday", "times": "18:00"}, ["Nov 30", "Dec 31", "Jan 29", "Feb 26"]),
+        ({"kind": "crontab", "crontab": "0 18 LW * *"}, ["Nov 30", "Dec 31", "Jan 29", "Feb 26"]),
+        ({"kind": "crontab", "crontab": "0 18 */2 * 1"}, ["Nov 23", "Dec 07", "Dec 21", "Jan 11", "Jan 25", "Feb 01",
+                                                          "Feb 15"]),
+    ],
+)  # fmt: skip
+def test_runs_are_those_that_the_preview_names(admin, monday, email_setup, values, expected):
+    page = source(admin.post("/setup/schedules/preview/", FORM | values))
+    named = [
+        f"{month} {day:0>2}" for day, month in re.findall(r">[A-Z][a-z]+ (\d+) ([A-Z][a-z]+) \d+, 18:00 CET<", page)
+    ]
+    assert named[:4] == expected[:4]
+    made(admin, **values)
+    while monday.now < dt.datetime(2027, 2, 28, 23, tzinfo=BERLIN):
+        schedules.run_due(monday.goes_on(days=1))
+    ran = [run.due_at.astimezone(BERLIN) for run in ScheduleRun.objects.order_by("due_at")]
+    assert [f"{moment:%b %d}" for moment in ran] == expected
+    assert {f"{moment:%H:%M}" for moment in ran} == {"18:00"}
+
+
+@pytest.mark.parametrize(("on_days", "words"), [("month-end", "last day"), ("last-workday", "last working day")])
+def test_end_of_the_month_is_chosen_told_and_chosen_again(admin, monday, email_setup, on_days, words):
+    schedule = made(admin, on_days=on_days)
+    page = source(admin.get(f"/setup/schedules/{schedule.pk}/"))
+    assert f"On the {words} of the month at 07:30 and 17:00" in page
+    assert re.search(rf'value="{on_days}"[^>]*checked', page)
+    admin.post(f"/setup/schedules/{schedule.pk}/", FORM | {"version": "1"})
+    assert f"from “the {words} of the month” to “weekdays”" in source(admin.get(f"/setup/schedules/{schedule.pk}/"))
+
+
+def test_beat_wakes_whenever_a_run_may_be_due(admin, monday, email_setup):
+    made(admin, on_days="last-workday", times="18:00")
+    line = PeriodicTask.objects.get(task="messaging.tasks.run_schedule").crontab
+    assert (line.minute, line.hour, line.day_of_month, line.day_of_week) == ("0", "18", "26,27,28,29,30,31", "*")
+
+
+def test_run_that_is_overdue_is_no_run_to_come(admin, evening, monday):
+    monday.now = at("17:10")
+    for page in ("/setup/schedules/", f"/setup/schedules/{evening.pk}/"):
+        said = words(admin.get(page))
+        assert "due since Mon 23 Nov 2026, 17:00 CET" in said, page
+    schedules.run_due(monday.now)
+    assert "due since" not in words(admin.get("/setup/schedules/"))
 
 
 # --- At the same moment --------------------------------------------------------------------------------

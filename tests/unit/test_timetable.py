@@ -1,7 +1,7 @@
 """When a schedule is due: wall clocks, days when they change, crontab expressions; an injected clock, no waiting."""
 
 import datetime as dt
-from itertools import islice, pairwise
+from itertools import islice, pairwise, takewhile
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -118,6 +118,20 @@ def test_a_day_that_a_zone_left_out_gives_one_run():
         ("0 9 29 2 *", "2026-11-26 12:00", ["29 09:00 CET"]),
         ("0 9 1 * mon", "2026-11-27 12:00", ["30 09:00 CET", "01 09:00 CET", "07 09:00 CET"]),
         ("@daily", "2026-11-26 12:00", ["27 00:00 CET"]),
+        # A field that begins with a star counts as one: both must hold (crontab(5); Vixie cron, cronie).
+        ("0 9 */2 * 1", "2026-11-24 12:00", ["07 09:00 CET", "21 09:00 CET", "11 09:00 CET", "25 09:00 CET"]),
+        ("0 9 13 * */5", "2026-11-24 12:00", ["13 09:00 CET", "13 09:00 CEST", "13 09:00 CEST"]),
+        ("0 9 *,10 * 2", "2026-11-24 12:00", ["01 09:00 CET", "08 09:00 CET", "15 09:00 CET"]),
+        ("0 9 10,* * 2", "2026-11-24 12:00", ["25 09:00 CET", "26 09:00 CET", "27 09:00 CET"]),
+        ("0 9 1-31 * 2", "2026-11-24 12:00", ["25 09:00 CET", "26 09:00 CET"]),
+        ("0 9 1-31/2 * 1", "2026-11-24 12:00", ["25 09:00 CET", "27 09:00 CET", "29 09:00 CET", "30 09:00 CET"]),
+        ("0 9 L * *", "2026-11-24 12:00", ["30 09:00 CET", "31 09:00 CET", "31 09:00 CET", "28 09:00 CET"]),
+        ("0 9 l 2 *", "2027-11-24 12:00", ["29 09:00 CET", "28 09:00 CET"]),
+        ("0 9 LW * *", "2026-12-24 12:00", ["31 09:00 CET", "29 09:00 CET", "26 09:00 CET", "31 09:00 CEST"]),
+        ("0 9 15,L * *", "2026-11-24 12:00", ["30 09:00 CET", "15 09:00 CET", "31 09:00 CET"]),
+        ("0 9 L * 5", "2026-11-24 12:00", ["27 09:00 CET", "30 09:00 CET", "04 09:00 CET"]),
+        ("0 9 L * */7", "2026-11-24 12:00", ["31 09:00 CET", "28 09:00 CET"]),
+        ("30 2 L 3,10 *", "2024-03-01 12:00", ["31 03:00 CEST", "31 02:30 CET"]),
     ],
 )
 def test_crontab_expressions(text, start, expected):
@@ -133,7 +147,11 @@ def test_crontab_expressions(text, start, expected):
         ("0 0 * * 8", "as the day of the week"), ("0 0 * * someday", "or names such as mon"),
         ("mon * * * *", "as the minute"), ("*/0 * * * *", "as the minute"), ("1- * * * *", "as the minute"),
         ("1,,2 * * * *", "as the minute"), ("² * * * *", "as the minute"), ("0 0 31 2,4 *", "This never comes"),
-        ("0 0 L * *", "as the day of the month"),
+        ("0 0 31L * *", "L is the last day of the month, LW the last from Monday to Friday"),
+        ("L 0 * * *", "as the minute"), ("0 0 * L *", "as the month"), ("0 0 * * 5L", "as the day of the week"),
+        ("0 0 L-3 * *", "as the day of the month"), ("0 0 LW * */6", "This never comes"),
+        ("0 0 5/2 * *", "as the day of the month"),
+        ("0 0 * * mo", "or names such as mon"), ("* * * monkey *", "or names such as feb"),
     ],
 )  # fmt: skip
 def test_crontab_errors_in_plain_words(text, words):
@@ -148,6 +166,88 @@ def test_latest_is_the_last_of_those_that_passed():
     assert timetable.latest(times, at("2026-11-20 00:00"), at("2026-11-24 12:00")) == at("2026-11-24 07:30")
     assert timetable.latest(times, at("2026-11-24 07:30"), at("2026-11-24 12:00")) is None
     assert timetable.latest(times, at("2026-11-24 07:29"), at("2026-11-24 07:30")) == at("2026-11-24 07:30")
+
+
+@pytest.mark.parametrize(
+    ("days", "start", "expected", "words"),
+    [
+        ("L", "2027-12-01 00:00", ["31 18:00 CET", "31 18:00 CET", "29 18:00 CET"], "on the last day of the month"),
+        ("LW", "2027-12-01 00:00", ["31 18:00 CET", "31 18:00 CET", "29 18:00 CET"], "on the last working day"),
+        ("LW", "2027-01-01 00:00", ["29 18:00 CET", "26 18:00 CET", "31 18:00 CEST"], "on the last working day"),
+        ("L", "2100-02-01 00:00", ["28 18:00 CET"], "on the last day of the month at 18:00"),
+    ],
+)
+def test_end_of_the_month_at_fixed_times(days, start, expected, words):
+    schedule = Schedule(kind="times", times="18:00", days=days, time_zone=BERLIN)
+    assert runs(timetable.of(schedule), start, len(expected)) == expected
+    assert timetable.in_words(schedule).startswith(words)
+
+
+# --- Against the manual page ---------------------------------------------------------------------------
+
+# crontab(5): numbers, ranges, steps through a range or *, lists; the first three letters of a name; 7 is Sunday. Where
+# neither the date nor the weekday begins with *, it runs when either matches, otherwise when both do.
+DAY_WORDS, MONTH_WORDS = (
+    ["sun", "mon", "tue", "wed", "thu", "fri", "sat"],
+    ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"],
+)
+
+
+@st.composite
+def fields(draw, first, last, names=()):
+    """What is written in a field, and the numbers it means."""
+    items, numbers = [], set()
+    for _ in range(draw(st.integers(1, 3))):
+        low, high = sorted((draw(st.integers(first, last)), draw(st.integers(first, last))))
+        write = (lambda n: names[n - first]) if names and draw(st.booleans()) and high - first < len(names) else str
+        step = draw(st.integers(1, 12))
+        text, found = draw(
+            st.sampled_from(
+                [
+                    ("*", range(first, last + 1)),
+                    (f"*/{step}", range(first, last + 1, step)),
+                    (write(low), [low]),
+                    (f"{write(low)}-{write(high)}", range(low, high + 1)),
+                    (f"{write(low)}-{write(high)}/{step}", range(low, high + 1, step)),
+                ]
+            )
+        )
+        items.append(draw(st.sampled_from([str.lower, str.upper, str.title]))(text))
+        numbers |= set(found)
+    return ",".join(items), numbers
+
+
+def moments(text, start, days):
+    """When it is due from midnight on, for so many days."""
+    midnight = dt.datetime.combine(start, dt.time(), dt.UTC)
+    found = timetable.occurrences(crontab(text, "UTC"), midnight - dt.timedelta(seconds=1))
+    return list(takewhile(lambda moment: moment < midnight + dt.timedelta(days=days), islice(found, 2000)))
+
+
+DATES = st.dates(dt.date(2020, 1, 1), dt.date(2030, 1, 1))
+
+
+@given(date=fields(1, 31), month=fields(1, 12, MONTH_WORDS), day=fields(0, 7, DAY_WORDS), start=DATES)
+def test_crontab_runs_on_the_days_that_the_manual_page_says(date, month, day, start):
+    def is_on(when):
+        on_date, on_day = when.day in date[1], bool({when.isoweekday(), when.isoweekday() % 7} & day[1])
+        both = date[0].startswith("*") or day[0].startswith("*")
+        return when.month in month[1] and ((on_date and on_day) if both else (on_date or on_day))
+
+    try:
+        found = moments(f"0 9 {date[0]} {month[0]} {day[0]}", start, 800)
+    except timetable.BadTimetable:
+        assert not any(is_on(dt.date(2000, 1, 1) + dt.timedelta(days=number)) for number in range(11_000))
+        return
+    assert [each.date() for each in found] == [
+        each for each in (start + dt.timedelta(days=number) for number in range(800)) if is_on(each)
+    ]
+
+
+@given(minute=fields(0, 59), hour=fields(0, 23), start=DATES)
+def test_crontab_runs_at_the_times_that_the_manual_page_says(minute, hour, start):
+    found = [(each.hour, each.minute) for each in moments(f"{minute[0]} {hour[0]} * * *", start, 1)]
+    assert found == sorted((h, m) for h in hour[1] for m in minute[1])
 
 
 ZONES = st.sampled_from(

@@ -17,8 +17,20 @@ from messaging.timetable import BadTimetable, Timetable
 from messaging.wording import person
 
 DAYS = [(str(number), timetable.DAY_NAMES[number]) for number in (1, 2, 3, 4, 5, 6, 0)]
-ON_DAYS = [("weekdays", "Weekdays (Monday to Friday)"), ("daily", "Every day"), ("these", "The days ticked below")]
-ALL_OF = {"weekdays": timetable.WEEKDAYS, "daily": timetable.ALL_DAYS}
+ON_DAYS = [
+    ("weekdays", "Weekdays (Monday to Friday)"),
+    ("daily", "Every day"),
+    ("month-end", "The last day of the month"),
+    ("last-workday", "The last working day of the month (Monday to Friday)"),
+    ("these", "The days ticked below"),
+]
+# As Schedule keeps them.
+WHOLE = {
+    "weekdays": sorted(map(str, timetable.WEEKDAYS)),
+    "daily": sorted(map(str, timetable.ALL_DAYS)),
+    "month-end": [timetable.LAST_DAY.upper()],
+    "last-workday": [timetable.LAST_WORKDAY.upper()],
+}
 
 
 class _Account(forms.ModelChoiceField):
@@ -62,9 +74,13 @@ class ScheduleForm(forms.Form):
     )
     minutes = _number("Every … minutes", timetable.DAY, "Counted from midnight: 15 means 00:00, 00:15 and so on.")
     crontab = _line(
-        "Crontab expression", "30 7 * * 1-5", "Minute, hour, day of the month, month, day of the week.", required=False,
+        "Crontab expression",
+        "30 7 * * 1-5",
+        "Minute, hour, day of the month, month, day of the week. L as the day is the last of the month, LW the last "
+        "working day.",
+        required=False,
         attrs={"spellcheck": "false", "class": "mono"},
-    )  # fmt: skip
+    )
     time_zone = _line("Time zone", max_length=60, attrs={"list": "time-zones", "spellcheck": "false"})
     q = _line("Words", "Subject, recipient or sender", required=False)
     sender = _line("From", "Sender or author", required=False)
@@ -108,9 +124,8 @@ class ScheduleForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         values = super().clean() or self.cleaned_data
-        whole = ALL_OF.get(values.get("on_days", ""))
-        if whole:
-            values["days"] = sorted(map(str, whole))
+        if whole := WHOLE.get(values.get("on_days", "")):
+            values["days"] = whole
         if not {"kind", "minutes", "time_zone"} & set(self.errors):
             try:
                 self.timetable()
@@ -181,5 +196,5 @@ def initial_of(schedule: Schedule | None) -> dict[str, Any]:
     account = schedule.account.get_username() if schedule.account else None
     asked = QueryDict(schedule.filter)
     words = {name: asked.get(name, "") for name in selection.NAMES}
-    whole = next((name for name, numbers in ALL_OF.items() if set(days) == set(map(str, numbers))), "these")
+    whole = next((name for name, these in WHOLE.items() if sorted(days) == these), "these")
     return values | words | {"on_days": whole, "days": days if whole == "these" else [], "account": account}

@@ -9,6 +9,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import OuterRef, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 
 from messaging import schedules, selection, timetable
@@ -28,13 +29,17 @@ CHANGES_SHOWN = 25
 
 @dataclass(frozen=True)
 class Row:
-    """A schedule as the list tells it; `wrong` is why a run would be refused now, or why its times cannot be read."""
+    """A schedule as the list tells it; `wrong` is why a run would be refused now, or why its times cannot be read.
+
+    `overdue` is the time of a run that should have begun.
+    """
 
     schedule: Schedule
     words: str
     coming: datetime | None
     last: ScheduleRun | None
     wrong: str
+    overdue: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,8 @@ class Preview:
 def all_schedules(request: HttpRequest) -> HttpResponse:
     """Every schedule with its next and its last run."""
     latest = ScheduleRun.objects.filter(schedule=OuterRef("pk")).order_by("-due_at").values("pk")[:1]
-    found = list(Schedule.objects.select_related("account").annotate(last_run=Subquery(latest)))
+    rows_found = schedules.with_last(Schedule.objects.select_related("account"))
+    found = list(rows_found.annotate(last_run=Subquery(latest)))
     runs = ScheduleRun.objects.select_related("batch", "by").in_bulk([row.last_run for row in found])
     rows = [_row(schedule, runs.get(schedule.last_run)) for schedule in found]
     names = {schedule.pk: schedule.name for schedule in found}
@@ -67,7 +73,8 @@ def _row(schedule: Schedule, last: ScheduleRun | None) -> Row:
         coming = schedules.next_runs(timetable.of(schedule), 1)
     except BadTimetable as bad:
         return Row(schedule, words, None, last, str(bad))
-    return Row(schedule, words, coming[0] if coming and schedule.is_on else None, last, _wrong(schedule))
+    overdue = schedules.overdue(schedule, timezone.now())
+    return Row(schedule, words, coming[0] if coming and schedule.is_on else None, last, _wrong(schedule), overdue)
 
 
 def _wrong(schedule: Schedule) -> str:
@@ -85,7 +92,9 @@ def new(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def schedule_page(request: HttpRequest, pk: int) -> HttpResponse:
     """One schedule: change it, see what ran."""
-    return _form_page(request, get_object_or_404(Schedule.objects.select_related("account"), pk=pk))
+    return _form_page(
+        request, get_object_or_404(schedules.with_last(Schedule.objects.select_related("account")), pk=pk)
+    )
 
 
 def _form_page(request: HttpRequest, schedule: Schedule | None) -> HttpResponse:
@@ -116,6 +125,7 @@ def _standing(schedule: Schedule) -> dict[str, Any]:
     return {
         "words": timetable.in_words(schedule),
         "wrong": _wrong(schedule),
+        "overdue": schedules.overdue(schedule, timezone.now()),
         "runs": schedule.runs.select_related("batch", "by")[:RUNS_SHOWN],
         "changes": audit_words.tell(schedules.changes(schedule)[:CHANGES_SHOWN]),
     }
