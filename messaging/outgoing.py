@@ -293,7 +293,7 @@ def _outcome(message: Message, lane: Lane, is_recorded: bool) -> Outcome:
         state,
         is_recorded or state == State.UNKNOWN,
         message.reason or (attempt.reason if attempt else None),
-        advice(attempt.reason) if attempt else "",
+        advice(attempt.reason, is_over=True) if attempt else "",
         accepted,
         refused,
         result.final if result is not None else None,

@@ -139,7 +139,7 @@ def _check(account: User | None, witness: Witness, may_try_ports: bool) -> Concl
         reason = judge(failure.reply).reason
         witness.fail(failure.reply, in_words(reason))
         finding = diagnose(connection, failure.reply, may_try_ports=may_try_ports)
-        return Conclusion(False, in_words(reason), advice(reason), finding, witness.dialogue)
+        return Conclusion(False, in_words(reason), advice(reason, is_over=True), finding, witness.dialogue)
     connection.close(politely=True)
     if setup.signs_in:
         return Conclusion(True, "The mail server can be reached and takes the sign-in.", dialogue=witness.dialogue)
@@ -243,7 +243,7 @@ def _deliver(rows: Rows, account: User | None, witness: Witness, source: str, *,
     conclusion = Conclusion(
         message.status == Message.Status.SENT,
         in_words(attempt.reason),
-        advice(attempt.reason),
+        advice(attempt.reason, is_over=True),
         dialogue=witness.dialogue,
         message=message,
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -67,25 +68,52 @@ def sending_account(user: User | None) -> str:
 
 
 def next_try(message: Message) -> str:
-    """When it moves by itself: "next try 14:05, attempt 3 of 8"; "" when it waits for somebody."""
+    """When it moves by itself: "next try 14:05, try 3 of 8"; "" when it waits for somebody."""
     if message.handed_to_id is not None:
         return "as a draft"
     if message.status == Status.HELD:
-        return f"until {moment(message.held_until)}" if message.held_until else "until released"
+        return _until(message.held_until)
     if message.status != Status.QUEUED or message.not_before is None:
         return ""
-    attempt = _attempt(message) if message.tries else ""
+    which = _which_try(message) if message.tries else ""
     if message.not_before <= timezone.now():
-        return f"due now, {attempt}" if message.tries else "due now"
+        return f"due now, {which}" if message.tries else "due now"
     if message.tries:
-        return f"next try {moment(message.not_before)}, {attempt}"
+        return f"next try {moment(message.not_before)}, {which}"
     return f"from {moment(message.not_before)}"
 
 
-def _attempt(message: Message) -> str:
-    """Which try comes next, of how many after what was heard last: "attempt 3 of 8"."""
+def _until(end: datetime | None) -> str:
+    """Of a hold; one that is over ends with the next sweep, and may be seen before."""
+    if end is None:
+        return "until released"
+    return f"until {moment(end)}" if end > timezone.now() else f"over since {moment(end)}"
+
+
+def _which_try(message: Message) -> str:
+    """Which try comes next, of how many after what was heard last: "try 3 of 8"."""
     most = message.max_tries or max_tries(limits=retry_limits())
-    return f"attempt {message.tries + 1} of {max(most, message.tries + 1)}"
+    return f"try {message.tries + 1} of {max(most, message.tries + 1)}"
+
+
+def tries_so_far(message: Any) -> str:
+    """Of a row of a list, with `attempt_count`: “after 3 tries”, or “after 3 attempts (1 try)” where some cost none."""
+    tries = f"{message.tries} {'try' if message.tries == 1 else 'tries'}"
+    if message.attempt_count in (0, message.tries):
+        return f"after {tries}" if message.tries else ""
+    attempts = f"{message.attempt_count} attempt{'' if message.attempt_count == 1 else 's'}"
+    return f"after {attempts} ({tries if message.tries else 'no try'})"
+
+
+def counted_as_tries(message: Message, attempts: Sequence[SendAttempt]) -> str:
+    """Why the attempts on a message's page are more than its tries; "" where they are not."""
+    if len(attempts) <= message.tries or message.status == Status.SENT:
+        return ""
+    counted = {0: "None of them counts as a try", 1: "1 of them counts as a try"}
+    words = counted.get(message.tries, f"{message.tries} of them count as tries")
+    return (
+        f"{words}: what the account’s set-up or the server’s pace caused costs none, nor does what came before a Retry."
+    )
 
 
 def setting_value(name: str, value: Any) -> str:
@@ -110,7 +138,7 @@ def standing(
     events: Sequence[MessageEvent] = (),
 ) -> Standing:
     """The first thing to read on a message's page; `pauses` keep it from being sent, the gravest first."""
-    todo = advice(attempts[-1].reason) if attempts else ""
+    todo = todo_about(message, attempts)
     why = sentence(in_words(message.reason))
     match message.status:
         case Status.QUEUED:
@@ -118,8 +146,7 @@ def standing(
         case Status.HELD if message.handed_to is not None:
             return _handed_over(message, message.handed_to, events)
         case Status.HELD:
-            until = f"until {moment(message.held_until)}" if message.held_until else "until somebody releases it"
-            return Standing(f"Held {until}. {why}", "Release it to put it back into the queue.")
+            return _held(message, why)
         case Status.SENDING:
             return Standing("It is being handed to the mail server now.", "Load this page again to see the outcome.")
         case Status.SENT:
@@ -131,6 +158,62 @@ def standing(
         case Status.UNKNOWN:
             return Standing(why or "Whether it arrived is not known.", todo)
     return Standing(why or "Taken out of the queue for good.")
+
+
+def _held(message: Message, why: str) -> Standing:
+    until = message.held_until
+    if until is not None and until <= timezone.now():
+        headline = (
+            f"Held until {moment(until)}: that is over, and it goes back to the queue as soon as a worker looks. {why}"
+        )
+        return Standing(headline.strip(), "Release it to put it back at once.")
+    end = f"until {moment(until)}" if until else "until somebody releases it"
+    return Standing(f"Held {end}. {why}".strip(), "Release it to put it back into the queue.")
+
+
+def todo_about(message: Message, attempts: Sequence[SendAttempt]) -> str:
+    """What to do after the tries so far, the oldest first: it promises another try only while one is planned."""
+    failing = next((each for each in reversed(attempts) if each.outcome != AttemptOutcome.ACCEPTED), None)
+    if failing is None:
+        return ""
+    match message.status:
+        case Status.QUEUED:
+            return advice(failing.reason) if message.not_before is not None else ""
+        case Status.FAILED | Status.UNKNOWN:
+            return advice(failing.reason, is_over=True)
+    return ""
+
+
+@dataclass(frozen=True)
+class ToldAttempt:
+    """A try on the page of its message: its outcome as `badge` and label, and what to do about the last one."""
+
+    row: SendAttempt
+    badge: str
+    label: str
+    todo: str = ""
+
+
+def told_attempts(message: Message, attempts: Sequence[SendAttempt]) -> list[ToldAttempt]:
+    """The tries of a message, given the oldest first, told the latest first."""
+    todo = todo_about(message, attempts)
+    moves = message.status in (Status.QUEUED, Status.SENDING)
+    latest = len(attempts) - 1
+    return [
+        ToldAttempt(row, *_outcome(row, is_tried_again=number < latest or moves), todo if number == latest else "")
+        for number, row in reversed(list(enumerate(attempts)))
+    ]
+
+
+def _outcome(attempt: SendAttempt, *, is_tried_again: bool) -> tuple[str, str]:
+    match attempt.outcome:
+        case AttemptOutcome.TRANSIENT:
+            return ("retrying", "Tried again later") if is_tried_again else ("failed", "Refused for now")
+        case AttemptOutcome.SETUP:
+            return "held", "Set-up at fault"
+        case AttemptOutcome.PERMANENT:
+            return "failed", "Refused"
+    return attempt.outcome, attempt.get_outcome_display()
 
 
 def _handed_over(message: Message, holder: User, events: Sequence[MessageEvent]) -> Standing:
@@ -170,12 +253,26 @@ def _queued(message: Message, todo: str) -> Standing:
         )
     when = next_try(message)
     if message.tries:
-        last = f"It is tried until {moment(message.give_up_at)} at the latest." if message.give_up_at else ""
+        last = _last_try(message.give_up_at)
         headline = f"{sentence(in_words(message.reason))} {when[:1].upper()}{when[1:]}."
         return Standing(headline.strip(), f"{todo} {last}".strip())
     if message.not_before <= timezone.now():
         return Standing("It is due and goes out as soon as a worker is free.")
     return Standing(f"It goes out by itself {when}.")
+
+
+def _last_try(give_up_at: datetime | None) -> str:
+    if give_up_at is None:
+        return ""
+    if give_up_at <= timezone.now():
+        return "The next try is the last one."
+    return f"It is tried until {moment(give_up_at)} at the latest."
+
+
+def pause_ended(pause: AccountPause) -> datetime | None:
+    """Since when a pause of the history holds no more, also where no sweep has written it down yet."""
+    is_over = pause.until is not None and pause.until <= timezone.now() and pause.kind not in AccountPause.PROBED
+    return pause.ended_at or (pause.until if is_over else None)
 
 
 def _failed(todo: str, recipients: list[Recipient]) -> str:

@@ -42,7 +42,7 @@ class Words(NamedTuple):
 def told(notice: Notice, company: CompanyOptions) -> Words:
     """What a notice says of its items (at least one), in the time zone and language that are active."""
     kind = NoticeKind(notice.kind)
-    items = list(notice.items.select_related("author", "message").defer(*NOT_NEEDED).order_by("pk"))
+    items = list(notice.items.select_related("author", "message", "pause").defer(*NOT_NEEDED).order_by("pk"))
     subject = subject_of(notice, items, len(items))
     first, last = moment(items[0].at), moment(items[-1].at)
     when = f"noted {first}" if first == last else f"noted from {first} to {last}"
@@ -79,8 +79,9 @@ def what_of(item: NoticeItem) -> str:
 
 
 def why_of(item: NoticeItem) -> str:
-    """Why, in words; of a paused account also what to do."""
-    todo = advice(item.reason) if item.kind == NoticeKind.PAUSED else ""
+    """Why, in words; of an account that is still paused also what to do."""
+    holds = item.pause is not None and item.pause.ended_at is None
+    todo = advice(item.reason) if item.kind == NoticeKind.PAUSED and holds else ""
     return f"{in_words(item.reason)} {todo}".strip()
 
 

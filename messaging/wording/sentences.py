@@ -12,6 +12,7 @@ from messaging.intake import doubts
 from messaging.models import AccountPause, MessageEvent, MessageVersion, Phrase, Reason, Words
 from messaging.setup import opt_files
 
+from .afterwards import afterwards, told_afterwards
 from .basics import as_time, changed, dated, moment, person, sentence
 from .pauses import Paused
 
@@ -41,14 +42,21 @@ def in_words(phrase: Phrase | None) -> str:
     return phrase.render(WORDS) if phrase is not None else ""
 
 
-def advice(reason: Phrase | None) -> str:
-    """What to do about a reason; "" where there is nothing to say."""
+def advice(reason: Phrase | None, *, is_over: bool = False) -> str:
+    """What to do about a reason; "" where there is nothing to say.
+
+    Args:
+        is_over: no further try is planned, so none is promised.
+    """
     if reason is None:
         return ""
     if reason.key == Reason.TOLD:
-        return str(reason.params.get("advice", ""))
+        told = str(reason.params.get("advice", ""))
+        return told_afterwards(told) if is_over else told
     meaning = meanings.MEANINGS.get(reason.key)
-    return meaning.advice if meaning is not None else ""
+    if meaning is None:
+        return ""
+    return afterwards(meaning) if is_over else meaning.advice
 
 
 # --- Pauses ------------------------------------------------------------------------------------------

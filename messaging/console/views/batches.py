@@ -161,13 +161,14 @@ class Segment:
 
 
 def _standing(batch: Batch, among: Among) -> dict[str, Any]:
-    report = batches.report(batch, among)
+    report, now = batches.report(batch, among), timezone.now()
     waits = bool(report.counts["waiting"] or report.counts["retrying"])
     return {
         "report": report,
         "bar": _bar(report.counts),
         "hidden": _hidden(batch, among),
-        "pauses": sending.holding_account(batch.account, timezone.now()) if waits else [],
+        "pauses": sending.holding_account(batch.account, now) if waits else [],
+        "now": now,
         "can_cancel": waits,
     }
 

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from django.contrib import messages as notes
 from django.contrib.auth.models import User
-from django.db.models import Q, QuerySet
-from django.db.models.functions import Left
+from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce, Left
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -21,8 +21,8 @@ from messaging.console.forms.actions import CancelForm, HoldForm
 from messaging.console.html_body import has_remote_images
 from messaging.console.paging import Page, page_of
 from messaging.console.preflight import doubts
-from messaging.console.words import standing
-from messaging.models import AccountPause, Batch, Message, Recipient
+from messaging.console.words import counted_as_tries, standing, told_attempts
+from messaging.models import AccountPause, Batch, Message, Recipient, SendAttempt
 from messaging.setup.layers import resolve
 from messaging.wording import event, waits
 
@@ -40,8 +40,14 @@ def rows_for_a_list() -> QuerySet[Message]:
     return (
         Message.objects.select_related("author")
         .defer("recipients_text", "message_id", "reverse_path")
-        .annotate(to_shown=Left("recipients_text", RECIPIENTS_SHOWN))
+        .annotate(to_shown=Left("recipients_text", RECIPIENTS_SHOWN), attempt_count=_attempt_count())
     )
+
+
+def _attempt_count() -> Coalesce:
+    """How often each message was tried, whether that cost a try or not."""
+    made = SendAttempt.objects.filter(message=OuterRef("pk")).order_by().values("message")
+    return Coalesce(Subquery(made.annotate(number=Count("pk")).values("number")), 0)
 
 
 @require_safe
@@ -105,7 +111,9 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
         "bodies": bodies,
         "images_wanted": "images" in request.GET,
         "has_remote_images": has_remote_images(bodies.html),
-        "attempts": attempts[::-1],
+        "attempts": told_attempts(message, attempts),
+        "counted": counted_as_tries(message, attempts),
+        "now": timezone.now(),
         "may_edit": not obstacle and roles.may_operate(who(request)),
         "edit_obstacle": obstacle if message.status in EDITED_IN else "",
         "versions": versions,

@@ -18,6 +18,7 @@ from messaging.wording import in_words
 from .guard import who
 
 PER_PAGE = 25
+DEALT_WITH = "Nothing is left to do here."
 
 
 class Listed(NamedTuple):
@@ -55,9 +56,16 @@ def notice_list(request: HttpRequest) -> HttpResponse:
 def _listed(notice: Notice, is_unread: bool) -> Listed:
     named: list[NoticeItem] = notice.named  # type: ignore[attr-defined]  # prefetched
     subject = subject_of(notice, named, notice.number)  # type: ignore[attr-defined]  # annotated
-    return Listed(
-        notice, subject, is_unread, _mailed(notice), NEXT[NoticeKind(notice.kind)], named, shared_reason(named)
-    )
+    is_all = notice.number == len(named)  # type: ignore[attr-defined]
+    todo = DEALT_WITH if is_all and all(map(_is_dealt_with, named)) else NEXT[NoticeKind(notice.kind)]
+    return Listed(notice, subject, is_unread, _mailed(notice), todo, named, shared_reason(named))
+
+
+def _is_dealt_with(item: NoticeItem) -> bool:
+    """Whether what was told is so no more: the account sends, the message was sent on or cancelled."""
+    if item.kind == NoticeKind.PAUSED:
+        return item.pause is None or item.pause.ended_at is not None
+    return item.message is not None and item.message.status not in (Message.Status.FAILED, Message.Status.UNKNOWN)
 
 
 def _mailed(notice: Notice) -> str:

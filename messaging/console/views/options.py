@@ -87,7 +87,7 @@ def _page(request: HttpRequest, form: CompanyOptionsForm, status: int = 200) -> 
     in_effect = (company.record_mail, company.hold_mail)
     context: dict[str, Any] = {
         "form": form,
-        "stored": company if company.version else None,
+        "stored": CompanyOptions.objects.select_related("updated_by").first(),
         "meanings": [Meaning(*words, is_now=case == in_effect) for case, words in option_words.MEANINGS.items()],
         "has_wrong_fields": any(field.errors for field in form),
         "waiting_words": _waiting_words(company),

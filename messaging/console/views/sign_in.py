@@ -98,4 +98,4 @@ def _told(failed: SignInFailed) -> dict[str, str]:
         return {"explanation": failed.words}
     reply = sign_in_failed(failed)
     reason = judge(reply).reason
-    return {"explanation": in_words(reason), "words": reply.said, "advice": advice(reason)}
+    return {"explanation": in_words(reason), "words": reply.said, "advice": advice(reason, is_over=True)}

@@ -9,6 +9,7 @@ from messaging.delivery import meanings
 from messaging.models import AuditEntry, EmailSettings
 from messaging.setup import changes, options
 from messaging.setup.layers import resolve
+from messaging.wording.afterwards import afterwards
 from tests.factories import make_user
 from tests.identity import CLIENT, TENANT, Refused
 from tests.pages import source, words
@@ -138,7 +139,7 @@ def test_what_keeps_it_from_beginning_is_explained(admin, microsoft, changed, me
     response = admin.post(COMPANY, {"begin": "1"})
     assert response.status_code == 422
     assert meaning.explanation in words(response)
-    assert meaning.advice in words(response)
+    assert afterwards(meaning) in words(response)  # nothing begins by itself
 
 
 def test_refusal_after_the_code_is_told_with_microsofts_words(admin, microsoft):

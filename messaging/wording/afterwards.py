@@ -1,0 +1,48 @@
+"""What to do about a message that is not tried again by itself, where the advice of the reply table promises a try.
+
+The table speaks of messages that wait for their next try. Of one that has failed, was sent at once or was a test, the
+same meaning asks a person to act.
+"""
+
+from messaging.delivery import meanings
+from messaging.delivery.meanings import Meaning
+
+_IN_A_WHILE = "Retry it in a while."
+_IN_AN_HOUR = "Retry it in an hour or so."
+# By advice, where all meanings that have it are told alike; then by the key of the meaning.
+_BY_ADVICE = {meanings.GO_ON: _IN_A_WHILE, meanings.WAIT: _IN_A_WHILE}
+_BY_KEY = {
+    "no-setup": "An administrator corrects Email Setup; then retry it.",
+    "not-prepared": "An administrator looks into the log and at the disk; then retry it.",
+    "out-of-files": "An administrator raises its limit of open files or frees memory; then retry it.",
+    "not-smtp": "Check server and port in Email Setup, then retry it.",
+    "lost-thread": "Retry it. If it stays so, ask who runs the mail server.",
+    "quota": "Retry it once the server takes mail again, in an hour or on the next day. If it happens often, an "
+    "administrator has the limit raised or spreads the batches over more days.",
+    "held-back": "Retry it in a few hours. If it stays so for a day, an administrator asks who runs the mail server.",
+    "mailbox-closed": "An administrator of Microsoft 365 gives it full access to the mailbox (Add-MailboxPermission); "
+    "that can take an hour to work. Then retry it.",
+    "sign-in-unreachable": "Retry it in a while. If it stays so, check the network and firewall of this machine, and "
+    "the sign-in server in Email Setup.",
+    "greylisted": "Retry it in a quarter of an hour.",
+    "mailbox-rate": _IN_AN_HOUR,
+    "mailbox-busy": _IN_AN_HOUR,
+    "rest-later": "Retry it: it goes to the others only.",
+    "doubtful-mailbox": "Check the address. If it is wrong, correct it and send again; otherwise retry it later.",
+    "doubtful-domain": "Check the part behind the @. If it is wrong, correct it and send again; otherwise retry it "
+    "later.",
+}
+
+
+def afterwards(meaning: Meaning) -> str:
+    """The advice for a message that is not tried again by itself."""
+    return _BY_KEY.get(meaning.key) or _BY_ADVICE.get(meaning.advice, meaning.advice)
+
+
+# Of version 0.1.0, which kept advice as a sentence.
+_TOLD = {meaning.advice: afterwards(meaning) for meaning in meanings.MEANINGS.values()}
+
+
+def told_afterwards(advice: str) -> str:
+    """The same for advice that a row keeps in words."""
+    return _TOLD.get(advice, advice)

@@ -1,0 +1,229 @@
+"""What a page promises is still to come: another try only where one is planned, and no time that is past."""
+
+import datetime as dt
+
+import pytest
+from django.core.mail import EmailMessage
+from django.utils import timezone
+
+from messaging import batches, sending
+from messaging.models import AccountPause, Heartbeat, Notice, NoticeItem, Phrase, SendAttempt
+from messaging.setup import options
+from tests.factories import draft_batch, hold_mail, make_mail, make_message, make_messages, put, said, set_up
+from tests.fault_server import FaultServer
+from tests.pages import page_of, source, words
+from tests.steps import run_lane
+
+pytestmark = pytest.mark.django_db
+WAIT = "it is tried again by itself"
+LATER = "451 4.3.0 try later"
+DONE = "Nothing is left to do here."
+
+
+@pytest.fixture
+def busy(db):
+    """A server that has no time for anybody."""
+    with FaultServer() as server:
+        server.at("RCPT", LATER)
+        set_up(server)
+        yield server
+
+
+def run_until_given_up(message, clock, tries):
+    options.save({"max_tries": tries}, by=None)
+    for _ in range(tries):
+        run_lane(clock=clock)
+        message.refresh_from_db()
+        clock.now = message.not_before or clock.now
+
+
+@pytest.fixture
+def alive(db):
+    """Worker and beat run: no banner says what goes on by itself once they do."""
+    for name in ("sweep", "worker"):
+        Heartbeat.objects.create(name=name, at=timezone.now())
+
+
+def note(kind, at, **values):
+    item = NoticeItem.objects.create(kind=kind, at=at, told_at=at, **values)
+    item.notices.add(Notice.objects.create(kind=kind, at=at))
+
+
+# --- Another try ---------------------------------------------------------------------------------------
+
+
+def test_message_that_waits_for_its_next_try_says_so(office, busy, clock):
+    message = make_message("c@example.com")
+    run_lane(clock=clock)
+    page = words(page_of(office, message))
+    assert page.count(WAIT) == 2  # at the top and with the attempt
+    assert "Tried again later" in page
+
+
+def test_failed_message_says_what_to_do_and_promises_nothing(office, busy, clock):
+    message = make_message("c@example.com")
+    run_until_given_up(message, clock, 2)
+    page = words(page_of(office, message))
+    assert "Given up after 2 tries. Retry it in a while." in page
+    assert WAIT not in page
+    assert page.count("Refused for now") == page.count("Tried again later") == 1  # the last try, and the one before
+
+
+@pytest.mark.parametrize("status", ["held", "cancelled", "sent", "queued"])
+def test_message_that_is_not_tried_again_promises_nothing(office, busy, clock, status):
+    message = make_message("c@example.com")
+    run_lane(clock=clock)
+    put(message, status=status, not_before=None)
+    assert WAIT not in words(page_of(office, message))
+
+
+def test_retried_message_promises_it_again(office, busy, clock):
+    message = make_message("c@example.com")
+    run_until_given_up(message, clock, 1)
+    put(message, status="queued", not_before=clock.now)
+    assert WAIT in words(page_of(office, message))
+
+
+def test_failed_in_a_try_before_the_last_tells_of_that_try(office, mail_server, email_setup):
+    message = make_message("a@example.com", "b@example.com")
+    attempt = {"message": message, "fence": 1, "started_at": message.created_at}
+    SendAttempt.objects.create(**attempt, outcome="permanent", reason=Phrase("no-mailbox"))
+    SendAttempt.objects.create(**attempt, outcome="accepted", reason=Phrase("accepted"))
+    put(message, status="failed", reason=Phrase("refused-earlier"))
+    assert "Correct the address and send again." in words(page_of(office, message))
+
+
+@pytest.mark.parametrize(
+    ("stage", "reply"), [("RCPT", LATER), ("END", "452 4.3.1 no room"), ("MAIL", "421 4.7.0 slow down")]
+)
+def test_sendmail_with_code_75_promises_nothing(busy, sendmail, stage, reply):
+    hold_mail(hold=False)
+    busy.script.clear()
+    busy.at(stage, reply)
+    done = sendmail("c@example.com", stdin=make_mail("c@example.com").as_bytes())
+    assert done.code == 75
+    assert "by itself" not in done.err
+    assert "etry it" in done.err
+
+
+def test_django_and_the_page_of_a_new_message_promise_nothing(office, busy, queue_backend, alive):
+    hold_mail(hold=False)
+    with pytest.raises(OSError, match="try later") as raised:
+        EmailMessage("x", "x", "office@brightwater.example", ["c@example.com"]).send()
+    assert "by itself" not in str(raised.value)
+    letter = {"sender": "Anna <anna@office.example>", "to": "c@example.com", "subject": "x", "text": "x", "do": "send"}
+    page = words(office.post("/messages/new/", letter))
+    assert "It was not sent." in page
+    assert "by itself" not in page.replace("It goes out by itself then", "")
+
+
+@pytest.mark.parametrize("is_over", [False, True])
+def test_notice_of_a_pause_promises_nothing_once_it_is_over(admin, clock, alive, is_over):
+    pause = AccountPause.objects.create(
+        kind="fault", since=clock.now, reason=Phrase("no-setup"), ended_at=clock.now if is_over else None
+    )
+    item = NoticeItem.objects.create(
+        kind="paused", at=clock.now, pause=pause, reason=Phrase("no-setup"), told_at=clock.now
+    )
+    item.notices.add(Notice.objects.create(kind="paused", at=clock.now))
+    page = words(admin.get("/notices/"))
+    assert ("sending goes on by itself" in page) == (not is_over)
+    assert (DONE in page) == is_over
+
+
+@pytest.mark.parametrize(
+    ("status", "is_done"), [("failed", False), ("unknown", False), ("sent", True), ("queued", True)]
+)
+def test_notice_of_a_failure_asks_for_nothing_once_it_is_dealt_with(admin, clock, status, is_done):
+    message = put(make_message("c@example.com"), status=status)
+    note("failed", clock.now, message=message, reason=said("x"))
+    assert (DONE in words(admin.get("/notices/"))) == is_done
+
+
+# --- How often -----------------------------------------------------------------------------------------
+
+
+def test_attempts_that_cost_no_try_are_told_alike_in_list_and_message(office, busy, clock):
+    busy.at("MAIL", ["421 4.7.0 slow down", "421 4.7.0 slow down"])
+    message = make_message("c@example.com")
+    options.save({"max_tries": 1}, by=None)
+    for _ in range(3):
+        run_lane(clock=clock)
+        clock.goes_on(hours=2)
+    message.refresh_from_db()
+    assert (message.status, message.tries, message.attempts.count()) == ("failed", 1, 3)
+    assert "after 3 attempts (1 try)" in words(office.get("/messages/?status=failed"))
+    page = words(page_of(office, message))
+    assert "Send attempts 3 1 of them counts as a try: what the account’s set-up or the server’s pace caused" in page
+
+
+@pytest.mark.parametrize(("tries", "told"), [(1, "after 1 try"), (2, "after 2 tries"), (0, "")])
+def test_tries_in_the_list(office, email_setup, tries, told):
+    message = make_message("c@example.com")
+    for _ in range(tries):
+        SendAttempt.objects.create(message=message, fence=1, started_at=message.created_at, outcome="transient")
+    put(message, status="failed", tries=tries)
+    page = words(office.get("/messages/?status=failed"))
+    assert (told or "Your appointment") in page
+    assert ("after" in page) == bool(told)
+    assert "counts as a try" not in words(page_of(office, message))
+
+
+# --- Times ---------------------------------------------------------------------------------------------
+
+
+def test_try_whose_time_is_past_is_due(office, operator, busy, clock):
+    message, *_ = make_messages(2, due=False)
+    batch = draft_batch(message, by=operator)
+    batches.confirm(batch, by=operator)
+    run_lane(operator.pk, clock=clock)
+    message.refresh_from_db()
+    assert "next retry" in words(office.get(batch.get_absolute_url()))
+    clock.now = message.not_before + dt.timedelta(minutes=4)
+    page = words(office.get(batch.get_absolute_url()))
+    assert "next retry" not in page
+    assert "a retry is due now and waits for a free worker" in page
+    assert "due now, try 2 of" in page
+    assert "due now, try 2 of" in words(office.get("/messages/"))
+    page = words(page_of(office, message))
+    assert "Due since" in page
+    assert "Next try" not in page
+    clock.now = message.give_up_at + dt.timedelta(minutes=4)
+    page = words(page_of(office, message))
+    assert "The next try is the last one." in page
+    assert "Tried until" not in page
+    sending.pause(operator, by=operator, why="Stocktaking")
+    page = words(office.get(batch.get_absolute_url()))
+    assert "a retry is due now." in page
+    assert "Stocktaking" in page
+
+
+def test_hold_whose_time_is_past_is_over(office, clock):
+    until = clock.now.replace(hour=12, minute=4)
+    clock.now = until + dt.timedelta(minutes=4)
+    message = put(make_message("c@example.com"), status="held", held_until=until, reason=said("Stocktaking"))
+    assert "over since 12:04" in words(office.get("/messages/?status=held"))
+    assert "Held until 12:04: that is over, and it goes back to the queue" in words(page_of(office, message))
+
+
+def test_pause_whose_time_is_past_is_over(admin, operator, clock):
+    until = clock.now.replace(hour=12, minute=4)
+    clock.now = until - dt.timedelta(minutes=60)
+    sending.pause(sending.ALL, by=operator, why="Stocktaking", until=until)
+    assert "goes on" in words(admin.get("/sending/"))
+    clock.now = until + dt.timedelta(minutes=4)
+    page = source(admin.get("/sending/"))
+    assert "All sending is on" in page
+    assert "goes on</td>" not in page
+    assert "its time" in page
+
+
+# --- Nothing behind a word -----------------------------------------------------------------------------
+
+
+def test_company_options_say_when_and_by_whom_they_were_changed(admin, operator):
+    assert "Last changed" not in words(admin.get("/setup/options/"))
+    options.save({"company_name": "Brightwater"}, by=operator)
+    assert "Last changed" in words(admin.get("/setup/options/"))
+    assert "Last changed." not in words(admin.get("/setup/options/"))
+    assert "by Anna." in words(admin.get("/setup/options/"))
