@@ -1,7 +1,7 @@
 """What every page shows around its content: the menu, and what keeps mail from being sent."""
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import cast
 
 from django.contrib.auth.models import User
@@ -13,12 +13,12 @@ from django.utils.functional import SimpleLazyObject
 
 from messaging import notices, roles, sending
 from messaging.delivery import refusal
+from messaging.health import SILENT_AFTER
 from messaging.housekeeping import SWEEP, WORKER
 from messaging.models import AccountPause, Heartbeat, Notice
 from messaging.setup import opt_files
 from messaging.wording import in_words
 
-SILENT_AFTER = timedelta(seconds=60)
 MOST_UNSEEN = 99
 
 

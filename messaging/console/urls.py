@@ -37,6 +37,7 @@ urlpatterns = [
     path("", RedirectView.as_view(pattern_name="messages"), name="home"),
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
+    path("health/", health.overall, name="health"),
     path("accounts/login/", login.Login.as_view(), name="login"),
     path("accounts/logout/", LogoutView.as_view(next_page="login"), name="logout"),
     path("messages/", messages.queue_list, name="messages"),

@@ -40,7 +40,7 @@ def site(tmp_path_factory):
         for name in ("catcher", "web", "worker", "beat"):
             installation.start([sys.executable, "-m", "config.processes", name])
         site = Site(installation, port)
-        assert wait_for(lambda: answers(site.url + "/readyz"), seconds=60), "the installation did not get ready"
+        assert wait_for(lambda: answers(site.url + "/health/"), seconds=60), "the installation did not get ready"
         yield site
 
 

@@ -524,13 +524,6 @@ def test_beat_alone_that_is_away_is_told_apart(admin, path):
     assert "Beat is not running" not in source(admin.get(path))
 
 
-def test_readiness_names_beat(client, monkeypatch):
-    monkeypatch.setattr("messaging.console.views.health._broker", lambda: True)
-    Heartbeat.objects.create(name="worker", at=timezone.now())
-    checks = client.get("/readyz").json()["checks"]
-    assert (checks["worker_and_beat"], checks["worker"], checks["beat"]) == (False, True, False)
-
-
 # --- Before there were schedules -------------------------------------------------------------------------
 
 

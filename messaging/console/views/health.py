@@ -1,18 +1,15 @@
-"""For load balancers and monitors: no sign-in, no secrets."""
+"""For load balancers and monitors: no sign-in, no secrets, and no wait for what hangs."""
 
-import logging
+import hmac
+from collections.abc import Callable
 
-from celery import current_app
+from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
-from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
-from kombu.exceptions import OperationalError
 
-from messaging.console.context import obstacles
-from messaging.setup import opt_files
-
-log = logging.getLogger(__name__)
+from messaging import health
+from messaging.health import Finding
 
 
 @login_not_required
@@ -25,36 +22,65 @@ def healthz(request: HttpRequest) -> HttpResponse:
 @login_not_required
 @never_cache
 def readyz(request: HttpRequest) -> HttpResponse:
-    """Database, broker, worker and beat (by their heartbeats), and this server's `.opt` files; 503 when one fails.
+    """This web process can serve: the database answers and has the tables of this version. Otherwise 503.
 
-    Of files at fault it says the names; what is in them is for people who signed in.
+    Worker and beat do not count: the console is needed most when they are away.
     """
-    at_fault = list(dict.fromkeys(error.file for error in opt_files.read().errors))
-    checks = {"database": _database(), "broker": _broker(), "worker_and_beat": False, "worker": False, "beat": False}
-    checks["opt_files"] = not at_fault
-    if checks["database"]:
-        found = obstacles()
-        checks |= {"worker_and_beat": not found.is_silent, "worker": found.worker_lives, "beat": not found.is_silent}
-    ready = all(checks.values())
-    told = {"opt_files_at_fault": at_fault} if at_fault else {}
-    return JsonResponse({"ready": ready, "checks": checks} | told, status=200 if ready else 503)
+    found = health.find(health.READY)
+    ready = all(each.is_well for each in found.values())
+    checks = {name: each.is_well for name, each in found.items()}
+    return JsonResponse({"ready": ready, "checks": checks}, status=200 if ready else 503)
 
 
-def _database() -> bool:
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1 FROM messaging_message LIMIT 1")
-    except DatabaseError:
-        log.warning("not ready: the database is away or not migrated", exc_info=True)
+@login_not_required
+@never_cache
+def overall(request: HttpRequest) -> HttpResponse:
+    """Everything; 503 when something is wrong. What it is, is for people who signed in and for HEALTH_TOKEN."""
+    found = _everything(request)
+    is_well = all(each.is_well for each in found.values())
+    told: dict[str, object] = {"healthy": is_well}
+    person = getattr(request, "user", None)  # nobody was looked for yet, where the middleware answers
+    if _has_token(request) or (person is not None and person.is_authenticated):
+        told["checks"] = {name: each.is_well for name, each in found.items()}
+        told["details"] = {name: each.words for name, each in found.items() if each.words}
+        told["opt_files_at_fault"] = list(found["opt_files"].files)
+    return JsonResponse(told, status=200 if is_well else 503)
+
+
+class HealthMiddleware:
+    """Answers monitors before anybody looks who asks, by which name: that is in the database, and may take for ever.
+
+    Stands before the session's middleware. With a session `/health/` goes on to its view, when the database answers.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        match request.path_info:
+            case "/healthz":
+                return healthz(request)
+            case "/readyz":
+                return readyz(request)
+            case "/health/" if not (_names_a_session(request) and _everything(request)["database"].is_well):
+                return overall(request)
+        return self.get_response(request)
+
+
+def _everything(request: HttpRequest) -> dict[str, Finding]:
+    """Found once for a request."""
+    found: dict[str, Finding] | None = getattr(request, "found", None)
+    if found is None:
+        found = request.found = health.find(health.CHECKS)  # type: ignore[attr-defined]
+    return found
+
+
+def _names_a_session(request: HttpRequest) -> bool:
+    return settings.SESSION_COOKIE_NAME in request.COOKIES
+
+
+def _has_token(request: HttpRequest) -> bool:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if not settings.HEALTH_TOKEN or scheme.lower() != "bearer":
         return False
-    return True
-
-
-def _broker() -> bool:
-    try:
-        with current_app.connection_for_write(connect_timeout=2) as broker:
-            broker.ensure_connection(max_retries=1, interval_start=0, timeout=2)
-    except (OperationalError, OSError):
-        log.warning("not ready: the broker is away")
-        return False
-    return True
+    return hmac.compare_digest(token.strip().encode(), settings.HEALTH_TOKEN.encode())

@@ -378,29 +378,6 @@ def test_nothing_inline_in_console_pages(office, queue, path):
     assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son[a-z]+=", page)
 
 
-def test_health(client):
-    response = client.get("/healthz")
-    assert (response.status_code, response.content) == (200, b"ok\n")
-
-
-def test_readiness(client, monkeypatch):
-    monkeypatch.setattr("messaging.console.views.health._broker", lambda: True)
-    response = client.get("/readyz")
-    assert response.status_code == 503
-    silent = {"worker_and_beat": False, "worker": False, "beat": False}
-    checks = {"database": True, "broker": True, "opt_files": True} | silent
-    assert response.json()["checks"] == checks
-    Heartbeat.objects.create(name="sweep", at=timezone.now())
-    assert client.get("/readyz").status_code == 200
-    monkeypatch.setattr("messaging.console.views.health._broker", lambda: False)
-    assert client.get("/readyz").status_code == 503
-
-
-def test_readiness_asks_the_real_broker(client):
-    Heartbeat.objects.create(name="sweep", at=timezone.now())
-    assert client.get("/readyz").json()["checks"]["broker"] is True
-
-
 def test_mail_with_a_broken_body_still_has_a_page(office):
     mail = EmailMessage()
     mail["From"], mail["To"] = "a@example.com", "b@example.com"

@@ -40,7 +40,8 @@ BAD_OWN = (LOGIN, 422, 422, 422, 422)
 EXPECTED = {  # name: (answers to GET, answers to an empty POST)
     "home": (GO_ON, GO_ON),
     "healthz": (EVERYBODY, EVERYBODY),
-    "readyz": ((503,) * 5, (503,) * 5),
+    "readyz": (EVERYBODY, EVERYBODY),
+    "health": ((503,) * 5, (503,) * 5),
     "login": ((200, 302, 302, 302, 302), (200, 302, 302, 302, 302)),
     "logout": ((LOGIN, 405, 405, 405, 405), (LOGIN, 302, 302, 302, 302)),
     "messages": (LOOK, NO_POST),

@@ -321,25 +321,6 @@ def test_review_names_the_file_to_office_staff_and_not_what_is_in_it(opt_folder,
     assert "abc" not in page
 
 
-@pytest.mark.django_db
-def test_readiness_names_the_file_and_not_what_is_in_it(opt_folder, client, monkeypatch):
-    monkeypatch.setattr("messaging.console.views.health._broker", lambda: True)
-    Heartbeat.objects.create(name="sweep", at=timezone.now())
-    write_opt_files(opt_folder, port="587")
-    assert client.get("/readyz").json()["checks"]["opt_files"] is True
-    write_opt_files(opt_folder, port="s3cret")
-    response = client.get("/readyz")
-    assert response.status_code == 503
-    assert response.json() == {
-        "ready": False,
-        "checks": dict.fromkeys(("database", "broker", "worker_and_beat", "worker", "beat"), True)
-        | {"opt_files": False},
-        "opt_files_at_fault": ["email.smtp_port.opt"],
-    }
-    opt_folder.rename(opt_folder.with_name("elsewhere"))
-    assert client.get("/readyz").json()["opt_files_at_fault"] == ["EMAIL_OPT_DIR"]
-
-
 def test_check_says_it_before_anything_runs(opt_folder, capsys, settings, monkeypatch):
     write_opt_files(opt_folder, port="abc")
     call_command("check")

@@ -233,7 +233,15 @@ def test_a_password_is_told_nowhere(
     run_lane()
     statuses = set(Message.objects.filter(pk__in=[message.pk for message in messages]).values_list("status", flat=True))
     assert statuses == ({"sent"} if server_takes_it else {"queued"})
-    paths = ["/messages/?status=all", "/batches/", "/batches/new/", f"/batches/{batch.pk}/", "/sending/", "/readyz"]
+    paths = [
+        "/messages/?status=all",
+        "/batches/",
+        "/batches/new/",
+        f"/batches/{batch.pk}/",
+        "/sending/",
+        "/readyz",
+        "/health/",
+    ]
     paths += ["/setup/email/", "/setup/schedules/", *(message.get_absolute_url() for message in Message.objects.all())]
     for path in paths:
         page = admin.get(path)
