@@ -203,6 +203,7 @@ class _AtOnce:
     def _delivered(self, message: Message, lane: Lane) -> Outcome:
         outcome: Outcome | None = None
         was_handed_over = False
+        before = lane.delivered
         try:
             lane.deliver_at_once(message)
             was_handed_over = message.in_data
@@ -212,7 +213,7 @@ class _AtOnce:
             return self._told(outcome)
         except DatabaseError:
             # Whoever heard only of the database would send it once more.
-            if not (was_handed_over or message.in_data):
+            if not (was_handed_over or message.in_data or lane.delivered > before):
                 raise
             log.exception("message %s was handed over, and what came of it could not be written down", message.pk)
             return outcome or Outcome(message, State.UNKNOWN, reason=Phrase(Reason.UNWRITTEN), result=lane.result)

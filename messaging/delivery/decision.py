@@ -9,11 +9,12 @@ from messaging.setup.options import RetryLimits
 
 from . import retry
 from .ledger import Decision
-from .outcomes import Reply, Scope, Stage, Verdict, judge
+from .outcomes import Kind, Reply, Scope, Stage, Verdict, judge
 from .reply import OPENING_STAGES
 from .smtp import Result
 
 Status = Message.Status
+PutOff = dict[Recipient, Reply]
 
 GRAVEST_FIRST = [
     AttemptOutcome.UNKNOWN,
@@ -85,6 +86,48 @@ def replies_of(pending: Sequence[Recipient], result: Result) -> list[dict[str, o
             }
         )
     return rows
+
+
+def rest_at_once(pending: Sequence[Recipient], judgement: Judgement, result: Result) -> list[Recipient]:
+    """Who is served in a further transaction right away, because the server takes only so many at a time.
+
+    Nobody where the content was not taken, or where nobody else was answered: then there would be no end to it.
+    """
+    was_heard = result.final.ok or result.final.stage == Stage.RCPT
+    kinds = [verdict.kind for verdict in judgement.verdicts]
+    rest = [recipient for recipient, kind in zip(pending, kinds, strict=True) if kind == Kind.REST_AT_ONCE]
+    return rest if was_heard and len(rest) < len(pending) else []
+
+
+def go_on(
+    message: Message, pending: Sequence[Recipient], rest: Sequence[Recipient], result: Result, now: datetime
+) -> tuple[Decision, PutOff]:
+    """Part of it is done, and the rest follows: set the outcome of those who were answered; it is still being sent.
+
+    Returns:
+        What to write, and who of them was put off, and how: to be decided about when all is done.
+    """
+    put_off = {}
+    for recipient in pending:
+        if recipient not in rest:
+            reply = result.reply_for(recipient.address)
+            _hear(recipient, reply, now)
+            recipient.status = _recipient_status(judge(reply).confined().outcome, last_try=False)
+            if recipient.status == Recipient.Status.PENDING:
+                put_off[recipient] = reply
+    reason = message.reason_category, message.reason
+    standing = message.give_up_at, message.max_tries
+    return Decision(Status.SENDING, message.tries, message.not_before, *reason, *standing), put_off
+
+
+def with_put_off(
+    pending: list[Recipient], result: Result, put_off: PutOff
+) -> tuple[list[Recipient], Result, Judgement]:
+    """The last transaction and those who were put off before it, as if all had been in one."""
+    everybody = [*put_off, *pending]
+    heard = {recipient.address: reply for recipient, reply in put_off.items()}
+    result = Result(result.final, result.recipients | heard)
+    return everybody, result, judge_result(everybody, result)
 
 
 def put_back(message: Message, leading: Verdict, stage: Stage, now: datetime) -> Decision:

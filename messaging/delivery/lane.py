@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -27,7 +27,19 @@ from messaging.setup.options import RetryLimits, retry_limits
 
 from . import claims, ledger, pauses, refusal, retry
 from .claims import LimitReached, Terms
-from .decision import complete, confine, decide, fail_once, judge_result, put_back, replies_of
+from .decision import (
+    PutOff,
+    complete,
+    confine,
+    decide,
+    fail_once,
+    go_on,
+    judge_result,
+    put_back,
+    replies_of,
+    rest_at_once,
+    with_put_off,
+)
 from .dialogue import Patience, Say, StageFailed, is_out_of_files
 from .group_commit import is_away
 from .ledger import DATABASE_PATIENCE, LeaseLost
@@ -206,25 +218,40 @@ class Lane:
     # --- One message -----------------------------------------------------------------------------
 
     def deliver(self, message: Message) -> None:
-        """Hand one claimed message over and record what happened, whatever happens."""
-        attempt = SendAttempt(
-            message=message,
-            batch_id=message.batch_id,
-            account_id=self.account_id,
-            fence=message.fence,
-            started_at=self.clock(),
-            stage=Stage.CONNECT,
-        )
+        """Hand one claimed message over and record what happened, whatever happens.
+
+        Where the server takes only so many recipients at a time, that takes several transactions, each with its record.
+        """
         pending = [recipient for recipient in message.recipients.all() if recipient.status == Recipient.Status.PENDING]
+        put_off: PutOff = {}
+        self.result = None
         try:
-            self.result = result = self._transact(message, attempt, pending)
-            self._record(message, attempt, pending, result)
+            is_over = False
+            while not is_over:
+                attempt = SendAttempt(
+                    message=message,
+                    batch_id=message.batch_id,
+                    account_id=self.account_id,
+                    fence=message.fence,
+                    started_at=self.clock(),
+                    stage=Stage.CONNECT,
+                )
+                result = self._transact(message, attempt, pending)
+                self._hear(result)
+                pending = self._record(message, attempt, pending, result, put_off)
+                is_over = not pending
         except Abandoned:
             log.info("message %d was taken back before it was sent", message.pk)
         except Refused:
             pass  # told already; it goes back with what was not started
         except LeaseLost as lost:
             log.warning("lease lost: %s", lost)
+
+    def _hear(self, result: Result) -> None:
+        """Keep what was heard of a message in all its transactions."""
+        before = self.result.recipients if self.result is not None else {}
+        refused = {address: reply for address, reply in before.items() if not reply.ok}
+        self.result = Result(result.final, refused | result.recipients)
 
     def _transact(self, message: Message, attempt: SendAttempt, pending: list[Recipient]) -> Result:
         """Open or reuse the connection and hand the message over; the Result says where it ended and how."""
@@ -297,14 +324,35 @@ class Lane:
         self.setup = resolve(account)
         return self.setup
 
-    def _record(self, message: Message, attempt: SendAttempt, pending: list[Recipient], result: Result) -> None:
+    def _record(
+        self,
+        message: Message,
+        attempt: SendAttempt,
+        pending: list[Recipient],
+        result: Result,
+        put_off: PutOff,
+    ) -> list[Recipient]:
+        """Write down what came of a transaction; the recipients of the next one, if there is to be one.
+
+        `put_off` are those who were put off in transactions before, and how.
+        """
         now = self.clock()
         attempt.finished_at = max(now, attempt.started_at)  # the clock may have been put back
         judgement = judge_result(pending, result)
         if judgement.leading.scope != Scope.MESSAGE and _persistently(lambda: ledger.is_minded_alone(message)):
             judgement = confine(judgement, pending, result)
         complete(attempt, pending, result, judgement)
+        rest = rest_at_once(pending, judgement, result)
+        if rest:
+            decision, put_off_now = go_on(message, pending, rest, result, now)
+            put_off |= put_off_now
+            self._write(message, attempt, pending, decision)
+            self._settle()
+            message.in_data = False
+            return rest
         verdict = judgement.leading
+        if put_off:
+            pending, result, judgement = with_put_off(pending, result, put_off)
         if verdict.scope != Scope.MESSAGE:
             self._halt(attempt, verdict, now)
             if message.once:
@@ -316,6 +364,13 @@ class Lane:
             if self.is_probe:
                 _persistently(lambda: pauses.clear(self.account_id, now))
                 self.is_probe = False
+        self._write(message, attempt, pending, decision)
+        return []
+
+    def _write(
+        self, message: Message, attempt: SendAttempt, pending: Sequence[Recipient], decision: ledger.Decision
+    ) -> None:
+        """Begin to commit an outcome; `_settle` waits for it."""
         self._settle()
         if result.unsigned and result.final.ok:
             what = Phrase(MessageEvent.Kind.UNSIGNED, domains=result.unsigned, why="7bit")

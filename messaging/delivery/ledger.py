@@ -122,6 +122,8 @@ def record_soon(
         "sent_at": attempt.finished_at if decision.status == Status.SENT else message.sent_at,
         **claims.RELEASED,
     }
+    if decision.status == Status.SENDING:  # the claim stays: there are further transactions
+        values |= {"lease_owner": message.lease_owner, "lease_expires_at": claims.lease_end(attempt.finished_at)}
     change = _Change(message, values, attempt, list(recipients))
     future = _commit(change)
     return lambda: _settle(change, future)

@@ -75,6 +75,7 @@ class LocalError(StrEnum):
     TOO_BIG = "too big"
     NO_SMTPUTF8 = "no smtputf8"
     NO_8BITMIME = "no 8bitmime"
+    MORE_RECIPIENTS = "more recipients"
 
 
 CERTIFICATE_ERRORS = (
@@ -112,6 +113,7 @@ WORDS: dict[str, Words] = {
     LocalError.TOO_BIG: "{size} octets, the server takes {limit}",
     LocalError.NO_SMTPUTF8: "SMTPUTF8 is not offered",
     LocalError.NO_8BITMIME: "8BITMIME is not offered",
+    LocalError.MORE_RECIPIENTS: "not asked for: the server has taken as many recipients as it takes at a time",
 }
 
 

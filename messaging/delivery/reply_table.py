@@ -96,6 +96,7 @@ TABLE = [
     Line(TRANSIENT, m.NOT_PREPARED, errors=(E.NOT_PREPARED,)),
     Line(PERMANENT, m.TOO_BIG, errors=(E.TOO_BIG,)),
     Line(PERMANENT, m.NOT_ASCII, errors=(E.NO_SMTPUTF8,)),
+    Line(TRANSIENT, m.REST_LATER, errors=(E.MORE_RECIPIENTS,)),
     Line(PERMANENT, m.SEALED, errors=(E.NO_8BITMIME,)),
     Line(SETUP, m.UNREACHABLE, (Stage.CONNECT,), errors=ANY_ERROR),
     Line(SETUP, m.SILENT, (Stage.GREETING,), errors=ANY_ERROR),

@@ -13,13 +13,20 @@ from messaging.reencode import to_7bit
 from messaging.sealed import Sealed
 
 from .dialogue import Client, StageFailed, local_failure, told_as
-from .outcomes import LocalError, Reply, Stage
+from .outcomes import Kind, LocalError, Reply, Stage, judge
 from .session import Session
 
 CONTENT_SECONDS = 180
 PIPELINE_LENGTH = 50
 # With these the server was not asked, so the connection is as good as it was.
-UNASKED = (None, LocalError.TOO_BIG, LocalError.NO_SMTPUTF8, LocalError.NO_8BITMIME)
+UNASKED = (
+    None,
+    LocalError.TOO_BIG,
+    LocalError.NO_SMTPUTF8,
+    LocalError.NO_8BITMIME,
+    LocalError.MORE_RECIPIENTS,
+)
+_RCPTMAX = re.compile(r"(?:^| )RCPTMAX=([1-9][0-9]{0,5})(?: |$)", re.IGNORECASE)
 
 
 class BareLineEnd(ValueError):
@@ -59,13 +66,16 @@ class Result:
 
 
 class Connection(Session):
-    """A session for many transactions."""
+    """A session for many transactions; `most_recipients` is how many recipients the server took in one of them."""
+
+    most_recipients: int | None = None
 
     def transact(self, envelope: Envelope, content: Iterable[bytes], before_end: Callable[[Result], bool]) -> Result:
         """Hand one message over.
 
         Args:
-            envelope: who to whom.
+            envelope: who to whom. Those for whom this server has no room in one transaction are not asked for, and
+                their reply says so (LocalError.MORE_RECIPIENTS).
             content: the message with CRLF line ends, in pieces; dot-stuffed here.
             before_end: called once a recipient is accepted and before the end of the content is sent, so that the
                 caller can commit that from now on the message may be accepted. False gives the transaction up.
@@ -89,7 +99,9 @@ class Connection(Session):
             if unfit:
                 result.final = unfit
                 return result
-            data = self._introduce(client, envelope, result)
+            room = self._room() or len(envelope.recipients)
+            later = envelope.recipients[room:]
+            data = self._introduce(client, replace(envelope, recipients=envelope.recipients[:room]), result)
             if any(reply.ok for reply in result.recipients.values()):
                 reply = data or client.ask(Stage.DATA, "DATA")
                 if reply.code == 354:
@@ -97,8 +109,10 @@ class Connection(Session):
                 else:
                     result.final = reply if not reply.ok else Reply(Stage.DATA, None, reply.text, LocalError.NOT_SMTP)
             elif result.recipients:
-                result.final = result.recipients[envelope.recipients[-1]]
+                result.final = list(result.recipients.values())[-1]
                 self._end_empty(client, data)
+            if result.recipients:  # else MAIL was refused, which is for everybody
+                result.recipients |= dict.fromkeys(later, Reply(Stage.RCPT, None, "", LocalError.MORE_RECIPIENTS))
             self.transactions += 1
         except Sealed:
             result.final = Reply(Stage.MAIL, None, "", LocalError.NO_8BITMIME)
@@ -160,10 +174,25 @@ class Connection(Session):
                 result.recipients.clear()
                 self._end_empty(client, data)
                 return None
+            self._note_room(result)
             closing = [reply for reply in result.recipients.values() if reply.code == 421]
             if closing:
                 raise StageFailed(closing[0])
         return data
+
+    def _room(self) -> int | None:
+        """How many recipients the server takes in a transaction, as it announced (RFC 9422) or did; None: unknown."""
+        announced = _RCPTMAX.search(self.features.get("limits", ""))
+        told = [int(announced[1])] if announced else []
+        return min([*told, *filter(None, [self.most_recipients])], default=None)
+
+    def _note_room(self, result: Result) -> None:
+        taken = 0
+        for reply in result.recipients.values():
+            if taken and judge(reply).kind == Kind.REST_AT_ONCE:
+                self.most_recipients = taken
+                return
+            taken += reply.ok
 
     def _end_empty(self, client: Client, data: Reply | None) -> None:
         """A server that wants content although it accepted nobody gets a lone dot (RFC 2920 3.1)."""

@@ -420,6 +420,7 @@ ERRORS_HERE = [
     (S.MAIL, E.TOO_BIG, "permanent", "content"),
     (S.MAIL, E.NO_SMTPUTF8, "permanent", "address"),
     (S.MAIL, E.NO_8BITMIME, "permanent", "content"),
+    (S.RCPT, E.MORE_RECIPIENTS, "transient", "busy"),
 ]
 
 # What is said to an access token (XOAUTH2, OAUTHBEARER) that is not taken.

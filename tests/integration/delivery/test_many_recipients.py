@@ -1,0 +1,175 @@
+"""A server that takes only so many recipients at a time gets all of them, in several transactions, in one go."""
+
+import pytest
+from django.core.mail import EmailMessage
+
+from messaging import housekeeping
+from messaging.delivery.lane import Lane
+from messaging.models import Message, Recipient
+from tests.factories import hold_mail, make_message
+from tests.fault_server import ACCEPT, CLOSE
+from tests.integration.faults.invariants import check_invariants
+from tests.rows import statuses
+from tests.steps import AN_HOUR, run_lane, sweeps
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("queue_backend")]
+
+
+def people(count):
+    return [f"c{number}@example.com" for number in range(count)]
+
+
+def send_mail(recipients):
+    """What Django code sends at once; what it returns."""
+    return EmailMessage("News", "Dear all", "office@brightwater.example", recipients).send()
+
+
+def sizes(server):
+    return [len(transaction.recipients) for transaction in server.accepted]
+
+
+@pytest.mark.parametrize("pipelining", [True, False])
+@pytest.mark.parametrize("record", [True, False])
+def test_sent_at_once_to_250_where_the_server_takes_100(server, record, pipelining):
+    hold_mail(record=record, hold=False)
+    server.most_recipients, server.pipelining = 100, pipelining
+    assert send_mail(people(250)) == 1
+    assert sizes(server) == [100, 100, 50]
+    assert server.ledger.total() == len(server.ledger) == 250
+    assert {message.message_id for message in server.accepted} == {server.accepted[0].message_id}
+    assert [message.status for message in Message.objects.all()] == (["sent"] if record else [])
+    assert server.connections == 1
+
+
+def test_queued_for_250_where_the_server_takes_100(server):
+    server.most_recipients = 100
+    message, other = make_message(*people(250)), make_message("other@example.com")
+    run_lane()
+    assert statuses(message, other) == ["sent", "sent"]
+    assert sizes(server) == [100, 100, 50, 1]
+    assert message.tries == 1
+    assert [attempt.outcome for attempt in message.attempts.all()] == ["transient", "transient", "accepted"]
+    check_invariants(server, queued=[message, other], beside=[other])
+
+
+def test_limit_that_the_server_announces_is_kept_without_trying(server):
+    server.at("EHLO", "250-fault.example\n250-PIPELINING\n250 LIMITS MAILMAX=50 RCPTMAX=2")
+    message = make_message(*people(5))
+    run_lane()
+    assert statuses(message) == ["sent"]
+    assert sizes(server) == [2, 2, 1]
+    assert len(server.heard("RCPT")) == 5
+
+
+def test_limit_that_was_met_is_kept_on_the_same_connection(server):
+    server.most_recipients = 2
+    run_lane_with(make_message(*people(4)), make_message(*people(4)))
+    assert len(server.heard("RCPT")) == 4 + 2 + 4, "of each message no more than fit, once that is known"
+
+
+def run_lane_with(*messages):
+    run_lane()
+    assert statuses(*messages) == ["sent"] * len(messages)
+
+
+@pytest.mark.parametrize("reply", ["452 4.5.3 too many recipients", "452 too many recipients", "451 4.5.3 later"])
+def test_one_after_the_other_where_the_server_takes_no_two(server, reply):
+    for address in people(3)[1:]:
+        server.at("RCPT", [reply], recipient=address)
+    message = make_message(*people(3))
+    run_lane()
+    assert statuses(message) == ["sent"]
+    assert sum(sizes(server)) == 3
+    assert server.connections == 1
+
+
+def test_server_that_finds_one_recipient_too_many_is_not_asked_without_end(server):
+    server.at("RCPT", "452 4.5.3 too many recipients")
+    message = make_message(*people(3))
+    run_lane()
+    assert statuses(message) == ["queued"]
+    assert message.attempts.count() == 1
+    check_invariants(server, queued=[message], beside=[])
+
+
+def test_who_is_refused_or_put_off_on_the_way_is_told_in_the_end(server):
+    server.most_recipients = 2
+    server.at("RCPT", "550 5.1.1 no such user", recipient="c0@example.com")
+    server.at("RCPT", "450 4.2.1 mailbox busy", recipient="c1@example.com")
+    message = make_message(*people(6))
+    run_lane()
+    assert statuses(message) == ["queued"], "one of them is tried again"
+    assert dict(message.recipients.values_list("address", "status")) == {
+        "c0@example.com": "failed",
+        "c1@example.com": "pending",
+    } | dict.fromkeys(people(6)[2:], "accepted")
+    assert message.tries == 1
+    server.mend()
+    run_lane(after=AN_HOUR)
+    assert statuses(message) == ["failed"]
+    assert [recipient for recipient, times in server.ledger.items() if times > 1] == []
+    assert server.ledger.total() == 5
+
+
+def test_what_fails_after_all_is_told_to_whoever_sent_it_at_once(server):
+    hold_mail(hold=False)
+    server.most_recipients = 2
+    server.at("END", ["250 2.0.0 taken", "451 4.3.0 later"])
+    assert send_mail(people(5)) == 1, "as Django has it, where somebody has it"
+    message = Message.objects.get()
+    assert message.status == "failed"
+    assert list(message.recipients.values_list("status", flat=True)) == ["accepted"] * 2 + ["failed"] * 3
+    before = len(server.transactions)
+    sweeps()
+    run_lane()
+    assert len(server.transactions) == before
+
+
+def test_connection_lost_between_two_transactions_costs_nobody_anything(server):
+    server.most_recipients = 2
+    server.at("BETWEEN", [CLOSE])
+    message = make_message(*people(4))
+    run_lane()
+    assert statuses(message) == ["sent"]
+    check_invariants(server, queued=[message], beside=[])
+
+
+def test_outcome_unknown_of_the_second_part_is_that_of_its_recipients_alone(server):
+    server.most_recipients = 2
+    server.at("END", ["250 2.0.0 taken", (ACCEPT, CLOSE)])
+    message = make_message(*people(4))
+    run_lane()
+    assert statuses(message) == ["unknown"]
+    assert list(message.recipients.values_list("status", flat=True)) == ["accepted"] * 2 + ["unknown"] * 2
+    check_invariants(server, queued=[message], beside=[])
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+@pytest.mark.parametrize(("once", "status", "others"), [(False, "queued", "pending"), (True, "failed", "failed")])
+def test_worker_that_dies_between_two_transactions_leaves_what_is_known(
+    server, monkeypatch, once, status, others, clock
+):
+    server.most_recipients = 2
+    message = make_message(*people(4))
+    Message.objects.update(once=once)
+    really_transact, calls = Lane._transact, []
+
+    def transact(lane, *arguments):
+        calls.append(1)
+        if len(calls) == 2:
+            raise Killed
+        return really_transact(lane, *arguments)
+
+    monkeypatch.setattr(Lane, "_transact", transact)
+    monkeypatch.setattr("messaging.delivery.claims.give_back", lambda owner: 0)
+    with pytest.raises(Killed):
+        run_lane()
+    message.refresh_from_db()
+    assert (message.status, message.in_data) == ("sending", False)
+    housekeeping.sweep(clock.goes_on(hours=1))
+    assert statuses(message) == [status]
+    assert list(Recipient.objects.values_list("status", flat=True)) == ["accepted"] * 2 + [others] * 2
+    assert server.ledger.total() == 2
