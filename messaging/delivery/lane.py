@@ -342,6 +342,9 @@ class Lane:
         if judgement.leading.scope != Scope.MESSAGE and _persistently(lambda: ledger.is_minded_alone(message)):
             judgement = confine(judgement, pending, result)
         complete(attempt, pending, result, judgement)
+        if result.unsigned and result.final.ok:
+            what = Phrase(MessageEvent.Kind.UNSIGNED, domains=result.unsigned, why="7bit")
+            _persistently(MessageEvent.of(what, message=message, at=now).save)
         rest = rest_at_once(pending, judgement, result)
         if rest:
             decision, put_off_now = go_on(message, pending, rest, result, now)
@@ -372,9 +375,6 @@ class Lane:
     ) -> None:
         """Begin to commit an outcome; `_settle` waits for it."""
         self._settle()
-        if result.unsigned and result.final.ok:
-            what = Phrase(MessageEvent.Kind.UNSIGNED, domains=result.unsigned, why="7bit")
-            _persistently(MessageEvent.of(what, message=message, at=now).save)
         written = ledger.record_soon(message, attempt, pending, decision)
 
         def settle() -> None:

@@ -1,9 +1,6 @@
 """The form of the company options (seed rows S2, S3 and S15)."""
 
-import re
-import unicodedata
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 from django import forms
 from django.conf import settings
@@ -16,12 +13,10 @@ from messaging.audit import Area, ChangedMeanwhile
 from messaging.console.forms.helper import fields_alone
 from messaging.console.option_words import CATEGORIES, LABELS
 from messaging.delivery import retry
-from messaging.intake.addresses import envelope_address
-from messaging.intake.errors import BadAddress
 from messaging.models import AuditEntry, CompanyOptions, NoticeKind, NoticeRule
+from messaging.option_values import CATEGORY_LENGTH, MOST_CATEGORIES, NUMBERS, READERS, BadOption
 from messaging.setup import options
 from messaging.setup.options import RULE_NAMES
-from messaging.setup.servers import CONTROL, BadServer, server_name
 
 from .overtaken import OvertakenMixin
 from .zone import ZoneMixin
@@ -30,17 +25,8 @@ PLAIN = (
     "record_mail", "hold_mail", "max_tries", "retry_hours", "expire_days", "company_name", "company_address",
     "console_url", "time_zone", "language", "operators_see_all",
 )  # fmt: skip
-NUMBERS = {
-    "max_tries": "Enter a number from 1 to 50, or leave it empty.",
-    "retry_hours": "Enter a number of hours from 1 to 720 (30 days), or leave it empty.",
-    "expire_days": "Enter a number of days from 1 to 3650, or leave it empty.",
-}
 MOST_MINUTES = 24 * 60
 WINDOW = "Enter a number of minutes from 0 to 1440 (a day)."
-MOST_CATEGORIES = 100
-CATEGORY_LENGTH = 40
-CATEGORY = re.compile(r"[^\s\x00-\x1f\x7f]+(?: [^\s\x00-\x1f\x7f]+)*")
-BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
 
 class CompanyOptionsForm(OvertakenMixin, ZoneMixin, forms.ModelForm):
@@ -141,33 +127,22 @@ class CompanyOptionsForm(OvertakenMixin, ZoneMixin, forms.ModelForm):
     # --- What may be entered ---------------------------------------------------------------------
 
     def clean_company_name(self) -> str:
-        return _one_line(self.cleaned_data["company_name"])
+        return self._judged("company_name")
 
     def clean_company_address(self) -> str:
-        address = self.cleaned_data["company_address"]
-        try:
-            address = envelope_address(address) if address else ""
-        except BadAddress as error:
-            raise ValidationError(str(error)) from error
-        return _at_most(address, 320)
+        return self._judged("company_address")
 
     def clean_console_url(self) -> str:
-        try:
-            return _at_most(console_url(self.cleaned_data["console_url"]), 200)
-        except BadServer as bad:
-            raise ValidationError(str(bad)) from bad
+        return self._judged("console_url")
 
     def clean_other_categories(self) -> str:
-        lines = [line.strip().lower() for line in self.cleaned_data["other_categories"].splitlines()]
-        lines = list(dict.fromkeys(filter(None, lines)))
-        for line in lines:
-            if len(line) > CATEGORY_LENGTH or not CATEGORY.fullmatch(line) or _has_odd(line):
-                raise ValidationError(
-                    f"“{line[:CATEGORY_LENGTH]}” is not a category: at most {CATEGORY_LENGTH} letters, digits or signs."
-                )
-        if len(lines) > MOST_CATEGORIES:
-            raise ValidationError(f"At most {MOST_CATEGORIES} categories are possible.")
-        return "\n".join(lines)
+        return self._judged("urgent_categories", "other_categories")
+
+    def _judged(self, option: str, field: str = "") -> str:
+        try:
+            return READERS[option](self.cleaned_data[field or option])
+        except BadOption as bad:
+            raise ValidationError(str(bad)) from bad
 
     def clean(self) -> dict[str, Any]:
         values = super().clean() or self.cleaned_data
@@ -232,30 +207,6 @@ def _field_of(change: AuditEntry) -> str:
     return rule_field(change.object_key, change.field) if change.area == Area.NOTICES else change.field
 
 
-def console_url(text: str) -> str:
-    """The address of a console, without a slash at its end; "" stays "".
-
-    Raises:
-        BadServer: not http or https, no host, or more than an address and a path.
-    """
-    if not text:
-        return ""
-    words = "Enter the address as the browser shows it, such as https://outtray.example.com."
-    try:
-        parts = urlsplit(text)
-        host, port = parts.hostname or "", parts.port
-    except ValueError as error:
-        raise BadServer(words) from error
-    is_plain = not (parts.username or parts.password or parts.query or parts.fragment)
-    if parts.scheme not in ("http", "https") or not host or not is_plain:
-        raise BadServer(words)
-    if CONTROL.search(text) or _has_odd(text) or re.search(r'[\s<>"\\]', text):
-        raise BadServer(f"An address has no blanks, quotes or line breaks. {words}")
-    name = server_name(host)
-    name = f"[{name}]" if ":" in name else name
-    return f"{parts.scheme}://{name}{f':{port}' if port else ''}{parts.path.rstrip('/')}"
-
-
 def _put(data: QueryDict, field: str, value: Any) -> None:
     """Let the form show `value` in a field."""
     if field == "urgent_categories":
@@ -273,20 +224,3 @@ def _categories(text: str) -> tuple[list[str], list[str]]:
     """The built-in ones, and the others."""
     lines = [line.strip().lower() for line in text.splitlines() if line.strip()]
     return [line for line in lines if line in CATEGORIES], [line for line in lines if line not in CATEGORIES]
-
-
-def _one_line(text: str) -> str:
-    if CONTROL.search(text) or _has_odd(text):
-        raise ValidationError("Line breaks and control characters are not possible here.")
-    return text
-
-
-def _has_odd(text: str) -> bool:
-    """Whether there is something in it that nobody sees, or that turns the text around it."""
-    return any(char in BIDI or unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") for char in text)
-
-
-def _at_most(text: str, length: int) -> str:
-    if len(text) > length:
-        raise ValidationError(f"It is longer than {length} characters.")
-    return text

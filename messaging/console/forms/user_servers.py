@@ -9,8 +9,8 @@ from django.core.exceptions import ValidationError
 from messaging.audit import ChangedMeanwhile
 from messaging.console.forms.helper import fields_alone
 from messaging.models import CompanyOptions
+from messaging.option_values import BadOption, user_servers
 from messaging.setup import options
-from messaging.setup.servers import BadServer, parse_patterns
 
 
 class UserServersForm(forms.ModelForm):
@@ -40,8 +40,8 @@ class UserServersForm(forms.ModelForm):
 
     def clean_user_servers(self) -> str:
         try:
-            return "\n".join(str(pattern) for pattern in parse_patterns(self.cleaned_data["user_servers"]))
-        except BadServer as bad:
+            return user_servers(self.cleaned_data["user_servers"])
+        except BadOption as bad:
             raise ValidationError(str(bad)) from bad
 
     def save_as(self, by: User) -> None:

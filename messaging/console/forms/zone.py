@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 
-from messaging.setup import windows
+from messaging.option_values import BadOption, time_zone
 
 
 class ZoneMixin:
@@ -13,8 +13,7 @@ class ZoneMixin:
     cleaned_data: dict[str, Any]
 
     def clean_time_zone(self) -> str:
-        name = self.cleaned_data["time_zone"]
         try:
-            return windows.zone_named(name).key if name else ""
-        except windows.BadWindow as bad:
+            return time_zone(self.cleaned_data["time_zone"])
+        except BadOption as bad:
             raise ValidationError(str(bad)) from bad

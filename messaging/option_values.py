@@ -1,0 +1,114 @@
+"""What the company's options may be: the judgement of the page and of the command, and the texts both are given."""
+
+import re
+import unicodedata
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from messaging.intake.addresses import envelope_address
+from messaging.intake.errors import BadAddress
+from messaging.setup import windows
+from messaging.setup.servers import CONTROL, BadServer, parse_patterns, server_name
+
+NUMBERS = {
+    "max_tries": "Enter a number from 1 to 50, or leave it empty.",
+    "retry_hours": "Enter a number of hours from 1 to 720 (30 days), or leave it empty.",
+    "expire_days": "Enter a number of days from 1 to 3650, or leave it empty.",
+}
+MOST_CATEGORIES = 100
+CATEGORY_LENGTH = 40
+CATEGORY = re.compile(r"[^\s\x00-\x1f\x7f]+(?: [^\s\x00-\x1f\x7f]+)*")
+BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+
+
+class BadOption(ValueError):
+    """What was entered cannot be the value of an option; the text says why, in plain words."""
+
+
+def company_name(text: str) -> str:
+    if CONTROL.search(text) or _has_odd(text):
+        raise BadOption("Line breaks and control characters are not possible here.")
+    return _at_most(text.strip(), 120)
+
+
+def company_address(text: str) -> str:
+    try:
+        return _at_most(envelope_address(text.strip()) if text.strip() else "", 320)
+    except BadAddress as error:
+        raise BadOption(str(error)) from error
+
+
+def console_url(text: str) -> str:
+    """The address of a console, without a slash at its end; "" stays ""."""
+    try:
+        return _at_most(_console_url(text.strip()), 200)
+    except BadServer as error:
+        raise BadOption(str(error)) from error
+
+
+def time_zone(text: str) -> str:
+    try:
+        return windows.zone_named(text).key if text else ""
+    except windows.BadWindow as error:
+        raise BadOption(str(error)) from error
+
+
+def categories(text: str) -> str:
+    """Of mail that is not held, one per line: in small letters, each once."""
+    lines = list(dict.fromkeys(filter(None, (line.strip().lower() for line in text.splitlines()))))
+    for line in lines:
+        if len(line) > CATEGORY_LENGTH or not CATEGORY.fullmatch(line) or _has_odd(line):
+            words = f"is not a category: at most {CATEGORY_LENGTH} letters, digits or signs."
+            raise BadOption(f"“{line[:CATEGORY_LENGTH]}” {words}")
+    if len(lines) > MOST_CATEGORIES:
+        raise BadOption(f"At most {MOST_CATEGORIES} categories are possible.")
+    return "\n".join(lines)
+
+
+def user_servers(text: str) -> str:
+    """Servers that users may name, one per line."""
+    try:
+        return "\n".join(map(str, parse_patterns(text)))
+    except BadServer as error:
+        raise BadOption(str(error)) from error
+
+
+# Each takes what was entered, and raises BadOption.
+READERS: dict[str, Callable[[str], str]] = {
+    "company_name": company_name,
+    "company_address": company_address,
+    "console_url": console_url,
+    "time_zone": time_zone,
+    "urgent_categories": categories,
+    "user_servers": user_servers,
+}
+
+
+def _console_url(text: str) -> str:
+    if not text:
+        return ""
+    words = "Enter the address as the browser shows it, such as https://outtray.example.com."
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname or "", parts.port
+    except ValueError as error:
+        raise BadServer(words) from error
+    is_plain = not (parts.username or parts.password or parts.query or parts.fragment)
+    if parts.scheme not in ("http", "https") or not host or not is_plain:
+        raise BadServer(words)
+    if CONTROL.search(text) or _has_odd(text) or re.search(r'[\s<>"\\]', text):
+        raise BadServer(f"An address has no blanks, quotes or line breaks. {words}")
+    name = server_name(host)
+    name = f"[{name}]" if ":" in name else name
+    return f"{parts.scheme}://{name}{f':{port}' if port else ''}{parts.path.rstrip('/')}"
+
+
+def _has_odd(text: str) -> bool:
+    """Whether there is something in it that nobody sees, or that turns the text around it."""
+    return any(char in BIDI or unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") for char in text)
+
+
+def _at_most(text: str, length: int) -> str:
+    if len(text) > length:
+        raise BadOption(f"It is longer than {length} characters.")
+    return text
