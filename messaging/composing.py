@@ -10,13 +10,11 @@ from email.utils import formataddr
 from django.utils.html import escape, urlize
 
 from messaging import mime
-from messaging.intake import addresses
+from messaging.intake import addresses, typed
 from messaging.intake.addresses import Mailbox
-from messaging.intake.errors import BadAddress
 from messaging.uploads import File
 
 _PARAGRAPHS = re.compile(r"\n[ \t]*\n\s*")
-_SEPARATORS = re.compile(r"""("(?:[^"\\]|\\.)*")|[ \t]*[,;\r\n][\s,;]*""", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -38,19 +36,12 @@ class Letter:
 
 
 def read_mailboxes(text: str) -> list[Mailbox]:
-    """What a person typed or pasted: mailboxes parted by commas, semicolons or line ends; each valid.
+    """What a person typed or pasted, each mailbox valid.
 
     Raises:
         BadAddress: one of them is not; it says which.
     """
-    if ":" not in text:  # a group (RFC 5322 3.4) has semicolons of its own
-        text = _SEPARATORS.sub(lambda found: found[1] or ", ", text.strip()).strip(" ,")
-    if not text.strip():
-        return []
-    found = addresses.envelope_mailboxes(text)
-    if not found:
-        raise BadAddress(f"“{mime.displayable(text, 80)}” names nobody. Enter an e-mail address.")
-    return [Mailbox(mailbox.name, addresses.envelope_address(mailbox.address)) for mailbox in found]
+    return typed.read(text)
 
 
 def as_typed(mailboxes: Iterable[Mailbox]) -> str:

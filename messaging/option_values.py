@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from messaging.intake.addresses import envelope_address
+from messaging.intake import typed
 from messaging.intake.errors import BadAddress
 from messaging.setup import windows
 from messaging.setup.servers import CONTROL, BadServer, parse_patterns, server_name
@@ -33,7 +33,7 @@ def company_name(text: str) -> str:
 
 def company_address(text: str) -> str:
     try:
-        return _at_most(envelope_address(text.strip()) if text.strip() else "", 320)
+        return _at_most(typed.one(text) if text.strip() else "", 320)
     except BadAddress as error:
         raise BadOption(str(error)) from error
 

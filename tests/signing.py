@@ -28,8 +28,9 @@ class SMime:
 
     def __init__(self, folder):
         self.key, self.certificate = folder / "key.pem", folder / "certificate.pem"
-        run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-            "-subj", "/CN=o", "-keyout", self.key, "-out", self.certificate, "-addext", "extendedKeyUsage=emailProtection")  # fmt: skip
+        new = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=office"]
+        files = ["-keyout", self.key, "-out", self.certificate]
+        run("openssl", "req", *new, *files, "-addext", "extendedKeyUsage=emailProtection")
 
     def sign(self, entity, *options):
         """The message that openssl makes, with its mixture of line ends; -nodetach for one that is not detached."""

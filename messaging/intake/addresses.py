@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import email_validator
-from email_validator import EmailNotValidError, validate_email
+from email_validator import EmailNotValidError, ValidatedEmail, validate_email
 
 from messaging import mime
 
@@ -18,6 +18,11 @@ from .errors import BadAddress
 # An office's own names (office.local, localhost) are for its own smart host to judge, not for this library.
 email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()
 
+LONGEST = 254  # octets of an address; RFC 5321 4.5.3.1.3 less the angle brackets
+MOST_QUOTES = 4000  # in a list; the standard library's parser takes time by the square of their number
+
+_LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
+_IN_QUOTES = re.compile(r'\s*"[^"]*@[^"]*"\s*')
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _BLANKS = re.compile(r"\s+")
 _LINE_BREAK = re.compile(r"[\r\n\0]")
@@ -50,7 +55,7 @@ def envelope_address(text: str) -> str:
     The local part stays as it is; when it is not ASCII, neither is the result, and SMTPUTF8 (RFC 6531) is needed.
     Raises BadAddress.
     """
-    shown = mime.displayable(repr(text)[1:-1], 80)
+    shown = mime.displayable(text, 80)
     if _CONTROL.search(text):
         raise BadAddress(f"The address “{shown}” contains a line break or another control character. Remove it.")
     text = text.strip()
@@ -59,17 +64,45 @@ def envelope_address(text: str) -> str:
     if not text:
         raise BadAddress("One of the addresses is empty. Fill it in or take it out.")
     try:
-        found = validate_email(
-            text,
-            check_deliverability=False,
-            globally_deliverable=False,
-            allow_quoted_local=True,
-            allow_domain_literal=True,
-            allow_display_name=False,
-        )
+        return _valid(text)
     except EmailNotValidError as error:
         raise BadAddress(f"“{shown}” is not a valid e-mail address. {error} Correct it.") from None
-    return found.ascii_email or f"{found.local_part}@{found.ascii_domain}"
+
+
+def _valid(text: str) -> str:
+    """Raises EmailNotValidError.
+
+    What is ASCII already needs to follow no rule but that of letters, digits and hyphens (RFC 5321 2.3.5): domains that
+    IDNA 2008 would not make are there all the same.
+    """
+    local, at, domain = text.rpartition("@")
+    labels = domain.split(".")
+    if not at or any(label.isascii() and not _LABEL.fullmatch(label) for label in labels):
+        found = _validated(text)
+        return f"{found.local_part}@{found.ascii_domain}"
+    local = _validated(f"{local}@example.com").local_part
+    labels = [label.lower() if label.isascii() else _ascii_labels(label) for label in labels]
+    address = f"{local}@{'.'.join(labels)}"
+    excess = len(address.encode()) - LONGEST
+    if excess > 0:
+        raise EmailNotValidError(f"It is {excess} characters too long.")
+    return address
+
+
+def _ascii_labels(label: str) -> str:
+    """A part of a domain as A-labels. Raises EmailNotValidError."""
+    return _validated(f"x@{label}.example").ascii_domain.removesuffix(".example")
+
+
+def _validated(text: str) -> ValidatedEmail:
+    return validate_email(
+        text,
+        check_deliverability=False,
+        globally_deliverable=False,
+        allow_quoted_local=True,
+        allow_domain_literal=True,
+        allow_display_name=False,
+    )
 
 
 def reverse_path(text: str) -> str:
@@ -84,11 +117,20 @@ def envelope_mailboxes(value: str) -> list[Mailbox]:
     groups, is_valid = _read(value)
     found = [mailbox for group in groups for mailbox in group.mailboxes]
     if not is_valid:
-        for mailbox in found:
-            if mailbox.address != "<>":  # the parser's word for what it cannot read
-                envelope_address(mailbox.address)
         shown = mime.displayable(value, 80)
-        raise BadAddress(f"“{shown}” is not a list of e-mail addresses, each separated by a comma. Correct it.")
+        if _IN_QUOTES.fullmatch(value):
+            raise BadAddress(
+                f"“{shown}” is in quotation marks as a whole, so it is only a name. Take the quotation marks away."
+            )
+        if len(found) == 1 and not re.search(r"[<,;\s]", value.strip()):
+            envelope_address(value)
+        for mailbox in found:
+            if "@" in mailbox.address:
+                envelope_address(mailbox.address)
+        raise BadAddress(
+            f"“{shown}” is not a list of e-mail addresses, each separated by a comma. Correct it; a name that has a "
+            "comma itself needs quotation marks."
+        )
     return found
 
 
@@ -104,6 +146,8 @@ def _read(value: str) -> tuple[list[Group], bool]:
     found = [match for piece in pieces if (match := _SIMPLE.match(piece))]
     if len(found) == len(pieces):
         return [Group(None, [_simple(match)]) for match in found], True
+    if value.count('"') > MOST_QUOTES:
+        return [], False
     try:
         header = policy.default.header_factory("To", value)
     except Exception:  # The parser has IndexErrors and AttributeErrors for one broken input or another.

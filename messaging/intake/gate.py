@@ -16,7 +16,7 @@ from django.utils import timezone
 from messaging import blobs, content, mime
 from messaging.models import Attachment, Category, Message, MessageContent, MessageEvent, Phrase, Reason, Recipient
 
-from . import addresses, wire
+from . import addresses, message_ids, wire
 from .errors import BadAddress, Refused, TooLarge
 
 __all__ = ["BadAddress", "Refused", "Rows", "Submission", "TooLarge", "accept", "accept_many", "prepare", "store"]
@@ -91,7 +91,7 @@ def prepare(submission: Submission, now: datetime) -> Rows:
     _check_size(len(fitted.raw))
     skeleton, cuts = content.split(fitted.raw)
     message = Message(
-        message_id=fitted.fields["message-id"],
+        message_id=message_ids.read(fitted.fields["message-id"]),
         author=submission.author,
         account=submission.author if submission.not_before else None,
         reverse_path=reverse_path,

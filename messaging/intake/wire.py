@@ -29,7 +29,7 @@ from django.utils import timezone
 
 from messaging import dkim, mime, reencode, sealed
 
-from . import addresses
+from . import addresses, message_ids, unicode_files
 from .errors import BadAddress, Refused
 
 SINGLE = frozenset(
@@ -56,8 +56,6 @@ ADDRESSES = frozenset(
 )
 PARAMETERS = ("content-type", "content-disposition")
 TEXTS = ("subject", "comments", "keywords", "content-description")
-MESSAGE_ID = re.compile(r"<[!-;=?A-~]+@[!-;=?A-~]+>")
-MESSAGE_ID_LENGTH = 900
 MAX_HEADER = 512 * 1024
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -78,6 +76,7 @@ class Wire(NamedTuple):
 
 def fit(raw: bytes, reverse_path: str, now: datetime) -> Wire:
     """`raw` by the rules above. Raises Refused."""
+    raw = unicode_files.in_utf8(raw)
     if raw.startswith((b"From ", b">From ")):
         raw = raw.partition(b"\n")[2]
     if not raw.strip():
@@ -230,7 +229,7 @@ def _with_own_fields(raw: bytes, reverse_path: str, now: datetime) -> Wire:
         _require_sender(texts["from"])
     if not texts.get("date"):
         added["Date"] = format_datetime(timezone.localtime(now))
-    if not _is_message_id(texts.get("message-id", "")):
+    if not message_ids.read(texts.get("message-id", "")):
         added["Message-ID"] = make_msgid(domain=_domain(added.get("From") or texts["from"], reverse_path))
     replaced = REMOVED | {name.lower() for name in added}
     kept = [field for field in fields if field.name not in replaced]
@@ -264,10 +263,6 @@ def _require_sender(text: str) -> None:
         raise Refused(f"The message does not say properly who it is from. {error}") from error
     if not found:
         raise Refused("The From header field names nobody. Give it a From address.")
-
-
-def _is_message_id(text: str) -> bool:
-    return len(text) <= MESSAGE_ID_LENGTH and MESSAGE_ID.fullmatch(text) is not None
 
 
 def _domain(from_text: str, reverse_path: str) -> str:

@@ -15,7 +15,7 @@ from messaging import roles
 from messaging.audit import ChangedMeanwhile
 from messaging.console.forms.helper import fields_alone
 from messaging.console.words import setting_value
-from messaging.intake.addresses import envelope_address, reverse_path
+from messaging.intake import typed
 from messaging.intake.errors import BadAddress
 from messaging.models import AuditEntry, EmailSettings
 from messaging.setup import certificates, changes, policy, servers, windows
@@ -204,7 +204,7 @@ class EmailSetupForm(OvertakenMixin, ZoneMixin, forms.ModelForm):
     def clean_from_address(self) -> str:
         address = self.cleaned_data["from_address"]
         try:
-            return reverse_path(address) if address else ""
+            return typed.one(address) if address not in ("", "<>") else ""
         except BadAddress as error:
             raise ValidationError(str(error)) from error
 
@@ -327,7 +327,7 @@ class TestMessageForm(forms.Form):
 
     def clean_recipient(self) -> str:
         try:
-            return envelope_address(self.cleaned_data["recipient"])
+            return typed.one(self.cleaned_data["recipient"])
         except BadAddress as error:
             raise ValidationError(str(error)) from error
 

@@ -2,7 +2,10 @@
 
     manage.py sendmail [-t] [-i] [-f ADDRESS] [-F NAME] [--author NAME] [recipient ...] < message
 
-Options of the classic command that mean nothing here (-oem, -bm, -B8BITMIME, -N never, ...) are accepted and ignored.
+Options that Sendmail, Postfix, Exim and others know and that mean nothing here (-v, -oem, -bm, -B8BITMIME, -N never,
+...) are accepted and ignored; what only a mail server does (-bs, -bd, -bp, -q, ...) is refused. With -t, a message that
+is resent (Resent-To, ...) goes to those whom its newest block of such fields names, and to nobody else.
+
 As the company options say, the message is sent at once or queued. Silent when it worked. `--author NAME` names the
 account whose settings it is sent with (default: the company's); a header field X-Outtray-Category, what kind of mail it
 is. Exit codes are those of sysexits.h:
@@ -20,8 +23,10 @@ is. Exit codes are those of sysexits.h:
 """
 
 import os
+import re
 import socket
 import sys
+from collections.abc import Sequence
 from contextlib import closing
 from email.utils import formataddr
 from typing import Any, BinaryIO
@@ -32,13 +37,20 @@ from django.db import DatabaseError
 
 from messaging import mime, outgoing
 from messaging.delivery.outcomes import LocalError, Reply, judge
-from messaging.intake import addresses, gate
+from messaging.intake import addresses, gate, unicode_files
 from messaging.intake.wire import CATEGORY
 from messaging.models import AttemptOutcome, Category
 from messaging.outgoing import Outcome, State
 
-IGNORED_WITH_VALUE = "bBeLNORVX"
-IGNORED_FLAGS = "mnU"
+IGNORED_WITH_VALUE = "ABCDeLNpRVX"
+IGNORED_FLAGS = "EGmnsUv"
+# argparse knows no option whose value must be joined to it (a debug level), or may be missing (a number of hops).
+DEBUG = re.compile(r"-d.*")
+HOPS = re.compile(r"-h\d+")
+QUEUE_RUN = re.compile(r"-q.*")
+LONE_DOT = re.compile(rb"^\.\r*$", re.MULTILINE)
+IGNORES_DOTS = re.compile(r"ignoredots(?:=t\S*|=y\S*)?", re.IGNORECASE)
+RESENT_TO = ("resent-to", "resent-cc", "resent-bcc")
 NOT_NOW = (
     LocalError.CONNECTION_REFUSED,
     LocalError.CONNECTION_LOST,
@@ -75,6 +87,10 @@ class Command(BaseCommand):
         parser.add_argument("-F", dest="full_name", default="", metavar="NAME", help="Name for a From added by -f.")
         parser.add_argument("-o", dest="options", action="append", default=[], help="-oi is -i; others are ignored.")
         parser.add_argument(
+            "-O", dest="named_options", action="append", default=[], help="IgnoreDots is -i; others are ignored."
+        )
+        parser.add_argument("-b", dest="mode", default="m", metavar="MODE", help="Only -bm, which is the default.")
+        parser.add_argument(
             "--author", metavar="NAME", help="The user whose email settings it is sent with; default: the company's."
         )
         for letter in IGNORED_WITH_VALUE:
@@ -82,21 +98,30 @@ class Command(BaseCommand):
         for letter in IGNORED_FLAGS:
             parser.add_argument(f"-{letter}", dest="ignored", action="store_true", help="Ignored.")
 
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        """Django's parser, where -v is sendmail's: it has no value."""
+        return super().create_parser(prog_name, subcommand, conflict_handler="resolve", **kwargs)
+
     def run_from_argv(self, argv: list[str]) -> None:
         """As Django does it, but wrong usage ends with sendmail's code instead of argparse's 2."""
         try:
-            super().run_from_argv(argv)
+            super().run_from_argv([*argv[:2], *_for_argparse(argv[2:])])
         except SystemExit as stop:
             raise SystemExit(os.EX_USAGE if stop.code == 2 else stop.code) from None
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if options["mode"] != "m":
+            raise CommandError(_not_here(f"-b{options['mode']}"), returncode=os.EX_USAGE)
         if not options["recipients"] and not options["from_header"]:
             raise CommandError(
                 "Nobody to send it to. Name the recipients, or use -t to take them from the message.",
                 returncode=os.EX_USAGE,
             )
-        raw = _read(sys.stdin.buffer, ignore_dots=options["dots"] or "i" in options["options"])
+        ignore_dots = (
+            options["dots"] or "i" in options["options"] or any(map(IGNORES_DOTS.fullmatch, options["named_options"]))
+        )
         try:
+            raw = _read(sys.stdin.buffer, ignore_dots=ignore_dots)
             outcome = self._hand_in(_submission(raw, options))
         except gate.BadAddress as error:
             raise CommandError(str(error), returncode=os.EX_NOUSER) from error
@@ -184,33 +209,53 @@ def _reply_words(reply: Reply) -> str:
     return f"({reply.code} {reply.text})" if reply.code else f"({reply.said})" if reply.said else ""
 
 
+# --- How it was called -----------------------------------------------------------------------------------
+
+
+def _for_argparse(arguments: Sequence[str]) -> list[str]:
+    """The arguments without what argparse does not understand. Raises SystemExit: they ask for a mail server."""
+    kept: list[str] = []
+    waiting = list(reversed(arguments))
+    while waiting and waiting[-1] != "--":
+        argument = waiting.pop()
+        if QUEUE_RUN.fullmatch(argument):
+            print(_not_here(argument), file=sys.stderr)
+            raise SystemExit(os.EX_USAGE)
+        if argument == "-h" and waiting and waiting[-1].isdecimal():
+            waiting.pop()
+        elif not DEBUG.fullmatch(argument) and not HOPS.fullmatch(argument):
+            kept.append(argument)
+    return [*kept, *reversed(waiting)]
+
+
+def _not_here(option: str) -> str:
+    return f"{option} asks for what a mail server does. This command only takes a message on standard input (-bm)."
+
+
 # --- What goes in --------------------------------------------------------------------------------------
 
 
 def _read(stream: BinaryIO, *, ignore_dots: bool) -> bytes:
-    """All of the input, or what comes before a line that is only a dot."""
-    if ignore_dots:
-        return stream.read()
-    lines = []
-    for line in stream:
-        if line.rstrip(b"\r\n") == b".":
-            break
-        lines.append(line)
-    return b"".join(lines)
+    """All of the input, or what comes before a line that is only a dot. Raises Refused."""
+    raw = unicode_files.in_utf8(stream.read())
+    end = None if ignore_dots else LONE_DOT.search(raw)
+    return raw[: end.start()] if end is not None else raw
 
 
 def _submission(raw: bytes, options: dict[str, Any]) -> gate.Submission:
     fields = [(field.name, field.text) for field in mime.head(raw)[0]]
     texts = dict(reversed(fields))
+    resent = _newest_block(fields)
     reverse_path = options["reverse_path"]
     if reverse_path is None:
-        reverse_path = _sender(texts.get("from", ""))
+        senders = (resent.get("resent-sender"), resent.get("resent-from"), texts.get("from"))
+        reverse_path = _sender(next(filter(None, senders), ""))
     elif options["full_name"] and reverse_path and not texts.get("from"):
         raw = f"From: {formataddr((options['full_name'], reverse_path))}\n".encode() + raw
     recipients = list(options["recipients"])
     if options["from_header"]:
-        for name, text in fields:
-            if name in ("to", "cc", "bcc"):
+        for name, text in resent.items() if resent else fields:
+            if name.removeprefix("resent-") in ("to", "cc", "bcc"):
                 recipients += [mailbox.address for mailbox in addresses.envelope_mailboxes(text)]
     return gate.Submission(
         raw=raw,
@@ -220,6 +265,24 @@ def _submission(raw: bytes, options: dict[str, Any]) -> gate.Submission:
         category=texts.get(CATEGORY, "").strip().lower(),
         via="sendmail",
     )
+
+
+def _newest_block(fields: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """The Resent fields (RFC 5322 3.6.6) that were put in last, which stand first; empty where nothing is resent.
+
+    A field that is there already belongs to an earlier time, and so does what follows other fields, but for a block
+    that has named nobody before them.
+    """
+    block: dict[str, str] = {}
+    has_ended = False
+    for name, text in fields:
+        if not name.startswith("resent-"):
+            has_ended = bool(block)
+        elif name in block or (has_ended and not block.keys().isdisjoint(RESENT_TO)):
+            break
+        else:
+            block[name] = text
+    return block
 
 
 def _author(username: str | None) -> User | None:

@@ -61,7 +61,7 @@ def test_real_message_with_attachments_arrives(office, recording, mail_server):
     ]
     response = send(
         office,
-        to='"Berg, Bo" <b@example.com>; Åsa <c@example.com>',
+        to="Berg, Bo <b@example.com>; Åsa <c@example.com>",
         cc="d@example.com",
         bcc="e@example.com",
         files=files,

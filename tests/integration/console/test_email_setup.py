@@ -128,6 +128,18 @@ def test_bad_values_are_refused_and_nothing_is_saved(admin, field, value):
     assert not EmailSettings.objects.exists()
 
 
+@pytest.mark.parametrize(
+    "typed", ['"info@s.example <info@s.example>"', "mailto:info@s.example", " info@s.example\u200b"]
+)
+def test_a_sender_that_was_pasted_is_read(admin, typed):
+    assert save(admin, from_address=typed).status_code == 302
+    assert EmailSettings.objects.get().from_address == "info@s.example"
+
+
+def test_a_sender_with_a_name_is_told_to_leave_it_out(admin):
+    assert "Enter the address alone: info@s.example" in source(save(admin, from_address="Info <info@s.example>"))
+
+
 def test_what_is_wrong_is_listed_with_links_to_the_fields_and_has_the_focus(admin):
     page = source(save(admin, host="smtp://x/", port="70000"))
     assert 'role="alert" tabindex="-1" autofocus' in page

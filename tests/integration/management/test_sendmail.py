@@ -60,6 +60,39 @@ def test_t_adds_those_on_the_command_line(sendmail):
         ["-t", "-i", "-r", "bounce@example.com"],
         ["-oi", "-oem", "-om", "-odb", "-bm", "-B8BITMIME", "-N", "never", "-f", "<bounce@example.com>", "-t", "--"],
         ["-FCronDaemon", "-i", "-B8BITMIME", "-oem", "-m", "-U", "-f", "bounce@example.com", "-t"],
+        ["-FCronDaemon", "-i", "-B8BITMIME", "-oem", "-odi", "-fbounce@example.com", "-t"],
+        ["-v", "-t", "-i", "-f", "bounce@example.com"],
+        ["-vti", "-f", "bounce@example.com"],
+        ["-t", "-O", "IgnoreDots=True", "-ODeliveryMode=b", "-f", "bounce@example.com"],
+        [
+            "-Am",
+            "-G",
+            "-n",
+            "-s",
+            "-h5",
+            "-h",
+            "5",
+            "-d0.1",
+            "-C/etc/mail.cf",
+            "-X",
+            "/dev/null",
+            "-L",
+            "tag",
+            "-p",
+            "ESMTP",
+            "-D",
+            "/dev/null",
+            "-em",
+            "-o7",
+            "-odq",
+            "-oep",
+            "-Vabc",
+            "-Rhdrs",
+            "-Nnever",
+            "-E",
+            "-ti",
+            "-fbounce@example.com",
+        ],
     ],
     ids=" ".join,
 )
@@ -69,6 +102,79 @@ def test_the_classic_ways_to_call_it_work(sendmail, arguments):
     assert envelope()[0] == "bounce@example.com"
     assert len(envelope()[1]) == 4
     assert wire(Message.objects.get()).endswith(b"Dear all\r\n.\r\nafter the dot\r\n")
+
+
+@pytest.mark.parametrize(
+    "mode", ["-bs", "-bp", "-bt", "-bd", "-bi", "-bv", "-b", "-q", "-q30m", "-qRexample.com", "-bD"]
+)
+def test_what_only_a_mail_server_does_is_refused_in_a_line(sendmail, mode):
+    result = sendmail("-v", mode, "a@example.com")
+    assert (result.code, result.out) == (64, "")
+    assert mode in result.err
+    assert "standard input" in result.err or "expected one argument" in result.err
+    assert len(result.err.splitlines()) <= 2
+    assert not Message.objects.exists()
+
+
+RESENT = b"""Resent-From: Help <help@example.com>
+Resent-To: new@example.com,
+ second@example.com
+Resent-Cc: third@example.com
+Resent-Bcc: blind@example.com
+Resent-Date: Tue, 24 Nov 2026 10:00:00 +0000
+Received: from elsewhere.example
+Resent-From: old@example.com
+Resent-To: earlier@example.com
+Resent-Bcc: gone@example.com
+"""
+
+
+def test_t_sends_what_is_resent_to_those_of_the_newest_block(sendmail):
+    assert sendmail("-t", stdin=RESENT + RAW).code == 0
+    new = {f"{name}@example.com" for name in ("new", "second", "third", "blind")}
+    assert envelope() == ("help@example.com", new)
+    sent = wire(Message.objects.get())
+    assert b"blind" not in sent
+    assert b"gone" not in sent
+    assert RAW.partition(b"Bcc:")[0].replace(b"\n", b"\r\n") in sent
+    assert sent.startswith(RESENT.partition(b"Resent-Bcc")[0].replace(b"\n", b"\r\n"))
+
+
+@pytest.mark.parametrize(
+    ("block", "sender", "recipients"),
+    [
+        (b"Resent-Sender: S <s@x.example>\nResent-From: b@x.example, c@x.example\nResent-To: n@x.example\n", "s", "n"),
+        (b"Resent-To: n@x.example\nResent-To: old@x.example\nResent-From: b@x.example\n", "office", "n"),
+        (b"Resent-From: b@x.example\nX-Note: between\nResent-Bcc: n@x.example\n", "b", "n"),
+        (
+            b"RESENT-FROM: b@x.example\nresent-cc: n@x.example\nresent-cc: o@x.example\nresent-to: p@x.example\n",
+            "b",
+            "n",
+        ),
+    ],
+)
+def test_a_block_of_resent_fields_is_told_from_the_one_before(sendmail, block, sender, recipients):
+    assert sendmail("-t", stdin=block + RAW.replace(b"office@example.com", b"office@x.example")).code == 0
+    assert envelope() == (f"{sender}@x.example", {f"{recipients}@x.example"})
+
+
+def test_what_is_resent_without_naming_anybody_goes_to_nobody(sendmail):
+    assert sendmail("-t", stdin=b"Resent-From: b@example.com\n" + RAW).code == 65
+    assert sendmail("-t", "-f", "f@example.com", "n@example.com", stdin=b"Resent-From: b@example.com\n" + RAW).code == 0
+    assert list(Message.objects.latest("pk").recipients.values_list("address", flat=True)) == ["n@example.com"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_a_file_that_an_editor_saved_in_unicode_keeps_its_header(sendmail, encoding):
+    text = RAW.decode().replace("Report", "Bericht für Köln") + "Grüße 🎉\n.\nnot sent\n"
+    mark = "\ufeff" if encoding[-3:] in ("-le", "-be") else ""
+    for start in {mark, ""}:
+        result = sendmail("-t", stdin=(start + text.replace("\n", "\r\n")).encode(encoding))
+        assert (result.code, result.err) == (0, "")
+        message = Message.objects.latest("pk")
+        assert message.recipient_count == 4
+        assert message.subject == "Bericht für Köln"
+        assert wire(message).endswith("\r\n\r\nDear all\r\nGrüße 🎉\r\n".encode())
 
 
 @pytest.mark.parametrize("arguments", [["a@example.com", "-i"], ["-i", "a@example.com"], ["-i", "--", "a@example.com"]])

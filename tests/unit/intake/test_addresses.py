@@ -1,9 +1,10 @@
 """What is an address for the envelope."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from messaging.intake.addresses import envelope_address
+from messaging.intake.addresses import envelope_address, envelope_mailboxes, header_value
 from messaging.intake.gate import BadAddress
 
 
@@ -15,3 +16,41 @@ def test_any_text_is_an_address_or_refused(text):
         return
     assert envelope_address(address) == address
     assert not set(address) & set("\r\n\0")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "a@xn--i-7iq.example", "user@ab--cd.example", "a@xn--a.example", "a@r3---sn-x.example", "a@3com.example",
+        "a@xn--ls8h.la", "a@x", "a@" + "b" * 63 + ".example", "a@" + "b." * 100 + "example",
+    ],
+)  # fmt: skip
+def test_a_domain_of_letters_digits_and_hyphens_is_one(address):
+    assert envelope_address(address) == address
+    assert envelope_address(address.replace("@", "@BÜCHER.")) == address.replace("@", "@xn--bcher-kva.")
+    assert header_value(f"Ada <{address}>") == f"Ada <{address}>"
+
+
+@pytest.mark.parametrize(
+    "address", ["a@-b.example", "a@b-.example", "a@b..example", "a@b_c.example", "a@" + "b" * 64 + ".example", "a@",
+                "a@" + "b." * 130 + "example", "a@.example", "a@b.example.", "a@exa mple.com"],
+)  # fmt: skip
+def test_what_is_no_domain_is_refused(address):
+    with pytest.raises(BadAddress):
+        envelope_address(address)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ('"info@s.example <info@s.example>"', "Take the quotation marks away"),
+        ('"info@s.example"', "Take the quotation marks away"),
+        ("Doe, John <j@s.example>", "a name that has a comma itself needs quotation marks"),
+        ("a@s.example; b@s.example", "separated by a comma"),
+        (r"a\b", r"“a\b”"),
+    ],
+)
+def test_a_header_field_that_is_no_list_of_addresses_is_refused_in_words_that_help(value, words):
+    with pytest.raises(BadAddress) as refusal:
+        envelope_mailboxes(value)
+    assert words in str(refusal.value)
