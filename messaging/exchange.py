@@ -11,7 +11,7 @@ from email.message import EmailMessage
 from messaging import content, mime, reencode
 from messaging.composing import attach, html_of, plain
 from messaging.intake.errors import Refused
-from messaging.sealed import is_sealed
+from messaging.sealed import is_sealed, is_text_sealed
 from messaging.uploads import File
 
 OF_THE_BODY = ("content-", "mime-version")
@@ -42,6 +42,8 @@ def why_text_stays(raw: bytes) -> str:
     found = content.texts(raw)
     if not found:
         return "The message has no text, only what is attached."
+    if any(is_text_sealed(content.text_of(part)) for part in found):
+        return SEALED_WORDS
     kinds = [part.content_type for part in found]
     if kinds == ["text/plain"]:
         return ""

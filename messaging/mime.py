@@ -45,8 +45,8 @@ class Field(NamedTuple):
 class Part:
     """A leaf or a multipart: header from `start`, body from `body` to `stop` in `raw`."""
 
-    def __init__(self, raw: bytes, start: int, stop: int) -> None:
-        self.raw, self.start, self.stop = raw, start, stop
+    def __init__(self, raw: bytes, start: int, stop: int, default_type: str = "text/plain") -> None:
+        self.raw, self.start, self.stop, self.default_type = raw, start, stop, default_type
         self.fields, self.body = head(raw, start, stop)
         self.is_leaf = True
 
@@ -54,6 +54,7 @@ class Part:
     def headers(self) -> HeaderBag:
         """The Content-* fields, for the parameter parsing of the standard library."""
         bag = HeaderBag()
+        bag.set_default_type(self.default_type)
         for field in self.fields:
             if field.name.startswith("content-"):
                 bag[field.name] = field.text
@@ -107,16 +108,20 @@ def head(raw: bytes, start: int = 0, stop: int | None = None) -> tuple[list[Fiel
     return fields, blank.end() if blank else position
 
 
-def walk(raw: bytes, start: int = 0, stop: int | None = None, depth: int = 0) -> Iterator[Part]:
+def walk(
+    raw: bytes, start: int = 0, stop: int | None = None, depth: int = 0, default_type: str = "text/plain"
+) -> Iterator[Part]:
     """Every multipart and leaf in the order of the message. An attached message (message/rfc822) is one leaf."""
-    part = Part(raw, start, len(raw) if stop is None else stop)
+    part = Part(raw, start, len(raw) if stop is None else stop, default_type)
     spans: list[tuple[int, int]] = []
     if depth < MAX_DEPTH and part.content_type.startswith("multipart/") and part.boundary:
         spans = _between(raw, part.boundary, part.body, part.stop)
     part.is_leaf = not spans
     yield part
+    # RFC 2046 5.1.5: what a digest collects are messages.
+    inner = "message/rfc822" if part.content_type == "multipart/digest" else "text/plain"
     for span_start, span_stop in spans:
-        yield from walk(raw, span_start, span_stop, depth + 1)
+        yield from walk(raw, span_start, span_stop, depth + 1, inner)
 
 
 def leaves(raw: bytes) -> Iterator[Part]:

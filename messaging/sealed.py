@@ -4,6 +4,7 @@ Of the types, the two multiparts are opaque: nothing within them is encoded agai
 own (application/pkcs7-mime) may be, since only the octets that come out of it are signed or encrypted.
 """
 
+import re
 from collections.abc import Iterator
 
 from messaging import mime
@@ -12,6 +13,9 @@ OPAQUE = ("multipart/signed", "multipart/encrypted")
 PKCS7 = ("application/pkcs7-mime", "application/x-pkcs7-mime")
 TYPES = (*OPAQUE, *PKCS7)
 ATTACHED = "message/rfc822"
+
+
+_IN_TEXT = re.compile(r"^-----BEGIN PGP (?:SIGNED )?MESSAGE-----", re.MULTILINE)
 
 
 class Sealed(ValueError):
@@ -50,6 +54,11 @@ def opaque(raw: bytes) -> Iterator[mime.Part]:
 def is_sealed(raw: bytes) -> bool:
     """Whether any part is signed or encrypted."""
     return any(part.content_type in TYPES for part in mime.walk(raw))
+
+
+def is_text_sealed(text: str) -> bool:
+    """Whether a text has a signature in it, or is encrypted (RFC 9580 6 and 7)."""
+    return _IN_TEXT.search(text) is not None
 
 
 def flaw(part: mime.Part) -> str:

@@ -60,6 +60,14 @@ class Gpg:
         signature = run(*self.options, "--armor", "--detach-sign", octets=entity)
         return HEAD + signed(entity, signature.replace(b"\n", b"\r\n"), protocol=b"application/pgp-signature")
 
+    def clear_sign(self, text):
+        """A text with its signature in it, with CRLF line ends."""
+        return run(*self.options, "--clear-sign", octets=text).replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+
+    def verify_clear(self, text):
+        """Raises CalledProcessError: the signature does not fit."""
+        run(*self.options, "--verify", "-", octets=text)
+
     def verify(self, raw):
         """Raises CalledProcessError: the signature does not fit."""
         entity, signature = parts_of(raw)

@@ -27,6 +27,9 @@ def addressees(message):
     return [(row.kind, row.address, row.status) for row in message.recipients.all()]
 
 
+LETTER = Letter(Mailbox("Office", "office@brightwater.example"), [Mailbox("Bo", "b@example.com")], text="Hello\n")
+
+
 def written(**values):
     """A message as the page for new messages makes it."""
     letter = Letter(
@@ -144,6 +147,8 @@ SIGNED = (
 @pytest.mark.parametrize("content_type, body, why", [
     ("multipart/alternative; boundary=B", HTML, "has a layout (HTML) that was not made here"),
     ("multipart/signed; boundary=B", SIGNED, "signed or encrypted"),
+    ("text/plain", "-----BEGIN PGP SIGNED MESSAGE-----\r\nHash: SHA256\r\n\r\nHello\r\n", "signed or encrypted"),
+    ("text/plain", "Please decrypt\r\n-----BEGIN PGP MESSAGE-----\r\n\r\nabc=\r\n", "signed or encrypted"),
     ("application/pdf", "%PDF", "has no text"),
 ])  # fmt: skip
 def test_text_that_cannot_be_changed_says_why_and_the_rest_can(office, content_type, body, why):
@@ -160,6 +165,16 @@ def test_signed_message_takes_no_attachment(office):
     response = edit(office, message, files=[SimpleUploadedFile("x.txt", b"x")])
     assert response.status_code == 422 and "which a change would break" in source(response)
     assert not MessageVersion.objects.exists()
+
+
+@pytest.mark.parametrize(("values", "stays"), [({"subject": "Other"}, False), ({"cc": "c@example.com"}, True)])
+def test_dkim_signature_of_what_was_edited_goes_and_that_is_told(office, values, stays):
+    signature = b"DKIM-Signature: v=1; d=example.com; c=relaxed/relaxed; h=From:Subject; bh=a; b=c\r\n"
+    message = make_message("b@example.com", raw=signature + raw_of(LETTER), due=False)
+    edit(office, message, **values)
+    assert (signature in wire(message)) is stays
+    told = "The DKIM signature of example.com was taken out" in source(office.get(f"/messages/{message.pk}/"))
+    assert told is not stays
 
 
 def test_nothing_changed_is_no_version(office):

@@ -87,6 +87,16 @@ def test_the_header_of_an_attached_message_is_encoded_as_its_text_is(text, label
     assert inner.get_content().strip() == text.strip()
 
 
+def test_the_messages_of_a_digest_are_attached_messages():
+    raw = HEAD + multipart(b"\r\n" + (INNER + "Grüße\r\n").encode(), subtype=b"digest")
+    assert not raw.isascii()
+    encoded = to_7bit(fitted(raw))
+    assert encoded.isascii()
+    (found,) = parsed(encoded).iter_parts()
+    assert (found.get_content_type(), found["Content-Transfer-Encoding"]) == ("message/rfc822", None)
+    assert found.get_content().get_content().strip() == "Grüße"
+
+
 def test_an_attached_message_whose_header_cannot_be_ascii_is_encoded_whole():
     inner = "From: jörg@example.com\r\nSubject: x\r\n\r\nGrüße\r\n".encode()
     raw = fitted(HEAD + multipart(part(b"text/plain", b"see"), part(b"message/rfc822", inner)))

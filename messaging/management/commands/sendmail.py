@@ -219,7 +219,7 @@ def _for_argparse(arguments: Sequence[str]) -> list[str]:
     while waiting and waiting[-1] != "--":
         argument = waiting.pop()
         if QUEUE_RUN.fullmatch(argument):
-            print(_not_here(argument), file=sys.stderr)
+            sys.stderr.write(f"{_not_here(argument)}\n")
             raise SystemExit(os.EX_USAGE)
         if argument == "-h" and waiting and waiting[-1].isdecimal():
             waiting.pop()

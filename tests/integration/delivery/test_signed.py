@@ -1,8 +1,12 @@
 """What is signed or encrypted travels octet for octet, or is refused with the reason (RFC 1847, 8551, 3156)."""
 
+from email import message_from_bytes
+
 import pytest
+from django.core.mail import EmailMessage
 from hypothesis import HealthCheck, given, settings
 
+from messaging.backends import QueueEmailBackend
 from messaging.intake.gate import Refused, Submission, accept
 from messaging.wording import advice, in_words
 from tests.factories import make_message, set_up
@@ -101,6 +105,26 @@ def test_a_signature_of_gpg_fits_where_it_arrives_or_is_refused(server, gpg):
         set_up(seven_bit)
         refused(seven_bit, gpg.sign(IN_8_BITS))
         gpg.verify(sent(seven_bit, gpg.sign(IN_7_BITS)))
+
+
+@needs_gpg
+def test_a_text_signed_within_itself_may_be_encoded_and_says_the_same(seven_bit, gpg):
+    text = "Grüße \r\n- dash\r\n\r\nend\r\n"
+    clear = gpg.clear_sign(text.encode())
+    raw = HEAD + part(b"text/plain; charset=utf-8", clear, b"Content-Transfer-Encoding: 8bit")
+    arrived = sent(seven_bit, raw)
+    assert arrived.isascii()
+    gpg.verify_clear(parsed(arrived).get_content().encode())
+
+
+@needs_openssl
+def test_what_a_program_signs_passes_djangos_way_in(server, smime, recording):
+    class Signed(EmailMessage):
+        def message(self, **options):
+            return message_from_bytes(smime.sign(IN_8_BITS))
+
+    assert Signed(from_email="office@example.com", to=["ann@example.com"], connection=QueueEmailBackend()).send() == 1
+    assert smime.verify(server.accepted[-1].content) == IN_8_BITS
 
 
 # --- Whatever is signed ----------------------------------------------------------------------------
