@@ -128,6 +128,14 @@ BROWSER_SIGN_IN = Meaning("browser-sign-in", S,
     "The mail provider wants the owner of the account to confirm the sign-in.",
     "Sign in to the account with a web browser and confirm that it was you. To be rid of it, choose another “Way to "
     "sign in” in Email Setup, or use an app password.")
+PASSWORDS_OFF = Meaning("passwords-off", S, "The mail provider no longer takes a password for sending.",
+    "Choose another “Way to sign in” in Email Setup, such as Microsoft 365 or Google. A new password does not help.")
+ACCOUNT_LOCKED = Meaning("account-locked", S, "The mail provider has locked this account.",
+    "An administrator of the account unlocks it; a lock after wrong passwords often ends by itself. Make sure that the "
+    "password in Email Setup is right, or the account is locked again. Sending goes on by itself.")
+PROGRAMS_OFF = Meaning("programs-off", S,
+    "The mail provider has sending from other programs switched off for this account.",
+    "Sign in to the account with a web browser and switch on POP3, IMAP and SMTP in its settings.")
 SIGN_IN_NOT_THERE = Meaning("sign-in-not-there", S, "The mail server offers no sign-in here, or not in this way.",
     "Check port and auth type in Email Setup: sign-in is usual on port 587 with tls-explicit.")
 NEW_PASSWORD = Meaning("new-password", S, "The mail server asks for the password to be changed.",
@@ -170,7 +178,7 @@ CLIENT_SECRET = Meaning("client-secret", S, "The provider refused the client sec
     "Certificates & secrets) and enter its value, not its ID, in Email Setup.")
 SIGN_IN_ENDED = Meaning("sign-in-ended", S, "The sign-in at the provider has ended or was revoked.",
     "Sign in again in Email Setup, or enter a new refresh token there. A sign-in ends when the password is changed, "
-    "when an administrator revokes it, or when it was not used for months.")
+    "when an administrator revokes it or asks for a second factor, or when it was not used for months.")
 UNKNOWN_APPLICATION = Meaning("unknown-application", S,
     "The provider does not know the tenant or the application, or does not let it sign in this way.",
     "Check tenant and client ID in Email Setup. Where a person signs in at Microsoft, also set “Allow public client "
@@ -202,7 +210,8 @@ TOKEN_REFUSED = Meaning("token-refused", S, "The mail server refused the access 
 
 # --- Meanings: the sender ----------------------------------------------------------------------------
 NOT_OUR_SENDER = Meaning("not-our-sender", S, "The mail server does not let this account send from that address.",
-    "Send from an address the account may use, or have it allowed (“Send as”, or a verified sender).")
+    "Check “From address” in Email Setup: it must be one that the account may use. Or have it allowed at the mail "
+    "provider (“Send as”, or a verified sender).")
 BAD_SENDER = Meaning("bad-sender", S, "The mail server does not accept the sender’s address.",
     "Correct the from address in Email Setup or of the message.")
 SENDER_UNPROVEN = Meaning("sender-unproven", P,

@@ -7,13 +7,14 @@ import re
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
+from functools import lru_cache
 
 from messaging.models import AttemptOutcome, Phrase
 
 from . import meanings
 from .meanings import Kind, Meaning
 from .reply import OPENING_STAGES, LocalError, Reply, Stage
-from .reply_table import TABLE, Pace
+from .reply_table import TABLE, Line, Pace
 
 __all__ = ["Kind", "LocalError", "Meaning", "Pace", "Reply", "Scope", "Stage", "Verdict", "judge"]
 
@@ -74,7 +75,7 @@ def judge(reply: Reply) -> Verdict:
         return ACCEPTED
     if reply.stage == Stage.END and (reply.error or reply.code is None or not 400 <= reply.code < 600):
         return UNKNOWN
-    line = next(line for line in TABLE if line.fits(reply))
+    line, by_words = _sorted(reply)
     by_code = _by_code(reply)
     outcome = AttemptOutcome.SETUP if reply.stage in OPENING_STAGES else line.outcome or by_code
     return Verdict(
@@ -85,8 +86,18 @@ def judge(reply: Reply) -> Verdict:
         pace=line.pace,
         wait=timedelta() if outcome == AttemptOutcome.PERMANENT else wait_told(reply.words),
         alone=by_code,
-        by_words=bool(line.text) or reply.error is not None,
+        by_words=by_words,
     )
+
+
+@lru_cache(maxsize=1024)  # a server says the same of many recipients
+def _sorted(reply: Reply) -> tuple[Line, bool]:
+    """The line of the table that decides, and whether words (or an error of this machine) say what it means: those of
+    the line, or of another that means the same."""
+    decides = next(line for line in TABLE if line.fits(reply))
+    known = reply.error is not None or bool(decides.text)
+    known = known or any(line.text and line.meaning is decides.meaning and line.fits(reply) for line in TABLE)
+    return decides, known
 
 
 def _by_code(reply: Reply) -> AttemptOutcome:

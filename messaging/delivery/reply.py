@@ -1,6 +1,7 @@
 """What was heard from a mail server, or from this machine in its place, and where in the dialogue."""
 
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -15,6 +16,9 @@ from messaging.setup.grants import SignInFailed, Trouble
 # Not the start of an IP address, and with the "#" or in the brackets of qmail and IronPort.
 _ENHANCED = re.compile(r"#?([245]\.\d{1,3}\.\d{1,3})(?!\.?\d)|.*\(#([245]\.\d{1,3}\.\d{1,3})(?!\.?\d)", re.DOTALL)
 _ENHANCED_AT_LINE_START = re.compile(r"^#?[245]\.\d{1,3}\.\d{1,3}(?!\.?\d)\s*", re.MULTILINE)
+_MARKUP = re.compile(r"</?(?:a|b|br|i|p|font|span|strong)\b[^<>]{0,300}>", re.IGNORECASE)
+_LATIN_1 = re.compile(r"\\x([89a-f][0-9a-f])")  # as dialogue.py keeps an octet that is no UTF-8
+_QUOTES = str.maketrans({"’": "'", "‘": "'", "´": "'", "`": "'", "“": '"', "”": '"', "\xa0": " "})
 _ADDRESS = re.compile(r"[^\s<>()\[\]:;,]+@[^\s<>()\[\]:;,]+")
 
 
@@ -63,6 +67,8 @@ class LocalError(StrEnum):
     SIGN_IN_SERVER = Trouble.SERVER.value
     CLIENT_SECRET = Trouble.SECRET.value
     SIGN_IN_ENDED = Trouble.ENDED.value
+    SIGN_IN_RULE = Trouble.RULE.value
+    ACCOUNT_LOCKED = Trouble.LOCKED.value
     APPLICATION_UNKNOWN = Trouble.UNKNOWN.value
     CONSENT_MISSING = Trouble.CONSENT.value
     SERVICE_ACCOUNT = Trouble.KEY.value
@@ -123,7 +129,7 @@ class Reply:
 
     `text` are words of others: the server's, the operating system's, a provider's. Where the error has none, `params`
     is what our own need (see WORDS). An `error` beside a code says what the code alone does not: that it was a token
-    that was refused.
+    that was refused. `after_accepted`: at RCPT, when the server had accepted others of the same transaction.
     """
 
     stage: Stage
@@ -131,6 +137,7 @@ class Reply:
     text: str = ""
     error: LocalError | None = None
     params: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    after_accepted: bool = False
 
     @classmethod
     def recorded(cls, stage: str, code: int | None, text: str, said: Phrase | None) -> "Reply":
@@ -157,13 +164,23 @@ class Reply:
 
     @cached_property
     def words(self) -> str:
-        """What the server says, on one line: without addresses, whose words are not the server's, and without the
-        enhanced status codes that a multi-line reply repeats in mid-sentence."""
-        return " ".join(_ADDRESS.sub("(address)", _ENHANCED_AT_LINE_START.sub("", self.text)).split())
+        """What the server says, on one line and plain (see `plain`): without addresses, whose words are not the
+        server's, and without the enhanced status codes that a multi-line reply repeats in mid-sentence."""
+        text = _MARKUP.sub(" ", _ENHANCED_AT_LINE_START.sub("", self.text))
+        return plain(" ".join(_ADDRESS.sub("(address)", text).split()))
 
     @property
     def ok(self) -> bool:
         return self.code is not None and 200 <= self.code < 300 and self.error is None
+
+
+def plain(words: str) -> str:
+    """Words as patterns.py has them: straight quotes, letters without accents, full-width forms as usual ones."""
+    words = _LATIN_1.sub(lambda octet: chr(int(octet[1], 16)), words).translate(_QUOTES)
+    if words.isascii():
+        return words
+    letters = unicodedata.normalize("NFKD", words)
+    return unicodedata.normalize("NFC", "".join(letter for letter in letters if not "\u0300" <= letter <= "\u036f"))
 
 
 def sign_in_failed(failed: SignInFailed) -> Reply:

@@ -13,6 +13,7 @@ from enum import StrEnum
 from messaging.models import AttemptOutcome
 
 from . import meanings as m
+from . import patterns as p
 from .reply import OPENING_STAGES, LocalError, Reply, Stage
 
 
@@ -29,7 +30,8 @@ class Line:
     """One line of the table; `code` and `enhanced` are regular expressions for all of it, `text` for a part.
 
     Empty conditions fit anything, but a line without errors only what a server said. A line without an outcome takes
-    it from the code; before MAIL it is always SETUP. With a pace, the reply is about how the account sends.
+    it from the code; before MAIL it is always SETUP. With a pace, the reply is about how the account sends. With
+    `after_accepted`, others of the same transaction were accepted before.
     """
 
     outcome: AttemptOutcome | None
@@ -40,10 +42,12 @@ class Line:
     text: str = ""
     errors: Collection[LocalError] = ()
     pace: Pace = Pace.UNTOLD
+    after_accepted: bool = False
 
     def fits(self, reply: Reply) -> bool:
         return (
             (not self.stages or reply.stage in self.stages)
+            and (not self.after_accepted or reply.after_accepted)
             and (not self.code or re.fullmatch(self.code, str(reply.code)) is not None)
             and (not self.enhanced or re.fullmatch(self.enhanced, reply.enhanced) is not None)
             and (reply.error in self.errors if reply.error is not None else not self.errors)
@@ -81,6 +85,8 @@ TABLE = [
     Line(SETUP, m.SIGN_IN_SERVER, errors=(E.SIGN_IN_SERVER,)),
     Line(SETUP, m.CLIENT_SECRET, errors=(E.CLIENT_SECRET,)),
     Line(SETUP, m.SIGN_IN_ENDED, errors=(E.SIGN_IN_ENDED,)),
+    Line(SETUP, m.SIGN_IN_RULE, errors=(E.SIGN_IN_RULE,)),
+    Line(SETUP, m.ACCOUNT_LOCKED, errors=(E.ACCOUNT_LOCKED,)),
     Line(SETUP, m.UNKNOWN_APPLICATION, errors=(E.APPLICATION_UNKNOWN,)),
     Line(SETUP, m.NO_CONSENT, errors=(E.CONSENT_MISSING,)),
     Line(SETUP, m.SERVICE_ACCOUNT, errors=(E.SERVICE_ACCOUNT,)),
@@ -89,7 +95,8 @@ TABLE = [
     # What servers say to a token reads as if a password were wrong, so the way to sign in must count.
     Line(SETUP, m.SMTP_AUTH_OFF, text=r"SmtpClientAuthentication is disabled", errors=(E.TOKEN_REFUSED,)),
     Line(SETUP, m.SIGN_IN_RULE, text=r"did not meet the criteria|security defaults|not authorized to access this "
-         r"application", errors=(E.TOKEN_REFUSED,)),
+         r"application|" + p.CONDITIONAL_ACCESS, errors=(E.TOKEN_REFUSED,)),
+    Line(SETUP, m.ACCOUNT_LOCKED, text=p.LOCKED, errors=(E.TOKEN_REFUSED,)),
     Line(SETUP, m.TOKEN_REFUSED, errors=(E.TOKEN_REFUSED,)),
     Line(SETUP, m.OUT_OF_FILES, errors=(E.OUT_OF_FILES,)),
     Line(PERMANENT, m.CONTENT_LOST, errors=(E.CONTENT_MISSING, E.BARE_LINE_END)),
@@ -103,73 +110,85 @@ TABLE = [
     Line(SETUP, m.BROKE_OFF_EARLY, OPENING_STAGES, errors=ANY_ERROR),
     Line(TRANSIENT, m.BROKE_OFF, errors=ANY_ERROR),
 
+    # Signing in. All of it is our set-up; what has to be done differs.
+    Line(SETUP, m.M365_SIGN_IN_OFF, AUTH + ENVELOPE, text=p.PASSWORDS_OFF_AT_MICROSOFT),
+    Line(SETUP, m.PASSWORDS_OFF, AUTH, enhanced=r"5\.7\.30"),
+    Line(SETUP, m.PASSWORDS_OFF, AUTH + ENVELOPE + END, text=p.PASSWORDS_OFF),
+    Line(SETUP, m.SIGN_IN_RULE, AUTH + ENVELOPE, text=p.CONDITIONAL_ACCESS),
+    Line(SETUP, m.ACCOUNT_LOCKED, AUTH + MAIL, text=p.LOCKED),
+    Line(SETUP, m.BROWSER_SIGN_IN, AUTH, text=p.BROWSER_SIGN_IN),
+    Line(SETUP, m.APP_PASSWORD, AUTH, code="534"),
+    Line(SETUP, m.APP_PASSWORD, AUTH, text=p.APP_PASSWORD),
+    Line(SETUP, m.PROGRAMS_OFF, AUTH + MAIL, text=p.PROGRAMS_OFF),
+    Line(SETUP, m.NEW_PASSWORD, AUTH, enhanced=r"4\.7\.12"),
+    Line(SETUP, m.NEW_PASSWORD, AUTH + ENVELOPE, text=p.NEW_PASSWORD),
+    Line(SETUP, m.ACCOUNT_BARRED, AUTH, enhanced=r"5\.7\.13"),
+    Line(SETUP, m.ACCOUNT_BARRED, AUTH + MAIL, text=p.ACCOUNT_STOPPED),
+    Line(SETUP, m.ACCOUNT_BARRED, AUTH, text=p.SENDER_BARRED),
+
     # About one recipient or message, though it sounds like our pace. A limit by the hour is no refusal, whatever the
     # code: the mailbox takes mail again in the next hour.
     Line(TRANSIENT, m.GREYLISTED, ENVELOPE + END, code="4..",
          text=r"gr[ea]y-?list|^try again later$|internal resources? (is |are )?temporarily"),
-    Line(TRANSIENT, m.MAILBOX_RATE, RCPT + CONTENT, text=r"receiving mail (too quickly|at a rate)|"
-         r"recipient thread limit|recipient.s per hour|messages to \S+ deferred due to excessive"),
+    Line(TRANSIENT, m.MAILBOX_RATE, RCPT + CONTENT, enhanced=r"5\.2\.12[12]"),
+    Line(TRANSIENT, m.MAILBOX_RATE, RCPT + CONTENT, text=p.MAILBOX_RATE),
     Line(None, m.SPAM, CONTENT, text=r"nature of the content|same message-id"),
-    Line(None, m.UNWANTED, ENVELOPE + END, text=r"not in whitelist for rcpt|customer block list|user entry|"
-         r"blacklisted by recipient|rejected by (this|the) (user|recipient)|:blocked\)"),
+    Line(None, m.UNWANTED, ENVELOPE + END, text=p.UNWANTED_BY_RECIPIENT),
+    Line(None, m.INSIDERS_ONLY, RCPT + CONTENT, text=p.FOR_INSIDERS),
     Line(None, m.BAD_SENDER, ENVELOPE + END, text=r"unresolvable"),
     Line(None, m.LINK_LISTED, ENVELOPE + END,
-         text=r"sender address \[.*blocked using|\bdbl\b|\b(uri|sur)bl\b|domain present in"),
+         text=r"sender address \[.*blocked using|\bdbl\b|\b(uri|sur)bl\b|domain present in|"
+         r"(helo|mailfrom) domain is listed|reputation of (a|the sending) domain"),
     # Sender authentication (RFC 7372) and what stands in DNS for this machine.
     Line(SETUP, m.NO_REVERSE_NAME, enhanced=r"[45]\.7\.25"),
-    Line(SETUP, m.NO_REVERSE_NAME, code="[45]..", text=r"\bptr\b|find your (reverse )?hostname"),
-    Line(None, m.SENDER_UNPROVEN, CONTENT, enhanced=r"[45]\.7\.(2[0-46-7]|3[0-2]|509)"),
+    Line(SETUP, m.NO_REVERSE_NAME, code="[45]..", text=p.NO_REVERSE_NAME),
+    Line(None, m.SENDER_UNPROVEN, CONTENT, enhanced=r"[45]\.7\.(2[0-46-7]|3[0-2]|509|515)"),
     Line(None, m.SENDER_UNPROVEN, ENVELOPE + END,
-         text=r"\b(spf|dkim|dmarc|sender policy framework)\b|unauthenticated e?mail"),
+         text=r"\b(spf|dkim|dmarc|sender policy framework)\b|unauthenticated e?mail (from|is)"),
 
     # How much and how fast we send: not the message's fault, whatever the code.
     Line(TRANSIENT, m.QUOTA, enhanced=r"5\.(4\.5|1\.90|7\.508)", pace=Pace.HOURS),
-    Line(TRANSIENT, m.QUOTA, text=r"\bdaily .{0,40}(limit|quota)|submission ?quota|maximum credits|messaging limits|"
-         r"(mails?|messages|recipients)( received)? (per|this) (hour|day)|sender throttled due", pace=Pace.HOURS),
+    Line(TRANSIENT, m.QUOTA, code="[45]..", text=p.SENDING_QUOTA, pace=Pace.HOURS),
     Line(TRANSIENT, m.HELD_BACK, enhanced=r"5\.7\.28|4\.7\.(28|50[1-9]|5[1-9]\d|6\d\d|8[5-9]\d)", pace=Pace.HOURS),
-    Line(TRANSIENT, m.HELD_BACK, text=r"unusual rate", pace=Pace.HOURS),
-    Line(TRANSIENT, m.HELD_BACK, code="4..", text=r"temporarily (been )?(rate limited|deferred|blocked|blacklisted)",
-         pace=Pace.HOURS),
+    Line(TRANSIENT, m.HELD_BACK, text=p.HELD_BACK, pace=Pace.HOURS),
+    Line(TRANSIENT, m.HELD_BACK, code="4..", text=p.HELD_BACK_FOR_NOW, pace=Pace.HOURS),
     Line(TRANSIENT, m.COME_BACK, enhanced=r"4\.(4\.5|7\.[57]00)", pace=Pace.MINUTES),
-    Line(TRANSIENT, m.COME_BACK, text=r"too many (\w+ ){0,3}(connect\w*|sessions|messages|logins?|auth|mails?)\b|"
-         r"too many recipients from|too much (mail|load)|connections? (rate )?limit|thread limit|relay limit|throttl|"
-         r"rate.?limit|sending rate|submission rate|too frequent|message per connection", pace=Pace.MINUTES),
+    Line(TRANSIENT, m.COME_BACK, text=p.TOO_FAST, pace=Pace.MINUTES),
+    # Before a recipient is named, a quota is ours.
+    Line(TRANSIENT, m.QUOTA, AUTH + MAIL, text=r"quota (is |has been )?exceeded|over ?quota", pace=Pace.HOURS),
 
-    # Our set-up, as the server tells it at whatever stage: Postfix and others save it up for RCPT. Where 4xx is said
-    # here, waiting does not help.
-    Line(SETUP, m.OUR_NAME, UNTIL_CONTENT, text=r"(helo|ehlo) (command rejected|argument|requires)|bad helo|"
-         r"invalid (helo|ehlo|domain name)"),
-    Line(SETUP, m.OLD_TLS, UNTIL_CONTENT, enhanced=r"[45]\.7\.66"),
-    Line(None, m.UNWANTED, ENVELOPE, text=r"tls required for rcpt"),
-    Line(SETUP, m.WANTS_TLS, code="523|538"),
-    Line(SETUP, m.WANTS_TLS, UNTIL_CONTENT,
-         text=r"must issue a? ?starttls|(encryption|(tls|ssl)[- ]connection) (is )?required"),
-    Line(SETUP, m.NO_RELAY, ENVELOPE, text=r"relay(ing)? (access )?(denied|not (permitted|allowed)|prohibited)|"
-         r"unable to relay|allowed rcpthosts|delivery is not allowed to this address"),
-    Line(None, m.INSIDERS_ONLY, RCPT + CONTENT, enhanced=r"5\.7\.(12|13|124|13[3-6])"),
-    Line(SETUP, m.M365_SIGN_IN_OFF, AUTH + MAIL, text=r"SmtpClientAuthentication is disabled|"
-         r"basic authentication is disabled|did not meet the criteria|security defaults"),
-    Line(SETUP, m.WANTS_SIGN_IN, ENVELOPE, code="530"),
-    Line(SETUP, m.WANTS_SIGN_IN, ENVELOPE, text=r"authentication (is )?required|requires authentication|not logged in|"
-         r"client (was )?not authenticated|unauthenticated senders"),
-    Line(SETUP, m.BROWSER_SIGN_IN, AUTH, text=r"log in (with|via|through) your web browser"),
-    Line(SETUP, m.APP_PASSWORD, AUTH, code="534"),
-    Line(SETUP, m.APP_PASSWORD, AUTH, text=r"application-specific password"),
-    Line(SETUP, m.NEW_PASSWORD, AUTH, enhanced=r"4\.7\.12"),
-    Line(SETUP, m.ACCOUNT_BARRED, AUTH, enhanced=r"5\.7\.13"),
-    Line(SETUP, m.SIGN_IN_NOT_THERE, AUTH, code="50[0234]"),
-    Line(SETUP, m.NO_RELAY, text=r"invalid credentials for relay|mail relay denied"),
+    # What the provider thinks of the account, at whatever stage.
     Line(SETUP, m.MAILBOX_CLOSED, text=r"storedrv.{0,40}mailbox logon failure"),
     Line(SETUP, m.SENT_ITEMS_FULL, text=r"storedrv\.subm\w+\.exception:quotaexceeded"),
     Line(SETUP, m.ACCOUNT_BARRED, enhanced=r"5\.7\.(50[1-3]|70[0-7]|709|7[1-4]\d|750)"),
-    Line(SETUP, m.ACCOUNT_BARRED, UNTIL_CONTENT + END, text=r"sending (has been )?(suspended|paused|denied)|"
-         r"is not allowed to send:|bad outbound sender|activate your \w+ account"),
-    Line(SETUP, m.MACHINE_BLOCKED, UNTIL_CONTENT, enhanced=r"5\.7\.(511|60[6-9]|6[1-4]\d|708)"),
-    Line(SETUP, m.MACHINE_BLOCKED, UNTIL_CONTENT, text=r"blocked using|\bdnsbls?\b|spamhaus|blocked - see|"
-         r"(\bip|host|client|network|\d\.\d).{0,60}((block|black) ?list|\blisted (at|by|in|on) )|"
-         r"(poor|bad|ip) reputation|not (be )?accepted from|permanently deferred"),
-    Line(SETUP, m.MACHINE_REFUSED, UNTIL_CONTENT, text=r"client host rejected|not allowed to connect|"
-         r"access to .*mail system has been rejected"),
+    Line(SETUP, m.ACCOUNT_BARRED, text=p.SENDING_STOPPED),
+
+    # Our set-up, as the server tells it at whatever stage: Postfix and others save it up for RCPT, some for the end
+    # of the content. Where 4xx is said here, waiting does not help.
+    Line(SETUP, m.OUR_NAME, UNTIL_CONTENT, text=p.OUR_NAME),
+    Line(SETUP, m.OLD_TLS, enhanced=r"[45]\.7\.66"),
+    Line(SETUP, m.OLD_TLS, text=p.OLD_TLS),
+    Line(None, m.UNWANTED, ENVELOPE, text=p.THEIR_TLS),
+    Line(None, m.ROUTE_BROKEN, ENVELOPE + END, text=p.NO_TLS_AT_THEIRS),
+    Line(SETUP, m.WANTS_TLS, code="523|538"),
+    Line(SETUP, m.WANTS_TLS, text=p.WANTS_TLS),
+    # A From address of somebody else's fails every message of the account alike; 403 is SendGrid's own code.
+    Line(SETUP, m.NOT_OUR_SENDER, ENVELOPE + END, code="403|5..", text=p.NOT_OUR_SENDER),
+    Line(SETUP, m.NOT_OUR_SENDER, MAIL + CONTENT, code="403|5..", text=p.SENDER_UNKNOWN_THERE),
+    Line(SETUP, m.NOT_OUR_SENDER, ENVELOPE + END, enhanced=r"5\.(7\.60|2\.252)"),
+    Line(SETUP, m.WANTS_SIGN_IN, ENVELOPE + END, text=p.ASKS_TO_SIGN_IN),
+    Line(SETUP, m.NO_RELAY, ENVELOPE + END, text=p.NO_RELAY),
+    Line(SETUP, m.WANTS_SIGN_IN, ENVELOPE + END, text=p.WANTS_SIGN_IN),
+    Line(SETUP, m.BAD_SENDER, ENVELOPE + END, code="5..", text=p.SENDER_BARRED),
+    Line(PERMANENT, m.MOVED, RCPT, code="525"),
+    Line(None, m.INSIDERS_ONLY, RCPT + CONTENT, enhanced=r"5\.7\.(12|13|124|13[3-6])"),
+    Line(SETUP, m.WANTS_SIGN_IN, ENVELOPE + END, code="530"),
+    Line(SETUP, m.SIGN_IN_NOT_THERE, AUTH, code="50[0234]"),
+    Line(SETUP, m.SIGN_IN_NOT_THERE, AUTH, text=p.NO_SIGN_IN_HERE),
+    Line(SETUP, m.MACHINE_BLOCKED, enhanced=r"5\.7\.(511|60[6-9]|6[1-4]\d|708)"),
+    Line(SETUP, m.MACHINE_BLOCKED, UNTIL_CONTENT, text=p.MACHINE_BLOCKED),
+    Line(SETUP, m.MACHINE_BLOCKED, END, code="5..", text=p.MACHINE_BLOCKED_AFTER_CONTENT),
+    Line(SETUP, m.MACHINE_REFUSED, UNTIL_CONTENT, text=p.MACHINE_REFUSED),
     # The rest of what is said before MAIL.
     Line(SETUP, m.COME_BACK, OPENING_STAGES, code="4..", pace=Pace.MINUTES),
     Line(SETUP, m.WRONG_PASSWORD, AUTH, code="5.."),
@@ -181,13 +200,10 @@ TABLE = [
     Line(TRANSIENT, m.COME_BACK, ENVELOPE, enhanced=r"4\.3\.2", pace=Pace.MINUTES),
     Line(TRANSIENT, m.COME_BACK, MAIL, enhanced=r"4\.7\.\d+", pace=Pace.MINUTES),
 
-    # The sender. 403 is SendGrid's own, and waiting does not help there.
-    Line(PERMANENT, m.NOT_OUR_SENDER, code="403|5..", text=r"sendasdenied|send as this sender|not owned by|"
-         r"verified sender|not (allowed|authori[sz]ed|permitted) to send (from|as)|address is not verified"),
-    Line(None, m.BAD_SENDER, text=r"sender (address )?(was )?(rejected|denied|refused|verify failed|syntax)|"
-         r"domain of sender|envelope sender|invalid (sender|mail from)|sender address (must|syntax)"),
+    # The sender.
+    Line(None, m.BAD_SENDER, text=p.BAD_SENDER),
     Line(None, m.BAD_SENDER, ENVELOPE, enhanced=r"[45]\.(1\.[78]|7\.27)"),
-    Line(None, m.NOT_OUR_SENDER, MAIL, code="55[0134]", enhanced=r"5\.7\.1"),
+    Line(SETUP, m.NOT_OUR_SENDER, MAIL, code="55[0134]", enhanced=r"5\.7\.1"),
     Line(PERMANENT, m.BAD_SENDER, MAIL, code="55[0135]|50[14]|571"),
 
     # The size, at whatever stage.
@@ -198,22 +214,21 @@ TABLE = [
     Line(TRANSIENT, m.REST_LATER, RCPT, text=r"too many recipients|separate transaction|multiple destination domains"),
     Line(TRANSIENT, m.REST_LATER, RCPT, enhanced=r"[45]\.5\.3"),
     Line(None, m.TOO_MANY, text=r"too many recipients"),
-    Line(None, m.MAILBOX_FULL, enhanced=r"[45]\.2\.2"),
-    Line(None, m.MAILBOX_FULL, code="[45]..", text=r"over ?quota|mailbox (is )?full"),
+    Line(TRANSIENT, m.MAILBOX_FULL, enhanced=r"[45]\.2\.2"),
+    Line(TRANSIENT, m.MAILBOX_FULL, code="[45]..", text=p.MAILBOX_FULL),
+    Line(TRANSIENT, m.MAILBOX_FULL, RCPT + CONTENT, code="5..", text=p.FULL_FOR_GOOD),
+    Line(TRANSIENT, m.MAILBOX_BUSY, RCPT + CONTENT, code="[45]..", text=p.NOT_FOR_NOW),
     Line(None, m.NOT_ASCII, enhanced=r"5\.6\.[79]"),
     Line(PERMANENT, m.NO_DOMAIN, code="556"),
+    Line(PERMANENT, m.NO_MAILBOX, code="5..", enhanced=r"5\.4\.1", text=r"recipient address(es)? rejected"),
+    Line(PERMANENT, m.MOVED, RCPT + CONTENT, code="5..", text=p.CLOSED),
+    Line(PERMANENT, m.NO_MAILBOX, code="5..", enhanced=r"5\.1\.1|5\.1\.10|5\.7\.50[45]"),
+    Line(PERMANENT, m.MOVED, code="5..", enhanced=r"5\.(1\.6|2\.1|7\.1[78])"),
+    Line(PERMANENT, m.BAD_ADDRESS, code="5..", enhanced=r"5\.1\.[34]"),
+    Line(PERMANENT, m.MOVED, RCPT, code="551"),
+    Line(PERMANENT, m.NO_MAILBOX, RCPT + END, code="5..", text=p.NO_MAILBOX),
     Line(PERMANENT, m.NO_DOMAIN, code="5..", enhanced=r"5\.(1\.2|4\.4|4\.310)"),
     Line(PERMANENT, m.NO_DOMAIN, code="5..", text=r"null ?mx|unrouteable"),
-    Line(PERMANENT, m.NO_MAILBOX, code="5..", enhanced=r"5\.1\.1|5\.1\.10|5\.7\.50[45]"),
-    Line(PERMANENT, m.NO_MAILBOX, code="5..", enhanced=r"5\.4\.1", text=r"recipient address rejected"),
-    Line(PERMANENT, m.MOVED, code="5..", enhanced=r"5\.(1\.6|2\.1|7\.1[78])"),
-    Line(PERMANENT, m.MOVED, RCPT, code="551"),
-    Line(PERMANENT, m.MOVED, code="5..", text=r"mailbox is (disabled|closed)|no longer valid"),
-    Line(PERMANENT, m.NO_MAILBOX, RCPT + END, code="5..",
-         text=r"no such (user|mailbox|recipient)|doesn.t have an? \S+ account|not a valid (recipient|mailbox)|"
-         r"(unknown|invalid) (user|recipient|mailbox)|"
-         r"(user|recipient|mailbox|address)\b.{0,30} (unknown|not found|does not exist|invalid|inactive)"),
-    Line(PERMANENT, m.BAD_ADDRESS, code="5..", enhanced=r"5\.1\.[34]"),
     Line(PERMANENT, m.BAD_ADDRESS, RCPT, code="501|504|555"),
     Line(TRANSIENT, m.DOUBTFUL_DOMAIN, code="4..", enhanced=r"4\.1\.2"),
     Line(TRANSIENT, m.DOUBTFUL_DOMAIN, code="4..", text=r"cannot resolve"),
@@ -224,9 +239,10 @@ TABLE = [
     Line(TRANSIENT, m.NETWORK_NOT_NOW, code="4..", enhanced=r"4\.4\.\d+"),
     Line(PERMANENT, m.ROUTE_BROKEN, code="5..", enhanced=r"5\.4\.\d+"),
     Line(TRANSIENT, m.LOST_THREAD, ENVELOPE, code="50[023]"),
+    # A 5xx that says "later" means it: what has been told as our pace or of a mailbox was sorted above.
+    Line(TRANSIENT, m.NOT_NOW, RCPT + CONTENT, code="5..", text=p.LATER),
     Line(PERMANENT, m.UNWANTED, RCPT, code="5..", enhanced=r"5\.7\.\d+"),
-    Line(PERMANENT, m.UNWANTED, RCPT, code="5..",
-         text=r"polic(y|ies)|prohibi|access denied|blocked|banned"),
+    Line(PERMANENT, m.UNWANTED, RCPT, code="5..", text=p.UNWANTED),
     Line(PERMANENT, m.UNWANTED, RCPT, code="541|571"),
     Line(PERMANENT, m.UNKNOWN_MAILBOX, RCPT, code="55[0134]"),
     Line(PERMANENT, m.NOBODY_LEFT, CONTENT, text=r"no valid recipients"),
@@ -239,7 +255,8 @@ TABLE = [
     Line(PERMANENT, m.SPAM, CONTENT, code="5..", enhanced=r"5\.7\.\d+"),
     Line(PERMANENT, m.SPAM, CONTENT, code="5..",
          text=r"\bspam\b|junk|block(ed| ?list)|reputation|polic(y|ies)|prohibi"),
-    Line(PERMANENT, m.MAILBOX_FULL, RCPT, code="552"),
+    Line(TRANSIENT, m.REST_LATER, RCPT, code="[45]52", enhanced=r"|[45]\.[05]\.0", after_accepted=True),
+    Line(TRANSIENT, m.MAILBOX_FULL, RCPT, code="552"),
     Line(PERMANENT, m.TOO_BIG, code="552"),
     Line(PERMANENT, m.REFUSED, CONTENT, code="5.."),
     # Whatever is left, by code.

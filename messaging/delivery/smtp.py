@@ -167,7 +167,8 @@ class Connection(Session):
                 if stage == Stage.MAIL:
                     result.final = reply
                 elif stage == Stage.RCPT:
-                    result.recipients[address] = reply
+                    is_later = any(earlier.ok for earlier in result.recipients.values())
+                    result.recipients[address] = replace(reply, after_accepted=is_later)
                 else:
                     data = reply
             if not result.final.ok:

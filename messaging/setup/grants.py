@@ -16,6 +16,8 @@ class Trouble(StrEnum):
     SERVER = "sign-in server"
     SECRET = "client secret refused"  # noqa: S105
     ENDED = "sign-in ended"
+    RULE = "sign-in rule"
+    LOCKED = "account locked"
     UNKNOWN = "application unknown"
     CONSENT = "consent missing"
     KEY = "service account refused"

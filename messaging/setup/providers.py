@@ -196,9 +196,16 @@ def _service_account(setup: EmailSetup, address: str) -> Any:
 
 # --- What went wrong -----------------------------------------------------------------------------------
 
-# By error code (RFC 6749 5.2, RFC 8628 3.5) and Microsoft's number in the description; the first that fits.
+# By error code (RFC 6749 5.2, RFC 8628 3.5) and Microsoft's number in the description (its list of AADSTS error codes);
+# the first that fits. Conditional access and the state of the account come with the codes of an ended sign-in, but
+# whoever signs in again meets them again.
 _RULES = [
     (Trouble.UNREACHABLE, r"temporarily_unavailable|server_error|internal_failure|AADSTS(90033|50196)\b"),
+    (
+        Trouble.RULE,
+        r"AADSTS(530\d{2,3}|50005|50097|50127|50129|50131|50158|54000|135011)\b|Conditional Access",
+    ),
+    (Trouble.LOCKED, r"AADSTS(50053|50057)\b"),
     (
         Trouble.CONSENT,
         r"AADSTS(6500\d|650052|500011|50105|9009[0-9])\b|consent_required|access_denied|admin_policy_enforced",
@@ -212,7 +219,7 @@ _RULES = [
     (
         Trouble.ENDED,
         r"^invalid_grant|interaction_required|Reauthentication is needed|^expired_token|authorization_declined|"
-        r"AADSTS(70008\d?|70043|50173|5007[69]|50057|50058|700084)\b",
+        r"AADSTS(70008\d?|70043|50173|5007[2469]|50058|700084)\b",
     ),
 ]
 _SERVICE_ACCOUNT = re.compile(r"invalid_grant|unauthorized_client|invalid_client|access_denied")

@@ -14,6 +14,8 @@ from messaging.delivery.reply_table import TABLE
 from messaging.models import AttemptOutcome, Category, Phrase, Recipient, SendAttempt
 from messaging.wording import advice, in_words
 
+from .replies import HEARD
+
 S = Stage
 E = LocalError
 OPENING = [S.CONNECT, S.GREETING, S.EHLO, S.STARTTLS, S.AUTH]
@@ -44,7 +46,7 @@ REAL_REPLIES = [
     ("Postfix", S.RCPT, 554, "5.7.1 Service unavailable; Client host [192.0.2.1] blocked using zen.spamhaus.org; https://www.spamhaus.org/query/ip/192.0.2.1", "setup", "policy", "set-up", m.MACHINE_BLOCKED),
     ("Postfix", S.RCPT, 554, "5.7.1 Service unavailable; Sender address [a@example.com] blocked using dbl.spamhaus.org", "permanent", "policy", "message", m.LINK_LISTED),
     ("Postfix", S.MAIL, 452, "4.3.1 Insufficient system storage", "transient", "busy", "message", m.NOT_NOW),
-    ("Postfix", S.MAIL, 553, "5.7.1 <a@b>: Sender address rejected: not owned by user x", "permanent", "setup", "message", m.NOT_OUR_SENDER),
+    ("Postfix", S.MAIL, 553, "5.7.1 <a@b>: Sender address rejected: not owned by user x", "setup", "setup", "set-up", m.NOT_OUR_SENDER),
     ("Postfix", S.MAIL, 553, "5.7.1 <a@b>: Sender address rejected: not logged in", "setup", "setup", "set-up", m.WANTS_SIGN_IN),
     ("Postfix", S.MAIL, 501, "5.1.7 Bad sender address syntax", "permanent", "setup", "message", m.BAD_SENDER),
     ("Postfix", S.MAIL, 450, "4.7.1 Error: too much mail from 192.0.2.1", "transient", "busy", "pace", m.COME_BACK),
@@ -99,7 +101,7 @@ REAL_REPLIES = [
     ("Exchange Online", S.RCPT, 550, "5.7.133 RESOLVER.RST.SenderNotAuthenticatedForGroup; sender not authenticated for group", "permanent", "policy", "message", m.INSIDERS_ONLY),
     ("Exchange Online", S.END, 550, "5.7.509 Access denied, sending domain example.com does not pass DMARC verification", "permanent", "policy", "message", m.SENDER_UNPROVEN),
     ("Exchange Online", S.RCPT, 550, "5.7.23 The message was rejected because of Sender Policy Framework violation", "permanent", "policy", "message", m.SENDER_UNPROVEN),
-    ("Exchange Online", S.END, 554, "5.2.252 SendAsDenied; a@b not allowed to send as c@d", "permanent", "setup", "message", m.NOT_OUR_SENDER),
+    ("Exchange Online", S.END, 554, "5.2.252 SendAsDenied; a@b not allowed to send as c@d", "setup", "setup", "set-up", m.NOT_OUR_SENDER),
     ("Exchange Online", S.END, 550, "5.2.252 Sender throttled due to continuous send as denied errors.", "transient", "busy", "pace", m.QUOTA),
     ("Exchange Online", S.END, 550, "5.1.90 Your message can't be sent because you've reached your daily limit for message recipients", "transient", "busy", "pace", m.QUOTA),
     ("Exchange Online", S.END, 554, "5.2.0 STOREDRV.Submission.Exception:SubmissionQuotaExceededException", "transient", "busy", "pace", m.QUOTA),
@@ -118,8 +120,8 @@ REAL_REPLIES = [
     ("Exchange", S.RCPT, 550, "5.7.1 Unable to relay", "setup", "setup", "set-up", m.NO_RELAY),
     ("Exchange", S.RCPT, 550, "5.7.54 SMTP; Unable to relay recipient in non-accepted domain", "setup", "setup", "set-up", m.NO_RELAY),
     ("Exchange", S.MAIL, 530, "5.7.1 Client was not authenticated", "setup", "setup", "set-up", m.WANTS_SIGN_IN),
-    ("Exchange", S.MAIL, 550, "5.7.60 SMTP; Client does not have permissions to send as this sender", "permanent", "setup", "message", m.NOT_OUR_SENDER),
-    ("Exchange Online", S.END, 550, "5.7.60 SMTP; Client does not have permissions to send as this sender [AM6PR07MB1.eurprd07.prod.outlook.com]", "permanent", "setup", "message", m.NOT_OUR_SENDER),
+    ("Exchange", S.MAIL, 550, "5.7.60 SMTP; Client does not have permissions to send as this sender", "setup", "setup", "set-up", m.NOT_OUR_SENDER),
+    ("Exchange Online", S.END, 550, "5.7.60 SMTP; Client does not have permissions to send as this sender [AM6PR07MB1.eurprd07.prod.outlook.com]", "setup", "setup", "set-up", m.NOT_OUR_SENDER),
     ("Exchange", S.AUTH, 535, "5.7.3 Authentication unsuccessful", "setup", "setup", "set-up", m.WRONG_PASSWORD),
     ("Exchange", S.MAIL, 421, "4.4.2 Message submission rate for this client has exceeded the configured limit", "transient", "busy", "pace", m.COME_BACK),
     ("Exchange", S.MAIL, 452, "4.3.1 Insufficient system resources", "transient", "busy", "message", m.NOT_NOW),
@@ -129,7 +131,7 @@ REAL_REPLIES = [
     # --- Google: Gmail, Workspace and its relay
     ("Google", S.RCPT, 550, "5.1.1 The email account that you tried to reach does not exist. Please try double-checking the recipient's email address", "permanent", "address", "message", m.NO_MAILBOX),
     ("Google", S.RCPT, 550, "5.2.1 The email account that you tried to reach is inactive.", "permanent", "address", "message", m.MOVED),
-    ("Google", S.RCPT, 552, "5.2.2 The recipient's inbox is out of storage space and inactive.", "permanent", "address", "message", m.MAILBOX_FULL),
+    ("Google", S.RCPT, 552, "5.2.2 The recipient's inbox is out of storage space and inactive.", "transient", "address", "message", m.MAILBOX_FULL),
     ("Google", S.RCPT, 452, "4.2.2 The recipient's inbox is out of storage space.", "transient", "address", "message", m.MAILBOX_FULL),
     ("Google", S.RCPT, 450, "4.2.1 The user you are trying to contact is receiving mail at a rate that prevents additional messages from being delivered.", "transient", "busy", "message", m.MAILBOX_RATE),
     ("Google", S.RCPT, 550, "5.2.1 The user you are trying to contact is receiving mail at a rate that\n5.2.1 prevents additional messages from being delivered.", "transient", "busy", "message", m.MAILBOX_RATE),
@@ -188,7 +190,7 @@ REAL_REPLIES = [
     ("Outlook.com", S.MAIL, 550, "5.7.1 Unfortunately, messages from [192.0.2.1] weren't sent. Please contact your Internet service provider since part of their network is on our block list (S3150).", "setup", "policy", "set-up", m.MACHINE_BLOCKED),
     # --- iCloud
     ("iCloud", S.RCPT, 421, "4.7.1 Messages to x@icloud.com deferred due to excessive volume. Try again later - https://support.apple.com/en-us/HT204137", "transient", "busy", "message", m.MAILBOX_RATE),
-    ("iCloud", S.RCPT, 552, "5.2.2 <x@icloud.com>: user is over quota", "permanent", "address", "message", m.MAILBOX_FULL),
+    ("iCloud", S.RCPT, 552, "5.2.2 <x@icloud.com>: user is over quota", "transient", "address", "message", m.MAILBOX_FULL),
     ("iCloud", S.RCPT, 451, "4.7.1 Service unavailable - try again later", "transient", "busy", "message", m.NOT_NOW),
     ("Comcast", S.RCPT, 450, "4.2.0 <x@comcast.net> - Recipient temporarily unavailable", "transient", "busy", "message", m.MAILBOX_BUSY),
     ("iCloud", S.RCPT, 550, "5.1.6 recipient no longer on server: x@icloud.com", "permanent", "address", "message", m.MOVED),
@@ -230,7 +232,7 @@ REAL_REPLIES = [
     ("Sendmail", S.GREETING, 421, "4.3.2 Connection rate limit exceeded.", "setup", "busy", "pace", m.COME_BACK),
     # --- qmail and netqmail
     ("qmail", S.RCPT, 553, "sorry, that domain isn't in my list of allowed rcpthosts (#5.7.1)", "setup", "setup", "set-up", m.NO_RELAY),
-    ("qmail", S.RCPT, 553, "sorry, your envelope sender is in my badmailfrom list (#5.7.1)", "permanent", "setup", "message", m.BAD_SENDER),
+    ("qmail", S.RCPT, 553, "sorry, your envelope sender is in my badmailfrom list (#5.7.1)", "setup", "setup", "set-up", m.BAD_SENDER),
     ("qmail", S.END, 552, "sorry, that message size exceeds my databytes limit (#5.3.4)", "permanent", "content", "message", m.TOO_BIG),
     ("qmail", S.END, 554, "too many hops, this message is looping (#5.4.6)", "permanent", "network", "message", m.LOOP),
     ("qmail", S.END, 451, "qqt failure (#4.3.0)", "transient", "busy", "message", m.NOT_NOW),
@@ -250,14 +252,14 @@ REAL_REPLIES = [
     ("hMailServer", S.AUTH, 530, "A SSL/TLS-connection is required for authentication.", "setup", "setup", "set-up", m.WANTS_TLS),
     ("hMailServer", S.END, 554, "Rejected - Message containing bare LF's.", "permanent", "content", "message", m.FAULTY_FORM),
     # --- Relays: Amazon SES, SendGrid, Mailgun, Mandrill
-    ("Amazon SES", S.END, 554, "Message rejected: Email address is not verified. The following identities failed the check in region EU-WEST-1: a@example.com", "permanent", "setup", "message", m.NOT_OUR_SENDER),
+    ("Amazon SES", S.END, 554, "Message rejected: Email address is not verified. The following identities failed the check in region EU-WEST-1: a@example.com", "setup", "setup", "set-up", m.NOT_OUR_SENDER),
     ("Amazon SES", S.END, 554, "Message rejected: Sending suspended for this account. For more information, please check the inbox of the email address associated with your AWS account.", "setup", "policy", "set-up", m.ACCOUNT_BARRED),
     ("Amazon SES", S.END, 454, "Throttling failure: Maximum sending rate exceeded", "transient", "busy", "pace", m.COME_BACK),
     ("Amazon SES", S.MAIL, 454, "Throttling failure: Daily message quota exceeded", "transient", "busy", "pace", m.QUOTA),
     ("Amazon SES", S.MAIL, 501, "Invalid MAIL FROM address provided", "permanent", "setup", "message", m.BAD_SENDER),
     ("Amazon SES", S.RCPT, 501, "Invalid RCPT TO address provided", "permanent", "address", "message", m.BAD_ADDRESS),
-    ("SendGrid", S.END, 403, "You are not authorized to send from that email address", "permanent", "setup", "message", m.NOT_OUR_SENDER),
-    ("SendGrid", S.END, 550, "The from address does not match a verified Sender Identity.", "permanent", "setup", "message", m.NOT_OUR_SENDER),
+    ("SendGrid", S.END, 403, "You are not authorized to send from that email address", "setup", "setup", "set-up", m.NOT_OUR_SENDER),
+    ("SendGrid", S.END, 550, "The from address does not match a verified Sender Identity.", "setup", "setup", "set-up", m.NOT_OUR_SENDER),
     ("SendGrid", S.AUTH, 451, "Authentication failed: Maximum credits exceeded", "setup", "busy", "pace", m.QUOTA),
     ("SendGrid", S.MAIL, 550, "Unauthenticated senders not allowed", "setup", "setup", "set-up", m.WANTS_SIGN_IN),
     ("SendGrid", S.MAIL, 450, "too frequent connects from 198.51.100.135, please try again later.", "transient", "busy", "pace", m.COME_BACK),
@@ -289,11 +291,11 @@ REAL_REPLIES = [
     ("IronPort", S.RCPT, 452, "Too many recipients received this hour", "transient", "busy", "pace", m.QUOTA),
     # --- Block lists and greylisters
     ("Spamhaus", S.RCPT, 550, "5.9.12.34 blacklisted see http://www.spamhaus.org/query/bl?ip=5.9.12.34", "setup", "policy", "set-up", m.MACHINE_BLOCKED),
-    ("SpamCop", S.END, 550, "JunkMail rejected - [192.0.2.1] is in an RBL: Blocked - see https://www.spamcop.net/bl.shtml?192.0.2.1", "permanent", "policy", "message", m.SPAM),
+    ("SpamCop", S.END, 550, "JunkMail rejected - [192.0.2.1] is in an RBL: Blocked - see https://www.spamcop.net/bl.shtml?192.0.2.1", "setup", "policy", "set-up", m.MACHINE_BLOCKED),
     ("URIBL", S.RCPT, 554, "5.7.1 Service unavailable; Client host [mail.example.com] blocked using multi.uribl.com", "permanent", "policy", "message", m.LINK_LISTED),
     ("Comcast", S.GREETING, 554, "mx.example.net 192.0.2.1 found on one or more DNSBLs, see http://postmaster.comcast.net/", "setup", "policy", "set-up", m.MACHINE_BLOCKED),
     ("SpamRL", S.RCPT, 550, "The sending IP (192.0.2.1) is listed on https://spamrl.com/. Please resolve this and retry.", "setup", "policy", "set-up", m.MACHINE_BLOCKED),
-    ("Orange", S.RCPT, 552, "5.1.1 Boite du destinataire pleine. Recipient overquota. OFR_417 [417]", "permanent", "address", "message", m.MAILBOX_FULL),
+    ("Orange", S.RCPT, 552, "5.1.1 Boite du destinataire pleine. Recipient overquota. OFR_417 [417]", "transient", "address", "message", m.MAILBOX_FULL),
     ("Orange", S.GREETING, 421, "mwinf5c63 ME Trop de connexions, veuillez verifier votre configuration. Too many connections, slow down. OFR005_104 [104]", "setup", "busy", "pace", m.COME_BACK),
     ("Cox", S.END, 552, "attachment extension is forbidden", "permanent", "content", "message", m.BAD_ATTACHMENT),
     ("postgrey", S.RCPT, 450, "4.2.0 <x@example.com>: Recipient address rejected: Greylisted, see http://postgrey.schweikert.ch/help/example.com.html", "transient", "busy", "message", m.GREYLISTED),
@@ -324,9 +326,9 @@ REAL_REPLIES = [
     ("RFC 3463", S.MAIL, 451, "4.4.5 Mail system congestion", "transient", "busy", "pace", m.COME_BACK),
     ("RFC 3463", S.MAIL, 451, "4.7.0 Other or undefined security status", "transient", "busy", "pace", m.COME_BACK),
     ("RFC 3463", S.RCPT, 450, "4.2.0 Other or undefined mailbox status", "transient", "busy", "message", m.MAILBOX_BUSY),
-    ("RFC 3463", S.MAIL, 550, "5.7.1 Delivery not authorized, message refused", "permanent", "setup", "message", m.NOT_OUR_SENDER),
+    ("RFC 3463", S.MAIL, 550, "5.7.1 Delivery not authorized, message refused", "setup", "setup", "set-up", m.NOT_OUR_SENDER),
     ("RFC 5321", S.RCPT, 551, "User not local; please try <y@example.com>", "permanent", "address", "message", m.MOVED),
-    ("RFC 5321", S.RCPT, 552, "Requested mail action aborted: exceeded storage allocation", "permanent", "address", "message", m.MAILBOX_FULL),
+    ("RFC 5321", S.RCPT, 552, "Requested mail action aborted: exceeded storage allocation", "transient", "address", "message", m.MAILBOX_FULL),
     ("RFC 5321", S.MAIL, 455, "Server unable to accommodate parameters", "transient", "busy", "message", m.NOT_NOW),
     ("RFC 5321", S.STARTTLS, 501, "Syntax error in parameters or arguments", "setup", "setup", "set-up", m.TLS_REFUSED),
     ("generic", S.RCPT, 571, "Delivery refused", "permanent", "policy", "message", m.UNWANTED),
@@ -338,7 +340,7 @@ REAL_REPLIES = [
     ("generic", S.RCPT, 550, "Refused by policy", "permanent", "policy", "message", m.UNWANTED),
     ("generic", S.RCPT, 550, "Access denied", "permanent", "policy", "message", m.UNWANTED),
     ("generic", S.RCPT, 550, "Sender is banned", "permanent", "policy", "message", m.UNWANTED),
-    ("generic", S.RCPT, 550, "Mailbox full", "permanent", "address", "message", m.MAILBOX_FULL),
+    ("generic", S.RCPT, 550, "Mailbox full", "transient", "address", "message", m.MAILBOX_FULL),
     ("generic", S.RCPT, 550, "5.1.1 <dmarc.greylist.daily-limit@example.com>: Recipient address rejected: User unknown", "permanent", "address", "message", m.NO_MAILBOX),
     ("generic", S.RCPT, 450, "4.2.0 <relay.denied@spamhaus.example>: mailbox locked", "transient", "busy", "message", m.MAILBOX_BUSY),
     ("generic", S.END, 554, "rejected due to virus", "permanent", "content", "message", m.BAD_ATTACHMENT),
@@ -346,6 +348,27 @@ REAL_REPLIES = [
     ("generic", S.MAIL, 599, "never heard of that code", "permanent", "policy", "message", m.REFUSED_AT_ALL),
     ("generic", S.RCPT, 334, "not an answer to RCPT", "transient", "network", "message", m.NOT_SMTP),
     ("generic", S.AUTH, 535, "5.7.8 Application-specific password required", "setup", "setup", "set-up", m.APP_PASSWORD),
+    ("generic", S.AUTH, 535, "5.7.139 Authentication unsuccessful, account is locked. Contact your administrator.", "setup", "setup", "set-up", m.ACCOUNT_LOCKED),
+    ("generic", S.AUTH, 535, "5.7.139 Authentication unsuccessful, blocked by Conditional Access.", "setup", "setup", "set-up", m.SIGN_IN_RULE),
+    ("generic", S.AUTH, 535, "5.7.139 Authentication unsuccessful, user is disabled.", "setup", "policy", "set-up", m.ACCOUNT_BARRED),
+    ("generic", S.AUTH, 535, "5.7.8 Error: authentication failed: This user does not have access rights to this service", "setup", "setup", "set-up", m.PROGRAMS_OFF),
+    ("generic", S.MAIL, 530, "5.7.57 Client not authenticated. Basic authentication is not supported for Client Submission.", "setup", "setup", "set-up", m.PASSWORDS_OFF),
+    ("generic", S.MAIL, 552, "Quota exceeded", "transient", "busy", "pace", m.QUOTA),
+    ("generic", S.MAIL, 550, "TLS 1.0 is no longer supported", "setup", "setup", "set-up", m.OLD_TLS),
+    ("generic", S.RCPT, 550, "You must authenticate to use this server.", "setup", "setup", "set-up", m.WANTS_SIGN_IN),
+    ("generic", S.RCPT, 550, "We do not relay non-local mail", "setup", "setup", "set-up", m.NO_RELAY),
+    ("generic", S.RCPT, 550, "Mailbox quota exceeded", "transient", "address", "message", m.MAILBOX_FULL),
+    ("generic", S.END, 550, "5.7.1 TLS required", "setup", "setup", "set-up", m.WANTS_TLS),
+    # Codes whose words nobody knows.
+    ("generic", S.AUTH, 550, "5.7.30 in words of its own", "setup", "setup", "set-up", m.PASSWORDS_OFF),
+    ("generic", S.AUTH, 525, "5.7.13 in words of its own", "setup", "policy", "set-up", m.ACCOUNT_BARRED),
+    ("generic", S.RCPT, 550, "5.7.25 in words of its own", "setup", "setup", "set-up", m.NO_REVERSE_NAME),
+    ("generic", S.END, 550, "5.7.508 in words of its own", "transient", "busy", "pace", m.QUOTA),
+    ("generic", S.EHLO, 421, "4.7.66 in words of its own", "setup", "setup", "set-up", m.OLD_TLS),
+    ("generic", S.END, 550, "5.7.60 in words of its own", "setup", "setup", "set-up", m.NOT_OUR_SENDER),
+    ("generic", S.RCPT, 550, "5.7.133 in words of its own", "permanent", "policy", "message", m.INSIDERS_ONLY),
+    ("generic", S.RCPT, 550, "5.2.2 in words of its own", "transient", "address", "message", m.MAILBOX_FULL),
+    ("generic", S.RCPT, 550, "5.1.1 in words of its own", "permanent", "address", "message", m.NO_MAILBOX),
     ("generic", S.AUTH, 250, "not an answer to AUTH", "setup", "network", "set-up", m.NOT_SMTP),
 ]  # fmt: skip
 
@@ -369,7 +392,7 @@ BARE_CODES = [
     (538, {S.AUTH: "setup set-up", S.MAIL: "setup set-up"}),
     (550, {S.EHLO: "setup set-up", S.MAIL: "permanent message", S.RCPT: "permanent message", S.DATA: "permanent message", S.END: "permanent message"}),
     (551, {S.MAIL: "permanent message", S.RCPT: "permanent message"}),
-    (552, {S.MAIL: "permanent message", S.RCPT: "permanent message", S.END: "permanent message"}),
+    (552, {S.MAIL: "permanent message", S.RCPT: "transient message", S.END: "permanent message"}),
     (553, {S.MAIL: "permanent message", S.RCPT: "permanent message"}),
     (554, {S.GREETING: "setup set-up", S.MAIL: "permanent message", S.RCPT: "permanent message", S.DATA: "permanent message", S.END: "permanent message"}),
     (555, {S.MAIL: "permanent message", S.RCPT: "permanent message"}),
@@ -401,6 +424,8 @@ ERRORS_HERE = [
     (S.AUTH, E.SIGN_IN_SERVER, "setup", "setup"),
     (S.AUTH, E.CLIENT_SECRET, "setup", "setup"),
     (S.AUTH, E.SIGN_IN_ENDED, "setup", "setup"),
+    (S.AUTH, E.SIGN_IN_RULE, "setup", "setup"),
+    (S.AUTH, E.ACCOUNT_LOCKED, "setup", "setup"),
     (S.AUTH, E.APPLICATION_UNKNOWN, "setup", "setup"),
     (S.AUTH, E.CONSENT_MISSING, "setup", "setup"),
     (S.AUTH, E.SERVICE_ACCOUNT, "setup", "setup"),
@@ -430,6 +455,7 @@ TOKEN_REFUSALS = [
     ("Exchange Online", 535, "5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the Mailbox. Visit https://aka.ms/smtp_auth_disabled for more information.", m.SMTP_AUTH_OFF),
     ("Exchange Online", 535, "5.7.139 Authentication unsuccessful, the request did not meet the criteria to be authenticated successfully. Contact your administrator.", m.SIGN_IN_RULE),
     ("Exchange Online", 535, "5.7.139 Authentication unsuccessful, user is not authorized to access this application.", m.SIGN_IN_RULE),
+    ("Exchange Online", 535, "5.7.139 Authentication unsuccessful, account is locked.", m.ACCOUNT_LOCKED),
     ("Google", 535, "5.7.8 Username and Password not accepted. For more information, go to\n5.7.8 https://support.google.com/mail/?p=BadCredentials (status: 400, schemes: Bearer, scope: https://mail.google.com/)", m.TOKEN_REFUSED),
     ("Dovecot", 535, "5.7.8 Error: authentication failed: (status: invalid_token)", m.TOKEN_REFUSED),
 ]  # fmt: skip
@@ -448,6 +474,20 @@ def test_reply_of_a_real_server_is_sorted(system, stage, code, text, outcome, ca
     assert (verdict.outcome, verdict.category, verdict.scope) == (outcome, category, scope), verdict.meaning.key
     if meaning is not None:
         assert verdict.meaning is meaning
+
+
+@pytest.mark.parametrize("heard", HEARD, ids=lambda heard: f"{heard.system} {heard.stage} {heard.code}")
+def test_published_reply_of_a_server_is_sorted(heard):
+    verdict = judge(Reply(heard.stage, heard.code, heard.text))
+    assert (verdict.meaning.key, f"{verdict.outcome} {verdict.scope}") == (heard.meaning.key, heard.outcome)
+
+
+def test_published_replies_name_where_they_are_published():
+    known = {system for system, *_ in REAL_REPLIES}
+    with_source = [heard for heard in HEARD if re.fullmatch(r"https?://[^/ ]+\.[a-z]+/\S+", heard.source)]
+    assert with_source == HEARD
+    assert len({heard.system for heard in with_source} - known - {"unnamed"}) >= 40
+    assert len({heard[1:4] for heard in HEARD}) == len(HEARD), "no reply is there twice"
 
 
 def test_table_of_real_replies_is_worth_the_name():
@@ -472,6 +512,8 @@ def test_error_of_this_machine_is_sorted(stage, error, outcome, category):
 
 def test_every_line_of_the_table_makes_a_difference():
     heard = [Reply(stage, code, text) for _, stage, code, text, *_ in REAL_REPLIES]
+    heard += [Reply(stage, code, text) for _, stage, code, text, *_ in HEARD]
+    heard += [Reply(S.RCPT, 552, after_accepted=True)]
     heard += [Reply(stage, code) for code, row in BARE_CODES for stage in row]
     heard += [Reply(stage, None, "words", error) for stage, error, *_ in ERRORS_HERE]
     heard += [Reply(S.AUTH, code, text, E.TOKEN_REFUSED) for _, code, text, _ in TOKEN_REFUSALS]

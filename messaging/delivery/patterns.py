@@ -1,0 +1,369 @@
+"""What servers say, as patterns: families of wordings of one meaning, in the languages that servers speak.
+
+Each is a regular expression for Reply.words: one line, without accents and curly quotes; case does not count. What
+lies between two words is bounded, so that each takes time linear in the text. tests/unit/delivery/replies.py has the
+servers' own words, each with where it is published.
+"""
+
+
+def near(*parts: str, within: int = 40) -> str:
+    """The parts in this order, with at most `within` characters between one and the next."""
+    return rf".{{0,{within}}}".join(f"(?:{part})" for part in parts)
+
+
+def either(*parts: str) -> str:
+    return "|".join(f"(?:{part})" for part in parts)
+
+
+# fmt: off
+_ALLOWED = r"(allowed|authori[sz]ed|permitted|entitled|configured|permissions?|privileges?|rights?)"
+_DENIED = (
+    r"\b(denied|refused|rejected|prohibited|forbidden|disallowed|blocked|disabled|restricted|unauthori[sz]ed|"
+    r"not (be |been )?(allowed|permitted|authori[sz]ed|supported|accepted|enabled|available|possible))\b"
+)
+_STOPPED = (
+    r"(temporarily |currently |permanently )?\b(suspended|paused|denied|disabled|blocked|prohibited|restricted|"
+    r"deactivated|terminated|barred|banned|frozen|stopped|closed|turned off|on hold|under review|black ?listed|"
+    r"not (allowed|enabled|permitted))\b"
+)
+_PERIOD = (
+    r"(\b(hourly|daily|weekly|monthly)\b|\b(per|an|each|every|one|this|last|past) (\d+ )?(hours?|days?|months?|"
+    r"minutes?|weeks?)\b|/ ?(hour|day|month|minute)\b|\b24[ -]?h(ou)?rs?\b|pro (stunde|tag|minute)|"
+    r"stu?e?ndlich|ta?e?glich|par (heure|jour|minute)|por (hora|dia|minuto)|all'ora|orari[oa]\b|giornalier[oa]|"
+    r"al giorno|per (uur|dag)|na (godzine|dobe)|dzienn|в (час|сутки|день)|每(小时|天|日|分钟)|1日|1時間)"
+)
+
+# --- Our pace -----------------------------------------------------------------------------------------
+# Not a mailbox's limit, and not that of a size.
+_SENDING = (
+    r"\b(send\w*|submi\w+|outgoing|outbound|outmail|credits?|throttling|transmission)"
+    r"((?!mail ?box|inbox|recipient|storage|disk|size|space|thread|rate|connect).){0,20}"
+)
+_LIMIT = r"\b(limits?|quotas?|allowance)\b"
+_EXCEEDED = r"\b(exceed\w*|reach\w*|exhausted|used up|surpass\w*|over|hit)\b"
+
+MAILBOX_RATE = either(
+    near(r"\b(mailbox|inbox|recipient|user|account)('s)?\b", r"\b(receiv|gett?)(e|es|ed|ing|s)\b",
+         r"too (many|much|quickly|fast|often)|at a rate|" + _LIMIT),
+    near(r"\brecipient('s)?\b(?! address)", r"(per|an|each|every) (hour|day|minute)|rate limit", within=60),
+    near(r"\b(to|for|by) (this|that|the same) (recipient|mailbox)\b", r"(per|an|each|every) (hour|day)"),
+    near(r"recipient address rejected", r"\b(recipients?|domains?) (domain )?(hourly |daily )quota"),
+    r"receiving (mail too quickly|limits?)|recipient thread limit|too many recent messages",
+    r"mailbox received too|messages to \S+ deferred due to excessive",
+)
+SENDING_QUOTA = either(
+    near(r"\b(limits?|quotas?|allowance|max|maximum|exceed\w*|reach\w*|too (many|much)|more than|only)\b", _PERIOD,
+         within=60),
+    near(_PERIOD, _LIMIT, _EXCEEDED, within=30), near(_PERIOD, _EXCEEDED, within=8),
+    near(_SENDING + _LIMIT, _EXCEEDED, within=25), near(_EXCEEDED, _SENDING + _LIMIT, within=25),
+    near(r"\byou('ve| have)? (now |already )?(exceeded|reached|used up)\b", _LIMIT),
+    near(r"\byour (account|domain|organi[sz]ation|plan)\b", r"(exceeded|reached)\b", _LIMIT),
+    r"max defers and failures|submission ?quota|maximum credits|messaging limits|sender throttled due",
+    r"frequency (is |has been )?(limited|exceeded)|\bmi:sfq\b|\bhl:if[cq]\b",
+    near(r"(versand|sende)\w*(limit|quota|kontingent)\w*", r"(erreicht|u?e?berschritten|ausgescho?e?pft)"),
+    near(r"\b(limite?|quota|cuota|cota)\b", r"(d'|de |di )?(envoi|envio|invio)|sortant|saliente",
+         r"depasse|atteint|excedid|superad|superat|alcanzad|raggiunt|ultrapassad|atingid"),
+    near(r"превышен|исчерпан", r"лимит|ограничени", r"отправ|исходящ|писем|сообщени"),
+    near(r"przekroczon", r"limit", r"wysyl|wysył|wiadomo"),
+    r"(发送|发信|发件)(数量|频率|频次|总数)?.{0,6}(超|上限|限制)|送信(数|制限|上限).{0,12}(超|上限|達)",
+)
+HELD_BACK = either(
+    r"unusual (rate|amount|number|volume|sending|outbound|outgoing)|blocked for (the day|attempting)|flooding our",
+    r"(too many|excessive) (invalid|unknown|bad|rejected|unwanted) (recipients|users|addresses|messages)",
+    r"excessive authentication failures",
+)
+HELD_BACK_FOR_NOW = r"temporarily (been )?(rate limited|deferred|blocked|black ?listed)"
+TOO_FAST = either(
+    r"too many (?!unwanted|invalid)(\w+ ){0,3}(connect\w*|sessions|messages|logins?|auth\w*|mails?)\b|"
+    r"too many recipients from",
+    r"too much (mail|load)\b(?! data)|too (frequent|fast|quick)\b|(send\w*|connect\w*) too (fast|often|many|"
+    r"much|quickly)",
+    r"connections? (rate )?limit|thread limit|relay limit|throttl|rate.?limit|sending rate|submission rate",
+    r"\brates? (limit )?(is |has been |was )?exceed|exceeds? .{0,30}\brate\b|try again slower|slow down",
+    r"messages? per (connection|session|second)|authenticate too many times",
+    near(r"zu viele|trop de|demasiad[oa]s|tropp[ei]|muit[oa]s|te veel|zbyt (wiele|duzo|dużo)|слишком много",
+         r"verbindung|nachricht|e?-?mail|anmelde|connexion|message|conexion|mensaj|correo|connession|messagg|conexo|"
+         r"mensage|verbinding|bericht|poła?cz|polacz|wiadomo|соединени|сообщени|писем"),
+    r"(过于|太|请求)频繁|同時接続",
+)
+
+# --- Our set-up: name, encryption, sign-in, relaying --------------------------------------------------
+NO_REVERSE_NAME = r"\bptr\b|find your (reverse )?hostname|reverse[ -]?dns|\brdns\b|reverse (lookup|name|hostname)"
+OUR_NAME = (
+    r"(helo|ehlo) (command rejected|rejected|argument|requires|invalid)|bad helo|invalid (helo|ehlo|"
+    r"domain name)"
+)
+_TLS = (
+    r"(\b(start ?tls|tls|ssl)\b|\bencryption\b|\bencrypted (connection|session|channel)|"
+    r"\bsecured? (connection|channel|session|transport|link))"
+)
+OLD_TLS = either(
+    near(r"\b(tls|ssl) ?v?(1\.[01]|[23])\b", r"not (supported|allowed|accepted)|deprecated|disabled|no longer"),
+    near(r"\b(tls|ssl) (version|protocol)", r"\b(old|unsupported|deprecated|obsolete|not supported)\b", within=20),
+)
+WANTS_TLS = either(
+    rf"{_TLS}( or [\w/-]+|[ /-]connections?| first){{0,3}} ?(is |are |be )?(required|mandatory|needed|enforced|"
+    rf"necessary)\b",
+    near(r"\b(must|have to|need to|needs to|should|please|requires?|required to|needs)\b", _TLS, within=25),
+    near(r"\b(without|only (over|via|with|on)|(not|n't) (sent |using |use )?(over|using|use|via))\b", _TLS, within=8),
+    near(r"\b(insecure|unencrypted|non-?tls|plain ?text|clear ?text)\b", _DENIED),
+    near(r"verschlu?e?sselt|verschlu?e?sselung|chiffre|cifrad|crittograf|versleutel|szyfrow|шифров|(tls|ssl)",
+         r"erforderlich|notwendig|noe?tig|requis|obligatoi?r|necessari|vereist|verplicht|wymagan|требуется|необходим",
+         within=25),
+)
+THEIR_TLS = r"tls (is )?required (for|by) (the )?(rcpt|recipient)"
+NO_TLS_AT_THEIRS = either(
+    r"tls (is )?required,? but (was )?not (supported|offered)|requiretls",
+    near(r"\b(remote|recipient('s)?|destination) (mail ?)?(server|host)", r"not (support|offer)\w*", r"tls",
+         within=20),
+)
+_SIGNED_IN = r"(authenticat\w+|authenti[sz]ed|log(ged)?[ -]?in|sign(ed)?[ -]?in|authori[sz]ed first)"
+# Said beside "relaying denied", these name the remedy.
+ASKS_TO_SIGN_IN = either(
+    rf"\b(must|have to|need to|please|should)( first)?( be)? {_SIGNED_IN}", r"\bwithout (\w+ )?authenticat",
+    near(r"\b(turn on|turned on|enable|switch on|use|activate|check|issue|send)\b",
+         r"\b(smtp[ -]?auth|authentication|"
+         r"auth command)", within=20),
+)
+WANTS_SIGN_IN = either(
+    r"\b(smtp[ -]?)?(auth|authentication|authori[sz]ation|login|sign-?in) (is |are )?(required|needed|mandatory|"
+    r"necessary|expected)",
+    r"\brequires? (\w+ ){0,3}(auth|authentication|authori[sz]ation|log ?in|sign[ -]?in)\b",
+    rf"\bnot {_SIGNED_IN}|\bn't {_SIGNED_IN}|not (yet |been )+authenticat",
+    r"unauthenticated (senders?|mail|relay\w*|connections?|clients?|users?|smtp)\b.{0,12}\bnot\b|pop before smtp",
+    near(r"authentifi[zc]ier|authentisier|anmeldung|smtp-?auth|identifikation|authenti(fi)?cat|autenti[fcz]|"
+         r"uwierzytelni|autoryzacj|logowani|аутентификаци|авторизаци|identifi",
+         r"erforderlich|notwendig|noe?tig|fehlt|requis|obligatoi?r|necess?ari?|necesari|requerid|exigid|"
+         r"richiest|vereist|"
+         r"verplicht|nodig|wymagan|konieczn|требуется|необходим"),
+    near(r"mu?e?ssen sich|bitte .{0,20}smtp-?auth|vous devez|debe|devi|requiere|richiede|requer|moet|wymagan\w*|"
+         r"konieczn\w*|требуется|необходим\w*|нужн\w+", r"authenti|anmelden|identifi|autentic|uwierzyteln|"
+         r"autoryz|аутентифи|"
+         r"авториз", within=25),
+    r"(需要|要求|必须|请先|没有|未).{0,8}(身份验证|认证|验证|登录)|認証.{0,10}(必要|して)",
+)
+_RELAY = r"\brelay(ing|s|ed)?\b(?!=|\[|\.\w)"
+NO_RELAY = either(
+    near(_RELAY, _DENIED, within=50), near(_DENIED, _RELAY, within=12),
+    rf"(\b(unable to|cannot|can't|won't|(do|does|will|can)( not|n't)|not {_ALLOWED} to|refus\w+ to|den(y|ies)|no|"
+    rf"not an? open)|n't {_ALLOWED} to) {_RELAY}", near(r"\bas an? (open )?relay\b", r"\b(not|denied|refus)"),
+    r"allowed rcpthosts?|delivery is not allowed to this address|invalid credentials for relay|insecure mail relay",
+    r"not a (gateway|relay)\b|(don't|do not) (handle|accept|process) mail for|not local host|local users? only",
+    near(r"\brelay\w*|\brelais|weiterleit\w+|reenvio|retransmissao|doorsturen|przekazywani\w+|ретрансляци\w+|"
+         r"пересылк\w+",
+         r"nicht (erlaubt|gestattet|zula?e?ssig|mo?e?glich)|verweigert|abgelehnt|verboten|no (permitid|"
+         r"autorizad)|denegad|"
+         r"rechazad|refuse|interdit|non autoris|non (consentit|autorizzat|permess)|negat|negad|nao (permitid|"
+         r"autorizad)|"
+         r"niet (toegestaan|toegelaten)|geweigerd|zabronion|niedozwolon|odrzucon|запрещ|не разреш|отклон"),
+    r"no se permite .{0,15}(relay|reenvi)|(拒绝|禁止|不允许|不支持)(中继|转发)|(中继|转发)被?(拒绝|禁止)|"
+    r"(中継|リレー).{0,12}(拒否|許可|禁止|できません)",
+)
+
+# --- Our set-up: what a provider says to a sign-in ----------------------------------------------------
+PASSWORDS_OFF_AT_MICROSOFT = (
+    r"smtpclientauthentication is disabled|basic auth\w* (is|has been) disabled|did not meet the criteria|"
+    r"security defaults"
+)
+PASSWORDS_OFF = either(
+    near(r"\b(basic|password|legacy|plain)[ -](based )?(auth\w*|sign-?in|login)",
+         r"not (be )?supported|no longer|retired|"
+         r"deprecated|removed|turned off|disabled|not (be )?(allowed|accepted)"),
+    r"less secure app", near(r"\b(oauth|xoauth2|modern auth\w*)\b", r"\b(only|required|must|instead)\b", within=25),
+)
+CONDITIONAL_ACCESS = r"conditional access|blocked by (a |your )?(\w+ )?polic"
+APP_PASSWORD = (  # noqa: S105
+    r"app(lication)?([ -]specific)?[ -]password|authori[sz]ation code|(client|device)[ -]specific password|"
+    r"(two|2|multi)[ -]?(factor|step)|\b2fa\b|\bmfa\b|parol prilozheni|пароль приложени|授权码|no=1001256"
+)
+BROWSER_SIGN_IN = r"(log|sign) in (with|via|through|using) your web browser|webloginrequired|verify (that )?it'?s you"
+PROGRAMS_OFF = either(
+    near(r"\b(smtp|imap|pop3?|external (programs?|clients?|access))\b",
+         r"not (been )?(activated|enabled|switched on|opened)|(is |are |access )?disabled|deactivated|"
+         r"nicht (aktiviert|freigeschaltet)|未(开启|开通|启用)|выключен|отключен"),
+    r"does not have access rights to this service|(没有|未)(开启|开通)|freischalt\w+.{0,30}(pop|imap|smtp)",
+)
+NO_SIGN_IN_HERE = r"auth\w* (is )?not (allowed|available|supported|permitted) (on|at|here)|auth\w* not enabled"
+NEW_PASSWORD = either(
+    near(r"\bpasswor[dt]\b", r"\b(has |is )?expired|must (be )?change|(is )?too (old|weak|simple|short)|abgelaufen|"
+         r"needs? to be (changed|reset)"),
+    r"(change|reset|renew) (your|the) password|password (change|reset) (is )?(required|needed)",
+)
+LOCKED = either(
+    near(r"\b(account|user|mailbox|login|sign-?in|address)\b", r"\block(ed|out)\b|locked[ -]?out"),
+    near(r"\block(ed|out)\b", r"\b(account|user|login)\b", within=20),
+    near(r"konto|compte|cuenta|conta|учетн\w+|аккаунт", r"gesperrt|verrouille|bloque|bloquead|zablokowan|"
+         r"заблокирован"),
+    r"account bloccato|(帐|账)(号|户)(已?被)?(锁定|冻结)|アカウント.{0,6}ロック",
+)
+ACCOUNT_STOPPED = near(
+    r"\b(account|user|mailbox|tenant|organi[sz]ation|customer|subscription|login|smtp (access|service))\b",
+    _STOPPED)
+# What is about the account that sends also where a recipient's might be meant.
+SENDING_STOPPED = either(
+    near(r"\byour\b", r"\b(account|domain|service|organi[sz]ation|tenant|access|subscription|plan|mailbox|smtp|"
+         r"sending)\b",
+         _STOPPED, within=25),
+    near(r"\b(sending|submission|send(ing)? (e-?)?mails?|outgoing|outbound)\b", _STOPPED, within=25),
+    near(r"\b(account|domain|user)\b", _STOPPED, r"\bsending\b|\boutbound\b|\bsend\b", within=25),
+    r"is not allowed to send:|bad outbound sender|activate your \w+ account|outboundspam|refusequota|"
+    r"spam abuse detected",
+    r"tenant has exceeded|tenant is blocked|(account|service|domain) .{0,20}not (yet )?(been )?(activated|"
+    r"approved|enabled)",
+    r"pending (approval|activation)|awaiting (approval|activation)|account (is )?(under review|compromised)|"
+    r"compromised",
+    near(r"(konto|postfach|versand)", r"fu?e?r den versand gesperrt|versand .{0,12}gesperrt"),
+    near(r"envoi|envio|invio|отправк\w+", r"suspendu|bloque|suspendid|bloquead|sospes|bloccat|заблокирован|"
+         r"приостановлен"),
+)
+
+# --- Our set-up: the sender ---------------------------------------------------------------------------
+_SENDER = (
+    r"\b(sender|from|mail ?from|envelope|return[ -]?path|reverse[ -]?path|absender|expediteur|remitente|"
+    r"mittente)\b"
+)
+NOT_OUR_SENDER = either(
+    r"send ?as ?denied|send as this sender|not owned by|verified sender|relaying disallowed",
+    r"not (one of )?your (own )?(e-?mail )?(address|alias)|sender login mismatch",
+    rf"\b(not|n't|no|without|lacks?)\b.{{0,30}}\b{_ALLOWED} (for you )?to (send|use|submit)( an?| any| the|"
+    rf" this| your)?"
+    r"( (e-?)?mails?| messages?)?( \S+){0,3} (as|from|on behalf of)\b(?! (this|your|that|an?|the) ip| [\[(]?\d)",
+    near(_SENDER, r"(\b(not|must|should|has to|needs? to|differs?|different)|n't)\b",
+         r"\b(match\w*|equal\w*|same|identical|correspond\w*|belongs?|from the|authenticat\w+)\b", within=30),
+    near(r"\bauth\w*\b", r"\b(different|differs?|not match|n't match|mismatch)\w*\b", r"\bsender\b|\bfrom\b",
+         within=20),
+    near(r"\b(sender|from|sending|your)\b", r"not (been )?(yet )?(verified|validated|confirmed|registered|configured|"
+         r"approved)\b", within=25),
+    r"(unverified|unconfigured|unregistered|unvalidated|unauthori[sz]ed) (sender|sending|from)\b",
+    r"\bsender( e-?mail)?( address| domain)? (is |was )?not (allowed|permitted|authori[sz]ed)\b",
+    near(r"absender\w*|expediteur|emetteur|remitente|remetente|mittente|afzender|nadawc\w+|отправител\w+",
+         r"nicht (erlaubt|zugelassen|gestattet|berechtigt)|geho?e?rt nicht|stimmt nicht|non autoris|pas autoris|"
+         r"no (esta )?"
+         r"(autorizad|permitid)|nao (autorizad|permitid)|non (autorizzat|consentit|permess)|niet (toegestaan|"
+         r"geautoriseerd)|"
+         r"niedozwolon|nie .{0,10}(zgodn|należ|nalez)|не (разреш|принадлеж|совпада|соответ)"),
+    r"(发件人|发信人).{0,12}(不一致|不匹配|不符|不合法)|(差出人|送信者).{0,20}(許可|一致)",
+)
+# Where the server may be about to tell of a recipient, "the address" is not yet the sender's.
+SENDER_UNKNOWN_THERE = (
+    r"(?<!recipient )(?<!to )\b(address|domain|identity|identities)\b.{0,25}\bnot (been )?(yet )?(verified|validated|"
+    r"confirmed|registered)\b"
+)
+# Without a reason that lies in the address itself.
+SENDER_BARRED = (
+    r"\bsender (e-?mail )?(address )?(was |is )?(rejected|refused|denied|blocked)\b(?!:? (domain|need|"
+    r"undeliverable|unverified|"
+    r"syntax|user unknown|host|invalid))|badmailfrom"
+)
+BAD_SENDER = (
+    r"sender (address )?(was )?(rejected|denied|refused|verify failed|syntax)|domain of sender|envelope sender|"
+    r"invalid (sender|mail from)|sender address (must|syntax)|emetteur invalide|absender(adresse)? ungu?e?ltig"
+)
+
+# --- This machine -------------------------------------------------------------------------------------
+_MACHINE = r"\b(ip|ip[ -]?address|client|host|server|machine|network|mta|\d{1,3}(\.\d{1,3}){3})\b"
+MACHINE_BLOCKED = either(
+    r"blocked using|\bdnsbls?\b|spamhaus|blocked - see|not (be )?accepted from|permanently deferred|\brbl\b",
+    r"(\bip|host|client|network|\d\.\d).{0,60}((block|black) ?list|\blisted (at|by|in|on) )|(poor|bad|ip) reputation",
+    near(_MACHINE, r"\b(is|has been|was|are) (temporarily )?(blocked|banned|barred|black ?listed)", within=30),
+    near(r"\b(banned|blocked|black ?listed|black|bad)\b", r"\b(sending )?(ip|host)\b", within=3),
+    near(r"adresse ip|ip-?adresse|direccion ip|indirizzo ip|endereco ip|ip-?adres|adres ip|ip-адрес",
+         r"bloque|gesperrt|blockiert|abgelehnt|bloquead|bloccat|geblokkeerd|zablokowan|заблокирован"),
+    r"^ip[=:] ?\[?\d",
+)
+# After the content the reply may as well be about that: only what names this machine.
+MACHINE_BLOCKED_AFTER_CONTENT = either(
+    near(rf"\b(your|sending|client|this|the|bad|banned) (\w+ )?{_MACHINE}", r"\b(black|block) ?-?list|\b(is|"
+         r"are) listed\b|"
+         r"\b(in|on) an? (rbl|dnsbl)|\b(banned|blocked)\b"),
+    r"banned sending ip|not accepted from this ip|client host .{0,60}blocked|\b(is|was) in an? (rbl|dnsbl)",
+    r"reputation of the sending ip",
+)
+MACHINE_REFUSED = either(
+    r"use (the|your) (smtp|mail) (server|relay|gateway) of your (isp|provider)|may not be (a )?mail exchanger|"
+    r"dynamic ip",
+    r"client host rejected|not allowed to connect|access to .*mail system has been rejected|host network not allowed",
+    near(r"\b(unauthori[sz]ed|unknown|unrecogni[sz]ed) ip\b|\bip( address)?\b",
+         r"\bnot (in the )?(authori[sz]ed|allowed|permitted|white ?listed|verified|recogni[sz]ed)", within=30),
+    r"\bunauthori[sz]ed ip\b",
+)
+
+# --- The recipient ------------------------------------------------------------------------------------
+_MAILBOX = r"\b(mail ?box|in ?box|mail ?folder|mail ?dir|mail ?drop|user|account|recipient)('s)?\b"
+MAILBOX_FULL = either(
+    r"over ?quota|over (the |their |its |his |allowed |disk |mail |storage ){1,3}(quota|limit)",
+    r"quota (usage )?(is |has been |was |of \S+ )?(exceed\w*|violat\w+|full|reached|used)|(exceed\w*|violat\w*) "
+    r"(\w+ ){0,3}quota", near(_MAILBOX, r"\b(is |was )?full\b"), r"\bfull (mail ?box|in ?box)|(disk|"
+    r"storage) (is )?full",
+    near(_MAILBOX, r"\b(exceed\w*|over|reached|out of|no|not enough|insufficient)\b",
+         r"\b(quota|size|storage|space|limit)\b"),
+    r"(exceed\w*|out of) (\w+ ){0,3}storage|storage (limit|allocation|capacity|space)\b.{0,20}(exceed|reach|full)|"
+    r"not enough (storage )?space|out of storage|too much mail data|space has been used up|exhausted allowed storage",
+    near(r"postfach|mailbox|empfa?e?nger\w*|speicherplatz", r"\b(voll|u?be?rfu?e?llt|erscho?e?pft|u?e?berschritten|"
+         r"ausgescho?e?pft)"),
+    near(r"boite|messagerie|espace|quota", r"\b(pleine?|saturee?|depasse)"),
+    near(r"buzon|cuota|espacio|casilla", r"\b(lleno|llena|excedid|superad|agotad)"),
+    near(r"casella|quota|spazio", r"\b(piena|superat|esaurit)"), near(r"caixa|cota|quota",
+         r"\b(cheia|excedid|esgotad)"),
+    near(r"postbus|postvak|mailbox|quota", r"\b(vol|overschreden)\b"), near(r"skrzynk\w+|konto", r"\b(prze)?pe[lł]n"),
+    near(r"ящик\w*|квот\w*|места", r"переполнен|полон|заполнен|превышен|недостаточно"),
+    r"превышен\w* .{0,20}(квот|размер)|(邮箱|信箱|容量|空间|配额).{0,6}(已满|不足|满|超)|超出(容量|配额)|"
+    r"(メールボックス|受信箱|容量).{0,12}(一杯|いっぱい|満杯|超)",
+)
+FULL_FOR_GOOD = r"(no|not enough|not sufficient|insufficient) (disk |system )?(space|storage)"
+FOR_INSIDERS = either(
+    r"resolver\.rst\.(notauth|sendernot|auth)|not authenticated for (group|mailbox|public|organization)|"
+    r"not in allowed-senders|members-?only",
+    near(r"\b(not|n't|only)\b", rf"\b{_ALLOWED} to (send|post|write|mail|deliver)( \S+){{0,3}} to\b", within=20),
+    r"(only|by) (members|subscribers)|not subscribed to|closed (mailing )?list|non-?member",
+)
+UNWANTED_BY_RECIPIENT = either(
+    r"not in whitelist for rcpt|customer block list|user (domain )?entry|(black ?listed|blocked|rejected|"
+    r"refused) by (this |the )?"
+    r"(user|recipient)|:blocked\)|due to (user rules|recipient preferences)",
+)
+UNWANTED = (
+    r"polic(y|ies)|prohibi|access denied|blocked|banned|black ?listed|\bspam\b|virus|content (rejected|"
+    r"denied)|suspected"
+)
+LATER = either(
+    r"\btry (again )?later|please retry|later on|internal error|system (config\w* )?error|essayer plus tard|"
+    r"spater (erneut|noch)",
+    r"service (is )?(currently |temporarily )?(unavailable|not available)|not accepting connections|"
+    r"\btemporar(y|ily)\b",
+)
+NOT_FOR_NOW = near(_MAILBOX, r"\btempora\w+ (locked|inactive|suspended|disabled|unavailable|closed)")
+CLOSED = either(
+    near(_MAILBOX, r"\b(disabled|closed|inactive|suspended|discontinued|deactivated|terminated|frozen|archived|"
+         r"blocked|"
+         r"expired)\b"),
+    r"(disabled|inactive|deactivated|expired) (recipient|user|account|mailbox)|no longer (valid|on server|"
+    r"accepts?|in use)|"
+    r"has moved|has been replaced by|not (an )?active address|not active\b",
+    near(r"compte|boite|cuenta|konto|postfach|ящик|учетн\w+", r"bloque|desactive|archivee|suspendid|gesperrt|"
+         r"deaktiviert|"
+         r"zablokowan|заблокирован|отключен"),
+)
+NO_MAILBOX = either(
+    r"no such (user|mailbox|recipient|account|address|person|id)|doesn't have an? \S+ account|not our customer|"
+    r"unallocated",
+    r"not a (valid|known|local) (recipient|mailbox|user|address)|(unknown|invalid) (user|recipient|mailbox|"
+    r"local|address)\b",
+    near(r"\b(user|recipient|mailbox|address|account|addressee)\b", r"\b(unknown|not (be )?(found|exist|known|valid)|"
+         r"does(n't| not) exist|invalid|inactive|not exist)\b", within=30),
+    r"(no|invalid) (mailbox|account|user|recipient) (here|by that|with that|found)|not in (my )?(recipient|"
+    r"validrcptto) list",
+    near(r"benutzer|empfa?e?nger\w*|adresse|postfach|mailbox", r"unbekannt|existiert nicht|nicht (gefunden|vorhanden|"
+         r"bekannt|existent)"), r"unbekannter? (benutzer|empfa?e?nger|adresse)",
+    near(r"destinataire|utilisateur|adresse|boite", r"inconnue?|invalide|inexistante?|n'existe pas"),
+    near(r"usuario|buzon|destinatario|direccion|cuenta", r"no existe|desconocid|inexistente|no (es )?valid|"
+         r"no encontrad"),
+    near(r"utente|destinatario|casella|indirizzo", r"sconosciut|inesistente|non esist|non valid|non trovat"),
+    near(r"usuario|destinatario|caixa|endereco|utilizador", r"nao existe|desconhecid|nao encontrad"),
+    near(r"gebruiker|ontvanger|postbus|adres", r"onbekend|bestaat niet"),
+    near(r"u[zż]ytkownik|odbiorc\w+|adres\w*|skrzynk\w+|konto", r"nie istnieje|nieznan"), r"nessun utente|"
+         r"no existe dicha|nie ma takiego",
+    near(r"пользовател\w*|получател\w*|ящик\w*|адрес\w*", r"не (наиден|существует)|неизвест"),
+    r"(用户|收件人|邮箱|地址|帐号|账号).{0,8}不存在|查无此人|(宛先|ユーザ\w*|アドレス).{0,15}(存在しません|見つかりません|不明)",
+)
+# fmt: on
