@@ -164,7 +164,7 @@ def _reset_refused(batch: Batch) -> None:
     """In a retry, those who refused are addressed again; those who accepted are not."""
     if batch.retry_of_id:
         refused = Recipient.objects.filter(message__batch=batch, status=Recipient.Status.FAILED)
-        refused.update(status=Recipient.Status.PENDING)
+        refused.update(status=Recipient.Status.PENDING, streak=None)
 
 
 def skip_reasons(batch: Batch, among: QuerySet[Message] | None = None) -> list[tuple[BatchItem, Phrase | None]]:

@@ -10,7 +10,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet, Value
 
 from messaging import batches, blobs, notices, schedules, submitted, uploads, wake
-from messaging.delivery import claims, pauses, refusal
+from messaging.delivery import claims, pauses, refusal, streaks
 from messaging.delivery.group_commit import is_away
 from messaging.delivery.outcomes import judge
 from messaging.delivery.reply import sign_in_failed
@@ -126,6 +126,7 @@ def tidy(now: datetime) -> None:
         lambda: refusal.forget(now),
         lambda: schedules.forget(now),
         lambda: notices.forget(now),
+        lambda: streaks.forget(now),
         lambda: AccountPause.history.filter(ended_at__lt=now - PAUSES_KEPT).delete(),
         lambda: Batch.objects.filter(status=Batch.Status.DRAFT, created_at__lt=now - DRAFTS_KEPT).delete(),
         _cancel_the_rest,

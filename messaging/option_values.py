@@ -14,7 +14,10 @@ NUMBERS = {
     "max_tries": "Enter a number from 1 to 50, or leave it empty.",
     "retry_hours": "Enter a number of hours from 1 to 720 (30 days), or leave it empty.",
     "expire_days": "Enter a number of days from 1 to 3650, or leave it empty.",
+    "same_refusals": "Enter a number from 1 to 100, or off.",
 }
+OFF = "off"  # of a number that switches itself off with 0
+OFF_AS_ZERO = ("same_refusals",)
 MOST_CATEGORIES = 100
 CATEGORY_LENGTH = 40
 CATEGORY = re.compile(r"[^\s\x00-\x1f\x7f]+(?: [^\s\x00-\x1f\x7f]+)*")

@@ -17,7 +17,7 @@ from django.db import DatabaseError, transaction
 from django.utils import timezone
 
 from messaging import notices, queue, sending, wake
-from messaging.delivery import claims
+from messaging.delivery import claims, streaks
 from messaging.delivery.dialogue import Patience
 from messaging.delivery.lane import Lane
 from messaging.delivery.outcomes import Reply, judge
@@ -279,7 +279,9 @@ def _outcome(message: Message, lane: Lane, is_recorded: bool) -> Outcome:
     recipients = list(Recipient.objects.filter(message=message))
     result = lane.result
     accepted = tuple(each.address for each in recipients if each.status == Recipient.Status.ACCEPTED)
-    attempt = message.attempts.last()
+    attempt = streaks.beside_counting(message.attempts.all()).last()
+    if accepted and not is_recorded and getattr(attempt, "ends_streak", False):
+        streaks.end_counting(lane.account_id)
     refused = tuple(
         Refusal(each.address, reply, judge(reply).reason)
         for each in recipients

@@ -95,7 +95,7 @@ def _requeue(message: Message, states: list[str], recipients: str, by: User, wha
         if not message.recipients.exclude(status=Recipient.Status.ACCEPTED).exists():
             raise NotPossible("This message has no recipient left to send to. Have it written again with an address.")
         _check_setup(message, by, by)
-        message.recipients.filter(status=recipients).update(status=Recipient.Status.PENDING)
+        message.recipients.filter(status=recipients).update(status=Recipient.Status.PENDING, streak=None)
         leave_batch(Message.objects.filter(pk=message.pk))
         change(**anew(by, timezone.now()))
         wake.wake_after_commit(by.pk)

@@ -24,7 +24,7 @@ Kind = AccountPause.Kind
 Status = Message.Status
 
 # The gravest first: what a person has to know before anything else.
-ORDER = [Kind.ALL, Kind.PERSON, Kind.FAULT, Kind.BUSY, Kind.WINDOW, Kind.LIMIT]
+ORDER = [Kind.ALL, Kind.PERSON, Kind.DOUBT, Kind.FAULT, Kind.BUSY, Kind.WINDOW, Kind.LIMIT]
 BY_PEOPLE = (Kind.ALL, Kind.PERSON)
 OF_SETTINGS = (Kind.LIMIT, Kind.WINDOW)
 LONGEST_REASON = 300

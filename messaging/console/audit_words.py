@@ -118,6 +118,8 @@ def _value(area: str, field: str, value: Any) -> str:
     match area:
         case Area.EMAIL if value not in (None, ""):
             return certificates.told(value) if field == "ca_bundle" else setting_value(field, value)
+        case Area.OPTIONS if field == "same_refusals":
+            return str(value or ON_OFF[False])
         case Area.OPTIONS if field == "language":
             return LANGUAGES.get(value, value)
         case Area.USERS:

@@ -18,7 +18,7 @@ from django.http import QueryDict
 from django.utils import timezone
 
 from messaging import selection
-from messaging.models import Category, Message
+from messaging.models import Category, Message, Recipient
 
 Status = Message.Status
 ALL = "all"
@@ -101,6 +101,13 @@ class MessageFilter(WaitingFilter):
         widget=forms.HiddenInput(),
     )
 
+    alike = django_filters.NumberFilter(
+        label="Refused alike",
+        method="refused_alike",
+        validators=[MinValueValidator(1), MaxValueValidator(LAST_ID)],
+        widget=forms.HiddenInput(),
+    )
+
     any_status: QuerySet[Message]
 
     def not_yet(self, messages: QuerySet[Message], name: str, value: str) -> QuerySet[Message]:
@@ -108,6 +115,9 @@ class MessageFilter(WaitingFilter):
 
     def in_batch(self, messages: QuerySet[Message], name: str, value: int) -> QuerySet[Message]:
         return messages.filter(batch_items__batch_id=int(value))
+
+    def refused_alike(self, messages: QuerySet[Message], name: str, value: int) -> QuerySet[Message]:
+        return messages.filter(pk__in=Recipient.objects.filter(streak=int(value)).values("message_id"))
 
     def filter_queryset(self, queryset: QuerySet[Message]) -> QuerySet[Message]:
         self.any_status = super().filter_queryset(queryset)
@@ -158,7 +168,7 @@ def toolbar(form: forms.Form, url: str, target: str) -> FormHelper:
     is_narrowed = any(form.data.get(name) for name in ("sender", "reason", "date_from", "date_to"))
     helper.layout = Layout(
         Field("q", wrapper_class="tool tool-search"),
-        *(Field(name) for name in ("status", "batch") if name in form.fields),
+        *(Field(name) for name in ("status", "batch", "alike") if name in form.fields),
         HTML(f'<details class="more-tools"{" open" if is_narrowed else ""}><summary>More filters</summary>'),
         Div(
             Field("sender", wrapper_class="tool tool-sender"),

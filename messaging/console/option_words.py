@@ -12,6 +12,7 @@ LABELS = {
     "max_tries": "Tries at most",
     "retry_hours": "Hours of trying",
     "expire_days": "Days in the queue",
+    "same_refusals": "Refusals in the same words",
     "company_name": "Company name",
     "company_address": "Main company address",
     "console_url": "Address of this console",

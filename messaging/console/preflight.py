@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from messaging.delivery.meanings import NO_MAILBOX, UNKNOWN_MAILBOX
 from messaging.delivery.outcomes import Reply, Stage, judge
-from messaging.models import Batch, Category, Message, Recipient
+from messaging.models import Batch, Category, Message, Recipient, RefusalStreak
 from messaging.wording import in_words, moment
 
 Status = Message.Status
@@ -47,7 +47,10 @@ def refused_before(addresses: Iterable[str]) -> dict[str, str]:
 def _refused() -> QuerySet[Recipient]:
     failed = Message.objects.filter(status=Status.FAILED, reason_category=Category.ADDRESS).order_by("-pk")
     ids = list(failed.values_list("pk", flat=True)[:LOOKED_BACK])
-    return Recipient.objects.filter(message_id__in=ids, status=Recipient.Status.FAILED, reply_code__gte=500)
+    refused = Recipient.objects.filter(message_id__in=ids, status=Recipient.Status.FAILED, reply_code__gte=500)
+    # Not on the word of a server that refused others in the same words, unless a person says that it was right.
+    is_sure = Q(streak=None) | Q(streak__asked_at=None) | Q(streak__answer=RefusalStreak.Answer.GO_ON)
+    return refused.filter(is_sure)
 
 
 def doubts(message: Message, recipients: list[Recipient]) -> list[str]:

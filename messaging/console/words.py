@@ -17,6 +17,7 @@ from messaging.models import (
     Message,
     MessageEvent,
     Phrase,
+    Reason,
     Recipient,
     SendAttempt,
 )
@@ -173,6 +174,8 @@ def _held(message: Message, why: str) -> Standing:
 
 def todo_about(message: Message, attempts: Sequence[SendAttempt]) -> str:
     """What to do after the tries so far, the oldest first: it promises another try only while one is planned."""
+    if message.reason is not None and message.reason.key == Reason.REFUSED_ALIKE:
+        return advice(message.reason)
     failing = next((each for each in reversed(attempts) if each.outcome != AttemptOutcome.ACCEPTED), None)
     if failing is None:
         return ""
@@ -240,7 +243,8 @@ def _paused(message: Message, pauses: Sequence[AccountPause]) -> Standing | None
     holding = [pause for pause in pauses if due <= now or pause.until is None or pause.until > due]
     if not holding:
         return None
-    todo = advice(holding[0].reason) if holding[0].kind in AccountPause.PROBED else ""
+    told = (*AccountPause.PROBED, AccountPause.Kind.DOUBT)
+    todo = advice(holding[0].reason) if holding[0].kind in told else ""
     others = [state(pause) for pause in holding[1:]]
     own = _queued(message, "") if message.tries or due > now else Standing("")
     return Standing(waits(holding[0]), " ".join(filter(None, [todo, *others, own.headline, own.advice])))

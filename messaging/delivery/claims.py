@@ -84,9 +84,9 @@ def own(message: Message, owner: str, now: datetime) -> None:
 # Written out because a claim is as frequent as ten or twenty deliveries, and Django takes milliseconds to build it.
 _DUE = """due.account_id {account} AND due.not_before <= %s
     AND NOT EXISTS (SELECT 1 FROM messaging_batch WHERE id = due.batch_id AND status = 'cancelled')"""
-# Asked again here: a person may have paused sending since the lane was given leave.
+# Asked again here: sending may have been paused since the lane was given leave.
 _PAUSED = """SELECT 1 FROM messaging_accountpause WHERE ended_at IS NULL AND (until IS NULL OR until > %s)
-    AND (kind = 'all' OR kind = 'person' AND account_id {account})"""
+    AND (kind = 'all' OR kind IN ('person', 'doubt') AND account_id {account})"""
 _COLUMNS = ", ".join(
     str(field.column)
     for field in Message._meta.concrete_fields

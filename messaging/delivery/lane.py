@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.db import DatabaseError, IntegrityError, connections
+from django.db import DatabaseError, IntegrityError, connections, transaction
 from django.utils import timezone
 
 from messaging import content
@@ -25,9 +25,10 @@ from messaging.setup.layers import EmailSetup, resolve
 from messaging.setup.opt_files import OptError, OptFiles
 from messaging.setup.options import RetryLimits, retry_limits
 
-from . import claims, ledger, pauses, refusal, retry
+from . import claims, ledger, pauses, refusal, retry, streaks
 from .claims import LimitReached, Terms
 from .decision import (
+    Judgement,
     PutOff,
     complete,
     confine,
@@ -141,8 +142,8 @@ class Lane:
     def deliver_at_once(self, message: Message) -> None:
         """Deliver a message that was stored as claimed by this lane (claims.own), with one try; within `at_once`.
 
-        Its outcome is committed then, and `result` and `error` say what was heard. Its failure pauses nobody; a
-        success ends a pause.
+        Its outcome is committed then, and `result` and `error` say what was heard. Its failure pauses nobody, unless
+        it was one refusal in the same unknown words too many; a success ends a pause.
 
         Raises:
             DatabaseError: the outcome could not be written down; with `message.in_data` it may have arrived.
@@ -356,6 +357,11 @@ class Lane:
         verdict = judgement.leading
         if put_off:
             pending, result, judgement = with_put_off(pending, result, put_off)
+        elif refusals := streaks.unknown_refusals(pending, judgement, result):
+            self._settle()
+            self._end_probe(now)
+            self._record_unknown(message, attempt, pending, judgement, result, refusals)
+            return []
         if verdict.scope != Scope.MESSAGE:
             self._halt(attempt, verdict, now)
             if message.once:
@@ -364,9 +370,7 @@ class Lane:
                 decision = put_back(message, verdict, judgement.reply.stage, now)
         else:
             decision = decide(message, pending, judgement, result, now, self.limits)
-            if self.is_probe:
-                _persistently(lambda: pauses.clear(self.account_id, now))
-                self.is_probe = False
+            self._end_probe(now)
         self._write(message, attempt, pending, decision)
         return []
 
@@ -387,6 +391,44 @@ class Lane:
 
         self.settle = settle
         self.delivered += 1
+
+    def _record_unknown(
+        self,
+        message: Message,
+        attempt: SendAttempt,
+        pending: list[Recipient],
+        judgement: Judgement,
+        result: Result,
+        refusals: list[streaks.Refusal],
+    ) -> None:
+        """Record a refusal in words that nobody knows, in one transaction with what it means for the account."""
+        now = self.clock()
+
+        def write(does_count: bool = True) -> streaks.Ruling:
+            with transaction.atomic():
+                ruling = streaks.note(message, refusals, attempt, now) if does_count else streaks.ALONE
+                complete(attempt, pending, result, judgement)
+                if ruling.is_ours:
+                    decision = streaks.put_back(message, attempt, ruling, now)
+                else:
+                    decision = ruling.tell(decide(message, pending, judgement, result, now, self.limits))
+                ledger.record(message, attempt, pending, decision)
+            return ruling
+
+        try:
+            ruling = _persistently(write)
+        except IntegrityError:  # the account (or the batch) was deleted meanwhile: there is nobody to ask about
+            attempt.account_id = attempt.batch_id = None
+            ruling = _persistently(lambda: write(does_count=False))
+        self.delivered += 1
+        if ruling.others is not None:
+            self.halted_by = judgement.leading
+
+    def _end_probe(self, now: datetime) -> None:
+        """The account's server has dealt with a message."""
+        if self.is_probe:
+            _persistently(lambda: pauses.clear(self.account_id, now))
+            self.is_probe = False
 
     def _settle(self) -> None:
         """Wait until the outcome of the message before is committed."""

@@ -172,8 +172,8 @@ PASSWORDS_OFF = either(
     r"less secure app", near(r"\b(oauth|xoauth2|modern auth\w*)\b", r"\b(only|required|must|instead)\b", within=25),
 )
 CONDITIONAL_ACCESS = r"conditional access|blocked by (a |your )?(\w+ )?polic"
-APP_PASSWORD = (  # noqa: S105
-    r"app(lication)?([ -]specific)?[ -]password|authori[sz]ation code|(client|device)[ -]specific password|"
+APP_PASSWORD = (
+    r"app(lication)?([ -]specific)?[ -]password|authori[sz]ation code|(client|device)[ -]specific password|"  # noqa: S105
     r"(two|2|multi)[ -]?(factor|step)|\b2fa\b|\bmfa\b|parol prilozheni|пароль приложени|授权码|no=1001256"
 )
 BROWSER_SIGN_IN = r"(log|sign) in (with|via|through|using) your web browser|webloginrequired|verify (that )?it'?s you"

@@ -1,7 +1,8 @@
 """What keeps an account from sending for now, who put it there, and when it ends.
 
 Set-up at fault and a server that wants us slower end when a probe gets through; limits and sending windows end by
-themselves; what a person ordered ends when they said, or by a person. The messages wait, their tries unspent.
+themselves; what a person ordered ends when they said, or by a person; a doubt ends when a person has answered. The
+messages wait, their tries unspent.
 """
 
 import logging
@@ -84,6 +85,19 @@ def pause(account_id: int | None, verdict: Verdict, heard: Heard, now: datetime)
         log.warning("account %s paused: %s (%s)", account_id or "company", why, heard.server)
 
 
+def ask(account_id: int | None, question: Phrase, heard: Heard, now: datetime) -> AccountPause:
+    """Pause an account until a person has answered; within a transaction."""
+    row, created = AccountPause.objects.select_for_update(of=("self",)).get_or_create(
+        account_id=account_id, kind=Kind.DOUBT, defaults={"since": now, "reason": question}
+    )
+    row.reason = question
+    row.server, row.reply_text, row.said = heard
+    row.save(update_fields=["reason", "server", "reply_text", "said"])
+    if created:
+        log.warning("account %s paused until a person answers: %s", account_id or "company", heard.text)
+    return row
+
+
 def clear(account_id: int | None, now: datetime) -> None:
     """A message got through: whatever was at fault is over."""
     rows = AccountPause.objects.filter(account_id=account_id, kind__in=AccountPause.PROBED)
@@ -104,11 +118,11 @@ def wait_until(account_id: int | None, kind: AccountPause.Kind, until: datetime,
 def end_due(now: datetime) -> None:
     """End what ends by itself and is over. (Those that are probed end when a message gets through.)
 
-    Where a person's pause holds, what a lane claimed at the very moment of the order is taken from it, too.
+    Where a person's pause or a doubt holds, what a lane claimed at that very moment is taken from it, too.
     """
     for row in AccountPause.objects.exclude(kind__in=AccountPause.PROBED):
         is_over = row.until is not None and row.until <= now
-        if row.kind not in (Kind.PERSON, Kind.ALL):
+        if row.kind in (Kind.LIMIT, Kind.WINDOW):
             if is_over:
                 row.delete()
         elif is_over:

@@ -6,7 +6,7 @@ from .batch import Batch, BatchItem
 from .draft import MessageVersion, Submitted, Upload
 from .message import Attachment, Message, MessageContent, MessageEvent, Reason, Recipient
 from .options import CompanyOptions, Notice, NoticeItem, NoticeKind, NoticeRule, NoticesSeen
-from .pause import AccountPause, ActiveLane
+from .pause import AccountPause, ActiveLane, RefusalStreak
 from .phrase import Phrase, PhraseError, PhraseField, Words
 from .schedule import Schedule, ScheduleRun
 from .setup import AccessToken, EmailSettings, Heartbeat
@@ -38,6 +38,7 @@ __all__ = [
     "PhraseField",
     "Reason",
     "Recipient",
+    "RefusalStreak",
     "Schedule",
     "ScheduleRun",
     "SendAttempt",

@@ -33,6 +33,8 @@ class Reason(StrEnum):
     LIMIT_REACHED = "limit-reached"
     OUTSIDE_WINDOW = "outside-window"
     PAUSED = "paused"
+    REFUSED_ALIKE = "refused-alike"  # as others were, in words that nobody knows: it may be us
+    ASKED = "asked"  # whether it is us: why an account is paused
 
 
 class Message(models.Model):
@@ -219,9 +221,19 @@ class Recipient(models.Model):
     reply_text = models.TextField(blank=True)
     said = PhraseField(help_text="In the place of a server's words: this machine's error, or who decided.")
     decided_at = models.DateTimeField(null=True, blank=True)
+    streak = models.ForeignKey(
+        "RefusalStreak",
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="recipients",
+        db_index=False,
+        help_text="Of refusals in the same words, the last that it was in.",
+    )
 
     class Meta:
         ordering = ["id"]
+        indexes = [models.Index(fields=["streak"], name="recipient_streak", condition=models.Q(streak__isnull=False))]
 
     def __str__(self) -> str:
         return f"{self.name} <{self.address}>" if self.name else self.address
@@ -255,6 +267,8 @@ class MessageEvent(models.Model):
         STOPPED = Reason.STOPPED.value, "Not sent at once, because its process stopped"
         REROUTED = "rerouted", "Given to an account that works"
         UNSIGNED = "dkim-taken-out", "DKIM signature taken out"
+        IT_WAS_US = "it-was-us", "Queued anew: the refusal was about our set-up"
+        GO_ON = "go-on", "Left failed: the refusal was about the message"
         TOLD = Reason.TOLD.value, "Told by a version that kept sentences"
 
     message = models.ForeignKey(Message, models.CASCADE, related_name="events")

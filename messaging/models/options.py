@@ -34,6 +34,13 @@ class CompanyOptions(models.Model):
     expire_days = models.PositiveIntegerField(
         "days in the queue", null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(3650)]
     )
+    same_refusals = models.PositiveSmallIntegerField(
+        "refusals in the same words",
+        default=5,
+        db_default=5,
+        validators=[MaxValueValidator(100)],
+        help_text="In a row, for as many recipient domains, in words that are not known; 0: sending never pauses.",
+    )
     company_name = models.CharField(max_length=120, blank=True)
     company_address = models.CharField("main company address", max_length=320, blank=True)
     console_url = models.CharField("address of this console", max_length=200, blank=True)

@@ -18,18 +18,21 @@ class AccountPause(models.Model):
     """One reason why an account (none: the company's) does not send, and until when; several may hold at once.
 
     `until` is when it ends by itself, and for a FAULT or BUSY when one lane tries again; empty: a person ends it.
+    A DOUBT ends when a person answers (RefusalStreak).
     `objects` are the current ones; `history` has those that ended as well.
     """
 
     class Kind(models.TextChoices):
         FAULT = "fault", "Set-up at fault"
+        DOUBT = "doubt", "Refused in the same words"
         BUSY = "busy", "Slowed down by the mail server"
         LIMIT = "limit", "Limit reached"
         WINDOW = "window", "Outside the sending window"
         PERSON = "person", "Paused by a person"
         ALL = "all", "All sending paused by a person"
 
-    # With these not even urgent messages go out: the server would not take them.
+    # With these not even urgent messages go out: the server would not take them. With a DOUBT they do: the server may
+    # have been right about the others, and what it refuses in the same words comes back, its try unspent.
     STOP_URGENT = (Kind.FAULT, Kind.BUSY, Kind.LIMIT)
     # These end when a message gets through.
     PROBED = (Kind.FAULT, Kind.BUSY)
@@ -65,6 +68,54 @@ class AccountPause(models.Model):
     def __str__(self) -> str:
         whose = "All sending" if self.kind == self.Kind.ALL else str(self.account or "Company account")
         return f"{whose} paused: {self.get_kind_display()}"
+
+
+class RefusalStreak(models.Model):
+    """Refusals of one account at one stage, in words that no line of the reply table knows, and in the same words.
+
+    No acceptance at that stage came between them. When they are for enough recipient `domains`, the account pauses and
+    a person is asked (`asked_at`); the `answer` holds for a day. `wording` is a digest of the masked words. The current
+    one has not ended.
+    """
+
+    class Answer(models.TextChoices):
+        IT_WAS_US = "us", "It was us"
+        GO_ON = "go-on", "Go on"
+
+    account = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, null=True, blank=True, related_name="+")
+    stage = models.CharField(max_length=12)
+    wording = models.CharField(max_length=64)
+    last_at = models.DateTimeField()
+    domains = models.JSONField(default=list, help_text="Each was refused by a reply of its own.")
+    refusals = models.PositiveIntegerField(default=0, help_text="Messages.")
+    pause = models.ForeignKey(AccountPause, models.SET_NULL, null=True, blank=True, related_name="streaks")
+    asked_at = models.DateTimeField(null=True, blank=True)
+    answer = models.CharField(max_length=8, choices=Answer, blank=True)
+    answered_at = models.DateTimeField(null=True, blank=True)
+    answered_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
+    server = models.CharField(max_length=300, blank=True)
+    reply_text = models.TextField(blank=True, help_text="The last one's own words, after the code.")
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(
+                Coalesce("account", 0),
+                "stage",
+                "wording",
+                condition=models.Q(ended_at=None),
+                name="one_streak_per_account_stage_and_wording",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.refusals} refused alike at {self.stage}"
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether a person is to answer, and has not yet."""
+        return self.asked_at is not None and not self.answer
 
 
 class ActiveLane(models.Model):

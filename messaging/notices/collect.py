@@ -29,11 +29,12 @@ def unnoted() -> str:
 
 
 def collect(now: datetime) -> None:
-    """Make items of failed and unknown messages, and of accounts at fault, that nobody has noted yet."""
+    """Make items of failed and unknown messages, and of accounts at fault or in doubt, that nobody has noted yet."""
     while _collect_messages(now) == CHUNK:
         pass
     with transaction.atomic():
-        faults = AccountPause.objects.filter(kind=AccountPause.Kind.FAULT, notified_at=None)
+        kinds = (AccountPause.Kind.FAULT, AccountPause.Kind.DOUBT)
+        faults = AccountPause.objects.filter(kind__in=kinds, notified_at=None)
         rows = list(faults.select_related("account").select_for_update(of=("self",), skip_locked=True))
         NoticeItem.objects.bulk_create(
             NoticeItem(

@@ -55,8 +55,9 @@ def _mail(notice: Notice, sender: Sender, now: datetime) -> None:
 
 
 def move_waiting(now: datetime) -> None:
-    """Give mails of notices that wait for a broken account to one that works."""
-    for account_id in AccountPause.objects.filter(kind=AccountPause.Kind.FAULT).values_list("account_id", flat=True):
+    """Give mails of notices that wait for a broken or doubtful account to one that works."""
+    paused = AccountPause.objects.filter(kind__in=(AccountPause.Kind.FAULT, AccountPause.Kind.DOUBT))
+    for account_id in set(paused.values_list("account_id", flat=True)):
         waiting = Message.objects.filter(
             Exists(Notice.objects.filter(mail=OuterRef("pk"))),  # and not what a program calls a notice
             status=Message.Status.QUEUED, account_id=account_id, urgent=True, not_before__isnull=False,
@@ -67,6 +68,8 @@ def move_waiting(now: datetime) -> None:
         if sender is None:
             continue
         account = sender[0]
+        if (account.pk if account else None) == account_id:
+            continue  # in doubt, and there is no other
         rerouted = Phrase(MessageEvent.Kind.REROUTED, account=person(account))
         with transaction.atomic():
             for pk in ids:
@@ -76,12 +79,16 @@ def move_waiting(now: datetime) -> None:
 
 
 def working_account() -> Sender | None:
-    """The company's account, or an administrator's own, that can send now; None when none can."""
+    """The company's account, or an administrator's own, that can send now; None when none can.
+
+    Rather not one of which it is asked whether its set-up is at fault, though urgent mail goes out with it.
+    """
+    doubtful = set(AccountPause.objects.filter(kind=AccountPause.Kind.DOUBT).values_list("account_id", flat=True))
     paused = set(AccountPause.objects.filter(kind__in=AccountPause.PROBED).values_list("account_id", flat=True))
     accounts = [None, *roles.admins().filter(email_settings__isnull=False)]
     setups = list(zip(accounts, resolve_each(accounts), strict=True))
     broken = {_sign_in(setup) for account, setup in setups if (account.pk if account else None) in paused}
-    for account, setup in setups:
+    for account, setup in sorted(setups, key=lambda each: (each[0].pk if each[0] else None) in doubtful):
         # Another account that signs in there as the same one is as broken.
         if not setup.problems() and not setup.files.errors and _sign_in(setup) not in broken:
             return account, setup

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from django.utils.http import urlencode
 
-from messaging.models import CompanyOptions, Message, Notice, NoticeItem, NoticeKind
+from messaging.models import CompanyOptions, Message, Notice, NoticeItem, NoticeKind, Reason
 from messaging.wording import advice, in_words, moment, person, sentence
 
 NOT_NEEDED = [
@@ -30,6 +30,10 @@ NEXT = {
         "Look at Email Setup."
     ),
 }
+ANSWER = (
+    "Messages wait safely in the queue, their tries unspent. Open Sending, read the server’s own words and answer: “It "
+    "was us” tries those that failed again, “Go on” leaves them failed."
+)
 
 
 class Words(NamedTuple):
@@ -47,12 +51,25 @@ def told(notice: Notice, company: CompanyOptions) -> Words:
     first, last = moment(items[0].at), moment(items[-1].at)
     when = f"noted {first}" if first == last else f"noted from {first} to {last}"
     url = company.console_url.rstrip("/")
-    parts = [f"{subject} ({when}).", "\n".join(_why(kind, items, url)), "\n".join(_which(kind, items, url)), NEXT[kind]]
+    parts = [
+        f"{subject} ({when}).",
+        "\n".join(_why(kind, items, url)),
+        "\n".join(_which(kind, items, url)),
+        next_step(kind, items),
+    ]
     if url:
         parts.append(f"All notices: {url}/notices/")
     whom = f"{company.company_name} " if company.company_name else ""
     parts.append(f"-- \nThe {whom}message queue (Outtray). Company options say who gets notices, and of what.")
     return Words(subject, "\n\n".join(part for part in parts if part) + "\n")
+
+
+def next_step(kind: NoticeKind, items: list[NoticeItem]) -> str:
+    """What to do about items of one kind."""
+    asked = [item.reason is not None and item.reason.key == Reason.ASKED for item in items]
+    if not any(asked):
+        return NEXT[kind]
+    return ANSWER if all(asked) else f"{NEXT[kind]} {ANSWER}"
 
 
 def subject_of(notice: Notice, items: list[NoticeItem], number: int) -> str:

@@ -45,6 +45,8 @@ class Paused:
             case Kind.FAULT:
                 since = moment(self.since)
                 return f"Set-up at fault since {since}, next try {self._end}: {sentence(self.reason)}"
+            case Kind.DOUBT:
+                return f"Waits for an answer since {moment(self.since)}: {sentence(self.reason)}"
             case Kind.BUSY:
                 return f"Slowed down by the mail server, next try {self._end}: {sentence(self.reason)}"
             case Kind.WINDOW:
@@ -72,6 +74,8 @@ class Paused:
                 said = self.banner
             case Kind.FAULT:
                 said = f"{sentence(self.reason)} It is tried again {self._end}."
+            case Kind.DOUBT:
+                said = f"{sentence(self.reason)} An administrator is asked."
             case Kind.BUSY:
                 said = f"the mail server asked us to slow down; goes on {self._end}."
             case _:
@@ -83,6 +87,8 @@ def paused_by(pause: AccountPause) -> str:
     """Who or what began a pause, for the history."""
     if pause.kind in AccountPause.PROBED:
         return "the mail server" if pause.kind == Kind.BUSY else "a set-up fault"
+    if pause.kind == Kind.DOUBT:
+        return "refusals in the same words"
     return person(pause.by, "somebody")
 
 

@@ -34,6 +34,7 @@ UNSIGNED = {
     "edit": "what it covers was edited",
 }
 NAMED_AT_MOST = 3
+QUESTIONS = (Reason.REFUSED_ALIKE, Reason.ASKED)
 FIELDS = {"subject": "subject", "to": "To", "cc": "Cc", "bcc": "Bcc"}
 
 
@@ -50,6 +51,8 @@ def advice(reason: Phrase | None, *, is_over: bool = False) -> str:
     """
     if reason is None:
         return ""
+    if reason.key in QUESTIONS:
+        return "An administrator looks at the server’s own words, and answers on the Sending page."
     if reason.key == Reason.TOLD:
         told = str(reason.params.get("advice", ""))
         return told_afterwards(told) if is_over else told
@@ -100,6 +103,20 @@ def _paused(since: str | None = None, until: str | None = None, **facts: Any) ->
     return Paused(since=as_time(since), until=as_time(until), is_history=True, **facts)
 
 
+ANSWERS = {"us": "The answer was: it was us.", "go-on": "The answer was: go on."}
+
+
+def _asked(number: int, domains: int, answer: str = "", again: bool = False) -> str:
+    if again:
+        words = "The mail server goes on refusing messages in the words of before."
+    else:
+        words = (
+            f"The mail server refused {number:,} message{'' if number == 1 else 's'} to {domains:,} "
+            f"domain{'' if domains == 1 else 's'} in the same words."
+        )
+    return f"{words} {ANSWERS[answer] if answer else 'It may be us.'}"
+
+
 # --- Batches and schedules -----------------------------------------------------------------------------
 
 
@@ -126,6 +143,11 @@ def _nothing_ran(since: str) -> str:
 
 def _given_up(reason: str, tries: int) -> str:
     return f"{reason} Given up after {'1 try' if tries == 1 else f'{tries} tries'}."
+
+
+def _refused_alike(others: int, reason: str = "") -> str:
+    same = "another message" if others == 1 else f"{others:,} other messages"
+    return f"Refused in the same words as {same}: it may be us."
 
 
 def _expired(days: int) -> str:
@@ -201,6 +223,8 @@ OWN: dict[str, Words] = {
     Reason.REFUSED_EARLIER: "A recipient was refused in an earlier try.",
     Reason.GIVEN_UP: _given_up,
     Reason.EXPIRED: _expired,
+    Reason.REFUSED_ALIKE: _refused_alike,
+    Reason.ASKED: _asked,
     Reason.STOPPED: STOPPED,
     Reason.WRITTEN_AGAIN: "Written again: another message takes its place",
     Reason.HANDED_OVER: "Handed over to {to}’s mail program",
@@ -262,6 +286,8 @@ OWN: dict[str, Words] = {
     Kind.SENT_FROM_MAIL_PROGRAM: "Sent from {holder}’s mail program",
     Kind.PUT_BACK: "Put back; {holder}’s draft was not sent",
     Kind.RESCUED: "Back in the queue: the worker that had it stopped before sending it",
+    Kind.IT_WAS_US: "Queued anew with its tries back: the refusal was about our set-up",
+    Kind.GO_ON: "Left failed: the refusal was about this message or its recipients",
     Kind.REROUTED: lambda account: (
         f"Given to {account or 'the company’s account'}: the account it was to use is paused"
     ),

@@ -14,7 +14,7 @@ from messaging.console.forms.helper import fields_alone
 from messaging.console.option_words import CATEGORIES, LABELS
 from messaging.delivery import retry
 from messaging.models import AuditEntry, CompanyOptions, NoticeKind, NoticeRule
-from messaging.option_values import CATEGORY_LENGTH, MOST_CATEGORIES, NUMBERS, READERS, BadOption
+from messaging.option_values import CATEGORY_LENGTH, MOST_CATEGORIES, NUMBERS, OFF, READERS, BadOption
 from messaging.setup import options
 from messaging.setup.options import RULE_NAMES
 
@@ -22,11 +22,22 @@ from .overtaken import OvertakenMixin
 from .zone import ZoneMixin
 
 PLAIN = (
-    "record_mail", "hold_mail", "max_tries", "retry_hours", "expire_days", "company_name", "company_address",
-    "console_url", "time_zone", "language", "operators_see_all",
+    "record_mail", "hold_mail", "max_tries", "retry_hours", "expire_days", "same_refusals", "company_name",
+    "company_address", "console_url", "time_zone", "language", "operators_see_all",
 )  # fmt: skip
 MOST_MINUTES = 24 * 60
 WINDOW = "Enter a number of minutes from 0 to 1440 (a day)."
+
+
+class NumberOrOff(forms.IntegerField):
+    """A number; "off" stands for 0."""
+
+    def to_python(self, value: Any) -> int | None:
+        is_off = isinstance(value, str) and value.strip().casefold() == OFF
+        return 0 if is_off else super().to_python(value)
+
+    def prepare_value(self, value: Any) -> Any:
+        return OFF if value in (0, "0") else value
 
 
 class CompanyOptionsForm(OvertakenMixin, ZoneMixin, forms.ModelForm):
@@ -58,6 +69,7 @@ class CompanyOptionsForm(OvertakenMixin, ZoneMixin, forms.ModelForm):
     class Meta:
         model = CompanyOptions
         fields = PLAIN
+        field_classes = {"same_refusals": NumberOrOff}
         labels = {name: LABELS[name] for name in PLAIN}
         help_texts = {
             "record_mail": "Keeps every outbound email in the message list, with date and time sent or the reason for "
@@ -65,6 +77,9 @@ class CompanyOptionsForm(OvertakenMixin, ZoneMixin, forms.ModelForm):
             "hold_mail": "Needs “Record outbound email”: what is not recorded cannot wait.",
             "expire_days": "Email that waits for a batch longer than that has failed, and says so; it is not lost, and "
             "can be sent again. What a person holds waits on. Empty: it waits for ever.",
+            "same_refusals": "When a mail server refuses so many messages in a row, each for another domain and all in "
+            "the same words, and Outtray does not know these words, the account pauses and an administrator is asked "
+            "whether Email Setup is to blame. Enter off to switch this off.",
             "company_name": "Shown beside the menu and in the title of each page.",
             "company_address": "Where notices to the company go, such as office@example.com.",
             "console_url": "Used for links in notices, such as https://outtray.example.com.",

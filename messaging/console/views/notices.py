@@ -12,7 +12,7 @@ from messaging import notices
 from messaging.console.paging import page_of
 from messaging.models import Message, Notice, NoticeItem, NoticeKind
 from messaging.notices.mail import TRIED_FOR
-from messaging.notices.text import NAMED, NEXT, shared_reason, subject_of
+from messaging.notices.text import NAMED, next_step, shared_reason, subject_of
 from messaging.wording import in_words
 
 from .guard import who
@@ -57,7 +57,7 @@ def _listed(notice: Notice, is_unread: bool) -> Listed:
     named: list[NoticeItem] = notice.named  # type: ignore[attr-defined]  # prefetched
     subject = subject_of(notice, named, notice.number)  # type: ignore[attr-defined]  # annotated
     is_all = notice.number == len(named)  # type: ignore[attr-defined]
-    todo = DEALT_WITH if is_all and all(map(_is_dealt_with, named)) else NEXT[NoticeKind(notice.kind)]
+    todo = DEALT_WITH if is_all and all(map(_is_dealt_with, named)) else next_step(NoticeKind(notice.kind), named)
     return Listed(notice, subject, is_unread, _mailed(notice), todo, named, shared_reason(named))
 
 

@@ -11,11 +11,13 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from messaging import roles, sending
+from messaging import answers, queue, roles, sending
+from messaging.console.filters import ids_in
 from messaging.console.forms.actions import PauseForm
 from messaging.console.paging import page_of
 from messaging.console.words import setting_value
-from messaging.models import AccountPause, Phrase
+from messaging.delivery.streaks import of_streak
+from messaging.models import AccountPause, Message, Phrase, RefusalStreak
 from messaging.sending import ALL, AccountState, Everybody, Whose
 from messaging.setup.fields import LABELS, LIMITS
 from messaging.setup.layers import EmailSetup
@@ -25,6 +27,7 @@ from messaging.wording import in_words, moment, person
 from .guard import post_only, who
 
 PAUSES_PER_PAGE = 20
+NAMED = 10
 COMPANY = "company"
 LONGEST_ID = 18  # digits that a key of the database surely has room for
 
@@ -39,10 +42,28 @@ class Limit:
 
 
 @dataclass(frozen=True)
+class Question:
+    """What an administrator is asked: whether it is us that a mail server refuses in the same words.
+
+    `number` messages have failed so, of those that the person may see; `named` are some of them.
+    """
+
+    streak: RefusalStreak
+    number: int
+    named: list[Message]
+
+    @property
+    def is_repeated(self) -> bool:
+        """Whether it was answered before: that it was us."""
+        return self.streak.answered_at is not None
+
+
+@dataclass(frozen=True)
 class Row:
     """One sending account on the page.
 
-    `key` names it in addresses, `what` on buttons; `limits` are told in short by `summary`; `form` pauses it.
+    `key` names it in addresses, `what` on buttons; `limits` are told in short by `summary`; `form` pauses it;
+    `questions` wait for an answer.
     """
 
     key: str
@@ -53,6 +74,7 @@ class Row:
     summary: str
     can_try_now: bool
     form: PauseForm
+    questions: list[Question]
 
 
 @require_safe
@@ -63,12 +85,16 @@ def overview(request: HttpRequest) -> HttpResponse:
 
 @post_only
 def act(request: HttpRequest, whose: str, action: str) -> HttpResponse:
-    """Pause, resume or try an account (or all sending) now; back to the page, which says what came of it."""
+    """Pause, resume or try an account (or all sending) now, or answer; back to the page, which says what came of it."""
     if action not in ACTIONS:
         raise Http404
     if not roles.is_admin(who(request)):
         raise PermissionDenied("Only an administrator can pause and resume sending.")
-    return ACTIONS[action](request, _whose(whose))
+    try:
+        return ACTIONS[action](request, _whose(whose))
+    except queue.NotPossible as error:
+        notes.warning(request, str(error))
+        return redirect("sending")
 
 
 def _pause(request: HttpRequest, whose: Whose) -> HttpResponse:
@@ -106,10 +132,36 @@ def _try_now(request: HttpRequest, whose: Whose) -> HttpResponse:
     return redirect("sending")
 
 
+def _it_was_us(request: HttpRequest, whose: Whose) -> HttpResponse:
+    number = answers.it_was_us(_asked(request, whose), by=who(request))
+    are = "1 message is" if number == 1 else f"{number:,} messages are"
+    notes.success(request, f"{are} queued anew, with all tries back. {_name(whose)} goes on.")
+    return redirect("sending")
+
+
+def _go_on(request: HttpRequest, whose: Whose) -> HttpResponse:
+    number = answers.go_on(_asked(request, whose), by=who(request))
+    stay = "1 message stays" if number == 1 else f"{number:,} messages stay"
+    notes.success(request, f"{stay} failed. {_name(whose)} goes on; these words do not pause it again today.")
+    return redirect("sending")
+
+
+def _asked(request: HttpRequest, whose: Whose) -> RefusalStreak:
+    """The question that is answered. Raises NotPossible where it is not asked of that account."""
+    wanted = ids_in([request.POST.get("question", "")])
+    found = RefusalStreak.objects.filter(pk__in=wanted, account=None if isinstance(whose, Everybody) else whose)
+    streak = found.select_related("account").first()
+    if streak is None or isinstance(whose, Everybody):
+        raise queue.NotPossible("This question is not asked any more.")
+    return streak
+
+
 ACTIONS: dict[str, Callable[[HttpRequest, Whose], HttpResponse]] = {
     "pause": _pause,
     "resume": _resume,
     "try-now": _try_now,
+    "it-was-us": _it_was_us,
+    "go-on": _go_on,
 }
 
 
@@ -137,14 +189,29 @@ def _page(request: HttpRequest, forms: Mapping[str, PauseForm] = {}, status: int
     """The page; `forms` are those that were refused, by key."""
     found = sending.overview()
     so_far = sending.so_far()
+    questions = _questions(request, found)
     context = {
         "whole": found.pause,
         "whole_form": forms.get(ALL.value) or _form(ALL.value, found.pause),
-        "rows": [_row(state, found.pause is not None, forms) for state in found.accounts],
+        "rows": [
+            _row(state, found.pause is not None, forms, questions.get(state.account, [])) for state in found.accounts
+        ],
         "history": page_of(so_far, so_far, request.GET.get("page"), total=so_far.count(), size=PAUSES_PER_PAGE),
         "admins": roles.admins().order_by("first_name", "username"),
     }
     return render(request, "messaging/sending.html", context, status=status)
+
+
+def _questions(request: HttpRequest, found: sending.Overview) -> dict[User | None, list[Question]]:
+    """What is asked, by account; a statement only where something is."""
+    if not any(pause.kind == AccountPause.Kind.DOUBT for state in found.accounts for pause in state.pauses):
+        return {}
+    asked: dict[User | None, list[Question]] = {}
+    for streak in answers.open_questions():
+        failed = queue.visible_to(who(request)).filter(pk__in=of_streak(streak, Message.Status.FAILED).values("pk"))
+        named = list(failed.order_by("pk").only("subject", "recipients_text")[:NAMED])
+        asked.setdefault(streak.account, []).append(Question(streak, failed.count(), named))
+    return asked
 
 
 def _form(key: str, pause: AccountPause | None) -> PauseForm:
@@ -153,7 +220,7 @@ def _form(key: str, pause: AccountPause | None) -> PauseForm:
     return PauseForm(initial=initial, auto_id=f"{key}-%s")
 
 
-def _row(state: AccountState, is_paused: bool, forms: Mapping[str, PauseForm]) -> Row:
+def _row(state: AccountState, is_paused: bool, forms: Mapping[str, PauseForm], questions: list[Question]) -> Row:
     key, values = _key(state.account), state.setup.values
     return Row(
         key=key,
@@ -164,6 +231,7 @@ def _row(state: AccountState, is_paused: bool, forms: Mapping[str, PauseForm]) -
         summary=_in_short(state.setup),
         can_try_now=state.can_try_now and not is_paused,
         form=forms.get(key) or _form(key, state.paused_by_person),
+        questions=questions,
     )
 
 

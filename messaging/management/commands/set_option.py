@@ -9,7 +9,7 @@ from django.db import models
 
 from messaging.audit import ChangedMeanwhile
 from messaging.models import CompanyOptions
-from messaging.option_values import NUMBERS, READERS, BadOption
+from messaging.option_values import NUMBERS, OFF, OFF_AS_ZERO, READERS, BadOption
 from messaging.setup import options
 
 EMPTY = '""'
@@ -35,7 +35,7 @@ class Command(BaseCommand):
         company = options.options()
         if name is None:
             for each, field in FIELDS.items():
-                self.stdout.write(f"{each} {_shown(getattr(company, field)) or EMPTY}")
+                self.stdout.write(f"{each} {_of(each, getattr(company, field)) or EMPTY}")
             return
         if name not in FIELDS:
             raise CommandError(f"There is no option “{name}”. Choose from {', '.join(FIELDS)}.")
@@ -44,13 +44,13 @@ class Command(BaseCommand):
         value, before = _read(name, text), getattr(company, FIELDS[name])
         _check(company, name, value)
         if value == before:
-            self.stdout.write(f"{name} is {_shown(before) or 'empty'} already.")
+            self.stdout.write(f"{name} is {_of(name, before) or 'empty'} already.")
             return
         try:
             options.save({FIELDS[name]: value}, by=None, seen=company.version, via="set_option")
         except ChangedMeanwhile as error:
             raise CommandError(f"Nothing was written. {error} Run this again.") from error
-        self.stdout.write(f"{name}: {_shown(before) or 'empty'} -> {_shown(value) or 'empty'}")
+        self.stdout.write(f"{name}: {_of(name, before) or 'empty'} -> {_of(name, value) or 'empty'}")
 
 
 def _read(name: str, text: str) -> Any:
@@ -61,6 +61,8 @@ def _read(name: str, text: str) -> Any:
         if found is None:
             raise CommandError(f"{name} can be {_possible(name)}, and not “{text}”.")
         return found
+    if name in OFF_AS_ZERO and text.strip().casefold() == OFF:
+        return 0
     try:
         if FIELDS[name] in READERS:
             is_list = FIELDS[name] in options.ONE_PER_LINE
@@ -92,6 +94,11 @@ def _possible(name: str, before: str = "") -> str:
     """What an option can be, "on or off"; "" where that cannot be listed."""
     found = " or ".join(_shown(value) for value in _choices(_field(name)))
     return before + found if found else ""
+
+
+def _of(name: str, value: Any) -> str:
+    """The value of an option, in words."""
+    return OFF if name in OFF_AS_ZERO and value == 0 else _shown(value)
 
 
 def _shown(value: Any) -> str:

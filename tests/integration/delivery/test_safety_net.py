@@ -1,0 +1,420 @@
+"""One batch never burns the address book: the same unknown words for several domains pause it, and a person is asked."""
+
+import datetime as dt
+from collections import Counter
+
+import pytest
+from django.core.management import call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from messaging import batches, housekeeping, outgoing
+from messaging.console.preflight import refused_before
+from messaging.delivery.lane import Lane
+from messaging.models import AccountPause, BatchItem, Message, Recipient, RefusalStreak, SendAttempt
+from messaging.setup import options
+from messaging.wording import in_words
+from tests.factories import browser_of, confirmed_batch, make_message, make_user, set_up, submission
+from tests.fault_server import CLOSE, FaultServer
+from tests.rows import states, status, statuses
+from tests.steps import in_threads, run_lane
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+NO = "550 Zugriff verweigert (ref {})"
+DEAD = "550 5.1.1 No such user"
+
+
+@pytest.fixture
+def server():
+    with FaultServer() as running:
+        set_up(running)
+        yield running
+
+
+@pytest.fixture
+def boss(db):
+    return make_user("boss", role="Administrator", first_name="Berta")
+
+
+def refuse(server, stage="RCPT", words=NO):
+    """Every message in the same words, but for a number."""
+    numbers = iter(range(8840, 9999))
+    server.at(stage, lambda: words.format(f"{next(numbers)}-2"))
+
+
+def queue(number, first=0, **values):
+    """Messages to as many domains."""
+    return [make_message(f"kunde@domain{place}.example", **values) for place in range(first, first + number)]
+
+
+def answer(boss, which):
+    """Press a button on the Sending page."""
+    streak = RefusalStreak.objects.get(asked_at__isnull=False, answer="", ended_at=None)
+    response = browser_of(boss).post(f"/sending/company/{which}/", {"question": streak.pk}, follow=True)
+    assert response.status_code == 200
+    return response
+
+
+def is_paused():
+    return AccountPause.objects.filter(kind="doubt").exists()
+
+
+# --- When it pauses ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("stage", "words"),
+    [
+        ("MAIL", "550 Zugang gesperrt {}"),
+        ("RCPT", NO),
+        ("RCPT", "550 5.1.1 Zugriff verweigert {}"),
+        ("RCPT", "550-Zugriff\n550 {} verweigert für <kunde@irgendwo.example>"),
+        ("DATA", "554 nicht jetzt und nicht hier {}"),
+        ("END", "554 5.7.1 Änderung abgelehnt {}"),
+    ],
+)
+def test_fifth_domain_refused_in_the_same_unknown_words_pauses_the_account(server, stage, words):
+    refuse(server, stage, words)
+    messages = queue(8)
+    run_lane()
+    assert Counter(statuses(*messages)) == {"failed": 5, "queued": 3}
+    assert is_paused()
+    assert {message.tries for message in messages[5:]} == {0}
+    assert {(each.reason_category, in_words(each.reason)) for each in messages[:5]} == {
+        ("setup", "Refused in the same words as 4 other messages: it may be us.")
+    }
+    assert not refused_before([f"kunde@domain{place}.example" for place in range(5)]), "no address is blackened"
+    pause = AccountPause.objects.get()
+    assert in_words(pause.reason) == "The mail server refused 5 messages to 5 domains in the same words. It may be us."
+    asked = len(server.heard("MAIL"))
+    run_lane()
+    assert len(server.heard("MAIL")) == asked, "it is quiet until a person has answered"
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        pytest.param({"MAIL": ["250 ok"] * 9, "RCPT": [DEAD] * 9}, id="words that are known"),
+        pytest.param({"RCPT": [f"550 {word} verweigert" for word in "abcdefghi"]}, id="different words"),
+        pytest.param({"RCPT": [f"45{number % 2} Zugriff verweigert" for number in range(9)]}, id="for now only"),
+        pytest.param({"RCPT": [*["550 Nein danke"] * 4, "250 ok", *["550 Nein danke"] * 4]}, id="accepted between"),
+        pytest.param({"END": [*["554 Nein danke"] * 4, "250 ok", *["554 Nein danke"] * 4]}, id="taken between"),
+        pytest.param({"RCPT": [*["550 Nein danke"] * 4, "250 ok", *["550 Nein danke"] * 4], "END": ["554 nie"]},
+                     id="let past between"),
+    ],
+)  # fmt: skip
+def test_what_says_nothing_about_us_pauses_nobody(server, refused):
+    for stage, replies in refused.items():
+        server.at(stage, replies)
+    queue(9)
+    run_lane()
+    assert not is_paused()
+    assert "sending" not in states()
+    assert len(server.heard("MAIL")) == 9
+
+
+def test_dead_mailboxes_at_one_domain_do_not_stop_a_batch(server):
+    refuse(server)
+    for place in range(12):
+        make_message(f"kunde{place}@one.example")
+    run_lane()
+    assert states() == ["failed"] * 12
+    assert not is_paused()
+
+
+def test_recipients_of_one_message_each_count_and_one_that_is_let_past_ends_it(server):
+    refuse(server)
+    server.at("RCPT", "250 ok", recipient="a@good.example")
+    mixed = make_message("a@good.example", *(f"b@bad{place}.example" for place in range(6)))
+    run_lane()
+    assert status(mixed) == "failed"
+    assert not is_paused()
+    assert mixed.recipients.get(address="a@good.example").status == "accepted"
+    one = make_message(*(f"c@worse{place}.example" for place in range(5)))
+    run_lane()
+    assert is_paused()
+    assert status(one) == "failed"
+
+
+def test_at_the_end_of_data_one_reply_counts_once_however_many_recipients_it_was_for(server):
+    refuse(server, "END", "554 Nein danke {}")
+    make_message(*(f"c@domain{place}.example" for place in range(9)))
+    run_lane()
+    assert not is_paused()
+
+
+def test_refusals_that_others_lie_between_still_count(server):
+    """Known refusals and those for now are no acceptance."""
+    no = "550 Zugriff verweigert"
+    server.at("RCPT", [no, DEAD, no, "451 later", no, "550 anders", no, DEAD, no])
+    queue(10)
+    run_lane()
+    assert is_paused()
+    assert len(server.heard("MAIL")) == 9
+
+
+@pytest.mark.parametrize(("option", "failed", "paused"), [(3, 3, True), (1, 1, True), (0, 8, False)])
+def test_company_option_says_how_many(server, option, failed, paused):
+    options.save({"same_refusals": option}, by=None)
+    refuse(server)
+    queue(8)
+    run_lane()
+    assert states().count("failed") == failed
+    assert is_paused() == paused
+
+
+def test_other_accounts_count_for_themselves_and_go_on(server, operator):
+    refuse(server)
+    queue(4)
+    Message.objects.update(account=operator)
+    queue(4)
+    run_lane(operator.pk)
+    run_lane()
+    assert not is_paused()
+    queue(1, first=50)
+    run_lane()
+    assert list(AccountPause.objects.values_list("account", "kind")) == [(None, "doubt")]
+
+
+def test_attempt_that_ends_after_a_crash_counts_once(server, monkeypatch):
+    """What is counted is what was written: the transaction is one."""
+    refuse(server)
+    messages = queue(5)
+    with monkeypatch.context() as patch:
+        patch.setattr("messaging.delivery.ledger.record", lambda *args: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            run_lane()
+    assert not RefusalStreak.objects.exists()
+    run_lane()
+    assert statuses(*messages) == ["failed"] * 5
+    assert RefusalStreak.objects.get().refusals == 5
+
+
+@pytest.mark.slow
+def test_several_lanes_fail_as_many_as_one(server):
+    refuse(server)
+    queue(40)
+    assert not in_threads(4, run_lane)
+    assert Counter(states()) == {"failed": 5, "queued": 35}
+    assert AccountPause.objects.count() == 1
+    assert set(Message.objects.filter(status="queued").values_list("tries", flat=True)) == {0}
+    assert RefusalStreak.objects.get().refusals == 5
+
+
+def test_result_in_the_same_words_while_a_person_is_asked_is_put_back_untried(server):
+    refuse(server)
+    others, late = queue(5), make_message("late@domain99.example", due=False)
+    lane = Lane(None)
+    lane.claim_size = 1
+    Message.objects.filter(pk=late.pk).update(not_before=timezone.now() - dt.timedelta(hours=1))
+
+    def meanwhile():
+        assert not in_threads(1, run_lane)
+        return "550 Zugriff verweigert (ref 1)"
+
+    server.at("RCPT", meanwhile, recipient="late@domain99.example")
+    lane.run()
+    assert statuses(*others) == ["failed"] * 5
+    late.refresh_from_db()
+    assert (late.status, late.tries) == ("queued", 0)
+    assert not late.recipients.exclude(status="pending").exists()
+
+
+# --- Who waits, and who does not ------------------------------------------------------------------------
+
+
+def test_urgent_mail_goes_out_and_comes_back_untried_when_refused_in_the_same_words(server):
+    refuse(server)
+    queue(5)
+    run_lane()
+    urgent = make_message("kunde@domain77.example", urgent=True, category="password-reset")
+    run_lane()
+    assert (status(urgent), urgent.tries) == ("queued", 0)
+    assert urgent.not_before > timezone.now(), "it does not hammer the server"
+    server.mend()
+    run_lane(after=dt.timedelta(hours=1))
+    assert status(urgent) == "sent"
+    assert is_paused(), "only a person ends it"
+
+
+def test_what_is_sent_at_once_counts_fails_and_is_told(server):
+    options.save({"record_mail": True}, by=None)
+    refuse(server)
+    told = [list(outgoing.hand_in([submission(f"kunde@domain{place}.example")])) for place in range(6)]
+    assert [found[0].state for found in told] == ["failed"] * 6
+    assert is_paused()
+    assert told[5][0].explanation == "Refused in the same words as 5 other messages: it may be us."
+    assert Recipient.objects.filter(streak__isnull=False).count() == 6
+
+
+def test_without_recording_an_acceptance_between_counts_although_nothing_is_kept(server):
+    server.at("RCPT", [*["550 Nein danke"] * 4, "250 ok", *["550 Nein danke"] * 4])
+    for place in range(9):
+        list(outgoing.hand_in([submission(f"kunde@domain{place}.example")]))
+    assert not Message.objects.exists()
+    assert not is_paused()
+    list(outgoing.hand_in([submission("kunde@last.example")]))
+    assert not is_paused()
+    server.at("RCPT", "550 Nein danke")
+    list(outgoing.hand_in([submission(f"kunde@more{place}.example") for place in range(5)]))
+    assert is_paused()
+
+
+def test_nobody_who_is_served_pays_for_it(server):
+    queue(1)
+    run_lane()
+    queue(3)
+    with CaptureQueriesContext(connection) as asked:
+        run_lane()
+    assert states() == ["sent"] * 4
+    assert not [query for query in asked if "refusalstreak" in query["sql"]]
+
+
+# --- The answers -----------------------------------------------------------------------------------------
+
+
+def test_it_was_us_sends_all_of_it_anew_in_its_batch(server, boss, woken):
+    refuse(server)
+    batch = confirmed_batch(None, *(f"kunde@domain{place}.example" for place in range(8)))
+    run_lane()
+    server.mend()
+    answer(boss, "it-was-us")
+    assert not is_paused()
+    assert None in woken
+    first = Message.objects.earliest("pk")
+    assert (first.status, first.tries, first.reason, first.account) == ("queued", 0, None, None)
+    assert first.events.get(kind="it-was-us").by == boss
+    run_lane()
+    assert states() == ["sent"] * 8
+    assert batches.report(batch).counts["sent"] == 8
+    assert set(server.ledger.values()) == {1}
+    ended = AccountPause.history.get(kind="doubt")
+    assert ended.ended_by == boss
+    assert "The answer was: it was us." in in_words(ended.reason)
+
+
+def test_after_it_was_us_the_first_repetition_pauses_again_and_costs_no_try(server, boss, clock):
+    refuse(server)
+    queue(6)
+    run_lane(clock=clock)
+    answer(boss, "it-was-us")
+    run_lane(clock=clock)
+    assert is_paused()
+    assert states() == ["queued"] * 6
+    assert set(Message.objects.values_list("tries", flat=True)) == {0}
+    assert "goes on refusing" in in_words(AccountPause.objects.get().reason)
+    answer(boss, "it-was-us")
+    server.mend()
+    run_lane(clock=clock)
+    assert states() == ["sent"] * 6
+    clock.goes_on(hours=25)
+    refuse(server)
+    late = queue(1)
+    run_lane(clock=clock)
+    assert statuses(*late) == ["failed"]
+    assert not is_paused(), "a day later it is as if it had never been"
+
+
+def test_message_that_alone_is_minded_fails_in_the_end_although_it_was_us(server, boss, clock):
+    refuse(server)
+    queue(5)
+    run_lane(clock=clock)
+    answer(boss, "it-was-us")
+    server.mend()
+    refuse_one = "kunde@domain0.example"
+    server.at("RCPT", "550 Zugriff verweigert (ref 5)", recipient=refuse_one)
+    for place in range(4):
+        run_lane(clock=clock)
+        clock.goes_on(seconds=1)
+        queue(1, first=100 + place)
+        if is_paused():
+            answer(boss, "it-was-us")
+    assert Message.objects.get(recipients__address=refuse_one).status == "failed"
+    assert not is_paused()
+
+
+def test_go_on_leaves_them_failed_and_does_not_ask_again_that_day(server, boss, clock):
+    refuse(server)
+    queue(12)
+    run_lane(clock=clock)
+    answer(boss, "go-on")
+    assert not is_paused()
+    run_lane(clock=clock)
+    assert states() == ["failed"] * 12
+    assert not is_paused()
+    assert set(Message.objects.values_list("reason_category", flat=True)) == {"address"}
+    assert len(refused_before([f"kunde@domain{place}.example" for place in range(12)])) == 12
+    assert Message.objects.filter(events__kind="go-on", events__by=boss).count() == 5
+    clock.goes_on(hours=25)
+    queue(6, first=20)
+    run_lane(clock=clock)
+    assert is_paused(), "the next day it is asked again"
+
+
+def test_answer_that_comes_second_is_told_so_and_changes_nothing(server, boss):
+    refuse(server)
+    queue(5)
+    run_lane()
+    streak = RefusalStreak.objects.get()
+    answer(boss, "go-on")
+    page = browser_of(boss).post("/sending/company/it-was-us/", {"question": streak.pk}, follow=True)
+    assert "answered meanwhile" in page.text
+    assert states() == ["failed"] * 5
+
+
+def test_what_a_person_dealt_with_meanwhile_is_left_alone(server, boss):
+    refuse(server)
+    messages = queue(5)
+    run_lane()
+    browser_of(boss).post(f"/messages/{messages[0].pk}/retry/")
+    Message.objects.filter(pk=messages[1].pk).update(status="cancelled")
+    answer(boss, "it-was-us")
+    assert statuses(*messages) == ["queued", "cancelled", "queued", "queued", "queued"]
+    assert messages[0].account == boss, "it goes as the one who retried it"
+
+
+def test_batch_that_was_cancelled_does_not_get_them_back(server, boss, operator):
+    refuse(server)
+    batch = confirmed_batch(None, *(f"kunde@domain{place}.example" for place in range(8)))
+    run_lane()
+    batches.cancel(batch, by=operator)
+    server.mend()
+    answer(boss, "it-was-us")
+    run_lane()
+    assert Counter(states()) == {"sent": 5, "queued": 3}
+    assert Counter(BatchItem.objects.values_list("outcome", flat=True)) == {"failed": 5, "cancelled": 3}
+
+
+# --- Told ------------------------------------------------------------------------------------------------
+
+
+def test_process_queue_says_what_it_waits_for(server, capsys):
+    refuse(server)
+    queue(7, due=False)
+    with pytest.raises(SystemExit) as end:
+        call_command("process_queue")
+    out = capsys.readouterr().out
+    assert end.value.code == 1
+    assert "5 failed: Refused in the same words as 4 other messages: it may be us." in out
+    assert "2 messages are not sent yet" in out
+    assert "refused 5 messages to 5 domains in the same words" in out
+
+
+def test_administrators_are_notified(server, boss):
+    refuse(server)
+    queue(5)
+    run_lane()
+    housekeeping.sweep(timezone.now())
+    housekeeping.sweep(timezone.now() + dt.timedelta(minutes=2))
+    page = browser_of(boss).get("/notices/").text
+    assert "The mail server refused 5 messages to 5 domains in the same words." in page
+
+
+def test_a_broken_connection_is_no_refusal(server):
+    server.at("RCPT", CLOSE)
+    queue(6)
+    run_lane()
+    assert not AccountPause.objects.filter(kind="doubt").exists()
+    assert not SendAttempt.objects.filter(outcome="permanent").exists()
