@@ -30,7 +30,7 @@ def open_questions() -> QuerySet[RefusalStreak]:
 
 
 def it_was_us(streak: RefusalStreak, *, by: User) -> int:
-    """Queue what was refused anew, with all its tries, for those whom the refusal was for; how many messages.
+    """Queue what was refused again, with all its tries, for those whom the refusal was for; how many messages.
 
     They stay in their batch. The next refusal in these words within a day pauses the account at once.
 

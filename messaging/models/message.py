@@ -267,8 +267,8 @@ class MessageEvent(models.Model):
         STOPPED = Reason.STOPPED.value, "Not sent at once, because its process stopped"
         REROUTED = "rerouted", "Given to an account that works"
         UNSIGNED = "dkim-taken-out", "DKIM signature taken out"
-        IT_WAS_US = "it-was-us", "Queued anew: the refusal was about our set-up"
-        GO_ON = "go-on", "Left failed: the refusal was about the message"
+        IT_WAS_US = "it-was-us", "Queued again: our set-up was at fault"
+        GO_ON = "go-on", "Left failed: the message was at fault"
         TOLD = Reason.TOLD.value, "Told by a version that kept sentences"
 
     message = models.ForeignKey(Message, models.CASCADE, related_name="events")

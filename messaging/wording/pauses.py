@@ -94,6 +94,6 @@ def paused_by(pause: AccountPause) -> str:
 
 def ended_by(pause: AccountPause) -> str:
     """Who or what ended a pause that is over, for the history."""
-    if pause.ended_by is not None:
-        return person(pause.ended_by)
+    if pause.ended_by is not None or pause.kind == Kind.DOUBT:
+        return person(pause.ended_by, "somebody")
     return "a try that got through" if pause.kind in AccountPause.PROBED else "its time"

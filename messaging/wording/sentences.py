@@ -286,8 +286,8 @@ OWN: dict[str, Words] = {
     Kind.SENT_FROM_MAIL_PROGRAM: "Sent from {holder}’s mail program",
     Kind.PUT_BACK: "Put back; {holder}’s draft was not sent",
     Kind.RESCUED: "Back in the queue: the worker that had it stopped before sending it",
-    Kind.IT_WAS_US: "Queued anew with its tries back: the refusal was about our set-up",
-    Kind.GO_ON: "Left failed: the refusal was about this message or its recipients",
+    Kind.IT_WAS_US: "Queued again with all its tries: our set-up was at fault",
+    Kind.GO_ON: "Left failed: this message or its addresses were at fault",
     Kind.REROUTED: lambda account: (
         f"Given to {account or 'the company’s account'}: the account it was to use is paused"
     ),

@@ -77,9 +77,9 @@ class CompanyOptionsForm(OvertakenMixin, ZoneMixin, forms.ModelForm):
             "hold_mail": "Needs “Record outbound email”: what is not recorded cannot wait.",
             "expire_days": "Email that waits for a batch longer than that has failed, and says so; it is not lost, and "
             "can be sent again. What a person holds waits on. Empty: it waits for ever.",
-            "same_refusals": "When a mail server refuses so many messages in a row, each for another domain and all in "
-            "the same words, and Outtray does not know these words, the account pauses and an administrator is asked "
-            "whether Email Setup is to blame. Enter off to switch this off.",
+            "same_refusals": "When a mail server refuses so many messages in a row, each to another domain, in the "
+            "same words that Outtray does not know, the account pauses, and an administrator is asked whether our "
+            "set-up is at fault. Enter off to never ask.",
             "company_name": "Shown beside the menu and in the title of each page.",
             "company_address": "Where notices to the company go, such as office@example.com.",
             "console_url": "Used for links in notices, such as https://outtray.example.com.",
@@ -122,7 +122,7 @@ class CompanyOptionsForm(OvertakenMixin, ZoneMixin, forms.ModelForm):
 
     def _say_what_empty_means(self, here: str) -> None:
         for name, words in NUMBERS.items():
-            self.fields[name].error_messages |= dict.fromkeys(("invalid", "min_value", "max_value"), words)
+            self.fields[name].error_messages |= dict.fromkeys(("required", "invalid", "min_value", "max_value"), words)
         tries, hours = retry.max_tries(), settings.RETRY_MAX_AGE / 3600
         self.fields["max_tries"].help_text = f"Empty: {tries}, as this server is set."
         self.fields["max_tries"].widget.attrs["placeholder"] = str(tries)

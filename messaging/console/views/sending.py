@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from django.contrib import messages as notes
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
+from django.db.models import Count, Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -45,11 +46,13 @@ class Limit:
 class Question:
     """What an administrator is asked: whether it is us that a mail server refuses in the same words.
 
-    `number` messages have failed so, of those that the person may see; `named` are some of them.
+    `number` messages have failed so, of those that the person may see, `number_once` of them sent at once; `named` are
+    some of them.
     """
 
     streak: RefusalStreak
     number: int
+    number_once: int
     named: list[Message]
 
     @property
@@ -135,14 +138,14 @@ def _try_now(request: HttpRequest, whose: Whose) -> HttpResponse:
 def _it_was_us(request: HttpRequest, whose: Whose) -> HttpResponse:
     number = answers.it_was_us(_asked(request, whose), by=who(request))
     are = "1 message is" if number == 1 else f"{number:,} messages are"
-    notes.success(request, f"{are} queued anew, with all tries back. {_name(whose)} goes on.")
+    notes.success(request, f"{are} queued again with all their tries. {_name(whose)} goes on.")
     return redirect("sending")
 
 
 def _go_on(request: HttpRequest, whose: Whose) -> HttpResponse:
     number = answers.go_on(_asked(request, whose), by=who(request))
     stay = "1 message stays" if number == 1 else f"{number:,} messages stay"
-    notes.success(request, f"{stay} failed. {_name(whose)} goes on; these words do not pause it again today.")
+    notes.success(request, f"{stay} failed. {_name(whose)} goes on; these words do not pause it again for a day.")
     return redirect("sending")
 
 
@@ -210,7 +213,8 @@ def _questions(request: HttpRequest, found: sending.Overview) -> dict[User | Non
     for streak in answers.open_questions():
         failed = queue.visible_to(who(request)).filter(pk__in=of_streak(streak, Message.Status.FAILED).values("pk"))
         named = list(failed.order_by("pk").only("subject", "recipients_text")[:NAMED])
-        asked.setdefault(streak.account, []).append(Question(streak, failed.count(), named))
+        counts = failed.aggregate(all=Count("pk"), once=Count("pk", filter=Q(once=True)))
+        asked.setdefault(streak.account, []).append(Question(streak, counts["all"], counts["once"], named))
     return asked
 
 

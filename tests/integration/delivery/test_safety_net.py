@@ -1,4 +1,4 @@
-"""One batch never burns the address book: the same unknown words for several domains pause it, and a person is asked."""
+"""One batch never burns the address book: the same unknown words for several domains pause, and a person is asked."""
 
 import datetime as dt
 from collections import Counter

@@ -44,6 +44,7 @@ VALUES = {  # name: (value, what is kept)
     "max_tries": ("7", 7),
     "retry_hours": (" 48 ", 48),
     "expire_days": ("", None),
+    "same_refusals": ("Off", 0),
     "company_name": ("Brightwater & Söhne", "Brightwater & Söhne"),
     "company_address": ("office@brightwater.example", "office@brightwater.example"),
     "console_url": ("https://mail.office.example/", "https://mail.office.example"),
