@@ -24,6 +24,7 @@ MOST_QUOTES = 4000  # in a list; the standard library's parser takes time by the
 _LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 _IN_QUOTES = re.compile(r'\s*"[^"]*@[^"]*"\s*')
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_QUOTED_OR_COMMA = re.compile(r'"[^"\\]*"|,')
 _BLANKS = re.compile(r"\s+")
 _LINE_BREAK = re.compile(r"[\r\n\0]")
 _NOT_ASCII_WORD = re.compile(r"\S*[^\x00-\x7f]\S*")
@@ -142,7 +143,7 @@ def mailboxes(value: str) -> list[Mailbox]:
 def _read(value: str) -> tuple[list[Group], bool]:
     """What can be made out in an address list, and whether that is all there is (RFC 5322 3.4)."""
     value = _BLANKS.sub(" ", value)
-    pieces = [piece for piece in ([value] if '"' in value else value.split(",")) if piece.strip()]
+    pieces = [piece for piece in _split(value) if piece.strip()]
     found = [match for piece in pieces if (match := _SIMPLE.match(piece))]
     if len(found) == len(pieces):
         return [Group(None, [_simple(match)]) for match in found], True
@@ -160,6 +161,18 @@ def _read(value: str) -> tuple[list[Group], bool]:
         for group in header.groups
     ]
     return read, not any(isinstance(defect, InvalidHeaderDefect) for defect in header.defects)
+
+
+def _split(value: str) -> list[str]:
+    """At the commas, but for those in quotation marks."""
+    if '"' not in value:
+        return value.split(",")
+    pieces, start = [], 0
+    for found in _QUOTED_OR_COMMA.finditer(value):
+        if found[0] == ",":
+            pieces.append(value[start : found.start()])
+            start = found.end()
+    return [*pieces, value[start:]]
 
 
 def _simple(match: re.Match[str]) -> Mailbox:

@@ -38,6 +38,7 @@ from django.db import DatabaseError
 from messaging import mime, outgoing
 from messaging.delivery.outcomes import LocalError, Reply, judge
 from messaging.intake import addresses, gate, unicode_files
+from messaging.intake.addresses import Mailbox
 from messaging.intake.wire import CATEGORY
 from messaging.models import AttemptOutcome, Category
 from messaging.outgoing import Outcome, State
@@ -252,7 +253,7 @@ def _submission(raw: bytes, options: dict[str, Any]) -> gate.Submission:
         reverse_path = _sender(next(filter(None, senders), ""))
     elif options["full_name"] and reverse_path and not texts.get("from"):
         raw = f"From: {formataddr((options['full_name'], reverse_path))}\n".encode() + raw
-    recipients = list(options["recipients"])
+    recipients = [each.address for text in options["recipients"] for each in _listed(text)]
     if options["from_header"]:
         for name, text in resent.items() if resent else fields:
             if name.removeprefix("resent-") in ("to", "cc", "bcc"):
@@ -283,6 +284,11 @@ def _newest_block(fields: Sequence[tuple[str, str]]) -> dict[str, str]:
         else:
             block[name] = text
     return block
+
+
+def _listed(text: str) -> list[Mailbox]:
+    """Whom an argument names. Raises BadAddress."""
+    return addresses.envelope_mailboxes(text) or [Mailbox("", text)]
 
 
 def _author(username: str | None) -> User | None:

@@ -1,5 +1,6 @@
 """What is signed or encrypted travels octet for octet, or is refused with the reason (RFC 1847, 8551, 3156)."""
 
+import smtplib
 from email import message_from_bytes
 
 import pytest
@@ -125,6 +126,19 @@ def test_what_a_program_signs_passes_djangos_way_in(server, smime, recording):
 
     assert Signed(from_email="office@example.com", to=["ann@example.com"], connection=QueueEmailBackend()).send() == 1
     assert smime.verify(server.accepted[-1].content) == IN_8_BITS
+
+
+def test_who_sends_at_once_hears_why_it_is_refused(seven_bit, recording, sendmail):
+    raw = HEAD + signed(IN_8_BITS, b"abc")
+    assert sendmail("-t", stdin=raw).code == 65
+
+    class Signed(EmailMessage):
+        def message(self, **options):
+            return message_from_bytes(raw)
+
+    with pytest.raises(smtplib.SMTPNotSupportedError, match="8BITMIME"):
+        Signed(from_email="office@example.com", to=["ann@example.com"], connection=QueueEmailBackend()).send()
+    assert seven_bit.transactions == []
 
 
 # --- Whatever is signed ----------------------------------------------------------------------------

@@ -104,6 +104,13 @@ def test_the_classic_ways_to_call_it_work(sendmail, arguments):
     assert wire(Message.objects.get()).endswith(b"Dear all\r\n.\r\nafter the dot\r\n")
 
 
+@pytest.mark.parametrize("given", [["Zoë <z@example.com>, y@example.com"], ["z@example.com,y@example.com"],
+                                   ["<z@example.com>", '"Y, Y" <y@example.com>']])  # fmt: skip
+def test_recipients_on_the_command_line_may_be_lists_and_have_names(sendmail, given):
+    assert sendmail(*given).code == 0
+    assert envelope()[1] == {"z@example.com", "y@example.com"}
+
+
 @pytest.mark.parametrize(
     "mode", ["-bs", "-bp", "-bt", "-bd", "-bi", "-bv", "-b", "-q", "-q30m", "-qRexample.com", "-bD"]
 )

@@ -40,6 +40,19 @@ def test_what_is_no_domain_is_refused(address):
         envelope_address(address)
 
 
+def test_a_long_list_of_quoted_names_is_read_whole():
+    value = ", ".join(f'"Doe, {number}" <d{number}@example.com>, e{number}@example.com' for number in range(2500))
+    found = envelope_mailboxes(value)
+    assert found[-2:] == [("Doe, 2499", "d2499@example.com"), ("", "e2499@example.com")]
+    assert len(found) == 5000
+
+
+@pytest.mark.parametrize("value", ['"' * 20_001, '"a" ' * 5000, '"\\' * 10_000])
+def test_a_list_of_quotation_marks_is_refused_like_anything(value):
+    with pytest.raises(BadAddress):
+        envelope_mailboxes(value)
+
+
 @pytest.mark.parametrize(
     ("value", "words"),
     [

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from messaging import mime
+from messaging.intake import message_ids
 from messaging.intake.gate import Refused
 from messaging.intake.wire import fit
 
@@ -27,6 +28,12 @@ FIELD = st.builds(
     | st.sampled_from([b"X-Note", b"References", b"Received", b"Message-ID", b"Content-ID", b"MIME-Version", b"Bcc"]),
     WORDS | st.binary(max_size=30),
 )
+
+
+@given(st.text('<>@.ab" ()\\[]é\n', max_size=30))
+def test_any_message_id_is_kept_or_none(text):
+    found = message_ids.read(text)
+    assert not found or (message_ids.read(found) == found and found.startswith("<") and "@" in found)
 
 
 @given(st.lists(FIELD, max_size=5), st.binary(max_size=50))
