@@ -1,5 +1,6 @@
 """The rows of the queue. Models know no other part of Outtray."""
 
+from . import caseless  # noqa: F401  (registers its lookups)
 from .attempt import AttemptOutcome, Category, SendAttempt
 from .audit import AuditEntry
 from .batch import Batch, BatchItem
