@@ -27,15 +27,17 @@ class Authority:
 
     def server_context(self, name="127.0.0.1", days=30):
         """A context with a certificate for `name`; negative days make it expired."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        builder = _builder(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]), self.name, key, days)
-        try:
-            other_name = x509.IPAddress(ipaddress.ip_address(name))
-        except ValueError:
-            other_name = x509.DNSName(name)
-        builder = builder.add_extension(x509.SubjectAlternativeName([other_name]), critical=False)
+        return self.context_for(name, [general_name(name)], days=days)
+
+    def context_for(self, common_name, names=(), *, key=None, days=30):
+        """A context with a certificate for a common name ("": none) and alternative names (None: no extension)."""
+        key = key or ec.generate_private_key(ec.SECP256R1())
+        subject = [x509.NameAttribute(NameOID.COMMON_NAME, common_name)] if common_name else []
+        builder = _builder(x509.Name(subject), self.name, key, days)
+        if names is not None:
+            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
         certificate = builder.sign(self.key, hashes.SHA256())
-        return self._context(f"{name.replace(':', '-')}{days}.pem", certificate, key)
+        return self._context(f"{certificate.serial_number}.pem", certificate, key)
 
     def self_signed_context(self, name="127.0.0.1"):
         """A context with a certificate that vouches for itself."""
@@ -55,8 +57,17 @@ class Authority:
             )
         )
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.set_ciphers("DEFAULT:@SECLEVEL=0")  # a server may have what a client does not take
         context.load_cert_chain(path)
         return context
+
+
+def general_name(name):
+    """An address as an address, and everything else as a host name."""
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
 
 
 def _builder(subject, issuer, key, days):

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from messaging.setup import certificates
 from messaging.setup.certificates import Shown
+from messaging.setup.host_names import as_address, is_wildcard, usable
 from messaging.setup.layers import AuthType, EmailSetup
 from messaging.setup.network import Checked, address_literal, connect_to
 from messaging.setup.servers import USUAL_PORTS
@@ -148,13 +149,19 @@ def _about_certificate(setup: EmailSetup, addresses: Sequence[Checked], reply: R
     except (OSError, StageFailed, ValueError):
         return None
     host = setup.host.strip("[]")
+    fits = shown.is_for(host)
+    if fits and reply.error == LocalError.CERTIFICATE_OTHER_NAME:
+        return None  # it shows another certificate by now
     matters = [
         *_about_dates(shown),
-        *([] if shown.is_for(host) else [_about_name(shown, host)]),
+        *([] if fits else [_about_name(shown, host)]),
         *([_about_authority(shown)] if reply.error == LocalError.CERTIFICATE_STRANGER else []),
+        *([_about_strength(shown)] if reply.error == LocalError.CERTIFICATE_WEAK else []),
     ]
-    if not matters:
-        matters = [(f"The certificate itself is in order, but not those above it: {reply.text}.", "")]
+    if not matters and reply.error in (LocalError.CERTIFICATE_EXPIRED, LocalError.CERTIFICATE_EARLY):
+        matters = [(f"The certificate itself is in order, but not one of those above it: {reply.text}.", "")]
+    elif not matters:
+        matters = [(f"This machine does not take it: {reply.text}.", "")]
     words, advice = (" ".join(filter(None, texts)) for texts in zip(*matters, strict=True))
     return Finding(words, advice, certificate_facts(shown))
 
@@ -169,14 +176,33 @@ def _about_dates(shown: Shown) -> list[tuple[str, str]]:
 
 
 def _about_name(shown: Shown, host: str) -> tuple[str, str]:
-    names = list(shown.names)
+    names = shown.names.told
+    another = f"Ask who runs the mail server for a certificate that names {host}."
     if not names:
-        return f"It names no host, and so not {host}.", "Ask who runs the mail server for a certificate with its name."
+        return f"It names no host, and so not {host}.", another
+    if as_address(host) is not None and host in shown.names.counting:
+        return (
+            f"It has {host} as the name of a host, and not as an address, which is what counts for an address.",
+            f"{another[:-1]} as an address (an alternative name of the kind IP).",
+        )
     words = f"It is for {_listed(names[:5])}{' and others' if len(names) > 5 else ''}, and not for {host}."
-    usable = [name for name in names if not name.startswith("*.")]
-    if not usable:
-        return words, f"Enter a name as server in Email Setup that fits {names[0]}."
-    return words, f"If it is the same server, enter {usable[0]} as server in Email Setup."
+    idle = [name for name in names if "*" in name and not is_wildcard(name)]
+    if idle:
+        words += f" {idle[0]} stands for no other name: a star must be all of the first of at least three parts."
+    enter = usable(names)
+    if enter:
+        return words, f"If it is the same server, enter {enter[0]} as server in Email Setup."
+    wildcard = next(filter(is_wildcard, names), "")
+    return words, f"Enter a name as server in Email Setup that fits {wildcard}." if wildcard else another
+
+
+def _about_strength(shown: Shown) -> tuple[str, str]:
+    return (
+        f"Its key or the way it is signed is too weak to be safe ({shown.key}; {shown.signature}), or that of one of "
+        "those above it.",
+        "Ask who runs the mail server for a new certificate, with a key of at least 2,048 bits (RSA) or 256 bits (EC), "
+        "signed with SHA-256.",
+    )
 
 
 def _about_authority(shown: Shown) -> tuple[str, str]:
@@ -252,6 +278,7 @@ def _shaken(setup: EmailSetup, addresses: Sequence[Checked], *, after_starttls: 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
+    context.set_ciphers("DEFAULT:@SECLEVEL=0")  # to see what is weak, too
     sock: socket.socket | None = None
     try:
         if after_starttls:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from messaging.setup.network import RefusedAddress
+from messaging.setup.network import RefusedAddress, words_of
 
 from .outcomes import LocalError, Reply, Stage
 
@@ -44,10 +44,50 @@ _CERTIFICATE_ERRORS = {
     62: LocalError.CERTIFICATE_OTHER_NAME,
     64: LocalError.CERTIFICATE_OTHER_NAME,
     **dict.fromkeys((2, 7, 18, 19, 20, 21), LocalError.CERTIFICATE_STRANGER),
+    **dict.fromkeys((66, 67, 68), LocalError.CERTIFICATE_WEAK),
 }
-# OpenSSL's reasons for what comes in place of TLS, and for a version of it before 1.2.
-_NO_TLS = ("WRONG_VERSION_NUMBER", "PACKET_LENGTH_TOO_LONG", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "RECORD_LAYER_FAILURE")
-_OLD_TLS = ("TLSV1_ALERT_PROTOCOL_VERSION", "UNSUPPORTED_PROTOCOL")
+# By OpenSSL's reason (sslerr.h); the others are told as LocalError.TLS.
+_TLS_ERRORS = {
+    # What comes in the place of TLS.
+    **dict.fromkeys(
+        ("WRONG_VERSION_NUMBER", "PACKET_LENGTH_TOO_LONG", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "RECORD_LAYER_FAILURE"),
+        LocalError.NO_TLS,
+    ),
+    # A version of it before 1.2.
+    **dict.fromkeys(
+        ("TLSV1_ALERT_PROTOCOL_VERSION", "UNSUPPORTED_PROTOCOL", "WRONG_SSL_VERSION"),
+        LocalError.OLD_TLS,
+    ),
+    # Methods that are too weak, or none in common. Alert 40 of TLS 1.2 says no more than that.
+    "DH_KEY_TOO_SMALL": LocalError.WEAK_KEY_EXCHANGE,
+    **dict.fromkeys(
+        ("WRONG_SIGNATURE_TYPE", "UNSUPPORTED_SIGNATURE_TYPE", "LEGACY_SIGALG_DISALLOWED_OR_UNSUPPORTED"),
+        LocalError.WEAK_SIGNATURE,
+    ),
+    **dict.fromkeys(
+        (
+            "SSLV3_ALERT_HANDSHAKE_FAILURE",
+            "TLSV1_ALERT_INSUFFICIENT_SECURITY",
+            "NO_SHARED_CIPHER",
+            "NO_CIPHERS_AVAILABLE",
+            "UNKNOWN_CIPHER_RETURNED",
+            "WRONG_CIPHER_RETURNED",
+            "UNSAFE_LEGACY_RENEGOTIATION_DISABLED",
+        ),
+        LocalError.NO_COMMON_TLS,
+    ),
+    **dict.fromkeys(("EE_KEY_TOO_SMALL", "CA_KEY_TOO_SMALL", "CA_MD_TOO_WEAK"), LocalError.CERTIFICATE_WEAK),
+    # What the server says of us, and of itself.
+    **dict.fromkeys(
+        ("TLSV13_ALERT_CERTIFICATE_REQUIRED", "SSLV3_ALERT_BAD_CERTIFICATE", "SSLV3_ALERT_NO_CERTIFICATE"),
+        LocalError.WANTS_CERTIFICATE,
+    ),
+    "TLSV1_UNRECOGNIZED_NAME": LocalError.NAME_NOT_SERVED,
+    **dict.fromkeys(
+        ("TLSV1_ALERT_INTERNAL_ERROR", "TLSV1_ALERT_DECODE_ERROR", "TLSV1_ALERT_DECRYPT_ERROR"),
+        LocalError.TLS_FAULT_THERE,
+    ),
+}
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
@@ -200,19 +240,17 @@ def is_out_of_files(error: BaseException | None) -> bool:
 def local_failure(stage: Stage, error: Exception) -> Reply:
     """What an error of this machine is, by LocalError."""
 
-    def reply(found: LocalError, text: str = str(error), **params: object) -> Reply:
+    def reply(found: LocalError, text: str = words_of(error), **params: object) -> Reply:
         return Reply(stage, None, text, found, params)
 
     if isinstance(error, RefusedAddress):
         return reply(LocalError.REFUSED_ADDRESS, "", host=error.host, address=error.address)
     if isinstance(error, ssl.SSLCertVerificationError):
-        found = _CERTIFICATE_ERRORS.get(error.verify_code, LocalError.CERTIFICATE)
-        return reply(found, error.verify_message or str(error))
+        return reply(_CERTIFICATE_ERRORS.get(error.verify_code, LocalError.CERTIFICATE))
     if isinstance(error, ssl.SSLError):
-        is_none, is_old = error.reason in _NO_TLS, error.reason in _OLD_TLS
-        return reply(LocalError.NO_TLS if is_none else LocalError.OLD_TLS if is_old else LocalError.TLS)
+        return reply(_TLS_ERRORS.get(error.reason or "", LocalError.TLS))
     if isinstance(error, socket.gaierror | UnicodeError) and stage == Stage.CONNECT:
-        return reply(LocalError.NAME_NOT_FOUND)
+        return reply(LocalError.NAME_NOT_FOUND, words_of(error) if isinstance(error, OSError) else "")
     if isinstance(error, ConnectionRefusedError):
         return reply(LocalError.CONNECTION_REFUSED)
     if is_out_of_files(error):
@@ -221,4 +259,4 @@ def local_failure(stage: Stage, error: Exception) -> Reply:
         return reply(LocalError.TIMEOUT, "")
     if isinstance(error, ServerClosed):
         return reply(LocalError.CONNECTION_LOST, "")
-    return reply(LocalError.CONNECTION_LOST, str(error) or type(error).__name__)
+    return reply(LocalError.CONNECTION_LOST)

@@ -60,12 +60,34 @@ OTHER_NAME = Meaning("other-name", S, BAD_CERTIFICATE.explanation,
 STRANGER = Meaning("stranger", S, BAD_CERTIFICATE.explanation,
     "It comes from an authority that this machine does not know. If it is your own, enter its certificate as "
     "“Certificate authorities” in Email Setup.")
+WEAK_CERTIFICATE = Meaning("weak-certificate", S, BAD_CERTIFICATE.explanation,
+    "Its key is too short, or it is signed with a method that is no longer secure (MD5 or SHA-1). Ask who runs the "
+    "mail server for a new certificate.")
 NO_TLS_HERE = Meaning("no-tls-here", S, "The mail server does not speak TLS where this setup expects it.",
     "A port that greets in clear needs the auth type tls-explicit, usually with port 587; tls-implicit needs port 465. "
     "If tls-explicit is set already, ask who runs the mail server.")
 OLD_TLS_THERE = Meaning("old-tls-there", S,
     "The mail server speaks only a version of encryption (TLS) that is no longer secure.",
     "Ask who runs the mail server for TLS 1.2 or newer, or use another one.")
+WEAK_KEY_EXCHANGE = Meaning("weak-key-exchange", S,
+    "The mail server secures connections (TLS) with a key that is too short to be safe.",
+    "Port and auth type are right. Ask who runs the mail server for Diffie-Hellman keys of 2,048 bits or more, or for "
+    "ECDHE, or use another server.")
+WEAK_SIGNATURE = Meaning("weak-signature", S,
+    "The mail server signs with a method that is no longer secure (MD5 or SHA-1) when it secures a connection (TLS).",
+    "Port and auth type are right. Ask who runs the mail server to update it, or use another server.")
+NO_COMMON_TLS = Meaning("no-common-tls", S,
+    "The mail server and this machine know no way of securing a connection (TLS) in common.",
+    "Port and auth type are right. Usually the mail server is too old and knows only methods that are no longer "
+    "secure; some ask for a certificate of this machine. Ask who runs the mail server for TLS 1.2 or newer with ECDHE.")
+WANTS_CERTIFICATE = Meaning("wants-certificate", S,
+    "The mail server takes only machines that show a certificate of their own, and Outtray has none.",
+    "Ask who runs the mail server to allow this machine without one, by its address or with user name and password.")
+NAME_NOT_SERVED = Meaning("name-not-served", S, "The mail server does not know the name that it was addressed by.",
+    "Check the server name in Email Setup: enter the one that the mail server calls itself by.")
+TLS_FAULT_THERE = Meaning("tls-fault-there", S,
+    "The mail server met a fault of its own when it secured the connection (TLS).",
+    "Ask who runs the mail server; its log says more. Port and auth type are right.")
 NO_TLS = Meaning("no-tls", S, "The secure connection (TLS) to the mail server failed.",
     "Check that auth type and port belong together: tls-implicit with 465, tls-explicit with 587.")
 NO_STARTTLS = Meaning("no-starttls", S, "The mail server offers no STARTTLS, and this setup requires it.",

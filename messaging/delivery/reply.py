@@ -56,8 +56,15 @@ class LocalError(StrEnum):
     CERTIFICATE_EARLY = "certificate not yet valid"
     CERTIFICATE_OTHER_NAME = "certificate for another name"
     CERTIFICATE_STRANGER = "certificate of a stranger"
+    CERTIFICATE_WEAK = "weak certificate"
     NO_TLS = "no tls"
     OLD_TLS = "old tls"
+    WEAK_KEY_EXCHANGE = "weak key exchange"
+    WEAK_SIGNATURE = "weak signature"
+    NO_COMMON_TLS = "no common tls"
+    WANTS_CERTIFICATE = "wants certificate"
+    NAME_NOT_SERVED = "name not served"
+    TLS_FAULT_THERE = "tls fault there"
     TLS = "tls"
     NO_STARTTLS = "no starttls"
     NO_AUTH = "no auth"
@@ -90,6 +97,7 @@ CERTIFICATE_ERRORS = (
     LocalError.CERTIFICATE_EARLY,
     LocalError.CERTIFICATE_OTHER_NAME,
     LocalError.CERTIFICATE_STRANGER,
+    LocalError.CERTIFICATE_WEAK,
 )
 ENDLESS_WORDS = {
     "line": "(a line of more than 8192 octets)",
@@ -107,6 +115,7 @@ WORDS: dict[str, Words] = {
     **dict.fromkeys(Trouble, lambda said="": said),
     **grants.WORDS,
     **problems.WORDS,
+    LocalError.NAME_NOT_FOUND: "it is no name that can be looked up",
     LocalError.REFUSED_ADDRESS: "{host} leads to {address}, which is never connected to",
     LocalError.CONNECTION_LOST: "the server closed the connection",
     LocalError.TIMEOUT: "no answer in time",

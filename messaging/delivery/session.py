@@ -217,7 +217,8 @@ def is_of_one_machine(reply: Reply) -> bool:
     if reply.stage in (Stage.GREETING, Stage.EHLO):
         return has_hung_up or reply.error in (None, LocalError.NOT_SMTP)
     if reply.stage == Stage.STARTTLS:
-        return has_hung_up or reply.error == LocalError.TLS or (reply.code is not None and reply.code < 500)
+        has_fault = reply.error in (LocalError.TLS, LocalError.TLS_FAULT_THERE)
+        return has_hung_up or has_fault or (reply.code is not None and reply.code < 500)
     return False
 
 

@@ -4,11 +4,16 @@ import ssl
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
 from cryptography.x509.oid import NameOID
+
+from .host_names import CertifiedNames
 
 MAX_OCTETS = 200_000
 
@@ -121,23 +126,24 @@ def _called(subject: x509.Name) -> str:
 
 @dataclass(frozen=True)
 class Shown:
-    """What a server's certificate says: for which host names and addresses, by whom, from when until when."""
+    """What a server's certificate says: for which host names and addresses, by whom, from when until when.
+
+    `key` and `signature` are their methods: "RSA, 2,048 bits", "sha256".
+    """
 
     subject: str
-    names: tuple[str, ...]
+    names: CertifiedNames
     issuer: str
     begins: datetime
     ends: datetime
     fingerprint: str
     is_self_signed: bool
+    key: str
+    signature: str
 
     def is_for(self, host: str) -> bool:
-        """Whether one of the names is that of `host`; a wildcard stands for one label (RFC 6125 6.4.3)."""
-        host = host.lower().rstrip(".")
-        return any(
-            name.lower() == host or (name.startswith("*.") and name[2:].lower() == host.partition(".")[2])
-            for name in self.names
-        )
+        """Whether OpenSSL takes it for a certificate of `host`."""
+        return self.names.fit(host)
 
 
 def read(der: bytes) -> Shown:
@@ -151,6 +157,8 @@ def read(der: bytes) -> Shown:
         found.not_valid_after_utc,
         _fingerprint(found),
         found.issuer == found.subject,
+        _key(found),
+        _signature(found),
     )
 
 
@@ -158,10 +166,42 @@ def _fingerprint(certificate: x509.Certificate) -> str:
     return certificate.fingerprint(hashes.SHA256()).hex(":").upper()
 
 
-def _names(certificate: x509.Certificate) -> tuple[str, ...]:
+def _names(certificate: x509.Certificate) -> CertifiedNames:
+    common = tuple(
+        str(name.value) for name in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME) if name.value
+    )
     try:
         others = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
-        return ()
+        return CertifiedNames(common=common)
+    except (x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+        raise ValueError("the names of the certificate cannot be read") from error
     addresses = others.get_values_for_type(x509.IPAddress)
-    return (*others.get_values_for_type(x509.DNSName), *map(str, addresses))
+    return CertifiedNames(
+        tuple(others.get_values_for_type(x509.DNSName)),
+        tuple(each for each in addresses if isinstance(each, IPv4Address | IPv6Address)),
+        common,
+    )
+
+
+def _key(certificate: x509.Certificate) -> str:
+    try:
+        key = certificate.public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        return "of an unknown kind"
+    match key:
+        case rsa.RSAPublicKey():
+            return f"RSA, {key.key_size:,} bits"
+        case ec.EllipticCurvePublicKey():
+            return f"EC, {key.key_size:,} bits"
+        case dsa.DSAPublicKey():
+            return f"DSA, {key.key_size:,} bits"
+    return type(key).__name__.removesuffix("PublicKey").strip("_")
+
+
+def _signature(certificate: x509.Certificate) -> str:
+    try:
+        method = certificate.signature_hash_algorithm
+    except UnsupportedAlgorithm:
+        return "unknown"
+    return method.name.upper() if method is not None else "part of the key’s method"

@@ -9,13 +9,14 @@ import threading
 import time
 
 import pytest
+from cryptography import x509
 
 from messaging import probe
 from messaging.delivery import diagnosis
 from messaging.delivery.dialogue import Patience
 from messaging.models import AccountPause, EmailSettings, Message, SendAttempt
 from messaging.wording import advice, in_words
-from tests.certificates import Authority
+from tests.certificates import Authority, general_name
 from tests.factories import PASSWORD, make_message, set_up, signing_in
 from tests.fault_server import ACCEPT, CLOSE, SILENCE, FaultServer
 from tests.servers import MailServer
@@ -264,6 +265,55 @@ def test_certificate_that_is_not_trusted_is_shown(admin, authority, stranger, im
     assert steps(page)[-1] == ("failed", "TLS")
     for said in ["could not be verified", "<dt>Certificate for</dt>", r"<dt>Fingerprint \(SHA-256\)</dt>", *words]:
         assert re.search(said, page), said
+
+
+@pytest.mark.parametrize(
+    ("common", "alternative", "words"),
+    [
+        ("", ["DNS:127.0.0.1"], "It has 127.0.0.1 as the name of a host, and not as an address"),
+        ("127.0.0.1", None, "It has 127.0.0.1 as the name of a host, and not as an address"),
+        ("", ["DNS:*.lan"], "not for 127.0.0.1. *.lan stands for no other name"),
+        ("", ["DNS:ma*.example.com"], "ma*.example.com stands for no other name"),
+        ("The mail server", None, "It names no host, and so not 127.0.0.1."),
+        ("mail.example.com", None, "If it is the same server, enter mail.example.com as server"),
+        ("mail.example.com", ["DNS:a.example.com"], "It is for a.example.com, and not for 127.0.0.1."),
+        ("", ["DNS:*.lan", "DNS:*.example.com"], "Enter a name as server in Email Setup that fits *.example.com."),
+    ],
+)
+def test_words_about_the_names_of_a_certificate_do_not_contradict_it(admin, authority, common, alternative, words):
+    names = alternative and [x509.DNSName(name.removeprefix("DNS:")) for name in alternative]
+    with FaultServer(tls=authority.context_for(common, names), implicit=True) as server:
+        set_up(server, auth_type="tls-implicit")
+        page = check(admin)
+    assert words in page
+    assert "It is for 127.0.0.1" not in page
+    assert "in order" not in page
+    assert "fits *.lan" not in page
+    assert "enter 127.0.0.1" not in page
+
+
+def test_common_name_that_the_handshake_takes_is_told_as_a_name(admin, authority):
+    with FaultServer(tls=authority.context_for("localhost", None), implicit=True) as server:
+        set_up(server, host="localhost", auth_type="tls-implicit")
+        page = check(admin)
+    assert "The mail server can be reached." in page
+    assert "<dt>Names</dt><dd>localhost</dd>" in page
+
+
+@pytest.mark.parametrize(
+    ("common", "alternative"),
+    [("localhost", None), ("LOCALHOST", None), ("localhost", ["127.0.0.1"]), ("", ["localhost"])],
+)
+def test_certificate_of_a_stranger_that_is_for_the_host_is_not_said_to_be_for_another(
+    admin, stranger, common, alternative
+):
+    names = alternative and list(map(general_name, alternative))
+    with FaultServer(tls=stranger.context_for(common, names), implicit=True) as server:
+        set_up(server, host="localhost", auth_type="tls-implicit")
+        page = check(admin)
+    assert "an authority that this machine does not know" in page
+    assert "not for localhost" not in page
+    assert "names no host" not in page
 
 
 @pytest.mark.parametrize(
