@@ -18,9 +18,25 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 env = Environment(os.environ)
 env.add_file(BASE_DIR / ".env")
 
+
+def _state_home() -> Path:
+    """The user's folder for what programs remember (XDG Base Directory Specification); without a home, VAR_DIR."""
+    named = os.environ.get("XDG_STATE_HOME", "")
+    if named.startswith("/"):
+        return Path(named)
+    try:
+        return Path.home() / ".local" / "state"
+    except RuntimeError:
+        return VAR_DIR
+
+
 # --- Where things are kept -----------------------------------------------------------------------
 VAR_DIR = env.folder("VAR_DIR", BASE_DIR / "var")
 MEDIA_ROOT = env.folder("MEDIA_ROOT", VAR_DIR / "media")
+# Outside of what a backup brings back: how far each database has come, so that a restored one is noticed.
+WITNESS_DIR = env.folder("WITNESS_DIR", _state_home() / "outtray")
+# Another value than the last time says: this database was restored from a backup.
+RESTORED = env.text("RESTORED")
 
 # --- Who may start, and how it is reached --------------------------------------------------------
 DEBUG = env.switch("DEBUG", False)

@@ -10,7 +10,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet, Value
 
 from messaging import batches, blobs, notices, schedules, submitted, uploads, wake
-from messaging.delivery import claims, pauses, refusal, streaks
+from messaging.delivery import claims, lineage, pauses, refusal, streaks
 from messaging.delivery.group_commit import is_away
 from messaging.delivery.outcomes import judge
 from messaging.delivery.reply import sign_in_failed
@@ -64,11 +64,12 @@ class ClockWatch:
 
 def sweep(now: datetime, *, clock_jumped: bool = False) -> None:
     """Rescue ended leases, end holds and pauses, fail what waited too long, wake lanes for what is due, leave a sign of
-    life, run schedules that nobody woke, see to notices; eight statements.
+    life, run schedules that nobody woke, see to notices; nine statements.
 
     Idempotent: two beats or a task delivered three times do no more than one. After a jump of the clock nobody's lease
     has ended because of it: all get their full time again, and the living renew theirs.
     """
+    lineage.check(now)  # before anything else: what the others do with a restored database would not be true
     if clock_jumped:
         log.warning("the clock was put forward or back; all leases get their full time again")
         claims.renew_all(now)

@@ -17,7 +17,7 @@ from django.db import DatabaseError, transaction
 from django.utils import timezone
 
 from messaging import notices, queue, sending, wake
-from messaging.delivery import claims, streaks
+from messaging.delivery import claims, lineage, streaks
 from messaging.delivery.dialogue import Patience
 from messaging.delivery.lane import Lane
 from messaging.delivery.outcomes import Reply, judge
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 Status = Message.Status
 LATER = "Put it in the queue, or send it later."
-AT_ONCE_STOPS = (AccountPause.Kind.PERSON, AccountPause.Kind.ALL, AccountPause.Kind.LIMIT)
+AT_ONCE_STOPS = (*sending.BY_PEOPLE, AccountPause.Kind.LIMIT)
 
 
 class State(StrEnum):
@@ -118,6 +118,7 @@ def hand_in(
         yield from _queue(submissions, now, is_due=queue_instead and not company.hold_mail)
         return
     prepared = [(each, gate.prepare(each, now)) for each in submissions]
+    lineage.check(now)
     with closing(_AtOnce(company, is_watched, patience)) as at_once:
         for submission, rows in prepared:
             if submission.not_before is not None:

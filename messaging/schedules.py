@@ -144,7 +144,7 @@ def refusals(schedule: Schedule) -> list[Phrase]:
     problems = resolve(account).problems()
     if problems:
         return problems
-    everything = sending.holding(timezone.now()).filter(kind=AccountPause.Kind.ALL).first()
+    everything = sending.holding(timezone.now()).filter(kind__in=AccountPause.OF_EVERYBODY).first()
     return [Phrase("all-paused", **kept(everything).params)] if everything else []
 
 

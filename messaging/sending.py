@@ -24,8 +24,8 @@ Kind = AccountPause.Kind
 Status = Message.Status
 
 # The gravest first: what a person has to know before anything else.
-ORDER = [Kind.ALL, Kind.PERSON, Kind.DOUBT, Kind.FAULT, Kind.BUSY, Kind.WINDOW, Kind.LIMIT]
-BY_PEOPLE = (Kind.ALL, Kind.PERSON)
+ORDER = [Kind.RESTORED, Kind.ALL, Kind.PERSON, Kind.DOUBT, Kind.FAULT, Kind.BUSY, Kind.WINDOW, Kind.LIMIT]
+BY_PEOPLE = (Kind.RESTORED, Kind.ALL, Kind.PERSON)
 OF_SETTINGS = (Kind.LIMIT, Kind.WINDOW)
 LONGEST_REASON = 300
 LONGEST_PAUSE = timedelta(days=3660)
@@ -167,8 +167,13 @@ def holding(now: datetime) -> QuerySet[AccountPause]:
 
 def holding_account(account: User | None, now: datetime, *, urgent: bool = False) -> list[AccountPause]:
     """What keeps an account's messages (or its urgent ones) from being sent, the gravest first."""
-    found = holding(now).filter(Q(account=account) | Q(kind=Kind.ALL))
+    found = holding(now).filter(Q(account=account) | Q(kind__in=AccountPause.OF_EVERYBODY))
     return gravest_first(found.filter(kind__in=AccountPause.STOP_URGENT) if urgent else found)
+
+
+def after_restore() -> AccountPause | None:
+    """The pause of all sending after a restore (messaging/restores.py), if there is one."""
+    return AccountPause.objects.filter(kind=Kind.RESTORED).first()
 
 
 def gravest_first(found: Iterable[AccountPause]) -> list[AccountPause]:
@@ -209,9 +214,13 @@ class AccountState:
 
 @dataclass(frozen=True)
 class Overview:
-    """How sending stands as a whole: the pause of all of it, if there is one, and each account, the company first."""
+    """How sending stands as a whole: the pauses of all of it, if there are any, and each account, the company first.
+
+    `pause` is a person's, `restored` that after a restore.
+    """
 
     pause: AccountPause | None
+    restored: AccountPause | None
     accounts: list[AccountState]
 
 
@@ -219,8 +228,8 @@ def overview() -> Overview:
     """Every account that has settings of its own, messages with it, or a pause; five statements."""
     now = timezone.now()
     found = gravest_first(holding(now))
-    whole = next((pause for pause in found if pause.kind == Kind.ALL), None)
-    own = [pause for pause in found if pause.kind != Kind.ALL]
+    whole = {pause.kind: pause for pause in found if pause.kind in AccountPause.OF_EVERYBODY}
+    own = [pause for pause in found if pause.kind not in AccountPause.OF_EVERYBODY]
     counts = _counts(now)
     ids = {*counts, *(pause.account_id for pause in own), *EmailSettings.objects.values_list("account_id", flat=True)}
     users = User.objects.filter(pk__in=[pk for pk in ids if pk is not None])
@@ -231,7 +240,7 @@ def overview() -> Overview:
         states.append(
             AccountState(account, setup, [row for row in own if row.account_id == key], **counts.get(key, {}))
         )
-    return Overview(whole, states)
+    return Overview(whole.get(Kind.ALL), whole.get(Kind.RESTORED), states)
 
 
 def _counts(now: datetime) -> dict[int | None, dict[str, int]]:

@@ -12,6 +12,7 @@ from django.db import DatabaseError, connections
 from django.utils import timezone
 
 from messaging import housekeeping, schedules, wake
+from messaging.delivery import lineage
 from messaging.delivery.lane import Lane
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ def _beat_heart() -> None:
     while True:
         try:
             housekeeping.sign_of_life(housekeeping.WORKER, timezone.now())
+            lineage.check(timezone.now())  # so that the witness of each machine is up to date
         except DatabaseError:
             log.warning("the database is away; the worker shows that it lives when it is back")
         finally:
@@ -77,4 +79,5 @@ def tidy() -> None:
 @shared_task
 def run_schedule(pk: int) -> None:
     """Beat's wake-up for one schedule (seed row S14); whether it is due, the database says."""
+    lineage.check(timezone.now())
     schedules.run_due(timezone.now(), only=pk)

@@ -31,7 +31,12 @@ class Installation:
         self.folder = folder
         self.processes = []
         self.server_url, self.database, self.inside = database_url, None, None
-        settings = {"VAR_DIR": str(folder / "var"), "LEASE_SECONDS": "3", "SWEEP_SECONDS": "1"}
+        settings = {
+            "VAR_DIR": str(folder / "var"),
+            "WITNESS_DIR": str(folder / "witness"),
+            "LEASE_SECONDS": "3",
+            "SWEEP_SECONDS": "1",
+        }
         if database_url:
             self.database = f"outtray_{uuid.uuid4().hex[:12]}"
             settings["DATABASE_URL"] = database_url.rpartition("/")[0] + "/" + self.database

@@ -5,6 +5,7 @@ import tempfile
 
 os.environ["ENV_FILE"] = os.devnull
 os.environ.setdefault("VAR_DIR", tempfile.mkdtemp(prefix="outtray-tests-"))
+os.environ.setdefault("WITNESS_DIR", tempfile.mkdtemp(prefix="outtray-witness-"))
 os.environ.setdefault("SECRET_KEY", "tests-only-" + "x" * 40)
 os.environ.setdefault("FIELD_ENCRYPTION_KEYS", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")
 os.environ.setdefault("HTTPS", "off")

@@ -8,10 +8,10 @@ from messaging import selection, timetable
 from messaging.audit import Action, Area
 from messaging.console import option_words
 from messaging.console.words import sending_account, setting_value
-from messaging.models import AuditEntry, NoticeKind, Schedule
+from messaging.models import AuditEntry, NoticeKind, Phrase, Restore, Schedule
 from messaging.schedules import WHEN
 from messaging.setup import certificates, fields
-from messaging.wording import changed, person
+from messaging.wording import changed, in_words, person
 
 LABELS: dict[str, Mapping[str, str]] = {
     Area.EMAIL: fields.LABELS,
@@ -26,6 +26,7 @@ LABELS: dict[str, Mapping[str, str]] = {
         "crontab": "Crontab expression", "time_zone": "Time zone", "filter": "Which messages",
         "account": "Sending account", "at_most": "Messages per run", "missed": "A missed run", "is_on": "On or off",
     },
+    Area.RESTORES: {"answer": "What became of it"},
 }  # fmt: skip
 SECRETS: dict[str, str] = {
     Action.SECRET_SET: "set",
@@ -70,7 +71,7 @@ def _whose(entry: AuditEntry, names: Mapping[str, str]) -> str:
 def label(entry: AuditEntry) -> str:
     """What of the object was changed: “Server”, “Permanent failures: notices”."""
     if entry.action == Action.CREATED:
-        return "Added" if entry.area == Area.USERS else "Made"
+        return {Area.USERS: "Added", Area.RESTORES: "Noticed"}.get(Area(entry.area), "Made")
     if entry.action == Action.DELETED:
         return "Deleted"
     name = LABELS.get(entry.area, {}).get(entry.field, entry.field)
@@ -102,6 +103,8 @@ def _whole(area: str, values: Any) -> str:
         return str(values["words"])
     if area == Area.USERS:
         return values["role"] or "no role"
+    if area == Area.RESTORES:
+        return f"{in_words(Phrase(values['evidence']))} Unsent messages: {values['unsent']:,}"
     schedule = Schedule(**{name: values[name] for name in WHEN if name in values})
     return f"{values['name']}: {timetable.in_words(schedule)}, {ON_OFF[values['is_on']]}"
 
@@ -122,6 +125,8 @@ def _value(area: str, field: str, value: Any) -> str:
             return str(value or ON_OFF[False])
         case Area.OPTIONS if field == "language":
             return LANGUAGES.get(value, value)
+        case Area.RESTORES:
+            return str(dict(Restore.Answer.choices).get(value, value))
         case Area.USERS:
             return YES_NO[value] if isinstance(value, bool) else value or "none"
         case Area.SCHEDULES:

@@ -51,13 +51,15 @@ class Obstacles:
     """Why nothing is being sent: what is paused, background processes that have not reported, and servers whose
     `.opt` files cannot be understood (by name, what is wrong with them); and how many notices the person has not seen.
 
-    Limits and sending windows are what somebody wished, and no obstacles.
+    `restored` is the pause after a restore, told apart from the others. Limits and sending windows are what somebody
+    wished, and no obstacles.
 
     `silent_since` is meaningful when `is_silent`; None then means that they never reported. With `worker_lives` it is
     beat alone that is silent.
     """
 
     pauses: list[AccountPause]
+    restored: AccountPause | None
     is_silent: bool
     silent_since: datetime | None
     refusing: dict[str, list[str]] = field(default_factory=dict)
@@ -88,7 +90,9 @@ def obstacles(person: User | None = None) -> Obstacles:
     if here.errors:
         refusing[refusal.server_name()] = [str(error) for error in here.errors]
     # A worker sweeps; so it lives while beat makes it do that.
-    return Obstacles(found, SWEEP not in alive, since, refusing, bool(alive), told.unseen if told else 0)
+    restored = next((pause for pause in found if pause.kind == AccountPause.Kind.RESTORED), None)
+    found = [pause for pause in found if pause is not restored]
+    return Obstacles(found, restored, SWEEP not in alive, since, refusing, bool(alive), told.unseen if told else 0)
 
 
 def _number(unseen: QuerySet[Notice]) -> Coalesce:

@@ -86,7 +86,7 @@ _DUE = """due.account_id {account} AND due.not_before <= %s
     AND NOT EXISTS (SELECT 1 FROM messaging_batch WHERE id = due.batch_id AND status = 'cancelled')"""
 # Asked again here: sending may have been paused since the lane was given leave.
 _PAUSED = """SELECT 1 FROM messaging_accountpause WHERE ended_at IS NULL AND (until IS NULL OR until > %s)
-    AND (kind = 'all' OR kind IN ('person', 'doubt') AND account_id {account})"""
+    AND (kind IN ('all', 'restored') OR kind IN ('person', 'doubt') AND account_id {account})"""
 _COLUMNS = ", ".join(
     str(field.column)
     for field in Message._meta.concrete_fields
@@ -247,7 +247,7 @@ def due_accounts(now: datetime) -> Sequence[int | None]:
     """Accounts with messages that are due and may go out; where a person paused, only urgent ones may."""
     current = AccountPause.objects.annotate(key=Coalesce("account_id", 0)).filter(Q(until=None) | Q(until__gt=now))
     own = current.filter(key=Coalesce(OuterRef("account_id"), 0))
-    everybody = current.filter(kind=AccountPause.Kind.ALL)
+    everybody = current.filter(kind__in=AccountPause.OF_EVERYBODY)
     stopped = Exists(own.filter(kind__in=AccountPause.STOP_URGENT))
     waiting = Exists(own.exclude(kind__in=AccountPause.STOP_URGENT)) | Exists(everybody)
     due = _due(now).exclude(stopped).exclude(Q(urgent=False) & waiting)

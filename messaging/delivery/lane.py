@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.db import DatabaseError, IntegrityError, connections, transaction
+from django.db import DatabaseError, IntegrityError, connection, connections, transaction
 from django.utils import timezone
 
 from messaging import content
@@ -25,7 +25,7 @@ from messaging.setup.layers import EmailSetup, resolve
 from messaging.setup.opt_files import OptError, OptFiles
 from messaging.setup.options import RetryLimits, retry_limits
 
-from . import claims, ledger, pauses, refusal, retry, streaks
+from . import claims, ledger, lineage, pauses, refusal, retry, streaks
 from .claims import LimitReached, Terms
 from .decision import (
     Judgement,
@@ -94,6 +94,7 @@ class Lane:
     claim_size: int = FIRST_CLAIM
     setup: EmailSetup | None = None
     limits: RetryLimits = retry.NO_LIMITS
+    database: str = ""
     result: Result | None = None
     error: BaseException | None = None
     settle: Callable[[], None] = lambda: None
@@ -101,6 +102,7 @@ class Lane:
     def run(self) -> int:
         """Deliver whatever is due and allowed; how many transactions were recorded."""
         self.turn_ends = time.monotonic() + self.turn_seconds
+        self.database = lineage.check(self.clock())
         setup = self._resolve()
         if self._is_kept_back(setup.files):
             return 0
@@ -136,6 +138,7 @@ class Lane:
         """The lane is at work for whoever waits for it; its connection stays open from message to message."""
         self.is_alone = True
         self.limits = retry.ONCE
+        self.database = lineage.check(self.clock())
         with self._leases():
             yield
 
@@ -149,6 +152,8 @@ class Lane:
             DatabaseError: the outcome could not be written down; with `message.in_data` it may have arrived.
         """
         self.is_probe, self.result, self.error = True, None, None
+        if not connection.in_atomic_block:  # of a caller: nothing of it is in a backup before they commit
+            lineage.goes_on(self.database, self.clock())
         claims.read_recipients([message])
         self.deliver(message)
         self._settle()
@@ -177,10 +182,13 @@ class Lane:
         terms = Terms(setup.rates, urgent_only=leave.urgent_only or opens is not None)
         limit = 1 if leave.is_probe else min(self.claim_size, settings.CLAIM_SIZE)
         try:
-            return claims.take(self.account_id, self.owner, limit, now, terms)
+            claimed = claims.take(self.account_id, self.owner, limit, now, terms)
         except LimitReached as reached:
             pauses.wait_until(self.account_id, AccountPause.Kind.LIMIT, reached.until, reached.reason, now)
             return []
+        if claimed and not lineage.goes_on(self.database, now):
+            return []  # it is given back when the lane ends
+        return claimed
 
     def _fit_claim_size(self, seconds: float) -> None:
         """Claim about a second's work: a slow lane must not keep from the others what they could send."""

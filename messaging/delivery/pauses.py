@@ -46,7 +46,7 @@ def leave_to_send(account_id: int | None, now: datetime) -> Leave:
     """What the account's pauses allow at `now`. A probe is given to one lane, and the next one is further off."""
     urgent_only = False
     to_probe = []
-    for row in AccountPause.objects.filter(Q(account_id=account_id) | Q(kind=Kind.ALL)):
+    for row in AccountPause.objects.filter(Q(account_id=account_id) | Q(kind__in=AccountPause.OF_EVERYBODY)):
         holds = row.until is None or row.until > now
         if holds and row.kind in AccountPause.STOP_URGENT:
             return NO_LEAVE

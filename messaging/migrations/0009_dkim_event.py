@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("messaging", "0007_safety_net"),
+        ("messaging", "0008_restores"),
     ]
 
     operations = [

@@ -5,6 +5,7 @@ from .attempt import AttemptOutcome, Category, SendAttempt
 from .audit import AuditEntry
 from .batch import Batch, BatchItem
 from .draft import MessageVersion, Submitted, Upload
+from .lineage import Lineage, Restore, SetAside
 from .message import Attachment, Message, MessageContent, MessageEvent, Reason, Recipient
 from .options import CompanyOptions, Notice, NoticeItem, NoticeKind, NoticeRule, NoticesSeen
 from .pause import AccountPause, ActiveLane, RefusalStreak
@@ -25,6 +26,7 @@ __all__ = [
     "CompanyOptions",
     "EmailSettings",
     "Heartbeat",
+    "Lineage",
     "Message",
     "MessageContent",
     "MessageEvent",
@@ -40,9 +42,11 @@ __all__ = [
     "Reason",
     "Recipient",
     "RefusalStreak",
+    "Restore",
     "Schedule",
     "ScheduleRun",
     "SendAttempt",
+    "SetAside",
     "Submitted",
     "Upload",
     "Words",

@@ -25,6 +25,7 @@ class AuditEntry(models.Model):
         NOTICES = "notices", "Notices"
         USERS = "users", "Users"
         SCHEDULES = "schedules", "Schedules"
+        RESTORES = "restores", "Restored backups"
         OTHER = "other", "Not known to this version"
 
     class Action(models.TextChoices):

@@ -35,6 +35,8 @@ class Reason(StrEnum):
     PAUSED = "paused"
     REFUSED_ALIKE = "refused-alike"  # as others were, in words that nobody knows: it may be us
     ASKED = "asked"  # whether it is us: why an account is paused
+    SINCE_BACKUP = "since-backup"  # it may have gone out
+    RESTORED = "restored"  # the database, from a backup
 
 
 class Message(models.Model):
@@ -269,6 +271,8 @@ class MessageEvent(models.Model):
         UNSIGNED = "dkim-taken-out", "DKIM signature taken out"
         IT_WAS_US = "it-was-us", "Queued again: our set-up was at fault"
         GO_ON = "go-on", "Left failed: the message was at fault"
+        SINCE_BACKUP = Reason.SINCE_BACKUP.value, "May have gone out since the backup"
+        NOT_SINCE_BACKUP = "not-since-backup", "Did not go out since the backup"
         TOLD = Reason.TOLD.value, "Told by a version that kept sentences"
 
     message = models.ForeignKey(Message, models.CASCADE, related_name="events")

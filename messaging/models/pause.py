@@ -30,12 +30,15 @@ class AccountPause(models.Model):
         WINDOW = "window", "Outside the sending window"
         PERSON = "person", "Paused by a person"
         ALL = "all", "All sending paused by a person"
+        RESTORED = "restored", "All sending paused after a restore"
 
     # With these not even urgent messages go out: the server would not take them. With a DOUBT they do: the server may
     # have been right about the others, and what it refuses in the same words comes back, its try unspent.
     STOP_URGENT = (Kind.FAULT, Kind.BUSY, Kind.LIMIT)
     # These end when a message gets through.
     PROBED = (Kind.FAULT, Kind.BUSY)
+    # These keep every account from sending.
+    OF_EVERYBODY = (Kind.ALL, Kind.RESTORED)
 
     account = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, null=True, blank=True, related_name="+")
     kind = models.CharField(max_length=8, choices=Kind, default=Kind.FAULT, db_default=Kind.FAULT)
@@ -66,7 +69,7 @@ class AccountPause(models.Model):
         ]
 
     def __str__(self) -> str:
-        whose = "All sending" if self.kind == self.Kind.ALL else str(self.account or "Company account")
+        whose = "All sending" if self.kind in self.OF_EVERYBODY else str(self.account or "Company account")
         return f"{whose} paused: {self.get_kind_display()}"
 
 

@@ -38,6 +38,8 @@ class Paused:
     def state(self) -> str:
         """As one sentence beside the account's name."""
         match self.kind:
+            case Kind.RESTORED:
+                return f"All sending is paused since {moment(self.since)}: {sentence(self.reason)}"
             case Kind.ALL:
                 return f"All sending is paused {self.by_whom}: {sentence(self.reason)}"
             case Kind.PERSON:
@@ -58,7 +60,7 @@ class Paused:
         """For everybody, on every page."""
         account = self.account or "the company"
         match self.kind:
-            case Kind.ALL:
+            case Kind.ALL | Kind.RESTORED:
                 return self.state
             case Kind.PERSON:
                 return f"Sending as {account} is paused {self.by_whom}: {sentence(self.reason)}"
@@ -89,7 +91,7 @@ def paused_by(pause: AccountPause) -> str:
         return "the mail server" if pause.kind == Kind.BUSY else "a set-up fault"
     if pause.kind == Kind.DOUBT:
         return "refusals in the same words"
-    return person(pause.by, "somebody")
+    return person(pause.by, "a restore" if pause.kind == Kind.RESTORED else "somebody")
 
 
 def ended_by(pause: AccountPause) -> str:

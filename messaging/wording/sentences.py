@@ -138,6 +138,24 @@ def _nothing_ran(since: str) -> str:
     return f"Nothing ran since {as_time(since):%-d %b %H:%M}, because the worker or beat was away"
 
 
+# --- Restores ------------------------------------------------------------------------------------------
+
+PLACES = {
+    "system": "PostgreSQL server (system identifier)",
+    "timeline": "timeline of PostgreSQL",
+    "database": "PostgreSQL database",
+    "table": "set of tables (restored from a dump)",
+    "path": "file, beside the one of before",
+    "inode": "file",
+    "machine": "machine",
+}
+
+
+def _elsewhere(what: Sequence[str] = ()) -> str:
+    found = ", ".join(f"another {PLACES.get(each, each)}" for each in what)
+    return f"The database is in another place than before: {found}."
+
+
 # --- Messages ------------------------------------------------------------------------------------------
 
 
@@ -234,6 +252,12 @@ OWN: dict[str, Words] = {
     Reason.LIMIT_REACHED: "The limit of {number} messages per {unit} is reached.",
     Reason.OUTSIDE_WINDOW: "Outside the sending window ({window}, {zone}).",
     Reason.PAUSED: lambda **facts: _paused(**facts).why_not_sent,
+    Reason.RESTORED: "this database was restored from a backup, or moved.",
+    Reason.SINCE_BACKUP: "It may have gone out since the backup from which this database was restored.",
+    # How that was noticed.
+    "restore-ordered": "RESTORED={value} is set, and had not been acted on.",
+    "restore-behind": "Messages were sent from here after this state of the database.",
+    "restore-elsewhere": _elsewhere,
     "setup-incomplete": "Email Setup is not complete.",
     # Who decided about a recipient.
     "marked-as-sent-by": "Marked as sent by {by}",
@@ -288,6 +312,7 @@ OWN: dict[str, Words] = {
     Kind.RESCUED: "Back in the queue: the worker that had it stopped before sending it",
     Kind.IT_WAS_US: "Queued again with all its tries: our set-up was at fault",
     Kind.GO_ON: "Left failed: this message or its addresses were at fault",
+    Kind.NOT_SINCE_BACKUP: "Put back as it was before the restore: nothing was sent since the backup",
     Kind.REROUTED: lambda account: (
         f"Given to {account or 'the company’s account'}: the account it was to use is paused"
     ),

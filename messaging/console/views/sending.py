@@ -196,8 +196,10 @@ def _page(request: HttpRequest, forms: Mapping[str, PauseForm] = {}, status: int
     context = {
         "whole": found.pause,
         "whole_form": forms.get(ALL.value) or _form(ALL.value, found.pause),
+        "restored": found.restored,
         "rows": [
-            _row(state, found.pause is not None, forms, questions.get(state.account, [])) for state in found.accounts
+            _row(state, bool(found.pause or found.restored), forms, questions.get(state.account, []))
+            for state in found.accounts
         ],
         "history": page_of(so_far, so_far, request.GET.get("page"), total=so_far.count(), size=PAUSES_PER_PAGE),
         "admins": roles.admins().order_by("first_name", "username"),

@@ -12,11 +12,12 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from messaging import batches, sending
+from messaging.delivery import lineage
 from messaging.delivery.lane import Lane
 from messaging.models import Batch, Message
 from messaging.queue import NotPossible
 from messaging.setup import opt_files
-from messaging.wording import waits
+from messaging.wording import state, waits
 
 POLL_SECONDS = 0.2
 
@@ -29,6 +30,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         account = _account(options["account"])
+        lineage.check(timezone.now())
+        if (restored := sending.after_restore()) is not None:
+            raise CommandError(f"{state(restored)} On its page an administrator says what became of the mail since.")
         try:
             batch = batches.process_all(by=None, account=account, source=Batch.Source.COMMAND)
         except NotPossible as error:

@@ -1,0 +1,497 @@
+"""A restored backup sends nothing twice (PRODUCT.md, beyond it 12): noticed, paused, unknown, and put right by a person.
+
+`goes_back` is what a restore does to the row of the lineage; tests/system/test_restores.py restores real backups.
+"""
+
+import datetime as dt
+import logging
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+from django.db.models import F
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from messaging import housekeeping, outgoing, queue, restores, roles, sending, tasks
+from messaging.delivery import claims, lineage, set_aside, witness
+from messaging.models import (
+    AccountPause,
+    AuditEntry,
+    Batch,
+    Lineage,
+    Message,
+    MessageEvent,
+    Notice,
+    Restore,
+    SetAside,
+)
+from messaging.setup import options
+from messaging.wording import in_words
+from tests.factories import confirmed_batch, draft_batch, make_message, make_messages, make_user, put, submission
+from tests.rows import states, status
+from tests.steps import in_threads, run_lane
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+SINCE = "It may have gone out since the backup from which this database was restored."
+MOVED, SENT_SINCE = Restore.Answer.MOVED, Restore.Answer.SENT_SINCE
+POSTGRESQL = connection.vendor == "postgresql"
+
+
+@pytest.fixture(autouse=True)
+def witness_dir(settings, tmp_path):
+    settings.WITNESS_DIR = tmp_path / "witness"
+    return settings.WITNESS_DIR
+
+
+@pytest.fixture
+def boss(db):
+    return make_user("boss", role=roles.ADMIN, first_name="Bea")
+
+
+@pytest.fixture
+def at_work(email_setup):
+    """An installation that has sent something."""
+    make_message("before@example.com")
+    run_lane()
+    return Lineage.objects.get()
+
+
+def goes_back():
+    """The database is as it was before the last claim."""
+    Lineage.objects.update(mark=F("mark") - 1)
+
+
+def is_paused():
+    return AccountPause.objects.filter(kind="restored").exists()
+
+
+def received(mail_server):
+    return sorted(address for message in mail_server.received for address in message.recipients)
+
+
+# --- Noticed ---------------------------------------------------------------------------------------------
+
+
+def by_a_lane():
+    run_lane()
+
+
+def by_a_sweep():
+    housekeeping.sweep(timezone.now())
+
+
+def by_a_schedule():
+    tasks.run_schedule(0)
+
+
+def by_sending_at_once():
+    options.save({"record_mail": True, "hold_mail": False}, by=None)
+    list(outgoing.hand_in([submission("now@example.com")]))
+
+
+@pytest.mark.parametrize("noticed", [by_a_lane, by_a_sweep, by_a_schedule, by_sending_at_once])
+def test_database_behind_its_witness_sends_nothing_and_says_why(at_work, mail_server, noticed):
+    message = make_message("c@example.com")
+    goes_back()
+    noticed()
+    run_lane()
+    assert received(mail_server) == ["before@example.com"]
+    assert status(message) == "unknown"
+    assert in_words(message.reason) == SINCE
+    assert [recipient.status for recipient in message.recipients.all()] == ["unknown"]
+    assert MessageEvent.objects.filter(message=message).last().kind == "since-backup"
+    assert is_paused()
+    assert Restore.objects.get().unsent == 1
+
+
+def test_command_says_that_nothing_is_sent(at_work):
+    make_message("c@example.com", due=False)
+    goes_back()
+    with pytest.raises(CommandError, match="this database was restored from a backup, or moved"):
+        call_command("process_queue")
+    assert states() == ["sent", "unknown"]
+
+
+def test_what_was_sent_stays_sent(at_work):
+    goes_back()
+    run_lane()
+    assert states() == ["sent"]
+
+
+def test_restore_under_a_lane_is_noticed_before_what_it_claimed_is_sent(at_work, mail_server, monkeypatch):
+    take, messages = claims.take, make_messages(3)
+
+    def restored_meanwhile(*arguments):
+        goes_back()
+        return take(*arguments)
+
+    monkeypatch.setattr(claims, "take", restored_meanwhile)
+    run_lane()
+    assert received(mail_server) == ["before@example.com"]
+    assert {status(message) for message in messages} == {"unknown"}
+
+
+def test_each_claim_raises_database_and_witness(at_work):
+    for number in range(3):
+        before = Lineage.objects.get().mark
+        make_message(f"c{number}@example.com")
+        run_lane()
+        row = Lineage.objects.get()
+        assert row.mark > before
+        assert witness.mark_of(row.key) == row.mark
+
+
+def test_many_who_notice_at_once_do_it_once(at_work):
+    make_messages(5)
+    goes_back()
+    assert in_threads(6, lambda: lineage.check(timezone.now())) == []
+    assert Restore.objects.get().unsent == 5
+    assert MessageEvent.objects.filter(kind="since-backup").count() == 5
+    assert AuditEntry.objects.filter(area="restores").count() == 1
+
+
+def test_the_same_backup_restored_again_is_noticed_again(at_work, boss):
+    goes_back()
+    backup = Lineage.objects.values().get()
+    run_lane()
+    restores.answer(restores.unanswered(), SENT_SINCE, by=boss)
+    Lineage.objects.update(**backup)
+    run_lane()
+    assert Restore.objects.count() == 2
+
+
+@pytest.mark.parametrize("count", [20, 200])
+def test_any_number_of_messages_takes_the_same_few_statements(at_work, count):
+    make_messages(count // 10)
+    message = Message.objects.first()
+    copies = Message.objects.bulk_create(Message(created_at=message.created_at) for _ in range(count))
+    message.recipients.model.objects.bulk_create(
+        message.recipients.model(message=copy, address="c@example.com") for copy in copies
+    )
+    goes_back()
+    with CaptureQueriesContext(connection) as statements:
+        lineage.check(timezone.now())
+    assert len(statements) < 30
+    assert Restore.objects.get().unsent == count + count // 10
+
+
+# --- No restore ------------------------------------------------------------------------------------------
+
+
+def sends(mail_server):
+    make_message("after@example.com")
+    run_lane()
+    return "after@example.com" in received(mail_server) and not Restore.objects.exists()
+
+
+def test_database_without_a_name_is_adopted_and_sends(email_setup, mail_server):
+    assert not Lineage.objects.exists()
+    assert sends(mail_server)
+    assert Lineage.objects.get().key
+
+
+def test_new_database_beside_the_witness_of_another_sends(at_work, mail_server):
+    Lineage.objects.all().delete()
+    assert sends(mail_server)
+
+
+def test_further_host_has_no_witness_and_sends(at_work, mail_server, settings, tmp_path):
+    settings.WITNESS_DIR = tmp_path / "other"
+    assert sends(mail_server)
+
+
+def test_host_whose_witness_is_late_sends(at_work, mail_server):
+    Lineage.objects.update(mark=F("mark") + 100)
+    assert sends(mail_server)
+
+
+def test_witness_that_cannot_be_kept_stops_nothing_and_is_told_once(at_work, mail_server, settings, tmp_path, caplog):
+    settings.WITNESS_DIR = tmp_path / "file"
+    settings.WITNESS_DIR.write_text("")
+    with caplog.at_level(logging.WARNING, "messaging.delivery.witness"):
+        assert sends(mail_server)
+    assert caplog.text.count("WITNESS_DIR") == 1
+
+
+# --- Where the database is -------------------------------------------------------------------------------
+
+PLACES = ["system", "timeline", "database", "table"] if POSTGRESQL else ["inode", "machine"]
+
+
+def elsewhere(name):
+    row = Lineage.objects.get()
+    row.place[name] = "another"
+    row.save()
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_database_in_another_place_is_noticed(at_work, settings, tmp_path, monkeypatch, name):
+    (tmp_path / "machine").write_text("this one")
+    monkeypatch.setattr(lineage, "MACHINE_ID", tmp_path / "machine")
+    run_lane()
+    assert name in Lineage.objects.get().place
+    settings.WITNESS_DIR = tmp_path / "of-this-machine"
+    elsewhere(name)
+    make_message("c@example.com")
+    run_lane()
+    assert Restore.objects.get().evidence.params == {"what": [name]}
+    assert states() == ["sent", "unknown"]
+
+
+@pytest.mark.skipif(POSTGRESQL, reason="of a file")
+@pytest.mark.parametrize("name", ["inode", "machine", "path"])
+def test_file_that_the_witness_knows_may_move(at_work, mail_server, name):
+    elsewhere(name)
+    assert sends(mail_server)
+    assert Lineage.objects.get().place[name] != "another"
+
+
+@pytest.mark.skipif(POSTGRESQL, reason="of a file")
+def test_copy_beside_the_file_of_before_is_noticed(at_work, tmp_path):
+    row = Lineage.objects.get()
+    row.place["path"] = str(tmp_path / "original.sqlite3")
+    row.save()
+    (tmp_path / "original.sqlite3").write_text("")
+    run_lane()
+    assert is_paused()
+
+
+@pytest.mark.skipif(not POSTGRESQL, reason="of a server")
+def test_server_that_does_not_tell_everything_is_no_other_server(at_work, mail_server, monkeypatch):
+    monkeypatch.setitem(lineage._STATEMENTS, "system", "SELECT * FROM pg_authid_that_is_forbidden")
+    connection.close()
+    assert sends(mail_server)
+    assert "system" in Lineage.objects.get().place
+
+
+# --- RESTORED --------------------------------------------------------------------------------------------
+
+
+def test_restored_acts_once_per_value(at_work, settings, boss):
+    for value, number in [("1", 1), ("1", 1), ("2", 2), ("1", 2)]:
+        settings.RESTORED = value
+        make_message("c@example.com")
+        run_lane()
+        assert Restore.objects.count() == number
+        if restore := restores.unanswered():
+            assert in_words(restore.evidence) == f"RESTORED={value} is set, and had not been acted on."
+            restores.answer(restore, SENT_SINCE, by=boss)
+    assert states() == ["sent", "unknown", "sent", "unknown", "sent"]
+
+
+# --- While it is paused ----------------------------------------------------------------------------------
+
+
+def test_new_mail_waits_and_new_urgent_mail_goes_out(at_work, mail_server):
+    goes_back()
+    run_lane()
+    make_message("waits@example.com")
+    make_message("urgent@example.com", urgent=True)
+    run_lane()
+    assert received(mail_server) == ["before@example.com", "urgent@example.com"]
+
+
+def test_a_person_who_resumes_all_sending_does_not_end_it(at_work, boss):
+    goes_back()
+    run_lane()
+    sending.pause(sending.ALL, by=boss, why="To look at it")
+    sending.resume(sending.ALL, by=boss)
+    assert is_paused()
+
+
+def test_authors_and_administrators_get_a_notice(at_work, operator, clock):
+    put(make_message("c@example.com"), author=operator)
+    goes_back()
+    housekeeping.sweep(clock())
+    clock.goes_on(minutes=16)
+    housekeeping.sweep(clock())
+    assert {notice.kind for notice in Notice.objects.all()} == {"unknown"}
+
+
+def test_of_very_many_there_are_no_notices(at_work, monkeypatch, clock):
+    monkeypatch.setattr(set_aside, "NOTED_AT_MOST", 1)
+    make_messages(2)
+    goes_back()
+    housekeeping.sweep(clock())
+    clock.goes_on(minutes=16)
+    housekeeping.sweep(clock())
+    assert not Notice.objects.exists()
+
+
+# --- What an administrator answers -----------------------------------------------------------------------
+
+
+def due(operator):
+    return make_message("c@example.com")
+
+
+def due_later(operator):
+    return put(make_message("c@example.com"), not_before=timezone.now() + dt.timedelta(days=1), tries=2)
+
+
+def waiting_for_a_batch(operator):
+    return make_message("c@example.com", due=False)
+
+
+def in_a_batch(operator):
+    confirmed_batch(operator, "c@example.com")
+    return Message.objects.first()
+
+
+def held(operator):
+    message = make_message("c@example.com", due=False)
+    queue.hold(message, by=operator, why="Wrong price", until=timezone.now() + dt.timedelta(days=1))
+    return message
+
+
+def in_a_mail_program(operator):
+    message = make_message("c@example.com", due=False)
+    return put(message, status="held", hold_kind="mail-program", handed_to=operator, status_before="queued")
+
+
+def claimed(operator):
+    message = due(operator)
+    claims.take(None, "gone", 1, timezone.now())
+    return message
+
+
+def handed_over(operator):
+    return put(claimed(operator), in_data=True, handover={"server": "mail.example"})
+
+
+UNSENT = [due, due_later, waiting_for_a_batch, in_a_batch, held, in_a_mail_program, claimed, handed_over]
+
+
+def row_of(message):
+    return Message.objects.filter(pk=message.pk).values().get() | {
+        "fence": None, "recipients": list(message.recipients.order_by("pk").values())
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("unsent", UNSENT)
+def test_where_nothing_was_sent_since_all_is_as_it_was(at_work, operator, boss, unsent):
+    message = unsent(operator)
+    before = row_of(message)
+    goes_back()
+    lineage.check(timezone.now())
+    assert status(message) == "unknown"
+    assert queue.possible_actions(message) == ["mark_as_sent", "send_again"]
+    assert restores.answer(restores.unanswered(), MOVED, by=boss) == 1
+    assert row_of(message) == before
+    assert MessageEvent.objects.filter(message=message).last().by == boss
+    assert not is_paused()
+    assert not SetAside.objects.exists()
+
+
+def test_a_planned_move_sends_what_waited_once(at_work, mail_server, boss, woken):
+    make_messages(3)
+    goes_back()
+    run_lane()
+    restores.answer(restores.unanswered(), MOVED, by=boss)
+    assert woken
+    run_lane()
+    assert received(mail_server) == ["before@example.com", "c0@example.com", "c1@example.com", "c2@example.com"]
+
+
+def test_what_may_have_been_handed_over_when_the_backup_was_made_is_unknown_after_a_move(at_work, operator, boss):
+    message = handed_over(operator)
+    goes_back()
+    run_lane()
+    restores.answer(restores.unanswered(), MOVED, by=boss)
+    housekeeping.sweep(timezone.now() + dt.timedelta(hours=1))
+    housekeeping.sweep(timezone.now() + dt.timedelta(hours=2))
+    assert status(message) == "unknown"
+
+
+def test_where_mail_was_sent_since_it_stays_unknown_and_new_mail_goes_out(at_work, mail_server, operator, boss):
+    old = make_message("old@example.com")
+    goes_back()
+    run_lane()
+    restores.answer(restores.unanswered(), SENT_SINCE, by=boss)
+    make_message("new@example.com")
+    run_lane()
+    assert received(mail_server) == ["before@example.com", "new@example.com"]
+    assert status(old) == "unknown"
+    assert not SetAside.objects.exists()
+
+
+def test_a_person_may_send_again_what_is_unknown(at_work, mail_server, operator, boss):
+    first, second = make_messages(2)
+    goes_back()
+    run_lane()
+    queue.mark_as_sent(first, by=operator)
+    queue.send_again(second, by=operator)
+    restores.answer(restores.unanswered(), SENT_SINCE, by=boss)
+    run_lane(operator.pk)
+    assert received(mail_server) == ["before@example.com", "c1@example.com"]
+    assert [status(first), status(second)] == ["sent", "sent"]
+
+
+def test_what_a_person_decided_meanwhile_is_not_put_back(at_work, mail_server, operator, boss):
+    first, second, third = make_messages(3)
+    goes_back()
+    run_lane()
+    queue.mark_as_sent(first, by=operator)
+    queue.send_again(second, by=operator)
+    put(second, status="unknown", fence=F("fence") + 1)  # a try of it was cut off
+    assert restores.answer(restores.unanswered(), MOVED, by=boss) == 1
+    assert [status(first), status(second), status(third)] == ["sent", "unknown", "queued"]
+
+
+def test_batch_that_was_cancelled_meanwhile_sends_nothing(at_work, mail_server, operator, boss):
+    message = in_a_batch(operator)
+    goes_back()
+    run_lane()
+    Batch.objects.update(status=Batch.Status.CANCELLED)
+    restores.answer(restores.unanswered(), MOVED, by=boss)
+    run_lane()
+    housekeeping.tidy(timezone.now())
+    assert received(mail_server) == ["before@example.com"]
+    assert (status(message), message.batch) == ("queued", None)
+
+
+def test_draft_batch_of_then_sends_nothing_that_is_unknown(at_work, mail_server, operator, boss):
+    draft_batch(make_message("c@example.com", due=False), by=operator)
+    goes_back()
+    run_lane()
+    restores.answer(restores.unanswered(), SENT_SINCE, by=boss)
+    call_command("process_queue")
+    assert received(mail_server) == ["before@example.com"]
+
+
+def test_a_second_restore_is_asked_about_first(at_work, boss):
+    first = make_message("c0@example.com")
+    goes_back()
+    run_lane()
+    second = make_message("c1@example.com")
+    Lineage.objects.update(mark=1)
+    witness.note(Lineage.objects.get().key, 2)
+    run_lane()
+    restores.answer(restores.unanswered(), MOVED, by=boss)
+    assert is_paused()
+    assert [status(first), status(second)] == ["unknown", "queued"]
+    restores.answer(restores.unanswered(), MOVED, by=boss)
+    assert not is_paused()
+    assert [status(first), status(second)] == ["queued", "queued"]
+
+
+def test_two_answers_at_once_are_one(at_work, boss):
+    make_message("c@example.com")
+    goes_back()
+    run_lane()
+    restore = restores.unanswered()
+    restores.answer(restore, SENT_SINCE, by=boss)
+    with pytest.raises(restores.AnsweredMeanwhile):
+        restores.answer(restore, MOVED, by=boss)
+    assert states() == ["sent", "unknown"]
+
+
+def test_both_are_in_the_audit_log(at_work, boss):
+    goes_back()
+    run_lane()
+    restores.answer(restores.unanswered(), MOVED, by=boss)
+    noticed, answered = AuditEntry.objects.filter(area="restores").order_by("pk")
+    assert noticed.after == {"evidence": "restore-behind", "unsent": 0}
+    assert (answered.field, answered.after, answered.by) == ("answer", "moved", boss)
