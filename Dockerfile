@@ -6,10 +6,12 @@ ENV PYTHONDONTWRITEBYTECODE=1 \
     PIP_NO_CACHE_DIR=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1 \
     ENV_FILE=/dev/null \
-    VAR_DIR=/var/lib/outtray
+    VAR_DIR=/var/lib/outtray \
+    WITNESS_DIR=/var/lib/outtray-witness
 
 RUN useradd --system --uid 10001 --home-dir /var/lib/outtray outtray \
-    && install -d -o outtray -g outtray /var/lib/outtray /var/lib/outtray/media /var/lib/outtray/caught
+    && install -d -o outtray -g outtray /var/lib/outtray /var/lib/outtray/media /var/lib/outtray/caught \
+        /var/lib/outtray-witness
 
 WORKDIR /srv/outtray
 COPY requirements.txt .

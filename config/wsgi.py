@@ -2,6 +2,7 @@
 
 import os
 import sys
+import threading
 
 from django.core.wsgi import get_wsgi_application
 
@@ -12,3 +13,21 @@ try:
 except SystemExit as stop:  # a variable makes no sense: environment.py
     sys.stderr.write(f"{stop}\n")
     raise SystemExit(3) from stop  # gunicorn's code of a worker that cannot begin; with others it tries again for ever
+
+
+def _look_at_the_database() -> None:
+    """So that pages tell of a restore also while no worker runs; in a thread, because many messages take their time."""
+    from django.db import DatabaseError, connection
+    from django.utils import timezone
+
+    from messaging.delivery import lineage
+
+    try:
+        lineage.check(timezone.now())
+    except DatabaseError:  # it is away, or not migrated yet; the worker looks again
+        pass
+    finally:
+        connection.close()
+
+
+threading.Thread(target=_look_at_the_database, name="lineage", daemon=True).start()

@@ -43,8 +43,8 @@ def _show_life(**kwargs: Any) -> None:
 def _beat_heart() -> None:
     while True:
         try:
-            housekeeping.sign_of_life(housekeeping.WORKER, timezone.now())
             lineage.check(timezone.now())  # so that the witness of each machine is up to date
+            housekeeping.sign_of_life(housekeeping.WORKER, timezone.now())
         except DatabaseError:
             log.warning("the database is away; the worker shows that it lives when it is back")
         finally:

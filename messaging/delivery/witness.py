@@ -1,8 +1,8 @@
 """What this installation remembers of its databases outside of them: how far each has come.
 
-A file per database under WITNESS_DIR, named by its Lineage.key, with the highest mark that was committed there. Restoring
-a backup of the database does not set it back, so it tells that the database is behind. The processes of one machine, or
-of one volume, share the file.
+A file per database under WITNESS_DIR, named by its Lineage.key, with the highest mark that was committed there. It is
+not set back when a backup of the database is restored, so it tells that the database is behind. The processes of one
+machine, or of one volume, share the file.
 """
 
 import fcntl

@@ -265,6 +265,7 @@ def test_volumes_are_declared_and_used_where_the_settings_look():
     assert {name for name in used if not name.startswith((".", "/"))} == COMPOSE["volumes"].keys()
     for name in ("web", "worker"):
         assert f"media:{environment_of(name)['MEDIA_ROOT']}" in SERVICES[name]["volumes"]
+        assert f"witness:{environment_of(name)['WITNESS_DIR']}" in SERVICES[name]["volumes"]
     assert f"caught:{environment_of('catcher')['CAUGHT_DIR']}" in SERVICES["catcher"]["volumes"]
 
 

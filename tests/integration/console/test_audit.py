@@ -320,6 +320,7 @@ def test_every_field_that_can_change_has_a_label():
     names = {
         Area.EMAIL: (*fields.NAMES, *fields.LIMITS), Area.OPTIONS: options.NAMES, Area.NOTICES: options.RULE_NAMES,
         Area.USERS: (*users.FIELDS, "role", "password"), Area.SCHEDULES: schedules.NAMES,
+        Area.RESTORES: ("answer",),
     }  # fmt: skip
     assert {area: set(found) for area, found in names.items()} == {
         area: set(labels) for area, labels in audit_words.LABELS.items()

@@ -1,4 +1,4 @@
-"""A restored backup sends nothing twice (PRODUCT.md, beyond it 12): noticed, paused, unknown, and put right by a person.
+"""A restored backup sends nothing twice (issue 11, section 0): noticed, paused, unknown, and put right by a person.
 
 `goes_back` is what a restore does to the row of the lineage; tests/system/test_restores.py restores real backups.
 """

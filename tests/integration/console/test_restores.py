@@ -1,0 +1,96 @@
+"""After a restore: a banner on every page, and one page on which an administrator lets sending go on."""
+
+import pytest
+from django.utils import timezone
+
+from messaging.delivery import lineage, witness
+from messaging.models import AccountPause, Heartbeat, Lineage, Restore
+from tests.factories import make_message, make_messages
+from tests.pages import page_of, words
+from tests.rows import states, status
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+BANNER = "this database was restored from a backup, or moved."
+PAGES = ["/messages/", "/batches/", "/sending/", "/restored/", "/notices/", "/preferences/email/"]
+
+
+@pytest.fixture(autouse=True)
+def witness_dir(settings, tmp_path):
+    settings.WITNESS_DIR = tmp_path
+
+
+@pytest.fixture
+def restored(email_setup):
+    """Three messages were unsent in the backup."""
+    lineage.check(timezone.now())
+    messages = make_messages(3)
+    Heartbeat.objects.create(name="sweep", at=timezone.now())
+    witness.note(Lineage.objects.get().key, 1)
+    lineage.check(timezone.now())
+    return messages
+
+
+def answer(browser, what):
+    return words(browser.post(f"/restored/{Restore.objects.last().pk}/", {"answer": what}, follow=True))
+
+
+@pytest.mark.parametrize("url", PAGES)
+def test_every_page_has_the_banner_until_it_is_answered(restored, admin, url):
+    assert words(admin.get(url)).count(BANNER) == (2 if url == "/sending/" else 1)
+    answer(admin, "sent-since")
+    assert BANNER not in words(admin.get(url)).partition("Pauses so far")[0]
+
+
+def test_page_of_a_message_says_why_and_what_can_be_done(restored, admin):
+    page = words(page_of(admin, restored[0]))
+    assert "It may have gone out since the backup from which this database was restored." in page
+    assert "Mark as sent" in page
+    assert "Send again" in page
+
+
+def test_administrator_is_told_what_happened_and_has_two_answers(restored, admin):
+    page = words(admin.get("/restored/"))
+    assert "Messages were sent from here after this state of the database." in page
+    assert "3 messages were not sent then. They may have gone out since" in page
+    assert "Put everything back and send" in page
+    assert "Send new mail, keep the rest unknown" in page
+
+
+def test_a_planned_move_is_one_click(restored, admin):
+    assert "3 messages are as they were before. Sending goes on." in answer(admin, "moved")
+    assert states() == ["queued"] * 3
+    assert not AccountPause.objects.exists()
+    assert "Nothing was sent since: all is as it was" in words(admin.get("/restored/"))
+
+
+def test_otherwise_they_stay_unknown_and_are_listed(restored, admin):
+    page = answer(admin, "sent-since")
+    assert "Sending goes on with new mail." in page
+    assert "3 messages may have gone out since the backup" in page
+    assert states() == ["unknown"] * 3
+    assert "Invoice 1" in words(admin.get("/messages/?status=unknown&reason=setup"))
+
+
+def test_others_are_told_whom_to_ask(restored, bens_browser, operator, admin):
+    page = words(bens_browser.get("/restored/"))
+    assert "Ask an administrator to answer: Anna." in page
+    assert "Put everything back" not in page
+    assert bens_browser.post(f"/restored/{Restore.objects.get().pk}/", {"answer": "moved"}).status_code == 403
+    assert states() == ["unknown"] * 3
+
+
+def test_second_click_is_told_that_it_was_answered(restored, admin):
+    answer(admin, "sent-since")
+    assert "this was answered meanwhile" in answer(admin, "moved")
+    assert states() == ["unknown"] * 3
+
+
+def test_answer_that_is_none_does_nothing(restored, admin):
+    assert admin.post(f"/restored/{Restore.objects.get().pk}/", {"answer": "perhaps"}).status_code == 404
+    assert status(restored[0]) == "unknown"
+
+
+def test_where_nothing_was_restored_the_page_says_so(admin):
+    make_message("c@example.com")
+    assert "This database has not been restored or moved." in words(admin.get("/restored/"))
