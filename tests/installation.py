@@ -94,6 +94,10 @@ class Installation:
             process.send_signal(number)
         return process.wait(timeout)
 
+    def server(self):
+        """A connection to the server, beside its database."""
+        return database.connect(self.server_url, autocommit=True)
+
     def connect(self):
         """A connection of one's own to its database."""
         if self.database:

@@ -39,7 +39,8 @@ class Paused:
         """As one sentence beside the account's name."""
         match self.kind:
             case Kind.RESTORED:
-                return f"All sending is paused since {moment(self.since)}: {sentence(self.reason)}"
+                why = f"{self.reason[:1].lower()}{self.reason[1:]}"
+                return f"All sending has been paused since {moment(self.since)}: {sentence(why)}"
             case Kind.ALL:
                 return f"All sending is paused {self.by_whom}: {sentence(self.reason)}"
             case Kind.PERSON:

@@ -252,11 +252,11 @@ OWN: dict[str, Words] = {
     Reason.LIMIT_REACHED: "The limit of {number} messages per {unit} is reached.",
     Reason.OUTSIDE_WINDOW: "Outside the sending window ({window}, {zone}).",
     Reason.PAUSED: lambda **facts: _paused(**facts).why_not_sent,
-    Reason.RESTORED: "this database was restored from a backup, or moved.",
+    Reason.RESTORED: "This database was restored from a backup, or moved.",
     Reason.SINCE_BACKUP: "It may have gone out since the backup from which this database was restored.",
     # How that was noticed.
     "restore-ordered": "RESTORED={value} is set, and had not been acted on.",
-    "restore-behind": "Messages were sent from here after this state of the database.",
+    "restore-behind": "This installation sent messages after this state of the database was saved.",
     "restore-elsewhere": _elsewhere,
     "setup-incomplete": "Email Setup is not complete.",
     # Who decided about a recipient.

@@ -41,9 +41,10 @@ def answer(request: HttpRequest, pk: int) -> HttpResponse:
     except restores.AnsweredMeanwhile:
         notes.info(request, "Another administrator was faster: this was answered meanwhile.")
         return redirect("restores")
+    said = "The pause after the restore is over." if restores.unanswered() is None else "Now answer for the one before."
     if what == Restore.Answer.MOVED:
         one = "1 message is as it was before" if number == 1 else f"{number:,} messages are as they were before"
-        notes.success(request, f"{one}. Sending goes on.")
+        notes.success(request, f"{one}. {said}")
     else:
-        notes.success(request, "Sending goes on with new mail. What is unknown waits for you.")
+        notes.success(request, f"{said} What is unknown waits for you to decide.")
     return redirect("restores")

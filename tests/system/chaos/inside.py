@@ -9,9 +9,9 @@ from datetime import timedelta
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from messaging import batches, content, housekeeping, queue, schedules, wake
+from messaging import batches, content, housekeeping, queue, restores, schedules, wake
 from messaging.intake.gate import Submission, accept_many
-from messaging.models import Batch, EmailSettings, Message, Recipient, Schedule
+from messaging.models import Batch, EmailSettings, Message, Reason, Recipient, Restore, Schedule
 from messaging.wording import in_words
 
 KINDS = ["ok"] * 16 + ["later", "never", "busy", "bad"]
@@ -128,7 +128,7 @@ def sweep():
 def snapshot():
     """Every message with its recipients and attempts."""
     rows = []
-    for message in Message.objects.prefetch_related("recipients", "attempts").order_by("pk"):
+    for message in Message.objects.prefetch_related("recipients", "attempts", "events").order_by("pk"):
         attempts = [
             {
                 "started": attempt.started_at.timestamp(),
@@ -145,11 +145,22 @@ def snapshot():
                 "status": message.status,
                 "reason": in_words(message.reason),
                 "sent_at": message.sent_at is not None,
+                "since_backup": any(event.kind == Reason.SINCE_BACKUP for event in message.events.all()),
                 "recipients": recipients,
                 "attempts": attempts,
             }
         )
     return rows
+
+
+def restores_noticed():
+    """How each was noticed."""
+    return [restore.evidence.key for restore in Restore.objects.order_by("pk")]
+
+
+def answer(what):
+    """An administrator says what became of the mail since the backup."""
+    restores.answer(restores.unanswered(), Restore.Answer(what), by=User.objects.get_or_create(username="person")[0])
 
 
 def schedule():

@@ -92,7 +92,8 @@ def _status_is_true(verdict, row):
         verdict.untrue.append(f"{named}, its recipients {sorted(recipients)}")
     if status in ("failed", "unknown") and not row["reason"]:
         verdict.untrue.append(f"{named} without a reason")
-    if status == "unknown" and not any(_is_unknown(attempt) and attempt["explained"] for attempt in row["attempts"]):
+    is_told = any(_is_unknown(attempt) and attempt["explained"] for attempt in row["attempts"])
+    if status == "unknown" and not is_told and not row.get("since_backup"):
         verdict.untrue.append(f"{named} without an attempt that says so")
     if status in ("queued", "sending"):
         verdict.waiting.append(f"{named}, after {len(row['attempts'])} attempts; {row['reason']}")
@@ -105,6 +106,8 @@ def _recipient_is_true(verdict, row, address, status, times, orders):
     # After Send again the new try's outcome is told, though an earlier one may have arrived.
     if status in (PENDING, REFUSED) and times and "send_again" not in orders:
         verdict.untrue.append(f"{named}, and arrived")
+    if row.get("since_backup"):
+        return  # what is known of later tries went with what the backup does not have
     told = sum(attempt["recipients"].get(address) in (ACCEPTED, UNKNOWN) for attempt in row["attempts"])
     if told < times:
         verdict.untrue.append(f"{named}: arrived {times} times, of which {told} attempts know")

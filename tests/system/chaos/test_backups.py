@@ -1,0 +1,98 @@
+"""A backup made at work and restored later: what went out since is not sent again without a person's order."""
+
+import shutil
+import signal
+import sqlite3
+import subprocess
+
+import pytest
+
+from tests.installation import BEAT, WORKER, wait_for
+from tests.services import NO_PROGRAMS
+from tests.sizes import STACKS, also_in_drills
+from tests.system.chaos.harness import Office, installation_for, settle
+from tests.system.chaos.sink import Sink
+from tests.system.chaos.verdict import compare
+
+pytestmark = pytest.mark.process
+
+
+class Backup:
+    """Of an installation's database, made while everything runs, and restored as people do it."""
+
+    def __init__(self, installation):
+        self.installation = installation
+        self.file = installation.folder / "backup"
+        if installation.database:
+            if not shutil.which("pg_dump") or not shutil.which("pg_restore"):
+                pytest.skip(NO_PROGRAMS)
+            self._run("pg_dump", "--format=custom", "--file", self.file)
+        else:
+            with sqlite3.connect(self.file) as backup, installation.connect() as database:
+                database.backup(backup)
+
+    def restore(self, way):
+        if self.installation.database:
+            if way == "anew":
+                database = self.installation.database
+                with self.installation.server() as server:
+                    server.execute(f"DROP DATABASE {database} WITH (FORCE)")
+                    server.execute(f"CREATE DATABASE {database}")
+            self._run("pg_restore", "--clean", "--if-exists", "--no-owner", self.file)
+        else:
+            file = self.installation.folder / "var" / "outtray.sqlite3"
+            for beside in ("-wal", "-shm"):
+                file.with_name(file.name + beside).unlink(missing_ok=True)
+            if way == "anew":
+                file.unlink()
+            shutil.copyfile(self.file, file)  # into the file that is there, if there is one
+
+    def _run(self, program, *arguments):
+        url = self.installation.env["DATABASE_URL"]
+        subprocess.run([program, "--dbname", url, *arguments], check=True, timeout=110)
+
+
+def start(installation):
+    return [installation.start(command) for command in (WORKER, BEAT)]
+
+
+def sent(sink, number):
+    return wait_for(lambda: len(sink.ledger) >= number, seconds=90, every=0.01)
+
+
+@pytest.mark.parametrize("stack", STACKS)
+@pytest.mark.parametrize(("count", "way"), [(60, "in place"), *also_in_drills((1500, "in place"), (300, "anew"))])
+def test_restored_backup_sends_nothing_twice(stack, count, way, tmp_path):
+    with Sink(delay=0.004) as sink, installation_for(stack, tmp_path, CLAIM_SIZE="20") as installation:
+        office = Office(installation)
+        office.set_up(port=sink.port, accounts=2)
+        processes = start(installation)
+        accepted = office.fill(count=count, seed=1)
+        waiting = office.fill(count=9, seed=2, let_go=False)
+        assert sent(sink, count // 10), "the worker sends nothing"
+        backup = Backup(installation)
+        assert sent(sink, count // 2), "the worker does not go on"
+        for process in [*processes, installation.inside]:
+            installation.stop(process, signal.SIGKILL)
+        installation.inside = None
+        before = len(sink.ledger)
+        backup.restore(way)
+
+        start(installation)
+        assert wait_for(office.restores_noticed, seconds=60), "nobody noticed"
+        new = office.fill(count=9, seed=3)
+        office.sweep()
+        assert len(sink.ledger) == before, "something was sent before a person had answered"
+        unknown = office.counts()["unknown"]
+        assert unknown >= len(waiting)
+
+        office.answer(what="sent-since")
+        assert settle(office, between=office.sweep), f"moving: {office.counts()}"
+        assert len(sink.ledger) > before, "new mail does not go out"
+        told = compare(accepted | waiting | new, office.snapshot(), list(sink.ledger))
+        assert told.findings == []
+
+        orders = office.decide(seed=4, share=0.3)
+        assert settle(office, between=office.sweep), f"moving: {office.counts()}"
+        assert compare(accepted | waiting | new, office.snapshot(), list(sink.ledger), orders).findings == []
+        assert len(office.restores_noticed()) == 1
