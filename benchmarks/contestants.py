@@ -207,6 +207,7 @@ class Outtray(Queue):
             "SECRET_KEY": "benchmark-" + "k" * 50,
             "FIELD_ENCRYPTION_KEYS": "A" * 43 + "=",
             "HTTPS": "off",
+            "WITNESS_DIR": f"{self.own.environment['VAR_DIR']}/witness",
             "LANES_PER_ACCOUNT": str(self.connections),
         }
         super().prepare(cleanup)
