@@ -13,7 +13,7 @@ from messaging import batches, housekeeping, outgoing
 from messaging.console.preflight import refused_before
 from messaging.delivery.lane import Lane
 from messaging.models import AccountPause, BatchItem, Message, Recipient, RefusalStreak, SendAttempt
-from messaging.setup import options
+from messaging.setup import changes, options
 from messaging.wording import in_words
 from tests.factories import browser_of, confirmed_batch, make_message, make_user, set_up, submission
 from tests.fault_server import CLOSE, FaultServer
@@ -410,6 +410,24 @@ def test_administrators_are_notified(server, boss):
     housekeeping.sweep(timezone.now() + dt.timedelta(minutes=2))
     page = browser_of(boss).get("/notices/").text
     assert "The mail server refused 5 messages to 5 domains in the same words." in page
+
+
+def test_notice_goes_rather_through_an_account_that_nobody_doubts(server, boss):
+    refuse(server)
+    boss.email = "boss@office.example"
+    boss.save()
+    queue(5)
+    run_lane()
+    for minutes in (0, 2):
+        housekeeping.sweep(timezone.now() + dt.timedelta(minutes=minutes))
+    notice = Message.objects.get(category="notice")
+    assert notice.account is None, "there is no other, and urgent mail goes out"
+    run_lane()
+    assert status(notice) == "queued"
+    changes.save(boss, {"host": "mail.other.example"}, by=boss)
+    housekeeping.sweep(timezone.now() + dt.timedelta(minutes=3))
+    notice.refresh_from_db()
+    assert notice.account == boss
 
 
 def test_a_broken_connection_is_no_refusal(server):
