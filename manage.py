@@ -14,6 +14,7 @@ def main() -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     from django.core.management import execute_from_command_line
+    from django.db import OperationalError, ProgrammingError
 
     try:
         execute_from_command_line(sys.argv)
@@ -22,6 +23,10 @@ def main() -> None:
             sys.stderr.write(f"{stop}\n")
             raise SystemExit(os.EX_CONFIG) from stop
         raise
+    except (OperationalError, ProgrammingError) as error:  # it is away, or not migrated
+        if "--traceback" in sys.argv:
+            raise
+        sys.exit(f"The database does not answer as it should: {' '.join(str(error).split())}")
 
 
 if __name__ == "__main__":

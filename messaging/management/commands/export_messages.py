@@ -1,0 +1,84 @@
+"""Write messages with all that happened to them on standard output, as JSON Lines: see messaging/export.py."""
+
+import json
+import os
+import sys
+from argparse import ArgumentParser, ArgumentTypeError
+from contextlib import closing
+from datetime import date, datetime, time
+from signal import SIGINT
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from messaging import export, selection
+from messaging.models import Category, Message
+from messaging.setup.options import local
+
+
+class Command(BaseCommand):
+    help = (
+        "Write messages as JSON Lines, one a line, in the order of their ids, as they are at one moment: all of them, "
+        "or those that fit filters as the Message queue has them."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--status", choices=["all", *Message.Status.values], default="all")
+        parser.add_argument("--q", metavar="WORDS", help="in subject, recipients or sender")
+        parser.add_argument("--sender", metavar="TEXT", help="of sender or author")
+        parser.add_argument("--reason", choices=Category.values)
+        parser.add_argument("--date-from", type=_day, metavar="DAY", help="queued from this day on: YYYY-MM-DD")
+        parser.add_argument("--date-to", type=_day, metavar="DAY", help="queued until this day")
+        parser.add_argument("--batch", type=int, metavar="N")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if hasattr(sys.stdout, "reconfigure"):
+            sys.stdout.reconfigure(line_buffering=False)  # manage.py writes each line by itself
+        try:
+            with local(), closing(export.each(_chosen(options))) as found:
+                for message in found:
+                    self.stdout.write(json.dumps(message))
+            self.stdout.flush()
+        except BrokenPipeError:  # who reads has enough, as `head` has; there is nothing to say, at the exit neither
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except KeyboardInterrupt as stop:
+            raise CommandError("Stopped. What was written is not all.", returncode=128 + SIGINT) from stop
+        except (DatabaseError, OSError) as error:
+            words = " ".join(str(error).split())
+            raise CommandError(f"What was written is not all: {words}") from error
+
+
+def _day(text: str) -> date:
+    try:
+        day = date.fromisoformat(text)
+    except ValueError as error:
+        raise ArgumentTypeError("write a day as YYYY-MM-DD") from error
+    if not 1990 <= day.year <= 2199:  # as in the console: beyond that, time zones give up
+        raise ArgumentTypeError("write a day from 1990 to 2199")
+    return day
+
+
+def _chosen(options: dict[str, Any]) -> QuerySet[Message]:
+    messages = Message.objects.all()
+    if options["status"] != "all":
+        messages = messages.filter(status=options["status"])
+    if options["q"]:
+        messages = selection.search(messages, options["q"])
+    if options["sender"]:
+        messages = selection.by_sender(messages, options["sender"])
+    if options["reason"]:
+        messages = messages.filter(reason_category=options["reason"])
+    if options["date_from"]:
+        messages = messages.filter(created_at__gte=_moment(options["date_from"], time.min))
+    if options["date_to"]:
+        messages = messages.filter(created_at__lte=_moment(options["date_to"], time.max))
+    if options["batch"] is not None:
+        messages = messages.filter(batch_items__batch_id=options["batch"])
+    return messages
+
+
+def _moment(day: date, at: time) -> datetime:
+    return timezone.make_aware(datetime.combine(day, at))

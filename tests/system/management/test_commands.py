@@ -1,0 +1,59 @@
+"""Management commands as processes: what they end with, and what they say on standard error."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.database import ROOT
+from tests.installation import Installation
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def installation(tmp_path_factory):
+    with Installation(tmp_path_factory.mktemp("commands")) as installation:
+        installation.manage("seed_demo", "--messages", "400", "--months", "2", "--seed", "1")
+        yield installation
+
+
+def ended(process):
+    """Its exit code, and the lines on standard error."""
+    return process.returncode, process.stderr.decode().splitlines()
+
+
+def test_export_ends_quietly_when_its_reader_has_enough(installation):
+    command = f"{sys.executable} manage.py export_messages | head -n 2; exit ${{PIPESTATUS[0]}}"
+    process = subprocess.run(["bash", "-c", command], cwd=ROOT, env=installation.env, capture_output=True, timeout=60)
+    assert ended(process) == (0, [])
+    assert [json.loads(line)["id"] for line in process.stdout.splitlines()] == [1, 2]
+
+
+def test_export_to_a_full_disk_is_told(installation):
+    with open("/dev/full", "wb") as full:  # noqa: PTH123
+        process = subprocess.run(
+            [sys.executable, "manage.py", "export_messages"],
+            cwd=ROOT, env=installation.env, stdout=full, stderr=subprocess.PIPE, timeout=60,
+        )  # fmt: skip
+    code, [line] = ended(process)
+    assert code == 1
+    assert "What was written is not all: [Errno 28] No space left on device" in line
+
+
+def test_options_are_set_and_kept(installation):
+    assert ended(installation.manage("set_option", "record_outbound_email", "on")) == (0, [])
+    code, [line] = ended(installation.manage("set_option", "record_outbound_email", "sometimes", check=False))
+    assert (code, line) == (1, "CommandError: record_outbound_email can be on or off, and not “sometimes”.")
+    assert installation.ask("from messaging.setup.options import options\nanswer = options().record_mail") is True
+
+
+@pytest.mark.parametrize("command", ["export_messages", "set_option record_outbound_email on", "process_queue"])
+def test_without_tables_each_ends_with_one_line(tmp_path, command):
+    installation = Installation(tmp_path)  # its database is not made
+    (tmp_path / "var").mkdir()
+    code, lines = ended(installation.manage(*command.split(), check=False))
+    assert code == 1
+    assert len(lines) == 1, lines
+    assert "no such table" in lines[0]
