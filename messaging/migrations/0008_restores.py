@@ -6,74 +6,124 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('messaging', '0007_safety_net'),
+        ("messaging", "0007_safety_net"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Lineage',
+            name="Lineage",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('key', models.CharField(max_length=32)),
-                ('mark', models.PositiveBigIntegerField(default=0)),
-                ('place', models.JSONField(default=dict)),
-                ('answered', models.JSONField(default=list)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("key", models.CharField(max_length=32)),
+                ("mark", models.PositiveBigIntegerField(default=0)),
+                ("place", models.JSONField(default=dict)),
+                ("answered", models.JSONField(default=list)),
             ],
         ),
         migrations.AlterField(
-            model_name='accountpause',
-            name='kind',
-            field=models.CharField(choices=[('fault', 'Set-up at fault'), ('busy', 'Slowed down by the mail server'), ('limit', 'Limit reached'), ('window', 'Outside the sending window'), ('person', 'Paused by a person'), ('all', 'All sending paused by a person'), ('restored', 'All sending paused after a restore')], db_default='fault', default='fault', max_length=8),
-        ),
-        migrations.AlterField(
-            model_name='auditentry',
-            name='area',
-            field=models.CharField(choices=[('email', 'Email Setup'), ('options', 'Company options'), ('notices', 'Notices'), ('users', 'Users'), ('schedules', 'Schedules'), ('restores', 'Restored backups'), ('other', 'Not known to this version')], max_length=10),
-        ),
-        migrations.AlterField(
-            model_name='messageevent',
-            name='kind',
-            field=models.CharField(choices=[('queued', 'Accepted into the queue'), ('taken-at-once', 'Taken to be sent at once'), ('ended-early', 'Not sent at once, before a server was asked'), ('held', 'Held'), ('hold-ended', 'Hold ended by itself'), ('released', 'Released'), ('cancelled', 'Cancelled'), ('expired', 'Waited too long'), ('retry', 'Retry ordered'), ('try-now', 'Try now ordered'), ('marked-as-sent', 'Marked as sent'), ('send-again', 'Send again ordered'), ('edited', 'Edited'), ('written-again', 'Written again'), ('not-written-again', 'Not written again'), ('handed-over', 'Handed over to a mail program'), ('sent-from-mail-program', 'Sent from a mail program'), ('put-back', 'Put back, not sent from a mail program'), ('rescued', 'Back in the queue after its worker stopped'), ('stopped', 'Not sent at once, because its process stopped'), ('rerouted', 'Given to an account that works'), ('since-backup', 'May have gone out since the backup'), ('not-since-backup', 'Did not go out since the backup'), ('told', 'Told by a version that kept sentences')], max_length=24),
+            model_name="auditentry",
+            name="area",
+            field=models.CharField(
+                choices=[
+                    ("email", "Email Setup"),
+                    ("options", "Company options"),
+                    ("notices", "Notices"),
+                    ("users", "Users"),
+                    ("schedules", "Schedules"),
+                    ("restores", "Restored backups"),
+                    ("other", "Not known to this version"),
+                ],
+                max_length=10,
+            ),
         ),
         migrations.CreateModel(
-            name='Restore',
+            name="Restore",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('noticed_at', models.DateTimeField()),
-                ('last_alive_at', models.DateTimeField(help_text='When a worker last reported, as the backup has it.', null=True)),
-                ('evidence', models.JSONField(blank=True, help_text='How it was noticed.', null=True)),
-                ('unsent', models.PositiveIntegerField(default=0, help_text='Messages that were not sent then, and became unknown.')),
-                ('answer', models.CharField(blank=True, choices=[('moved', 'Nothing was sent since: all is as it was'), ('sent-since', 'Mail may have gone out since: it stays unknown')], max_length=10)),
-                ('answered_at', models.DateTimeField(blank=True, null=True)),
-                ('answered_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("noticed_at", models.DateTimeField()),
+                (
+                    "last_alive_at",
+                    models.DateTimeField(help_text="When a worker last reported, as the backup has it.", null=True),
+                ),
+                ("evidence", models.JSONField(blank=True, help_text="How it was noticed.", null=True)),
+                (
+                    "unsent",
+                    models.PositiveIntegerField(
+                        default=0, help_text="Messages that were not sent then, and became unknown."
+                    ),
+                ),
+                (
+                    "answer",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("moved", "Nothing was sent since: all is as it was"),
+                            ("sent-since", "Mail may have gone out since: it stays unknown"),
+                        ],
+                        max_length=10,
+                    ),
+                ),
+                ("answered_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "answered_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'ordering': ['id'],
+                "ordering": ["id"],
             },
         ),
         migrations.CreateModel(
-            name='SetAside',
+            name="SetAside",
             fields=[
-                ('message', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='set_aside', serialize=False, to='messaging.message')),
-                ('fence', models.PositiveIntegerField()),
-                ('status', models.CharField(max_length=10)),
-                ('reason_category', models.CharField(blank=True, max_length=12)),
-                ('reason', models.JSONField(blank=True, null=True)),
-                ('not_before', models.DateTimeField(null=True)),
-                ('held_until', models.DateTimeField(null=True)),
-                ('hold_kind', models.CharField(blank=True, max_length=12)),
-                ('status_before', models.CharField(blank=True, max_length=10)),
-                ('reason_before', models.JSONField(blank=True, null=True)),
-                ('lease_owner', models.CharField(blank=True, max_length=80)),
-                ('lease_expires_at', models.DateTimeField(null=True)),
-                ('in_data', models.BooleanField(default=False)),
-                ('handover', models.JSONField(null=True)),
-                ('notified_at', models.DateTimeField(null=True)),
-                ('handed_to', models.ForeignKey(db_index=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('restore', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='set_aside', to='messaging.restore')),
+                (
+                    "message",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        related_name="set_aside",
+                        serialize=False,
+                        to="messaging.message",
+                    ),
+                ),
+                ("fence", models.PositiveIntegerField()),
+                ("status", models.CharField(max_length=10)),
+                ("reason_category", models.CharField(blank=True, max_length=12)),
+                ("reason", models.JSONField(blank=True, null=True)),
+                ("not_before", models.DateTimeField(null=True)),
+                ("held_until", models.DateTimeField(null=True)),
+                ("hold_kind", models.CharField(blank=True, max_length=12)),
+                ("status_before", models.CharField(blank=True, max_length=10)),
+                ("reason_before", models.JSONField(blank=True, null=True)),
+                ("lease_owner", models.CharField(blank=True, max_length=80)),
+                ("lease_expires_at", models.DateTimeField(null=True)),
+                ("in_data", models.BooleanField(default=False)),
+                ("handover", models.JSONField(null=True)),
+                ("notified_at", models.DateTimeField(null=True)),
+                (
+                    "handed_to",
+                    models.ForeignKey(
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "restore",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="set_aside", to="messaging.restore"
+                    ),
+                ),
             ],
         ),
     ]
