@@ -25,7 +25,7 @@ from messaging.setup.layers import EmailSetup, resolve
 from messaging.setup.opt_files import OptError, OptFiles
 from messaging.setup.options import RetryLimits, retry_limits
 
-from . import claims, ledger, lineage, pauses, refusal, retry, streaks
+from . import claims, ledger, lineage, pauses, refusal, retry, streaks, witness
 from .claims import LimitReached, Terms
 from .decision import (
     Judgement,
@@ -95,6 +95,7 @@ class Lane:
     setup: EmailSetup | None = None
     limits: RetryLimits = retry.NO_LIMITS
     database: str = ""
+    journal: witness.Journal | None = None
     result: Result | None = None
     error: BaseException | None = None
     settle: Callable[[], None] = lambda: None
@@ -108,7 +109,7 @@ class Lane:
             return 0
         if not claims.enter(self.account_id, self.owner, setup.max_connections, self.clock()):
             return 0
-        with self._leases():
+        with self._leases(), self._journal():
             leave = pauses.leave_to_send(self.account_id, self.clock())
             while leave.may_send and not self._must_end():
                 self.is_probe = leave.is_probe
@@ -198,6 +199,18 @@ class Lane:
             self.claim_size = max(1, self.claim_size // 2)
 
     @contextmanager
+    def _journal(self) -> Iterator[None]:
+        """Note outside of the database what is handed over, until the mark tells the same."""
+        self.journal = witness.Journal(self.database, self.owner)
+        is_settled = False
+        try:
+            yield
+            self._settle()
+            is_settled = not self.delivered or _persistently(lambda: lineage.goes_on(self.database, self.clock()))
+        finally:
+            self.journal.close(is_settled=is_settled)
+
+    @contextmanager
     def _leases(self) -> Iterator[None]:
         """Keep this lane's leases alive from another thread; at the end give back what was not started."""
         done = threading.Event()
@@ -280,6 +293,8 @@ class Lane:
             except LeaseLost:
                 return False
             self._settle()
+            if self.journal is not None:
+                self.journal.note(message.pk, message.fence)
             return True
 
         try:

@@ -6,7 +6,9 @@ table; SQLite's file), and the mark, which falls behind that of the witness. RES
 transaction pauses all sending and makes all that was unsent *unknown*; messaging/restores.py is what follows.
 
 How nothing slips through: a lane raises the mark of the database after it has claimed messages, and then that of the
-witness, before it sends the first of them. A backup that has one of them as waiting is behind the witness.
+witness, before it sends the first of them. A backup that has one of them as waiting is behind the witness. One that was
+made within the claim has it as claimed and not begun; the mark that the lane raises in the end tells, or what it noted
+before each final dot, if it is killed.
 """
 
 import logging
@@ -23,7 +25,7 @@ from django.db.models import Max
 
 from messaging import audit
 from messaging.audit import Area, Source, Subject
-from messaging.models import AccountPause, Heartbeat, Lineage, Phrase, Reason, Restore
+from messaging.models import AccountPause, Heartbeat, Lineage, Message, Phrase, Reason, Restore
 
 from . import set_aside, witness
 from .group_commit import is_away
@@ -49,10 +51,12 @@ def check(now: datetime) -> str:
     One statement while all is well. A database that has no key yet (new, or of a version before) is adopted.
     """
     row = _row()
-    if row is None or _moved(row, _place(row)) or _evidence(row, _place(row)) is not None:
+    left = witness.left_by_lanes(row.key) if row is not None else []
+    if row is None or left or _moved(row, _place(row)) or _evidence(row, _place(row)) is not None:
         with transaction.atomic():
             row = _settled(now)
     witness.note(row.key, row.mark)
+    witness.forget(left)
     return row.key
 
 
@@ -92,9 +96,12 @@ def _settled(now: datetime) -> Any:
     evidence = _evidence(row, here)
     if evidence is not None:
         _pause_all(evidence, now)
+        if evidence.key == Evidence.BEHIND:
+            witness.note(row.key, row.mark + 1)  # so that the same backup is noticed again
         # Another name: what other machines know of the old one says nothing about what is sent from now on.
         row.key, row.mark = uuid.uuid4().hex, 0
         row.answered = [*row.answered, *({settings.RESTORED} - {"", *row.answered})]
+    row.mark += 1  # whatever a lane noted before it was killed is in the database
     row.place |= here
     row.save()
     return row
@@ -131,7 +138,7 @@ def _evidence(row: Lineage, here: Place) -> Phrase | None:
     if settings.RESTORED and settings.RESTORED not in row.answered:
         return Phrase(Evidence.ORDERED, value=settings.RESTORED)
     known = witness.mark_of(row.key)
-    if known is not None and row.mark < known:
+    if (known is not None and row.mark < known) or not all(map(_is_known, witness.left_by_lanes(row.key))):
         return Phrase(Evidence.BEHIND)
     changed = [name for name in _moved(row, here) if name in row.place]
     if connection.vendor == "sqlite":
@@ -139,6 +146,14 @@ def _evidence(row: Lineage, here: Place) -> Phrase | None:
         # A witness that is there knows better: many file systems give their files other numbers in time.
         changed = ["path"] if has_copy else [name for name in changed if name != "path" and known is None]
     return Phrase(Evidence.ELSEWHERE, what=changed) if changed else None
+
+
+def _is_known(handed_over: witness.HandedOver) -> bool:
+    """Whether the database has it that a message was handed over, or that it was deleted since."""
+    row = Message.objects.filter(pk=handed_over.message).values("fence", "status", "in_data").first()
+    if row is None or row["fence"] != handed_over.fence:
+        return row is None or row["fence"] > handed_over.fence
+    return row["status"] != Message.Status.SENDING or row["in_data"]
 
 
 def _place(row: Any) -> Place:

@@ -3,6 +3,9 @@
 A file per database under WITNESS_DIR, named by its Lineage.key, with the highest mark that was committed there. It is
 not set back when a backup of the database is restored, so it tells that the database is behind. The processes of one
 machine, or of one volume, share the file.
+
+Beside it a file per lane at work, with the message that it handed over last: a lane that is killed does not raise the
+mark any more, and a backup may have been made within its last claim.
 """
 
 import fcntl
@@ -10,8 +13,9 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from django.conf import settings
@@ -50,6 +54,73 @@ def note(key: str, mark: int) -> None:
             _sync(_file(key), handle)
     except OSError as error:
         _tell(error)
+
+
+@dataclass(frozen=True)
+class HandedOver:
+    """What a lane that is not at work any more handed over last: the message, by which claim of it."""
+
+    file: Path
+    message: int
+    fence: int
+
+
+class Journal:
+    """Where a lane notes, before each final dot, which message that is. It holds a lock on the file while it lives."""
+
+    def __init__(self, key: str, owner: str) -> None:
+        self._path = _lanes(key) / owner
+        self._handle: int | None = None
+
+    def note(self, message: int, fence: int) -> None:
+        try:
+            if self._handle is None:
+                self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                self._handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.pwrite(self._handle, b"%0*d %0*d\n" % (DIGITS, message, DIGITS, fence), 0)
+        except OSError as error:
+            _tell(error)
+
+    def close(self, *, is_settled: bool) -> None:
+        """The lane ends; without `is_settled`, what it noted stays for the next `check`."""
+        if self._handle is None:
+            return
+        if is_settled:
+            self._path.unlink(missing_ok=True)
+        os.close(self._handle)
+        self._handle = None
+
+
+def left_by_lanes(key: str) -> list[HandedOver]:
+    """What lanes that were killed noted."""
+    try:
+        return [found for file in _lanes(key).iterdir() if (found := _left(file)) is not None]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        _tell(error)
+        return []
+
+
+def _left(file: Path) -> HandedOver | None:
+    try:
+        with file.open("rb") as handle:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            message, fence = handle.read().split()
+    except (BlockingIOError, FileNotFoundError, ValueError):  # it is at work, ended just now, or has just begun
+        return None
+    return HandedOver(file, int(message), int(fence))
+
+
+def forget(found: Iterable[HandedOver]) -> None:
+    """A higher mark says the same."""
+    for each in found:
+        each.file.unlink(missing_ok=True)
+
+
+def _lanes(key: str) -> Path:
+    return settings.WITNESS_DIR / f"{key}.lanes"
 
 
 def _file(key: str) -> Path:

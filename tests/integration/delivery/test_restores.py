@@ -143,6 +143,60 @@ def test_each_claim_raises_database_and_witness(at_work):
         assert witness.mark_of(row.key) == row.mark
 
 
+@pytest.fixture
+def killed(at_work):
+    """A lane was killed after it had handed a message over, as its journal says; the message of it."""
+    message = make_message("c@example.com")
+    [claimed] = claims.take(None, "gone", 1, timezone.now())
+    lineage.goes_on(at_work.key, timezone.now())
+    journal = witness.Journal(at_work.key, "gone")
+    journal.note(claimed.pk, claimed.fence)
+    journal.close(is_settled=False)
+    return message
+
+
+@pytest.mark.parametrize("stood", [{"fence": 0, "status": "queued"}, {"in_data": False}])
+def test_database_that_does_not_know_what_was_handed_over_is_noticed_each_time(killed, boss, stood):
+    put(killed, **stood)
+    backup = Lineage.objects.values().get()
+    run_lane()
+    assert status(killed) == "unknown"
+    restores.answer(restores.unanswered(), SENT_SINCE, by=boss)
+    Lineage.objects.update(**backup)
+    run_lane()
+    assert Restore.objects.count() == 2
+
+
+@pytest.mark.parametrize("stood", [
+    {"in_data": True}, {"status": "sent"}, {"status": "queued", "not_before": None}, {"fence": 2}
+])  # fmt: skip
+def test_database_that_knows_it_goes_on_and_says_so_by_its_mark(killed, stood):
+    put(killed, **stood)
+    mark = Lineage.objects.get().mark
+    run_lane()
+    assert not Restore.objects.exists()
+    row = Lineage.objects.get()
+    assert row.mark > mark
+    assert witness.left_by_lanes(row.key) == []
+
+
+def test_message_that_was_deleted_since_is_no_evidence(killed, mail_server):
+    killed.delete()
+    assert sends(mail_server)
+
+
+def test_what_a_lane_at_work_notes_is_left_alone(at_work):
+    journal = witness.Journal(at_work.key, "at-work")
+    journal.note(10_000, 1)
+    assert witness.left_by_lanes(at_work.key) == []
+    journal.close(is_settled=True)
+
+
+def test_lane_raises_the_mark_in_the_end_and_leaves_nothing(at_work, settings):
+    assert witness.mark_of(at_work.key) == at_work.mark >= 2
+    assert list((settings.WITNESS_DIR / f"{at_work.key}.lanes").iterdir()) == []
+
+
 def test_many_who_notice_at_once_do_it_once(at_work):
     make_messages(5)
     goes_back()

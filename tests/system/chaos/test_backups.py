@@ -52,6 +52,12 @@ class Backup:
         subprocess.run([program, "--dbname", url, *arguments], check=True, timeout=110)
 
 
+def kill(installation, processes):
+    for process in [*processes, installation.inside]:
+        installation.stop(process, signal.SIGKILL)
+    installation.inside = None
+
+
 def start(installation):
     return [installation.start(command) for command in (WORKER, BEAT)]
 
@@ -72,9 +78,7 @@ def test_restored_backup_sends_nothing_twice(stack, count, way, tmp_path):
         assert sent(sink, count // 10), "the worker sends nothing"
         backup = Backup(installation)
         assert sent(sink, count // 2), "the worker does not go on"
-        for process in [*processes, installation.inside]:
-            installation.stop(process, signal.SIGKILL)
-        installation.inside = None
+        kill(installation, processes)
         before = len(sink.ledger)
         backup.restore(way)
 
@@ -96,3 +100,32 @@ def test_restored_backup_sends_nothing_twice(stack, count, way, tmp_path):
         assert settle(office, between=office.sweep), f"moving: {office.counts()}"
         assert compare(accepted | waiting | new, office.snapshot(), list(sink.ledger), orders).findings == []
         assert len(office.restores_noticed()) == 1
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_backup_of_a_claim_that_its_worker_did_not_live_to_finish_sends_nothing_twice(stack, tmp_path):
+    """Nothing was claimed after the backup, so no mark tells that it is an earlier state."""
+    with Sink() as sink, installation_for(stack, tmp_path, LANES_PER_ACCOUNT="1") as installation:
+        office, accepted = Office(installation), {}
+        office.set_up(port=sink.port, accounts=1)
+        for name in ("first", "second", "last"):
+            if name != "second":
+                sink.freezes[f"{name}@brightwater.example"] = "MAIL"
+            accepted |= office.fill_one(
+                reverse_path=f"{name}@brightwater.example", account="account0", recipients=[f"ok-{name}@example.com"]
+            )
+        processes = start(installation)
+        assert wait_for(lambda: sink.frozen), "nothing is sent"
+        backup = Backup(installation)
+        sink.let_go("first@brightwater.example")
+        assert wait_for(lambda: len(sink.ledger) == 2 and sink.stages() == ["MAIL"]), "the claim does not go on"
+        kill(installation, processes)
+        sink.let_go("last@brightwater.example")
+        backup.restore("in place")
+
+        start(installation)
+        assert wait_for(office.restores_noticed, seconds=60), "nobody noticed"
+        assert office.counts()["unknown"] == 3
+        office.answer(what="sent-since")
+        office.sweep()
+        assert compare(accepted, office.snapshot(), list(sink.ledger)).findings == []
