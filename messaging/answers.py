@@ -9,12 +9,12 @@ from datetime import datetime
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from messaging import wake
 from messaging.delivery.meanings import MEANINGS
-from messaging.delivery.streaks import change_each, of_streak, question
+from messaging.delivery.streaks import CHUNK, change_each, of_streak, question
 from messaging.models import AccountPause, Batch, Message, MessageEvent, Phrase, Reason, Recipient, RefusalStreak
 from messaging.queue import NotPossible, anew, leave_batch
 
@@ -38,22 +38,25 @@ def it_was_us(streak: RefusalStreak, *, by: User) -> int:
         NotPossible: nobody is asked (any more).
     """
     with _answer(streak, Answer.IT_WAS_US, by) as now:
-        failed = _locked(of_streak(streak, Status.FAILED))
-        refused = Recipient.objects.filter(streak=streak, status=Recipient.Status.FAILED)
-        waiting = of_streak(streak, Status.QUEUED).values("pk")  # for others, who were to be tried later
-        refused.filter(Q(message__in=failed) | Q(message__in=waiting)).update(
-            status=Recipient.Status.PENDING, streak=None
-        )
-        rows = Message.objects.filter(pk__in=failed)
-        staying = list(rows.filter(batch__status=Batch.Status.CONFIRMED).values_list("pk", flat=True))
-        leaving = sorted(set(failed) - set(staying))
-        leave_batch(Message.objects.filter(pk__in=leaving).exclude(batch=None))
-        values = anew(streak.account, now)
-        change_each(leaving, **values)
-        del values["batch"]
-        change_each(staying, **values)
-        _write_events(failed, Kind.IT_WAS_US, by, now)
-    return len(failed)
+        # Those that are queued wait for other recipients, who were to be tried later.
+        rows = list(_locked(of_streak(streak, Status.FAILED, Status.QUEUED)).values_list("pk", "status"))
+        for start in range(0, len(rows), CHUNK):
+            part = rows[start : start + CHUNK]
+            refused = Recipient.objects.filter(streak=streak, status=Recipient.Status.FAILED)
+            refused.filter(message__in=[pk for pk, _ in part]).update(status=Recipient.Status.PENDING, streak=None)
+            _queue_again([pk for pk, status in part if status == Status.FAILED], streak, by, now)
+    return sum(status == Status.FAILED for _, status in rows)
+
+
+def _queue_again(ids: list[int], streak: RefusalStreak, by: User, now: datetime) -> None:
+    chosen = Message.objects.filter(pk__in=ids)
+    staying = list(chosen.filter(batch__status=Batch.Status.CONFIRMED).values_list("pk", flat=True))
+    leave_batch(chosen.exclude(batch=None).exclude(pk__in=staying))
+    values = anew(streak.account, now)
+    chosen.exclude(pk__in=staying).update(**values)
+    del values["batch"]
+    chosen.filter(pk__in=staying).update(**values)
+    _write_events(ids, Kind.IT_WAS_US, by, now)
 
 
 def go_on(streak: RefusalStreak, *, by: User) -> int:
@@ -65,16 +68,16 @@ def go_on(streak: RefusalStreak, *, by: User) -> int:
         NotPossible: nobody is asked (any more).
     """
     with _answer(streak, Answer.GO_ON, by) as now:
-        failed = _locked(of_streak(streak, Status.FAILED))
+        rows = list(_locked(of_streak(streak, Status.FAILED)).values_list("pk", "reason"))
         by_reason: dict[Phrase, list[int]] = {}
-        for pk, reason in Message.objects.filter(pk__in=failed).values_list("pk", "reason"):
+        for pk, reason in rows:
             if reason is not None and reason.key == Reason.REFUSED_ALIKE:
                 by_reason.setdefault(reason.params["reason"], []).append(pk)
         for reason, ids in by_reason.items():
             meaning = MEANINGS.get(reason.key)
             change_each(ids, reason=reason, reason_category=meaning.category if meaning is not None else "")
-        _write_events(failed, Kind.GO_ON, by, now)
-    return len(failed)
+        _write_events([pk for pk, _ in rows], Kind.GO_ON, by, now)
+    return len(rows)
 
 
 @contextmanager
@@ -90,18 +93,20 @@ def _answer(streak: RefusalStreak, answer: RefusalStreak.Answer, by: User) -> It
         streak.save(update_fields=["answer", "answered_at", "answered_by"])
         pauses = AccountPause.objects.filter(pk=streak.pause_id or 0)
         list(pauses.select_for_update(of=("self",)))  # first: another question may be put with it at this moment
-        pauses.update(reason=question(streak))
-        if not open_questions().filter(pause=streak.pause_id).exists():
-            pauses.update(ended_at=now, ended_by=by)
+        another = open_questions().filter(pause=streak.pause_id).first()
+        if another is not None:
+            pauses.update(reason=question(another), server=another.server, reply_text=another.reply_text)
+        else:
+            pauses.update(reason=question(streak), ended_at=now, ended_by=by)
             wake.wake_after_commit(streak.account_id)
 
 
-def _locked(messages: QuerySet[Message]) -> list[int]:
-    """Their keys; locked in the order of the keys, so that nobody waits in a circle."""
-    return list(messages.select_for_update(of=("self",)).order_by("pk").values_list("pk", flat=True))
+def _locked(messages: QuerySet[Message]) -> QuerySet[Message]:
+    """In the order of the keys, so that nobody waits in a circle."""
+    return messages.select_for_update(of=("self",)).order_by("pk")
 
 
 def _write_events(ids: list[int], what: MessageEvent.Kind, by: User, now: datetime) -> None:
     MessageEvent.objects.bulk_create(
-        (MessageEvent.of(Phrase(what), message_id=pk, at=now, by=by) for pk in ids), batch_size=1000
+        (MessageEvent.of(Phrase(what), message_id=pk, at=now, by=by) for pk in ids), batch_size=CHUNK
     )

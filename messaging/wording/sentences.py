@@ -164,6 +164,8 @@ def _given_up(reason: str, tries: int) -> str:
 
 
 def _refused_alike(others: int, reason: str = "") -> str:
+    if not others:
+        return "Refused for its recipients in the same words: it may be us."
     same = "another message" if others == 1 else f"{others:,} other messages"
     return f"Refused in the same words as {same}: it may be us."
 

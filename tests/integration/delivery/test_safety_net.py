@@ -9,7 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from messaging import batches, housekeeping, outgoing
+from messaging import answers, batches, housekeeping, outgoing
 from messaging.console.preflight import refused_before
 from messaging.delivery.lane import Lane
 from messaging.models import AccountPause, BatchItem, Message, Recipient, RefusalStreak, SendAttempt
@@ -136,6 +136,7 @@ def test_recipients_of_one_message_each_count_and_one_that_is_let_past_ends_it(s
     run_lane()
     assert is_paused()
     assert status(one) == "failed"
+    assert in_words(one.reason) == "Refused for its recipients in the same words: it may be us."
 
 
 def test_at_the_end_of_data_one_reply_counts_once_however_many_recipients_it_was_for(server):
@@ -351,6 +352,46 @@ def test_go_on_leaves_them_failed_and_does_not_ask_again_that_day(server, boss, 
     queue(6, first=20)
     run_lane(clock=clock)
     assert is_paused(), "the next day it is asked again"
+
+
+def test_two_questions_at_a_time_are_answered_one_by_one(server, boss):
+    options.save({"same_refusals": 2}, by=None)
+    no = {"RCPT": "550 Zugriff verweigert", "END": "554 Nein danke"}
+    server.at("RCPT", no["RCPT"])
+    queue(2)
+    run_lane()
+    server.mend()
+    server.at("END", no["END"])
+    for place in range(2):
+        make_message(f"kunde@urgent{place}.example", urgent=True)
+    run_lane()
+    first, second = answers.open_questions()
+    assert AccountPause.objects.count() == 1
+    page = browser_of(boss).get("/sending/").text
+    assert all(words[4:] in page for words in no.values())
+    answers.go_on(second, by=boss)
+    assert is_paused()
+    assert in_words(AccountPause.objects.get().reason).endswith("It may be us.")
+    answers.it_was_us(first, by=boss)
+    assert not is_paused()
+    assert Counter(states()) == {"queued": 2, "failed": 2}
+
+
+def test_who_was_refused_beside_others_who_were_to_be_tried_later_is_tried_with_them(server, boss):
+    options.save({"same_refusals": 2}, by=None)
+    server.at("RCPT", "550 Zugriff verweigert")
+    server.at("RCPT", "451 later", recipient="a@later.example")
+    mixed = make_message("a@later.example", "b@one.example")
+    run_lane()
+    queue(1)
+    run_lane()
+    assert statuses(mixed) == ["queued"]
+    answer(boss, "it-was-us")
+    assert set(mixed.recipients.values_list("status", flat=True)) == {"pending"}
+    server.mend()
+    run_lane(after=dt.timedelta(hours=1))
+    assert states() == ["sent", "sent"]
+    assert set(server.ledger.values()) == {1}
 
 
 def test_answer_that_comes_second_is_told_so_and_changes_nothing(server, boss):
