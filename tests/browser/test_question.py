@@ -61,6 +61,9 @@ def test_administrator_looks_and_says_that_it_was_us(site, signed_in, doubted):
     assert set(server.ledger.values()) == {1}
     page.goto(f"{site.url}/sending/")
     look(page, "question-answered")
+    page.goto(f"{site.url}/setup/options/")
+    expect(page.get_by_label("Refusals in the same words")).to_have_value("5")
+    look(page, "question-option")
 
 
 def test_without_javascript_go_on_is_a_button_like_any_other(site, plain_page, doubted):
