@@ -72,7 +72,9 @@ def go_on(streak: RefusalStreak, *, by: User) -> int:
         by_reason: dict[Phrase, list[int]] = {}
         for pk, reason in rows:
             if reason is not None and reason.key == Reason.REFUSED_ALIKE:
-                by_reason.setdefault(reason.params["reason"], []).append(pk)
+                before = reason.params.get("reason")
+                if isinstance(before, Phrase):
+                    by_reason.setdefault(before, []).append(pk)
         for reason, ids in by_reason.items():
             meaning = MEANINGS.get(reason.key)
             change_each(ids, reason=reason, reason_category=meaning.category if meaning is not None else "")

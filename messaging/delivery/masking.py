@@ -11,8 +11,9 @@ _NAMED = re.compile(r"<[^<>\s]*>|'[^'\s]+'|\"[^\"\s]+\"|‘[^‘’\s]+’|“[^
 # What parts words. Not the signs within addresses, domains, dates and ids.
 _BETWEEN = re.compile(r"[\s,;<>()\[\]{}\"'`|*]+")
 _AROUND = ".:=!?-_/+&%$~^\\„“”‚‘’«»…"
-_DATE_WORDS = re.compile(
-    "mon|tue|wed|thu|fri|sat|sun|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|am|pm|utc|gmt"  # RFC 5322 3.3
+_DATE_WORDS = re.compile(  # RFC 5322 3.3, and in full
+    "mon(day)?|tue(sday)?|wed(nesday)?|thu(rsday)?|fri(day)?|sat(urday)?|sun(day)?|jan(uary)?|feb(ruary)?|mar(ch)?|"
+    "apr(il)?|may|june?|july?|aug(ust)?|sept?(ember)?|oct(ober)?|nov(ember)?|dec(ember)?|am|pm|utc|gmt"
 )
 _TELLTALE = frozenset(f"@.:={MASK}")
 _CAMEL = re.compile("[a-z][A-Z]")

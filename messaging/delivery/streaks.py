@@ -91,6 +91,8 @@ class Refusal:
 
 def unknown_refusals(pending: Sequence[Recipient], judgement: Judgement, result: Result) -> list[Refusal]:
     """The refusals for good in words that nobody knows, by wording; none where the stage was passed by somebody."""
+    if judgement.leading.outcome == AttemptOutcome.ACCEPTED:
+        return []
     replies = [result.reply_for(recipient.address) for recipient in pending]
     found: dict[str, Refusal] = {}
     for recipient, reply, verdict in zip(pending, replies, judgement.verdicts, strict=True):

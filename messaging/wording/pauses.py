@@ -49,7 +49,7 @@ class Paused:
                 since = moment(self.since)
                 return f"Set-up at fault since {since}, next try {self._end}: {sentence(self.reason)}"
             case Kind.DOUBT:
-                return f"Waits for an answer since {moment(self.since)}: {sentence(self.reason)}"
+                return f"Waiting for an answer since {moment(self.since)}: {sentence(self.reason)}"
             case Kind.BUSY:
                 return f"Slowed down by the mail server, next try {self._end}: {sentence(self.reason)}"
             case Kind.WINDOW:

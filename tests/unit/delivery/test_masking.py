@@ -19,6 +19,7 @@ from tests.sizes import several
         ("denied deadbeefcafe", "denied 0123456789ab"),
         ("denied QxYzAbCd", "denied RpLmNoQr"),
         ("Sat, 28 Nov 2026 20:41:07 +0000 denied", "Sun, 6 Dec 2026 9:00:00 +0100 denied"),
+        ("denied on Saturday, 28 November 2026", "denied on Tuesday, 1 December 2026"),
         ("denied <20261128.7@mail.example> by us", "denied <CA+xyz=abc@mail.example> by us"),
         ("denied, see https://a.example/r?x=1", "denied, see https://a.example/r?x=27&y"),
         ("<anna>: denied 'to' you", "<Ben>: denied 'for' you"),
