@@ -20,7 +20,7 @@ from messaging.delivery import claims
 from messaging.delivery.diagnosis import Finding, diagnose
 from messaging.delivery.dialogue import Patience, StageFailed
 from messaging.delivery.lane import Lane
-from messaging.delivery.meanings import BAD_SENDER, NO_SETUP, NOT_OUR_SENDER
+from messaging.delivery.meanings import BAD_SENDER, FROM_NOT_ALLOWED, NO_SETUP, NOT_OUR_SENDER
 from messaging.delivery.outcomes import LocalError, Reply, judge
 from messaging.delivery.smtp import Connection
 from messaging.delivery.steps import STEP_NAMES, Step, own_words
@@ -259,7 +259,7 @@ def _deliver(rows: Rows, account: User | None, witness: Witness, source: str, *,
     witness.fail(reply, conclusion.explanation)
     if lane.connection is not None:
         conclusion.finding = diagnose(lane.connection, reply, may_try_ports=may_try_ports)
-    if judge(reply).meaning in (NOT_OUR_SENDER, BAD_SENDER):
+    if judge(reply).meaning in (FROM_NOT_ALLOWED, NOT_OUR_SENDER, BAD_SENDER):
         conclusion.finding = Finding(
             f"The message was to go from {message.reverse_path}: {source}.",
             "Change “From address” in Email Setup to one that the account may use, or have this one allowed there "

@@ -200,7 +200,7 @@ CLIENT_SECRET = Meaning("client-secret", S, "The provider refused the client sec
     "Certificates & secrets) and enter its value, not its ID, in Email Setup.")
 SIGN_IN_ENDED = Meaning("sign-in-ended", S, "The sign-in at the provider has ended or was revoked.",
     "Sign in again in Email Setup, or enter a new refresh token there. A sign-in ends when the password is changed, "
-    "when an administrator revokes it or asks for a second factor, or when it was not used for months.")
+    "when an administrator revokes it, or when it was not used for months.")
 UNKNOWN_APPLICATION = Meaning("unknown-application", S,
     "The provider does not know the tenant or the application, or does not let it sign in this way.",
     "Check tenant and client ID in Email Setup. Where a person signs in at Microsoft, also set “Allow public client "
@@ -232,8 +232,10 @@ TOKEN_REFUSED = Meaning("token-refused", S, "The mail server refused the access 
 
 # --- Meanings: the sender ----------------------------------------------------------------------------
 NOT_OUR_SENDER = Meaning("not-our-sender", S, "The mail server does not let this account send from that address.",
-    "Check “From address” in Email Setup: it must be one that the account may use. Or have it allowed at the mail "
-    "provider (“Send as”, or a verified sender).")
+    "Send from an address the account may use, or have it allowed (“Send as”, or a verified sender).")
+FROM_NOT_ALLOWED = Meaning("from-not-allowed", S, NOT_OUR_SENDER.explanation,
+    "Check “From address” in Email Setup: it must be one that the account may use, often the user name itself. Or have "
+    "it allowed at the mail provider (“Send as”, or a verified sender). Sending goes on by itself.")
 BAD_SENDER = Meaning("bad-sender", S, "The mail server does not accept the sender’s address.",
     "Correct the from address in Email Setup or of the message.")
 SENDER_UNPROVEN = Meaning("sender-unproven", P,

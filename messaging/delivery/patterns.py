@@ -172,8 +172,8 @@ PASSWORDS_OFF = either(
     r"less secure app", near(r"\b(oauth|xoauth2|modern auth\w*)\b", r"\b(only|required|must|instead)\b", within=25),
 )
 CONDITIONAL_ACCESS = r"conditional access|blocked by (a |your )?(\w+ )?polic"
-APP_PASSWORD = (
-    r"app(lication)?([ -]specific)?[ -]password|authori[sz]ation code|(client|device)[ -]specific password|"  # noqa: S105
+APP_PASSWORDS = (
+    r"app(lication)?([ -]specific)?[ -]password|authori[sz]ation code|(client|device)[ -]specific password|"
     r"(two|2|multi)[ -]?(factor|step)|\b2fa\b|\bmfa\b|parol prilozheni|пароль приложени|授权码|no=1001256"
 )
 BROWSER_SIGN_IN = r"(log|sign) in (with|via|through|using) your web browser|webloginrequired|verify (that )?it'?s you"
@@ -249,11 +249,9 @@ SENDER_UNKNOWN_THERE = (
     r"(?<!recipient )(?<!to )\b(address|domain|identity|identities)\b.{0,25}\bnot (been )?(yet )?(verified|validated|"
     r"confirmed|registered)\b"
 )
-# Without a reason that lies in the address itself.
 SENDER_BARRED = (
-    r"\bsender (e-?mail )?(address )?(was |is )?(rejected|refused|denied|blocked)\b(?!:? (domain|need|"
-    r"undeliverable|unverified|"
-    r"syntax|user unknown|host|invalid))|badmailfrom"
+    r"\bsender (e-?mail )?address ((was |is |has been )?(blocked|banned|barred|black ?listed)\b|"
+    r"rejected: (access denied|blocked|banned|black ?listed))|\bsender blocked\b|badmailfrom"
 )
 BAD_SENDER = (
     r"sender (address )?(was )?(rejected|denied|refused|verify failed|syntax)|domain of sender|envelope sender|"

@@ -9,6 +9,7 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 
 from messaging.models import AttemptOutcome
 
@@ -51,8 +52,12 @@ class Line:
             and (not self.code or re.fullmatch(self.code, str(reply.code)) is not None)
             and (not self.enhanced or re.fullmatch(self.enhanced, reply.enhanced) is not None)
             and (reply.error in self.errors if reply.error is not None else not self.errors)
-            and (not self.text or re.search(self.text, reply.words, re.IGNORECASE) is not None)
+            and (not self.text or self._said.search(reply.words) is not None)
         )
+
+    @cached_property
+    def _said(self) -> re.Pattern[str]:
+        return re.compile(self.text, re.IGNORECASE)
 
 
 E = LocalError
@@ -125,7 +130,7 @@ TABLE = [
     Line(SETUP, m.ACCOUNT_LOCKED, AUTH + MAIL, text=p.LOCKED),
     Line(SETUP, m.BROWSER_SIGN_IN, AUTH, text=p.BROWSER_SIGN_IN),
     Line(SETUP, m.APP_PASSWORD, AUTH, code="534"),
-    Line(SETUP, m.APP_PASSWORD, AUTH, text=p.APP_PASSWORD),
+    Line(SETUP, m.APP_PASSWORD, AUTH, text=p.APP_PASSWORDS),
     Line(SETUP, m.PROGRAMS_OFF, AUTH + MAIL, text=p.PROGRAMS_OFF),
     Line(SETUP, m.NEW_PASSWORD, AUTH, enhanced=r"4\.7\.12"),
     Line(SETUP, m.NEW_PASSWORD, AUTH + ENVELOPE, text=p.NEW_PASSWORD),
@@ -180,9 +185,9 @@ TABLE = [
     Line(SETUP, m.WANTS_TLS, code="523|538"),
     Line(SETUP, m.WANTS_TLS, text=p.WANTS_TLS),
     # A From address of somebody else's fails every message of the account alike; 403 is SendGrid's own code.
-    Line(SETUP, m.NOT_OUR_SENDER, ENVELOPE + END, code="403|5..", text=p.NOT_OUR_SENDER),
-    Line(SETUP, m.NOT_OUR_SENDER, MAIL + CONTENT, code="403|5..", text=p.SENDER_UNKNOWN_THERE),
-    Line(SETUP, m.NOT_OUR_SENDER, ENVELOPE + END, enhanced=r"5\.(7\.60|2\.252)"),
+    Line(SETUP, m.FROM_NOT_ALLOWED, ENVELOPE + END, code="403|5..", text=p.NOT_OUR_SENDER),
+    Line(SETUP, m.FROM_NOT_ALLOWED, MAIL + CONTENT, code="403|5..", text=p.SENDER_UNKNOWN_THERE),
+    Line(SETUP, m.FROM_NOT_ALLOWED, ENVELOPE + END, enhanced=r"5\.(7\.60|2\.252)"),
     Line(SETUP, m.WANTS_SIGN_IN, ENVELOPE + END, text=p.ASKS_TO_SIGN_IN),
     Line(SETUP, m.NO_RELAY, ENVELOPE + END, text=p.NO_RELAY),
     Line(SETUP, m.WANTS_SIGN_IN, ENVELOPE + END, text=p.WANTS_SIGN_IN),
@@ -210,7 +215,7 @@ TABLE = [
     # The sender.
     Line(None, m.BAD_SENDER, text=p.BAD_SENDER),
     Line(None, m.BAD_SENDER, ENVELOPE, enhanced=r"[45]\.(1\.[78]|7\.27)"),
-    Line(SETUP, m.NOT_OUR_SENDER, MAIL, code="55[0134]", enhanced=r"5\.7\.1"),
+    Line(None, m.NOT_OUR_SENDER, MAIL, code="55[0134]", enhanced=r"5\.7\.1"),
     Line(PERMANENT, m.BAD_SENDER, MAIL, code="55[0135]|50[14]|571"),
 
     # The size, at whatever stage.
