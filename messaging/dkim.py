@@ -14,28 +14,33 @@ _TAG = re.compile(r"\s*([a-z]\w*)\s*=\s*([^;]*)", re.IGNORECASE)
 
 
 def still_true(before: bytes, after: bytes) -> tuple[bytes, tuple[str, ...]]:
-    """`after` without the signatures that `before` has and that do not fit any more, and the domains they were of.
+    """`after` without the signatures that do not fit any more, as they did in `before`, and the domains they were of.
 
     Compared is what was signed, in the form in which it was; keys are not asked for. A body signed up to a length (l=)
     counts as changed wherever it was.
     """
     fields, body = mime.head(after)
-    signatures = [field for field in fields if field.name == "dkim-signature"]
+    signatures = _signatures(fields)
     if not signatures:
         return after, ()
     given, given_body = mime.head(before)
-    is_same_body = _body(before[given_body:]) == _body(after[body:])
+    has_body = _body(before[given_body:]) == _body(after[body:])
     untrue, domains = [], []
-    for signature in signatures:
-        tags = {tag.lower(): value.strip() for tag, value in _TAG.findall(signature.text)}
-        signed = [name.strip().lower() for name in tags.get("h", "").split(":")]
+    for as_given, signature in zip(_signatures(given), signatures, strict=True):
+        tags = {tag.lower(): value.strip() for tag, value in _TAG.findall(as_given.text)}
+        names = [name.strip().lower() for name in tags.get("h", "").split(":")]
         is_relaxed = tags.get("c", "").lower().startswith("relaxed")
-        if not is_same_body or _signed(given, signed, is_relaxed) != _signed(fields, signed, is_relaxed):
+        has_fields = _signed(given, names, is_relaxed) == _signed(fields, names, is_relaxed)
+        if not (has_body and has_fields and _value(as_given) == _value(signature)):
             untrue.append(signature)
             domains.append(mime.displayable(tags.get("d", ""), 255))
     for signature in reversed(untrue):
         after = after[: signature.start] + after[signature.stop :]
     return after, tuple(domains)
+
+
+def _signatures(fields: Iterable[mime.Field]) -> list[mime.Field]:
+    return [field for field in fields if field.name == "dkim-signature"]
 
 
 def _body(octets: bytes) -> bytes:
@@ -46,6 +51,10 @@ def _signed(fields: Iterable[mime.Field], names: Iterable[str], is_relaxed: bool
     """The values that the names of h= choose: the last field of a name first, None for one that is missing (5.4.2)."""
     values: dict[str, list[bytes]] = defaultdict(list)
     for field in fields:
-        value = field.value.replace(b"\r\n", b"\n")
+        value = _value(field)
         values[field.name].append(b" ".join(value.split()) if is_relaxed else value)
     return [values[name].pop() if values.get(name) else None for name in names]
+
+
+def _value(field: mime.Field) -> bytes:
+    return field.value.replace(b"\r\n", b"\n")

@@ -173,6 +173,8 @@ def _pieces(text: str) -> Iterator[Piece]:
             if has_ended and kind != "comment" and found.strip():
                 yield Piece(tokens, " ")
                 tokens, has_ended = [], False
+            if kind == "literal" and "@" in found:  # John Doe [mailto:john@x.example]
+                kind, found = "angle", found[1:-1]
             tokens.append(Token(kind, found))
             has_ended = has_ended or kind == "angle"
     yield Piece(tokens, "\n")
@@ -203,6 +205,9 @@ def _mailboxes(piece: Piece, *, is_inner: bool) -> list[Mailbox]:
         return _read(whole, is_inner=True)
     comments = [token for token in tokens if token.kind == "comment"]
     source = _source(token for token in piece.tokens if token.kind != "comment").strip()
+    if "@" not in source:  # John Doe (john@x.example)
+        place = next(place for place, token in enumerate(tokens) if "@" in token.text)
+        return [Mailbox(_name(tokens[:place]), _address(tokens[place].text.strip("()")))]
     words = [source] if '"' in source else source.split()
     if len(words) > 1 and not all("@" in word for word in words):
         address = mime.displayable(next(word for word in words if "@" in word), 60)

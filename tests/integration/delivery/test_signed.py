@@ -238,8 +238,9 @@ STAMPS = b"Date: Tue, 24 Nov 2026 10:00:00 +0000\r\nMessage-ID: <1@example.com>\
         (b":Bcc", b"Bcc: ben@example.com\r\n" + HEAD + STAMPS + b"\r\nHello\r\n", False),
         (b"", HEAD + b"\r\nHello\r\n", False),  # Date and Message-ID, signed as missing, are added
         (b"", HEAD + STAMPS + b"\r\n" + b"x" * 1200, False),
+        (b"; n=\xc3\xbc", HEAD + STAMPS + b"\r\nHello\r\n", False),  # the field itself is encoded
     ],
-    ids=["line ends", "fields not signed", "an encoded field", "a field taken out", "fields added", "body"],
+    ids=["line ends", "fields not signed", "an encoded field", "a field taken out", "fields added", "body", "itself"],
 )
 def test_a_dkim_signature_that_would_be_untrue_goes_and_that_is_recorded(server, more, raw, stays):
     message = make_message("ann@example.com", raw=DKIM % more + raw)

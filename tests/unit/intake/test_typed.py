@@ -53,6 +53,11 @@ JOHN, JANE = Mailbox("Doe, John", J), Mailbox("Roe, Jane", R)
         (f"MAILTO:{A}?subject=Hello", [Mailbox("", A)]),
         (f"Ann <mailto:{A}>", [Mailbox("Ann", A)]),
         (f"SMTP:{A}", [Mailbox("", A)]),
+        (f"John Doe [mailto:{J}]", [Mailbox("John Doe", J)]),
+        (f"Doe, John [{J}]; {A}", [JOHN, Mailbox("", A)]),
+        (f"John Doe ({J})", [Mailbox("John Doe", J)]),
+        (f"Doe, John ({J}), {A}", [JOHN, Mailbox("", A)]),
+        (f"({A})", [Mailbox("", A)]),
         (f"{A}.", [Mailbox("", A)]),
         # Blanks that nobody sees
         (f"\ufeff{A}\u200b", [Mailbox("", A)]),
@@ -115,7 +120,31 @@ def test_a_field_for_one_address_takes_one():
             one(typed)
 
 
-PIECES = ["Ada", "Zoë", f"<{A}>", A, ",", ";", ":", '"', "<", ">", "(", ")", "[", "]", "\\", "@", "\n", "\t", "“", "'"]
+PIECES = [
+    "Ada",
+    "Zoë",
+    "Bo B",
+    f"({A})",
+    f"[{A}]",
+    f"<{A}>",
+    A,
+    ",",
+    ";",
+    ":",
+    '"',
+    "<",
+    ">",
+    "(",
+    ")",
+    "[",
+    "]",
+    "\\",
+    "@",
+    "\n",
+    "\t",
+    "“",
+    "'",
+]
 
 
 @given(st.lists(st.sampled_from([*PIECES, " ", "mailto:"]), max_size=12).map("".join) | st.text(max_size=30))

@@ -25,7 +25,18 @@ WORDS = st.lists(st.sampled_from(PIECES), max_size=8).map(lambda words: " ".join
 FIELD = st.builds(
     lambda name, value: name + b": " + value + b"\r\n",
     st.sampled_from([b"To", b"Cc", b"Reply-To", b"Resent-To", b"Subject", b"Content-Type", b"Content-Disposition"])
-    | st.sampled_from([b"X-Note", b"References", b"Received", b"Message-ID", b"Content-ID", b"MIME-Version", b"Bcc"]),
+    | st.sampled_from(
+        [
+            b"X-Note",
+            b"DKIM-Signature",
+            b"References",
+            b"Received",
+            b"Message-ID",
+            b"Content-ID",
+            b"MIME-Version",
+            b"Bcc",
+        ]
+    ),
     WORDS | st.binary(max_size=30),
 )
 
