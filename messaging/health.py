@@ -21,7 +21,7 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 from django.utils import timezone
 
-from messaging.housekeeping import SWEEP, WORKER
+from messaging.housekeeping import BEAT, SWEEP, WORKER
 from messaging.models import Heartbeat
 from messaging.setup import opt_files
 
@@ -138,8 +138,8 @@ def _worker() -> None:
 
 
 def _beat() -> None:
-    if not _heard_of(SWEEP):
-        others = "" if _heard_of(WORKER) else " Nor has a worker, which would tell of it."
+    if not _heard_of(SWEEP, BEAT):
+        others = "" if _heard_of(WORKER) else " Nor has a worker."
         raise NotWell(f"Beat has not been heard of within the last minute: no schedule runs.{others}")
 
 
@@ -157,7 +157,7 @@ def _store() -> None:
 def _opt_files() -> None:
     at_fault = list(dict.fromkeys(error.file for error in opt_files.read().errors))
     if at_fault:
-        raise NotWell("This server sends nothing until these files are mended.", at_fault)
+        raise NotWell("This server sends nothing until these files are corrected.", at_fault)
 
 
 CHECKS: dict[str, Callable[[], None]] = {

@@ -40,6 +40,7 @@ SWEEP = "sweep"
 CHUNK = 500  # messages in one sweep
 EXPIRES = "expires"
 WORKER = "worker"
+BEAT = "beat"
 DRAFTS_KEPT = timedelta(days=1)
 PAUSES_KEPT = timedelta(days=90)
 TOKENS_KEPT = timedelta(days=200)  # no provider keeps a sign-in that long which nobody uses
@@ -106,7 +107,7 @@ def _wake_lanes(now: datetime) -> None:
 
 
 def sign_of_life(name: str, now: datetime) -> None:
-    """Leave word that a process works: SWEEP is beat with a worker, WORKER one alone."""
+    """Leave word that a process works: WORKER and BEAT live; SWEEP is both at work, unless the worker is too busy."""
     if not Heartbeat.objects.filter(name=name).update(at=now):
         Heartbeat.objects.get_or_create(name=name, defaults={"at": now})
 

@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from celery import shared_task
-from celery.signals import worker_ready, worker_shutting_down
+from celery.signals import beat_init, worker_ready, worker_shutting_down
 from django.conf import settings
 from django.db import DatabaseError, connections
 from django.utils import timezone
@@ -37,16 +37,26 @@ def _sweep_at_once(**kwargs: Any) -> None:
 @worker_ready.connect
 def _show_life(**kwargs: Any) -> None:
     """A worker that lives without beat, which makes it sweep, is told apart from one that does not."""
-    threading.Thread(target=_beat_heart, name="heartbeat", daemon=True).start()
+    _keep_showing_life(housekeeping.WORKER)
 
 
-def _beat_heart() -> None:
+@beat_init.connect
+def _show_life_of_beat(**kwargs: Any) -> None:
+    """Beat that lives while the worker is too busy to sweep is told apart from one that does not."""
+    _keep_showing_life(housekeeping.BEAT)
+
+
+def _keep_showing_life(name: str) -> None:
+    threading.Thread(target=_beat_heart, args=[name], name="heartbeat", daemon=True).start()
+
+
+def _beat_heart(name: str) -> None:
     while True:
         try:
             lineage.check(timezone.now())  # so that the witness of each machine is up to date
-            housekeeping.sign_of_life(housekeeping.WORKER, timezone.now())
+            housekeeping.sign_of_life(name, timezone.now())
         except DatabaseError:
-            log.warning("the database is away; the worker shows that it lives when it is back")
+            log.warning("the database is away; %s shows that it lives when it is back", name)
         finally:
             connections.close_all()  # of this thread; a process forked from here inherits none
         if shutting_down.wait(HEARTBEAT_SECONDS):

@@ -14,8 +14,8 @@ from django.utils.functional import SimpleLazyObject
 from messaging import notices, roles, sending
 from messaging.delivery import refusal
 from messaging.health import SILENT_AFTER
-from messaging.housekeeping import SWEEP, WORKER
-from messaging.models import AccountPause, Heartbeat, Notice
+from messaging.housekeeping import BEAT, SWEEP, WORKER
+from messaging.models import AccountPause, ActiveLane, Heartbeat, Notice
 from messaging.setup import opt_files
 from messaging.wording import in_words
 
@@ -54,8 +54,9 @@ class Obstacles:
     `restored` is the pause after a restore, told apart from the others. Limits and sending windows are what somebody
     wished, and no obstacles.
 
-    `silent_since` is meaningful when `is_silent`; None then means that they never reported. With `worker_lives` it is
-    beat alone that is silent.
+    `silent_since` is when both were last seen at work; None: never. It is meaningful when `is_silent` or `is_busy`:
+    both live, and the worker has no time for anything but sending. With `worker_lives` or `beat_lives` it is the other
+    that is silent; with both, nothing that beat orders reaches the worker.
     """
 
     pauses: list[AccountPause]
@@ -64,6 +65,8 @@ class Obstacles:
     silent_since: datetime | None
     refusing: dict[str, list[str]] = field(default_factory=dict)
     worker_lives: bool = True
+    beat_lives: bool = True
+    is_busy: bool = False
     unseen_notices: int = 0
 
 
@@ -78,7 +81,7 @@ def obstacles(person: User | None = None) -> Obstacles:
     pauses = sending.holding(now).exclude(kind__in=sending.OF_SETTINGS)
     notes = refusal.notes(now)
     unseen = _number(notices.unseen(person)) if person is not None else Value(0)
-    hearts = Heartbeat.objects.filter(name__in=[SWEEP, WORKER])
+    hearts = Heartbeat.objects.filter(name__in=[SWEEP, WORKER, BEAT])
     hearts = hearts.annotate(paused=Exists(pauses), noted=Exists(notes), unseen=unseen)
     beats = {heart.name: heart for heart in hearts}
     told = next(iter(beats.values()), None)
@@ -89,10 +92,23 @@ def obstacles(person: User | None = None) -> Obstacles:
     here = opt_files.read()
     if here.errors:
         refusing[refusal.server_name()] = [str(error) for error in here.errors]
-    # A worker sweeps; so it lives while beat makes it do that.
     restored = next((pause for pause in found if pause.kind == AccountPause.Kind.RESTORED), None)
-    found = [pause for pause in found if pause is not restored]
-    return Obstacles(found, restored, SWEEP not in alive, since, refusing, bool(alive), told.unseen if told else 0)
+    is_swept = SWEEP in alive  # by a worker, because beat lives
+    worker_lives = is_swept or WORKER in alive
+    # Only then it costs a statement. (A beat of an earlier version leaves no sign of its own.)
+    may_be_busy = not is_swept and WORKER in alive and (BEAT in alive or BEAT not in beats)
+    is_busy = may_be_busy and ActiveLane.objects.filter(expires_at__gt=now).exists()
+    return Obstacles(
+        [pause for pause in found if pause is not restored],
+        restored=restored,
+        is_silent=not is_swept and not is_busy,
+        silent_since=since,
+        refusing=refusing,
+        worker_lives=worker_lives,
+        beat_lives=is_swept or is_busy or BEAT in alive,
+        is_busy=is_busy,
+        unseen_notices=told.unseen if told else 0,
+    )
 
 
 def _number(unseen: QuerySet[Notice]) -> Coalesce:

@@ -6,12 +6,23 @@ import json
 import re
 
 import pytest
+from celery.signals import beat_init
 from django.apps import apps
 from django.utils import timezone
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
 from messaging import batches, housekeeping, schedules, sending, tasks
-from messaging.models import Batch, CompanyOptions, EmailSettings, Heartbeat, Message, Phrase, Schedule, ScheduleRun
+from messaging.models import (
+    ActiveLane,
+    Batch,
+    CompanyOptions,
+    EmailSettings,
+    Heartbeat,
+    Message,
+    Phrase,
+    Schedule,
+    ScheduleRun,
+)
 from messaging.setup.layers import EmailSetup
 from messaging.setup.problems import Problem
 from messaging.wording import in_words
@@ -522,6 +533,44 @@ def test_beat_alone_that_is_away_is_told_apart(admin, path):
     assert "Nothing is being sent" not in page
     Heartbeat.objects.update(at=now)
     assert "Beat is not running" not in source(admin.get(path))
+
+
+BUSY = "The worker is fully occupied with sending since"
+
+
+@pytest.mark.parametrize(
+    ("alive", "silent", "lanes", "told"),
+    [
+        (["worker", "beat"], [], 1, BUSY),
+        (["worker"], [], 1, BUSY),  # a beat of an earlier version leaves no sign of its own
+        (["worker"], ["beat"], 1, "Beat is not running"),
+        (["worker", "beat"], [], 0, "nothing that beat orders has been done since"),
+        (["worker", "beat"], [], -1, "nothing that beat orders has been done since"),
+        (["beat"], ["worker"], 1, "Nothing is being sent: the worker has not reported since"),
+        ([], ["worker", "beat"], 1, "Nothing is being sent: worker or beat has not reported since"),
+    ],
+)
+def test_busy_worker_is_told_apart_from_processes_that_do_not_run(admin, alive, silent, lanes, told):
+    now = timezone.now()
+    for name in alive:
+        Heartbeat.objects.create(name=name, at=now)
+    for name in ("sweep", *silent):
+        Heartbeat.objects.create(name=name, at=now - dt.timedelta(minutes=5))
+    if lanes:
+        ActiveLane.objects.create(owner="w1", expires_at=now + lanes * dt.timedelta(seconds=30))
+    page = source(admin.get("/messages/"))
+    assert told in page
+    assert ("Start the" in page) == (told != BUSY and "beat orders" not in told)
+    Heartbeat.objects.filter(name="sweep").update(at=now)
+    assert told not in source(admin.get("/messages/"))
+
+
+def test_beat_shows_that_it_lives(monkeypatch):
+    monkeypatch.setattr(tasks.shutting_down, "wait", lambda seconds: True)
+    monkeypatch.setattr(tasks.connections, "close_all", lambda: None)
+    monkeypatch.setattr(tasks.threading.Thread, "start", lambda thread: thread.run())
+    beat_init.send(sender=None)
+    assert Heartbeat.objects.filter(name="beat").exists()
 
 
 # --- Before there were schedules -------------------------------------------------------------------------

@@ -121,7 +121,11 @@ def test_schedule_processes_what_waits_as_a_batch_of_its_own(at_work):
     assert set(states.values()) == {"sent"}
     assert len(at_work.server.received) == 5
     assert at_work.ask("answer = list(Batch.objects.values_list('source', flat=True))") == ["schedule"]
-    assert at_work.ask("answer = sorted(Heartbeat.objects.values_list('name', flat=True))") == ["sweep", "worker"]
+    assert at_work.ask("answer = sorted(Heartbeat.objects.values_list('name', flat=True))") == [
+        "beat",
+        "sweep",
+        "worker",
+    ]
 
 
 def test_worker_killed_in_the_middle_loses_nothing_and_sends_nothing_twice(at_work):
