@@ -52,7 +52,7 @@ def on(value: datetime) -> str:
 def changed(before: str, after: str) -> str:
     """What became of a value: "set to “b”", "from “a” to “b”", "emptied, it was “a”"."""
     if not before:
-        return f"set to “{after}”"
+        return f"set to “{after}”" if after else "emptied"
     return f"from “{before}” to “{after}”" if after else f"emptied, it was “{before}”"
 
 

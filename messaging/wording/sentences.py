@@ -213,7 +213,7 @@ def event(row: MessageEvent, versions: Mapping[int, MessageVersion] = {}) -> str
     """What was done to a message; `versions` are those it had before, by number, for what was edited."""
     version = versions.get(row.params.get("version", 0))
     if row.kind == Kind.EDITED and version is not None:
-        return f"Edited: {changes_in_words(version.changes)}"
+        return _edited(words=changes_in_words(version.changes))
     return in_words(row.what)
 
 
