@@ -69,18 +69,19 @@ def sending_account(user: User | None) -> str:
 
 
 def next_try(message: Message) -> str:
-    """When it moves by itself: "next try 14:05, try 3 of 8"; "" when it waits for somebody."""
+    """When it moves by itself: "next try 14:05 (3 of 8)"; "" when it waits for somebody."""
     if message.handed_to_id is not None:
         return "as a draft"
     if message.status == Status.HELD:
         return _until(message.held_until)
     if message.status != Status.QUEUED or message.not_before is None:
         return ""
-    which = _which_try(message) if message.tries else ""
-    if message.not_before <= timezone.now():
-        return f"due now, {which}" if message.tries else "due now"
+    is_due = message.not_before <= timezone.now()
     if message.tries:
-        return f"next try {moment(message.not_before)}, {which}"
+        which = _which_try(message)
+        return f"due now (try {which})" if is_due else f"next try {moment(message.not_before)} ({which})"
+    if is_due:
+        return "due now"
     return f"from {moment(message.not_before)}"
 
 
@@ -92,9 +93,9 @@ def _until(end: datetime | None) -> str:
 
 
 def _which_try(message: Message) -> str:
-    """Which try comes next, of how many after what was heard last: "try 3 of 8"."""
+    """Which try comes next, of how many after what was heard last: "3 of 8"."""
     most = message.max_tries or max_tries(limits=retry_limits())
-    return f"try {message.tries + 1} of {max(most, message.tries + 1)}"
+    return f"{message.tries + 1} of {max(most, message.tries + 1)}"
 
 
 def tries_so_far(message: Any) -> str:
@@ -176,7 +177,7 @@ def todo_about(message: Message, attempts: Sequence[SendAttempt]) -> str:
     """What to do after the tries so far, the oldest first: it promises another try only while one is planned."""
     if message.reason is not None and message.reason.key == Reason.REFUSED_ALIKE:
         return advice(message.reason)
-    failing = next((each for each in reversed(attempts) if each.outcome != AttemptOutcome.ACCEPTED), None)
+    failing = _failing(attempts)
     if failing is None:
         return ""
     match message.status:
@@ -187,9 +188,14 @@ def todo_about(message: Message, attempts: Sequence[SendAttempt]) -> str:
     return ""
 
 
+def _failing(attempts: Sequence[SendAttempt]) -> SendAttempt | None:
+    """The last of the attempts that was not accepted: for that one there is something to do."""
+    return next((each for each in reversed(attempts) if each.outcome != AttemptOutcome.ACCEPTED), None)
+
+
 @dataclass(frozen=True)
 class ToldAttempt:
-    """A try on the page of its message: its outcome as `badge` and label, and what to do about the last one."""
+    """An attempt on the page of its message: its outcome as `badge` and label, and what to do about it now."""
 
     row: SendAttempt
     badge: str
@@ -198,12 +204,12 @@ class ToldAttempt:
 
 
 def told_attempts(message: Message, attempts: Sequence[SendAttempt]) -> list[ToldAttempt]:
-    """The tries of a message, given the oldest first, told the latest first."""
-    todo = todo_about(message, attempts)
+    """The attempts of a message, given the oldest first, told the latest first."""
+    todo, failing = todo_about(message, attempts), _failing(attempts)
     moves = message.status in (Status.QUEUED, Status.SENDING)
     latest = len(attempts) - 1
     return [
-        ToldAttempt(row, *_outcome(row, is_tried_again=number < latest or moves), todo if number == latest else "")
+        ToldAttempt(row, *_outcome(row, is_tried_again=number < latest or moves), todo if row is failing else "")
         for number, row in reversed(list(enumerate(attempts)))
     ]
 

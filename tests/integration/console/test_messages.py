@@ -237,8 +237,8 @@ def test_retry_time_is_told(office, queue):
         queue["queued"], tries=2, not_before=timezone.now() + timedelta(minutes=30), reason=said("Greylisting")
     )
     page = office.get(f"/messages/{message.pk}/").content.decode()
-    assert "try 3 of 8" in page
-    assert "try 3 of 8" in office.get("/messages/").content.decode()
+    assert "(3 of 8)" in page
+    assert "(3 of 8)" in office.get("/messages/").content.decode()
 
 
 def test_newer_and_older_follow_the_filter(office, queue):

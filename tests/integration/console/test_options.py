@@ -498,7 +498,7 @@ def test_tries_are_limited_and_the_console_says_of_how_many(admin, clock):
         server.at("RCPT", "451 4.3.0 try later")
         set_up(server)
         message = make_message("c@example.com")
-        for tries, said in ((1, "try 2 of 3"), (2, "try 3 of 3")):
+        for tries, said in ((1, "(2 of 3)"), (2, "(3 of 3)")):
             run_lane(clock=clock)
             message.refresh_from_db()
             assert (message.status, message.tries) == ("queued", tries)

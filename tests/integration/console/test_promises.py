@@ -183,8 +183,8 @@ def test_try_whose_time_is_past_is_due(office, operator, busy, clock):
     page = words(office.get(batch.get_absolute_url()))
     assert "next retry" not in page
     assert "a retry is due now and waits for a free worker" in page
-    assert "due now, try 2 of" in page
-    assert "due now, try 2 of" in words(office.get("/messages/"))
+    assert "due now (try 2 of" in page
+    assert "due now (try 2 of" in words(office.get("/messages/"))
     page = words(page_of(office, message))
     assert "Due since" in page
     assert "Next try" not in page

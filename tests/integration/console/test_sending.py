@@ -557,7 +557,7 @@ def test_retry_is_told_with_the_time_until_which_it_is_tried(bens_browser):
         tries=2, not_before=ahead(days=1), give_up_at=last, reason=said("The mailbox is full.")
     )
     told = standing(bens_browser, message)
-    assert "try 3 of 8" in told
+    assert "(3 of 8)" in told
     assert f"It is tried until {moment(last)} at the latest." in told
     assert "Tried until" in words(bens_browser.get(f"/messages/{message.pk}/"))
 
