@@ -25,6 +25,7 @@ from messaging import outgoing
 from messaging.delivery.reply import LocalError, Reply, Stage
 from messaging.intake import addresses, gate
 from messaging.intake.wire import CATEGORY
+from messaging.mime import displayable
 from messaging.outgoing import Outcome, State
 from messaging.setup.options import options
 
@@ -219,7 +220,8 @@ def _as_bytes(message: EmailMessage, mime: MimeMessage) -> bytes:
     for part in mime.walk():
         for name, value in part.raw_items():
             if not _NAME.fullmatch(name) or _INJECTION.search(str(value)):
-                raise BadHeaderError(f"The header field {name!r} contains a line break. Remove it.")
+                shown = displayable(name, 80)
+                raise BadHeaderError(f"The header field “{shown}” contains a line break. Remove it.")
     _restore_smtputf8(message, mime)
     octets = BytesIO()
     try:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from messaging import blobs, mime
+from messaging.errors import words_of
 from messaging.models import Attachment, Message
 
 BODY_TYPES = ("text/plain", "text/html")
@@ -180,7 +181,7 @@ def _stored(attachment: Attachment) -> Iterator[bytes]:
     except FileNotFoundError as error:
         raise MissingContent(attachment) from error
     except OSError as error:
-        raise UnreadableContent(f"{attachment}: {error}") from error
+        raise UnreadableContent(f"{attachment}: {words_of(error)}") from error
     if sent != attachment.encoded_size:
         raise MissingContent(attachment)
 

@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from messaging.setup.network import RefusedAddress, words_of
+from messaging.errors import words_of
+from messaging.setup.network import RefusedAddress
 
 from .outcomes import LocalError, Reply, Stage
 
@@ -148,7 +149,7 @@ class Client(smtplib.SMTP):
                 self.say("S", f"(a line of more than {MAX_REPLY_LINE} octets)")
                 return ENDLESS_LINE, b""
             line = self._without_secrets(line)
-            self.say("S", line.decode("utf-8", "backslashreplace"))
+            self.say("S", decoded(line))
             if not re.match(rb"[2-5]\d\d([ -]|$)", line):
                 return -1, line
             texts.append(line[4:].strip())
@@ -214,10 +215,21 @@ class Client(smtplib.SMTP):
             raise StageFailed(reply)
 
 
+def decoded(octets: bytes) -> str:
+    """A server's words: UTF-8 (RFC 6531 3.7.4), else what old servers say, each line by itself."""
+    lines = []
+    for line in octets.split(b"\n"):
+        try:
+            lines.append(line.decode())
+        except UnicodeDecodeError:
+            lines.append(line.decode("windows-1252", "replace"))
+    return "\n".join(lines)
+
+
 def reply_of(stage: Stage, code: int, text: bytes) -> Reply:
     """smtplib's code and text as a Reply. Raises StageFailed: it is not SMTP."""
     # Control characters would break log lines, and PostgreSQL keeps no NUL.
-    words = _CONTROL.sub("\ufffd", text.decode("utf-8", "backslashreplace"))[:2000]
+    words = _CONTROL.sub("\ufffd", decoded(text))[:2000]
     if code < 0:
         raise StageFailed(Reply(stage, None, words, LocalError.NOT_SMTP, {"endless": ENDLESS.get(code, "")}))
     return Reply(stage, code, words)

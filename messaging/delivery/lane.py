@@ -19,6 +19,7 @@ from django.db import DatabaseError, IntegrityError, connection, connections, tr
 from django.utils import timezone
 
 from messaging import content
+from messaging.errors import words_of
 from messaging.models import AccountPause, AttemptOutcome, Message, MessageEvent, Phrase, Reason, Recipient, SendAttempt
 from messaging.setup import opt_files, windows
 from messaging.setup.layers import EmailSetup, resolve
@@ -317,11 +318,11 @@ class Lane:
             raise
         except Exception as error:
             if is_out_of_files(error) or is_out_of_files(error.__cause__):
-                return Result(Reply(Stage.PREPARE, None, str(error), LocalError.OUT_OF_FILES))
+                return Result(Reply(Stage.PREPARE, None, words_of(error), LocalError.OUT_OF_FILES))
             # One bad message never stops the others.
             log.exception("message %d", message.pk)
             stage = Stage.END if message.in_data else Stage.PREPARE
-            return Result(Reply(stage, None, f"{type(error).__name__}: {error}", LocalError.NOT_PREPARED))
+            return Result(Reply(stage, None, f"{type(error).__name__}: {words_of(error)}", LocalError.NOT_PREPARED))
         return result
 
     def _connected(self, attempt: SendAttempt) -> Connection:

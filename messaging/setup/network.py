@@ -12,7 +12,6 @@ import ipaddress
 import os
 import selectors
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterable
@@ -223,17 +222,6 @@ def address_literal(sock: socket.socket) -> str:
     own = ipaddress.ip_address(str(sock.getsockname()[0]).partition("%")[0])
     ip = own.ipv4_mapped or own if isinstance(own, ipaddress.IPv6Address) else own
     return f"[IPv6:{ip}]" if isinstance(ip, ipaddress.IPv6Address) else f"[{ip}]"
-
-
-def words_of(error: Exception) -> str:
-    """What the system or OpenSSL says of an error, without what only programmers read: its number, the file in C."""
-    if isinstance(error, ssl.SSLCertVerificationError) and error.verify_message:
-        return error.verify_message
-    if isinstance(error, ssl.SSLError) and error.reason:
-        return error.reason.replace("_", " ").lower()
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return str(error) or type(error).__name__
 
 
 def forbidden(address: str) -> bool:

@@ -20,6 +20,7 @@ from google.auth.transport.requests import Request
 from google.oauth2 import credentials, service_account
 from msal.exceptions import MsalServiceError
 
+from messaging.errors import words_of
 from messaging.models import Phrase
 
 from . import http
@@ -252,7 +253,7 @@ def telling(setup: EmailSetup, *secret: str) -> Iterator[None]:
         innermost = _innermost(error)
         is_certificate = isinstance(innermost, ssl.SSLCertVerificationError)
         trouble = Trouble.CERTIFICATE if is_certificate else Trouble.UNREACHABLE
-        raise SignInFailed(trouble, scrubbed(str(innermost), setup, *secret)) from None
+        raise SignInFailed(trouble, scrubbed(words_of(innermost), setup, *secret)) from None
     except MsalServiceError as error:
         raise SignInFailed(
             Trouble.UNREACHABLE, detail=Phrase("sign-in server error", words=scrubbed(str(error), setup, *secret))

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from messaging import catcher
+from messaging.errors import words_of
 
 
 class Command(BaseCommand):
@@ -42,4 +43,4 @@ def _explained(error: Exception, host: str, port: int) -> str:
         return f"Port {port} is in use (CATCHER_PORT). Stop what uses it, or choose another: CATCHER_PORT={port + 1}"
     if number == errno.EACCES and port < 1024:
         return f"Port {port} needs root's rights (CATCHER_PORT). Choose one over 1023, such as CATCHER_PORT=1025"
-    return f"The mail catcher cannot start on {host}:{port}: {error}"
+    return f"The mail catcher cannot start on {host}:{port}: {words_of(error)}"

@@ -23,6 +23,7 @@ from django.utils import timezone
 
 from config import processes
 from messaging import demo, roles, users
+from messaging.errors import words_of
 from messaging.housekeeping import SWEEP
 from messaging.management.supervisor import Ended, Supervisor
 from messaging.models import EmailSettings, Heartbeat, Message
@@ -106,8 +107,9 @@ def _check_services() -> None:
         with current_app.connection() as broker:
             broker.ensure_connection(max_retries=1, interval_start=0, timeout=5)
     except Exception as error:  # each transport has errors of its own
+        why = words_of(error.__cause__ or error)
         raise CommandError(
-            f"The broker does not answer (CELERY_BROKER_URL, {_broker()}). Is it running? {error}"
+            f"The broker does not answer (CELERY_BROKER_URL, {_broker()}). Is it running? {why}"
         ) from error
 
 

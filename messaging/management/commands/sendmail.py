@@ -37,6 +37,7 @@ from django.db import DatabaseError
 
 from messaging import mime, outgoing
 from messaging.delivery.outcomes import LocalError, Reply, judge
+from messaging.errors import words_of
 from messaging.intake import addresses, gate, unicode_files
 from messaging.intake.addresses import Mailbox
 from messaging.intake.wire import CATEGORY
@@ -131,7 +132,7 @@ class Command(BaseCommand):
         except (DatabaseError, OSError) as error:
             raise CommandError(
                 f"The queue cannot be reached or written just now; nothing was stored or sent. Try again later. "
-                f"({error})",
+                f"({words_of(error)})",
                 returncode=os.EX_TEMPFAIL,
             ) from error
         code = exit_code(outcome)

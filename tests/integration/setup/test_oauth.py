@@ -525,9 +525,11 @@ def test_certificate_of_an_unknown_authority_or_for_another_name_is_refused(sign
         Identity(ca.server_context(name="a.example")) as liar,
     ):
         for one in (stranger, liar):
-            with pytest.raises(SignInFailed, match="CERTIFICATE_VERIFY_FAILED") as raised:
+            with pytest.raises(SignInFailed) as raised:
                 access_token(sign_in_by("oauth2", token_url=f"{one.url}/token"))
             assert raised.value.trouble == "sign-in certificate"
+            assert "certificate" in raised.value.words
+            assert "_ssl.c" not in raised.value.words
             assert raised.value.__suppress_context__, "the request hangs on what lies behind it, with all its secrets"
             assert not one.asked
 
