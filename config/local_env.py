@@ -50,7 +50,10 @@ def complete(path: Path, environment: Mapping[str, str]) -> list[str]:
 
 
 def main() -> None:
-    path = Path(os.environ.get("ENV_FILE") or Path(__file__).resolve().parent.parent / ".env")
+    named = os.environ.get("ENV_FILE", "")
+    if named.startswith("$"):  # it stands for no other variable: environment.py says so, and no file is made of it
+        return
+    path = Path(named or Path(__file__).resolve().parent.parent / ".env")
     try:
         complete(path, os.environ)
     except OSError as error:

@@ -35,6 +35,13 @@ def test_no_file_is_made_of_a_device():
     assert local_env.complete(Path(os.devnull), {}) == []
 
 
+def test_no_file_is_made_of_a_name_that_is_not_replaced(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ENV_FILE", "$MY_FILE")
+    local_env.main()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_needs_only_the_standard_library(tmp_path):
     command = [sys.executable, "-S", "-I", "config/local_env.py"]
     subprocess.run(command, cwd=ROOT, env={"ENV_FILE": str(tmp_path / ".env")}, check=True, timeout=20)
