@@ -182,7 +182,7 @@ def _without_reply(message: EmailMessage, reply: Reply) -> smtplib.SMTPException
             return smtplib.SMTPNotSupportedError("SMTP AUTH extension not supported by server.")
         case LocalError.NO_AUTH:
             return smtplib.SMTPException("No suitable authentication method found.")
-        case LocalError.NO_SMTPUTF8 | LocalError.NO_8BITMIME:
+        case LocalError.NO_SMTPUTF8 | LocalError.HEADER_NEEDS_SMTPUTF8 | LocalError.NO_8BITMIME:
             return smtplib.SMTPNotSupportedError(reply.said)
         case LocalError.TOO_BIG:  # which the server would have said to the SIZE in MAIL
             return smtplib.SMTPSenderRefused(552, reply.said.encode(), _encoded(message, message.from_email))

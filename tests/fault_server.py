@@ -284,7 +284,7 @@ class Session:
             f"AUTH {' '.join(server.auth)}": server.auth,
         }
         words = ["fault.example", *(name for name, is_offered in offered.items() if is_offered)]
-        await self._do("EHLO", "\n".join(f"250-{name}" for name in words[:-1]) + f"\n250 {words[-1]}")
+        await self._do("EHLO", "\n".join([*(f"250-{name}" for name in words[:-1]), f"250 {words[-1]}"]))
 
     async def _helo(self, line):
         await self._do("HELO", "250 fault.example")

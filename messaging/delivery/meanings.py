@@ -265,7 +265,11 @@ DOUBTFUL_DOMAIN = Meaning("doubtful-domain", A, "The domain of the address was n
     "tried again by itself.", Kind.IN_DOUBT)
 BAD_ADDRESS = Meaning("bad-address", A, "The mail server does not understand the address.", "Correct the address.")
 NOT_ASCII = Meaning("not-ascii", A, "The mail server cannot take an address with accented or non-Latin letters.",
-    "Use an address in plain letters, or a mail server with SMTPUTF8.")
+    "Ask for an address in plain letters, or use a mail server with SMTPUTF8.")
+HEADER_NOT_ASCII = Meaning("header-not-ascii", S,
+    "The message is from an address with accented or non-Latin letters, or answers go to one, and the mail server "
+    "takes no such message.",
+    "Send it from an address in plain letters, and without such a Reply-To, or use a mail server with SMTPUTF8.")
 MOVED = Meaning("moved", A, "The mailbox has moved or is closed.", "Ask for the new address.")
 MAILBOX_FULL = Meaning("mailbox-full", A,
     "The mailbox is full.", "Reach the recipient another way and ask them to make room.",

@@ -88,6 +88,7 @@ class LocalError(StrEnum):
     TOO_BIG = "too big"
     NO_SMTPUTF8 = "no smtputf8"
     NO_8BITMIME = "no 8bitmime"
+    HEADER_NEEDS_SMTPUTF8 = "header needs smtputf8"
     MORE_RECIPIENTS = "more recipients"
 
 
@@ -126,8 +127,8 @@ WORDS: dict[str, Words] = {
     LocalError.CONTENT_MISSING: MISSING,
     LocalError.BARE_LINE_END: "bare CR or LF in the content",
     LocalError.TOO_BIG: "{size} octets, the server takes {limit}",
-    LocalError.NO_SMTPUTF8: "SMTPUTF8 is not offered",
     LocalError.NO_8BITMIME: "8BITMIME is not offered",
+    **dict.fromkeys((LocalError.NO_SMTPUTF8, LocalError.HEADER_NEEDS_SMTPUTF8), "SMTPUTF8 is not offered"),
     LocalError.MORE_RECIPIENTS: "not asked for: the server has taken as many recipients as it takes at a time",
 }
 

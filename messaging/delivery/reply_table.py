@@ -115,6 +115,7 @@ TABLE = [
     Line(TRANSIENT, m.NOT_PREPARED, errors=(E.NOT_PREPARED,)),
     Line(PERMANENT, m.TOO_BIG, errors=(E.TOO_BIG,)),
     Line(PERMANENT, m.NOT_ASCII, errors=(E.NO_SMTPUTF8,)),
+    Line(PERMANENT, m.HEADER_NOT_ASCII, errors=(E.HEADER_NEEDS_SMTPUTF8,)),
     Line(TRANSIENT, m.REST_LATER, errors=(E.MORE_RECIPIENTS,)),
     Line(PERMANENT, m.SEALED, errors=(E.NO_8BITMIME,)),
     Line(SETUP, m.UNREACHABLE, (Stage.CONNECT,), errors=ANY_ERROR),

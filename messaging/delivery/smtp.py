@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from messaging import dkim
+from messaging.downgrade import to_ascii_header
 from messaging.reencode import to_7bit
 from messaging.sealed import Sealed
 
@@ -24,6 +25,7 @@ UNASKED = (
     LocalError.TOO_BIG,
     LocalError.NO_SMTPUTF8,
     LocalError.NO_8BITMIME,
+    LocalError.HEADER_NEEDS_SMTPUTF8,
     LocalError.MORE_RECIPIENTS,
 )
 _RCPTMAX = re.compile(r"(?:^| )RCPTMAX=([1-9][0-9]{0,5})(?: |$)", re.IGNORECASE)
@@ -95,6 +97,8 @@ class Connection(Session):
                 whole = b"".join(content)
                 converted, result.unsigned = dkim.still_true(whole, to_7bit(whole))
                 content, envelope = [converted], replace(envelope, size=len(converted), is_8bit=False)
+            if envelope.needs_smtputf8 and not client.has_extn("smtputf8"):
+                envelope, content = self._without_smtputf8(envelope, content, result)
             unfit = self._unfit(client, envelope)
             if unfit:
                 result.final = unfit
@@ -133,8 +137,31 @@ class Connection(Session):
         if re.fullmatch("[0-9]{1,18}", limit) and 0 < int(limit) < envelope.size:
             return Reply(Stage.MAIL, None, "", LocalError.TOO_BIG, {"size": envelope.size, "limit": int(limit)})
         if envelope.needs_smtputf8 and not client.has_extn("smtputf8"):
-            return Reply(Stage.MAIL, None, "", LocalError.NO_SMTPUTF8)
+            is_about_everybody = any(map(str.isascii, envelope.recipients))
+            error = LocalError.HEADER_NEEDS_SMTPUTF8 if is_about_everybody else LocalError.NO_SMTPUTF8
+            return Reply(Stage.MAIL, None, "", error)
         return None
+
+    @staticmethod
+    def _without_smtputf8(
+        envelope: Envelope, content: Iterable[bytes], result: Result
+    ) -> tuple[Envelope, Iterable[bytes]]:
+        """The message for those alone whose addresses are ASCII; the others are refused in the server's place.
+
+        It stays as it is where nobody is left, or where it cannot do without an address that is not ASCII.
+        """
+        plain = [address for address in envelope.recipients if address.isascii()]
+        if not plain:
+            return envelope, content
+        whole = b"".join(content)
+        converted = to_ascii_header(whole) if envelope.reverse_path.isascii() else None
+        others = [address for address in envelope.recipients if not address.isascii()]
+        result.recipients |= dict.fromkeys(others, Reply(Stage.RCPT, None, "", LocalError.NO_SMTPUTF8))
+        if converted is None:
+            return envelope, [whole]
+        converted, unsigned = dkim.still_true(whole, converted)
+        result.unsigned += unsigned
+        return replace(envelope, recipients=plain, size=len(converted), needs_smtputf8=False), [converted]
 
     def _introduce(self, client: Client, envelope: Envelope, result: Result) -> Reply | None:
         """MAIL, RCPT and DATA, in one go where the server offers PIPELINING (RFC 2920).

@@ -452,6 +452,7 @@ ERRORS_HERE = [
     (S.MAIL, E.TOO_BIG, "permanent", "content"),
     (S.MAIL, E.NO_SMTPUTF8, "permanent", "address"),
     (S.MAIL, E.NO_8BITMIME, "permanent", "content"),
+    (S.MAIL, E.HEADER_NEEDS_SMTPUTF8, "permanent", "setup"),
     (S.RCPT, E.MORE_RECIPIENTS, "transient", "busy"),
 ]
 

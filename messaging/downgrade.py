@@ -1,0 +1,68 @@
+"""A message for a server without SMTPUTF8 (RFC 6531), where only some of its addresses need it (RFC 6857).
+
+An address of To or Cc that is not ASCII becomes a group without members whose name tells it: whoever gets the message
+still reads who else did. The fields that answers go by cannot be written so.
+"""
+
+from messaging import mime
+from messaging.reencode import Edit, apply
+
+RECIPIENTS = frozenset(("to", "cc", "resent-to", "resent-cc"))
+SENDERS = frozenset(("from", "sender", "reply-to", "resent-from", "resent-sender", "resent-reply-to"))
+SIGNATURE = "dkim-signature"
+
+
+def to_ascii_header(raw: bytes) -> bytes | None:
+    """The message with a header in ASCII; None where that would lose an address to answer to, or a signature.
+
+    A message whose header is ASCII stays as it is.
+    """
+    fields, body = mime.head(raw)
+    if raw[:body].isascii():
+        return raw
+    edits: list[Edit] = []
+    for field in fields:
+        whole = raw[field.start : field.stop]
+        if whole.isascii():
+            continue
+        value = _value(field)
+        if value is None:
+            return None
+        name = whole.partition(b":")[0].decode("ascii").strip()
+        edits.append((field.start, field.stop, f"{name}: {value}\r\n".encode()))
+    if any(field.name == SIGNATURE for field in fields):
+        return None  # it is likely to be about a field that was changed
+    return apply(raw, edits)
+
+
+def _value(field: mime.Field) -> str | None:
+    if field.name in SENDERS:
+        return None
+    if field.name not in RECIPIENTS:
+        return mime.encoded_words(field.text, field=field.name)
+    mailboxes = [each if each.isascii() else _as_group(each) for each in _split(field.text)]
+    return None if None in mailboxes else ",\r\n ".join(filter(None, mailboxes))
+
+
+def _split(value: str) -> list[str]:
+    """The members of an address list as they stand there, parted at commas outside quotes."""
+    members, is_quoted, start = [], False, 0
+    for place, character in enumerate(value):
+        if character == '"' and value[place - 1 : place] != "\\":
+            is_quoted = not is_quoted
+        elif character == "," and not is_quoted:
+            members.append(value[start:place].strip())
+            start = place + 1
+    return [member for member in [*members, value[start:].strip()] if member]
+
+
+def _as_group(mailbox: str) -> str | None:
+    """`Jörg <jörg@example.com>` as the name of an empty group; None for what is no simple mailbox."""
+    name, bracket, address = mailbox.rpartition("<")
+    if bracket and not address.endswith(">"):
+        return None
+    plain_name = mime.decoded_words(name.strip().strip('"'))
+    if any(character in name.strip().strip('"') + address for character in '":;'):
+        return None  # a member of a group, or quotes within
+    told = f"{plain_name} <{address[:-1]}>" if plain_name else address.removesuffix(">")
+    return f"{mime.encoded_words(told)} :;"
