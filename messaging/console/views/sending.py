@@ -137,15 +137,16 @@ def _try_now(request: HttpRequest, whose: Whose) -> HttpResponse:
 
 def _it_was_us(request: HttpRequest, whose: Whose) -> HttpResponse:
     number = answers.it_was_us(_asked(request, whose), by=who(request))
-    are = "1 message is" if number == 1 else f"{number:,} messages are"
-    notes.success(request, f"{are} queued again with all their tries. {_name(whose)} goes on.")
+    several = f"{number:,} messages are queued again with all their tries. "
+    what = {0: "", 1: "1 message is queued again with all its tries. "}.get(number, several)
+    notes.success(request, f"{what}{_name(whose)} goes on.")
     return redirect("sending")
 
 
 def _go_on(request: HttpRequest, whose: Whose) -> HttpResponse:
     number = answers.go_on(_asked(request, whose), by=who(request))
-    stay = "1 message stays" if number == 1 else f"{number:,} messages stay"
-    notes.success(request, f"{stay} failed. {_name(whose)} goes on; these words do not pause it again for a day.")
+    what = {0: "", 1: "1 message stays failed. "}.get(number, f"{number:,} messages stay failed. ")
+    notes.success(request, f"{what}{_name(whose)} goes on; these words do not pause it again for a day.")
     return redirect("sending")
 
 

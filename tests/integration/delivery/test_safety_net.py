@@ -273,6 +273,31 @@ def test_nobody_who_is_served_pays_for_it(server):
     assert not [query for query in asked if "refusalstreak" in query["sql"]]
 
 
+def test_neither_time_nor_a_saved_email_setup_answers(server, clock, woken):
+    refuse(server)
+    queue(6)
+    run_lane(clock=clock)
+    changes.save(None, {"ehlo_name": "other.example"}, by=None)
+    clock.goes_on(days=40)
+    woken.clear()
+    housekeeping.sweep(clock.now)
+    housekeeping.tidy(clock.now)
+    assert is_paused()
+    assert not woken
+    make_message("kunde@domain9.example", urgent=True)
+    housekeeping.sweep(clock.now)
+    assert woken == [None], "only for what is urgent"
+
+
+def test_where_nothing_is_recorded_the_answer_still_lets_sending_go_on(server, boss):
+    refuse(server)
+    list(outgoing.hand_in([submission(f"kunde@domain{place}.example") for place in range(5)]))
+    assert not Message.objects.exists()
+    assert "Nothing else is kept of these messages" in browser_of(boss).get("/sending/").text
+    assert ">Sending as the company goes on." in answer(boss, "it-was-us").text
+    assert not is_paused()
+
+
 # --- The answers -----------------------------------------------------------------------------------------
 
 
