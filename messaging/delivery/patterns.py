@@ -28,7 +28,7 @@ _STOPPED = (
 )
 _PERIOD = (
     r"(\b(hourly|daily|weekly|monthly)\b|\b(per|an|each|every|one|this|last|past) (\d+ )?(hours?|days?|months?|"
-    r"minutes?|weeks?)\b|/ ?(hour|day|month|minute)\b|\b24[ -]?h(ou)?rs?\b|pro (stunde|tag|minute)|"
+    r"minutes?|weeks?)\b|/ ?(hour|day|month|minute)\b|\b24[ -]?h((ou)?rs?)?\b|\btoday\b|pro (stunde|tag|minute)|"
     r"stu?e?ndlich|ta?e?glich|par (heure|jour|minute)|por (hora|dia|minuto)|all'ora|orari[oa]\b|giornalier[oa]|"
     r"al giorno|per (uur|dag)|na (godzine|dobe)|dzienn|в (час|сутки|день)|每(小时|天|日|分钟)|1日|1時間)"
 )
@@ -45,7 +45,9 @@ _EXCEEDED = r"\b(exceed\w*|reach\w*|exhausted|used up|surpass\w*|over|hit)\b"
 MAILBOX_RATE = either(
     near(r"\b(mailbox|inbox|recipient|user|account)('s)?\b", r"\b(receiv|gett?)(e|es|ed|ing|s)\b",
          r"too (many|much|quickly|fast|often)|at a rate|" + _LIMIT),
-    near(r"\brecipient('s)?\b(?! address)", r"(per|an|each|every) (hour|day|minute)|rate limit", within=60),
+    near(_LIMIT, r"\b(of|for|on|to)\b", r"\breceiv(e|ed|ing)\b|\bincoming\b", within=12),
+    near(r"(?<!external )\brecipient('s)?\b(?! address)", r"(per|an|each|every) (hour|day|minute)|rate limit",
+         within=60),
     near(r"\b(to|for|by) (this|that|the same) (recipient|mailbox)\b", r"(per|an|each|every) (hour|day)"),
     near(r"recipient address rejected", r"\b(recipients?|domains?) (domain )?(hourly |daily )quota"),
     r"receiving (mail too quickly|limits?)|recipient thread limit|too many recent messages",
@@ -63,6 +65,9 @@ SENDING_QUOTA = either(
     near(r"(versand|sende)\w*(limit|quota|kontingent)\w*", r"(erreicht|u?e?berschritten|ausgescho?e?pft)"),
     near(r"\b(limite?|quota|cuota|cota)\b", r"(d'|de |di )?(envoi|envio|invio)|sortant|saliente",
          r"depasse|atteint|excedid|superad|superat|alcanzad|raggiunt|ultrapassad|atingid"),
+    near(r"depasse|atteint|excedid|superad|superat|alcanzad|raggiunt|ultrapassad|atingid|excede",
+         r"\b(limite?|quota|cuota|cota)\b", r"(d'|de |di )?(envoi|envio|invio)|sortant|saliente"),
+    near(r"(tages|stunden|monats)(limit|kontingent|quota)", r"erreicht|u?e?berschritten|ausgescho?e?pft"),
     near(r"превышен|исчерпан", r"лимит|ограничени", r"отправ|исходящ|писем|сообщени"),
     near(r"przekroczon", r"limit", r"wysyl|wysył|wiadomo"),
     r"(发送|发信|发件)(数量|频率|频次|总数)?.{0,6}(超|上限|限制)|送信(数|制限|上限).{0,12}(超|上限|達)",
@@ -74,7 +79,7 @@ HELD_BACK = either(
 )
 HELD_BACK_FOR_NOW = r"temporarily (been )?(rate limited|deferred|blocked|black ?listed)"
 TOO_FAST = either(
-    r"too many (?!unwanted|invalid)(\w+ ){0,3}(connect\w*|sessions|messages|logins?|auth\w*|mails?)\b|"
+    r"too many (?!unwanted|invalid|\w+ stored)(\w+ ){0,3}(connect\w*|sessions|messages|logins?|auth\w*|mails?)\b|"
     r"too many recipients from",
     r"too much (mail|load)\b(?! data)|too (frequent|fast|quick)\b|(send\w*|connect\w*) too (fast|often|many|"
     r"much|quickly)",
@@ -100,12 +105,15 @@ _TLS = (
 OLD_TLS = either(
     near(r"\b(tls|ssl) ?v?(1\.[01]|[23])\b", r"not (supported|allowed|accepted)|deprecated|disabled|no longer"),
     near(r"\b(tls|ssl) (version|protocol)", r"\b(old|unsupported|deprecated|obsolete|not supported)\b", within=20),
+    r"(tls|ssl) ?v?1\.[23] (or|and) (newer|later|higher|above)|minimum (tls|ssl)",
 )
 WANTS_TLS = either(
     rf"{_TLS}( or [\w/-]+|[ /-]connections?| first){{0,3}} ?(is |are |be )?(required|mandatory|needed|enforced|"
     rf"necessary)\b",
     near(r"\b(must|have to|need to|needs to|should|please|requires?|required to|needs)\b", _TLS, within=25),
-    near(r"\b(without|only (over|via|with|on)|(not|n't) (sent |using |use )?(over|using|use|via))\b", _TLS, within=8),
+    near(r"\b(connect\w*|sessions?|send|submi\w+|auth\w*|log ?in|relay\w*|e?-?mails?|messages?|accept\w*)\b",
+         r"\b(without|only (over|via|with|on))\b", _TLS, within=15),
+    near(r"\b(not|n't) (sent |using |use )?(over|using|use|via)\b", _TLS, within=8),
     near(r"\b(insecure|unencrypted|non-?tls|plain ?text|clear ?text)\b", _DENIED),
     near(r"verschlu?e?sselt|verschlu?e?sselung|chiffre|cifrad|crittograf|versleutel|szyfrow|шифров|(tls|ssl)",
          r"erforderlich|notwendig|noe?tig|requis|obligatoi?r|necessari|vereist|verplicht|wymagan|требуется|необходим",
@@ -124,12 +132,19 @@ ASKS_TO_SIGN_IN = either(
     near(r"\b(turn on|turned on|enable|switch on|use|activate|check|issue|send)\b",
          r"\b(smtp[ -]?auth|authentication|"
          r"auth command)", within=20),
+    r"only .{0,20}authenticated (users|clients)|authenticated (users|clients) (only|may|can)\b",
+    r"check (for )?(your |new )*((e-?)?mails?|mailbox) (first|before)|smtp auth\w* (failed|missing)|kein\w* relay",
+    near(r"\b(ohne|sans|sin|senza|sem|zonder|bez)", r"anmeldung|authenti|autenti|uwierzytelni|logowani", within=12),
+    near(r"aktivier\w*", r"smtp-?auth", within=25),
+    r"nicht (authenti\w+|angemeldet|eingeloggt)|(non|pas) (authentifie|identifie)|(no|non|nao) autentic|"
+    r"niet (ingelogd|aangemeld|geauth)|nie (zalogowan|uwierzytelnion)|не (авторизован|аутентифицирован)",
 )
 WANTS_SIGN_IN = either(
     r"\b(smtp[ -]?)?(auth|authentication|authori[sz]ation|login|sign-?in) (is |are )?(required|needed|mandatory|"
     r"necessary|expected)",
     r"\brequires? (\w+ ){0,3}(auth|authentication|authori[sz]ation|log ?in|sign[ -]?in)\b",
-    rf"\bnot {_SIGNED_IN}|\bn't {_SIGNED_IN}|not (yet |been )+authenticat",
+    r"^(please )?(authenticate|auth|log ?in) first\b",
+    rf"(\bnot|\bn't) {_SIGNED_IN}(?! (for|since|in (the|over)|within))|not (yet |been )+authenticat",
     r"unauthenticated (senders?|mail|relay\w*|connections?|clients?|users?|smtp)\b.{0,12}\bnot\b|pop before smtp",
     near(r"authentifi[zc]ier|authentisier|anmeldung|smtp-?auth|identifikation|authenti(fi)?cat|autenti[fcz]|"
          r"uwierzytelni|autoryzacj|logowani|аутентификаци|авторизаци|identifi",
@@ -137,7 +152,7 @@ WANTS_SIGN_IN = either(
          r"richiest|vereist|"
          r"verplicht|nodig|wymagan|konieczn|требуется|необходим"),
     near(r"mu?e?ssen sich|bitte .{0,20}smtp-?auth|vous devez|debe|devi|requiere|richiede|requer|moet|wymagan\w*|"
-         r"konieczn\w*|требуется|необходим\w*|нужн\w+", r"authenti|anmelden|identifi|autentic|uwierzyteln|"
+         r"konieczn\w*|требуется|необходим\w*|нужн\w+", r"authenti|anmelden|inloggen|identifi|autentic|uwierzyteln|"
          r"autoryz|аутентифи|"
          r"авториз", within=25),
     r"(需要|要求|必须|请先|没有|未).{0,8}(身份验证|认证|验证|登录)|認証.{0,10}(必要|して)",
@@ -171,7 +186,7 @@ PASSWORDS_OFF = either(
          r"deprecated|removed|turned off|disabled|not (be )?(allowed|accepted)"),
     r"less secure app", near(r"\b(oauth|xoauth2|modern auth\w*)\b", r"\b(only|required|must|instead)\b", within=25),
 )
-CONDITIONAL_ACCESS = r"conditional access|blocked by (a |your )?(\w+ )?polic"
+SIGN_IN_BLOCKED = r"conditional access|blocked by (a |your )?(\w+ )?polic"
 APP_PASSWORDS = (
     r"app(lication)?([ -]specific)?[ -]password|authori[sz]ation code|(client|device)[ -]specific password|"
     r"(two|2|multi)[ -]?(factor|step)|\b2fa\b|\bmfa\b|parol prilozheni|пароль приложени|授权码|no=1001256"
@@ -206,9 +221,15 @@ SENDING_STOPPED = either(
          _STOPPED, within=25),
     near(r"\b(sending|submission|send(ing)? (e-?)?mails?|outgoing|outbound)\b", _STOPPED, within=25),
     near(r"\b(account|domain|user)\b", _STOPPED, r"\bsending\b|\boutbound\b|\bsend\b", within=25),
-    r"is not allowed to send:|bad outbound sender|activate your \w+ account|outboundspam|refusequota|"
+    near(r"\b(sender('s)? (account|mailbox|domain)|(mailbox|account) of (the )?sender)\b", _STOPPED),
+    near(r"\b(votre (compte|domaine)|ihr(e|en)? (konto|account|zugang)|su cuenta|sua conta|il (tuo|suo) account|"
+         r"uw account|(twoje|panstwa) konto|ваш(а)? (аккаунт|учетная запись))\b",
+         r"suspend|bloque|gesperrt|bloccat|sospes|geblokkeerd|zablokowan|заблокирован", within=25),
+    r"(outgoing|outbound) mail suspension|is not allowed to send:|bad outbound sender|activate your \w+ account|"
+    r"outboundspam|refusequota|"
     r"spam abuse detected",
-    r"tenant has exceeded|tenant is blocked|(account|service|domain) .{0,20}not (yet )?(been )?(activated|"
+    r"tenant has exceeded|tenant is blocked|your (\w+ ){0,2}(account|service|"
+    r"domain) .{0,20}not (yet )?(been )?(activated|"
     r"approved|enabled)",
     r"pending (approval|activation)|awaiting (approval|activation)|account (is )?(under review|compromised)|"
     r"compromised",
@@ -224,12 +245,12 @@ _SENDER = (
 )
 NOT_OUR_SENDER = either(
     r"send ?as ?denied|send as this sender|not owned by|verified sender|relaying disallowed",
-    r"not (one of )?your (own )?(e-?mail )?(address|alias)|sender login mismatch",
+    r"not (one of )?your (own )?(e-?mail )?(address|alias)|sender\b.{0,30}\bmismatch",
     rf"\b(not|n't|no|without|lacks?)\b.{{0,30}}\b{_ALLOWED} (for you )?to (send|use|submit)( an?| any| the|"
     rf" this| your)?"
     r"( (e-?)?mails?| messages?)?( \S+){0,3} (as|from|on behalf of)\b(?! (this|your|that|an?|the) ip| [\[(]?\d)",
     near(_SENDER, r"(\b(not|must|should|has to|needs? to|differs?|different)|n't)\b",
-         r"\b(match\w*|equal\w*|same|identical|correspond\w*|belongs?|from the|authenticat\w+)\b", within=30),
+         r"\b(match\w*|equal\w*|same|identical|correspond\w*|belongs?|the auth\w*)\b", within=30),
     near(r"\bauth\w*\b", r"\b(different|differs?|not match|n't match|mismatch)\w*\b", r"\bsender\b|\bfrom\b",
          within=20),
     near(r"\b(sender|from|sending|your)\b", r"not (been )?(yet )?(verified|validated|confirmed|registered|configured|"
@@ -289,12 +310,16 @@ MACHINE_REFUSED = either(
 # --- The recipient ------------------------------------------------------------------------------------
 _MAILBOX = r"\b(mail ?box|in ?box|mail ?folder|mail ?dir|mail ?drop|user|account|recipient)('s)?\b"
 MAILBOX_FULL = either(
-    r"over ?quota|over (the |their |its |his |allowed |disk |mail |storage ){1,3}(quota|limit)",
+    r"quotaexceeded|too many (messages|mails) (stored|in (the|this|his|its))|(mailbox|inbox|account) is at capacity|"
+    r"quota of .{0,40}exhausted|over ?quota|over (the |their |its |his |allowed |disk |mail |"
+    r"storage ){1,3}(quota|limit)",
     r"quota (usage )?(is |has been |was |of \S+ )?(exceed\w*|violat\w+|full|reached|used)|(exceed\w*|violat\w*) "
     r"(\w+ ){0,3}quota", near(_MAILBOX, r"\b(is |was )?full\b"), r"\bfull (mail ?box|in ?box)|(disk|"
     r"storage) (is )?full",
     near(_MAILBOX, r"\b(exceed\w*|over|reached|out of|no|not enough|insufficient)\b",
          r"\b(quota|size|storage|space|limit)\b"),
+    near(_MAILBOX, r"quota|storage|space|size limit", r"\b(exceed\w*|reached|exhausted|full)\b", within=20),
+    near(r"postfach|speicher", r"limit|kontingent", r"erreicht|u?e?berschritten", within=20),
     r"(exceed\w*|out of) (\w+ ){0,3}storage|storage (limit|allocation|capacity|space)\b.{0,20}(exceed|reach|full)|"
     r"not enough (storage )?space|out of storage|too much mail data|space has been used up|exhausted allowed storage",
     near(r"postfach|mailbox|empfa?e?nger\w*|speicherplatz", r"\b(voll|u?be?rfu?e?llt|erscho?e?pft|u?e?berschritten|"
@@ -332,16 +357,18 @@ LATER = either(
 )
 NOT_FOR_NOW = near(_MAILBOX, r"\btempora\w+ (locked|inactive|suspended|disabled|unavailable|closed)")
 CLOSED = either(
-    near(_MAILBOX, r"\b(disabled|closed|inactive|suspended|discontinued|deactivated|terminated|frozen|archived|"
+    near(_MAILBOX, r"\b(disabled|locked|closed|inactive|suspended|discontinued|deactivated|terminated|frozen|"
+         r"archived|"
          r"blocked|"
          r"expired)\b"),
-    r"(disabled|inactive|deactivated|expired) (recipient|user|account|mailbox)|no longer (valid|on server|"
+    r"(disabled|inactive|deactivated|expired|locked) (recipient|user|account|mailbox)|no longer (valid|on server|"
     r"accepts?|in use)|"
     r"has moved|has been replaced by|not (an )?active address|not active\b",
     near(r"compte|boite|cuenta|konto|postfach|ящик|учетн\w+", r"bloque|desactive|archivee|suspendid|gesperrt|"
          r"deaktiviert|"
          r"zablokowan|заблокирован|отключен"),
 )
+NO_DOMAIN = r"null ?mx|unrouteable|no such domain|\bdomain (does(n't| not) exist|not found|unknown)|unknown domain\b"
 NO_MAILBOX = either(
     r"no such (user|mailbox|recipient|account|address|person|id)|doesn't have an? \S+ account|not our customer|"
     r"unallocated",

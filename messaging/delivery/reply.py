@@ -16,7 +16,7 @@ from messaging.setup.grants import SignInFailed, Trouble
 # Not the start of an IP address, and with the "#" or in the brackets of qmail and IronPort.
 _ENHANCED = re.compile(r"#?([245]\.\d{1,3}\.\d{1,3})(?!\.?\d)|.*\(#([245]\.\d{1,3}\.\d{1,3})(?!\.?\d)", re.DOTALL)
 _ENHANCED_AT_LINE_START = re.compile(r"^#?[245]\.\d{1,3}\.\d{1,3}(?!\.?\d)\s*", re.MULTILINE)
-_MARKUP = re.compile(r"</?(?:a|b|br|i|p|font|span|strong)\b[^<>]{0,300}>", re.IGNORECASE)
+_MARKUP = re.compile(r"</?(?:a|b|br|i|p|font|span|strong)(?:[\s/][^<>]{0,300})?>", re.IGNORECASE)
 _LATIN_1 = re.compile(r"\\x([89a-f][0-9a-f])")  # as dialogue.py keeps an octet that is no UTF-8
 _QUOTES = str.maketrans({"’": "'", "‘": "'", "´": "'", "`": "'", "“": '"', "”": '"', "\xa0": " "})
 _ADDRESS = re.compile(r"[^\s<>()\[\]:;,]+@[^\s<>()\[\]:;,]+")

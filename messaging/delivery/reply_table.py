@@ -107,7 +107,7 @@ TABLE = [
     # What servers say to a token reads as if a password were wrong, so the way to sign in must count.
     Line(SETUP, m.SMTP_AUTH_OFF, text=r"SmtpClientAuthentication is disabled", errors=(E.TOKEN_REFUSED,)),
     Line(SETUP, m.SIGN_IN_RULE, text=r"did not meet the criteria|security defaults|not authorized to access this "
-         r"application|" + p.CONDITIONAL_ACCESS, errors=(E.TOKEN_REFUSED,)),
+         r"application|" + p.SIGN_IN_BLOCKED, errors=(E.TOKEN_REFUSED,)),
     Line(SETUP, m.ACCOUNT_LOCKED, text=p.LOCKED, errors=(E.TOKEN_REFUSED,)),
     Line(SETUP, m.TOKEN_REFUSED, errors=(E.TOKEN_REFUSED,)),
     Line(SETUP, m.OUT_OF_FILES, errors=(E.OUT_OF_FILES,)),
@@ -127,7 +127,7 @@ TABLE = [
     Line(SETUP, m.M365_SIGN_IN_OFF, AUTH + ENVELOPE, text=p.PASSWORDS_OFF_AT_MICROSOFT),
     Line(SETUP, m.PASSWORDS_OFF, AUTH, enhanced=r"5\.7\.30"),
     Line(SETUP, m.PASSWORDS_OFF, AUTH + ENVELOPE + END, text=p.PASSWORDS_OFF),
-    Line(SETUP, m.SIGN_IN_RULE, AUTH + ENVELOPE, text=p.CONDITIONAL_ACCESS),
+    Line(SETUP, m.SIGN_IN_RULE, AUTH, text=p.SIGN_IN_BLOCKED),
     Line(SETUP, m.ACCOUNT_LOCKED, AUTH + MAIL, text=p.LOCKED),
     Line(SETUP, m.BROWSER_SIGN_IN, AUTH, text=p.BROWSER_SIGN_IN),
     Line(SETUP, m.APP_PASSWORD, AUTH, code="534"),
@@ -241,7 +241,7 @@ TABLE = [
     Line(PERMANENT, m.MOVED, RCPT, code="551"),
     Line(PERMANENT, m.NO_MAILBOX, RCPT + END, code="5..", text=p.NO_MAILBOX),
     Line(PERMANENT, m.NO_DOMAIN, code="5..", enhanced=r"5\.(1\.2|4\.4|4\.310)"),
-    Line(PERMANENT, m.NO_DOMAIN, code="5..", text=r"null ?mx|unrouteable"),
+    Line(PERMANENT, m.NO_DOMAIN, RCPT + END, code="5..", text=p.NO_DOMAIN),
     Line(PERMANENT, m.BAD_ADDRESS, RCPT, code="501|504|555"),
     Line(TRANSIENT, m.DOUBTFUL_DOMAIN, code="4..", enhanced=r"4\.1\.2"),
     Line(TRANSIENT, m.DOUBTFUL_DOMAIN, code="4..", text=r"cannot resolve"),

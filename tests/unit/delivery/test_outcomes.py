@@ -647,12 +647,98 @@ def test_enhanced_status_code_is_found_where_servers_write_it(text, enhanced):
     assert Reply(S.RCPT, 550, text).enhanced == enhanced
 
 
+@pytest.mark.parametrize(
+    ("stage", "text", "outcome", "meaning"),
+    [
+        (S.RCPT, "Kein Relaying ohne Anmeldung", "setup", m.WANTS_SIGN_IN),
+        (S.RCPT, "Vous devez vous authentifier avant d’envoyer", "setup", m.WANTS_SIGN_IN),
+        (S.RCPT, "Se requiere autenticación", "setup", m.WANTS_SIGN_IN),
+        (S.RCPT, "Autenticazione richiesta", "setup", m.WANTS_SIGN_IN),
+        (S.RCPT, "Je moet inloggen om mail te versturen", "setup", m.WANTS_SIGN_IN),
+        (S.RCPT, "Wymagana autoryzacja SMTP", "setup", m.WANTS_SIGN_IN),
+        (S.RCPT, "Требуется аутентификация", "setup", m.WANTS_SIGN_IN),
+        (S.RCPT, "需要身份验证", "setup", m.WANTS_SIGN_IN),
+        (S.RCPT, "認証が必要です", "setup", m.WANTS_SIGN_IN),
+        (S.RCPT, "Relay não permitido", "setup", m.NO_RELAY),
+        (S.RCPT, "Relais refusé", "setup", m.NO_RELAY),
+        (S.END, "Absenderadresse gehört nicht zu Ihrem Konto", "setup", m.FROM_NOT_ALLOWED),
+        (S.MAIL, "Expéditeur non autorisé", "setup", m.FROM_NOT_ALLOWED),
+        (S.END, "Verschlüsselung erforderlich", "setup", m.WANTS_TLS),
+        (S.AUTH, "Konto gesperrt", "setup", m.ACCOUNT_LOCKED),
+        (S.AUTH, "Compte verrouillé", "setup", m.ACCOUNT_LOCKED),
+        (S.END, "Votre compte a été suspendu", "setup", m.ACCOUNT_BARRED),
+        (S.END, "Tageslimit für den Versand überschritten", "transient", m.QUOTA),
+        (S.END, "Vous avez dépassé votre quota d'envoi horaire", "transient", m.QUOTA),
+        (S.END, "Se ha superado el límite de envíos por hora", "transient", m.QUOTA),
+        (S.RCPT, "Das Postfach des Empfängers ist voll", "transient", m.MAILBOX_FULL),
+        (S.RCPT, "La boîte aux lettres est pleine", "transient", m.MAILBOX_FULL),
+        (S.RCPT, "Buzón lleno", "transient", m.MAILBOX_FULL),
+        (S.RCPT, "La casella di posta è piena", "transient", m.MAILBOX_FULL),
+        (S.RCPT, "A caixa postal está cheia", "transient", m.MAILBOX_FULL),
+        (S.RCPT, "Skrzynka pełna", "transient", m.MAILBOX_FULL),
+        (S.RCPT, "Почтовый ящик переполнен", "transient", m.MAILBOX_FULL),
+        (S.RCPT, "邮箱已满", "transient", m.MAILBOX_FULL),
+        (S.RCPT, "El usuario no existe", "permanent", m.NO_MAILBOX),
+        (S.RCPT, "Пользователь не найден", "permanent", m.NO_MAILBOX),
+        (S.RCPT, "Gebruiker onbekend", "permanent", m.NO_MAILBOX),
+    ],
+)
+def test_reply_in_another_language_is_sorted(stage, text, outcome, meaning):
+    verdict = judge(Reply(stage, 550, text))
+    assert (verdict.outcome, verdict.meaning, verdict.by_words) == (outcome, meaning, True)
+
+
+@pytest.mark.parametrize(
+    ("stage", "text", "meaning"),
+    [
+        (S.RCPT, "5.1.1 User account is locked", m.MOVED),
+        (S.RCPT, "No such user; must check the address", m.NO_MAILBOX),
+        (S.RCPT, "5.7.1 TLS required by recipient", m.UNWANTED),
+        (S.END, "Your message looks like spam. Please authenticate your mail with DKIM", m.SENDER_UNPROVEN),
+        (S.RCPT, "5.7.1 Message blocked by policy", m.UNWANTED),
+        (S.RCPT, "5.2.1 user not logged in for 90 days", m.MOVED),
+        (S.END, "Blocked: spam, links to a site without SSL", m.SPAM),
+        (S.END, "Message rejected: please use a smaller attachment", m.BAD_ATTACHMENT),
+    ],
+)
+def test_words_alike_about_one_message_pause_nothing(stage, text, meaning):
+    verdict = judge(Reply(stage, 550, text))
+    assert (verdict.outcome, verdict.scope, verdict.meaning) == ("permanent", "message", meaning)
+
+
+@pytest.mark.parametrize(
+    ("code", "after_accepted", "meaning"),
+    [
+        (552, True, m.REST_LATER),
+        (552, False, m.MAILBOX_FULL),
+        (452, True, m.REST_LATER),
+    ],
+)
+def test_bare_code_tells_too_many_recipients_only_after_accepted_ones(code, after_accepted, meaning):
+    verdict = judge(Reply(S.RCPT, code, "", after_accepted=after_accepted))
+    assert (verdict.outcome, verdict.meaning) == ("transient", meaning)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("5.7.1 You don’t relay\n5.7.1 “here”", 'You don\'t relay "here"'),
+        ("Bo\\xeete pleine", "Boite pleine"),
+        ("Boîte pleine", "Boite pleine"),
+        ('See <a href="https://mail.example/relay?x=1">help</a> now', "See help now"),
+        ("<a@mail.example>: unknown", "<(address)>: unknown"),
+    ],
+)
+def test_words_of_a_reply_are_plain(text, words):
+    assert Reply(S.RCPT, 550, text).words == words
+
+
 # --- Whatever is heard -------------------------------------------------------------------------------
 
-PERMANENT_ON_PURPOSE = {403}  # SendGrid's "not authorised to send from that address": waiting does not help
-
 # Words of the table itself, shuffled, reach its lines far more often than random text does.
-WORDS = sorted({word for row in REAL_REPLIES for word in row[3].split()})
+WORDS = sorted(
+    {word for text in [row[3] for row in REAL_REPLIES] + [heard.text for heard in HEARD] for word in text.split()}
+)
 texts = st.one_of(st.text(max_size=200), st.lists(st.sampled_from(WORDS), max_size=25).map(" ".join))
 enhanced_codes = st.builds("{}.{}.{} ".format, st.integers(2, 5), st.integers(0, 9), st.integers(0, 999))
 errors = st.one_of(st.none(), st.sampled_from(LocalError))
@@ -694,7 +780,7 @@ def test_whatever_is_heard_keeps_to_the_rules(reply):
         assert 200 <= reply.code < 300
         assert not reply.error
     if verdict.outcome == "permanent" and not reply.error:
-        assert reply.code >= 500 or reply.code in PERMANENT_ON_PURPOSE
+        assert reply.code >= 500
     if verdict.outcome == "unknown":
         assert reply.stage == S.END
         assert reply.error or reply.code is None or reply.code < 400
