@@ -25,18 +25,18 @@ def still_true(before: bytes, after: bytes) -> tuple[bytes, tuple[str, ...]]:
         return after, ()
     given, given_body = mime.head(before)
     has_body = _body(before[given_body:]) == _body(after[body:])
-    untrue, domains = [], []
+    values = {relaxed: (_values(given, relaxed), _values(fields, relaxed)) for relaxed in (False, True)}
+    kept, domains, position = [], [], 0
     for as_given, signature in zip(_signatures(given), signatures, strict=True):
         tags = {tag.lower(): value.strip() for tag, value in _TAG.findall(as_given.text)}
         names = [name.strip().lower() for name in tags.get("h", "").split(":")]
-        is_relaxed = tags.get("c", "").lower().startswith("relaxed")
-        has_fields = _signed(given, names, is_relaxed) == _signed(fields, names, is_relaxed)
+        earlier, later = values[tags.get("c", "").lower().startswith("relaxed")]
+        has_fields = _signed(earlier, names) == _signed(later, names)
         if not (has_body and has_fields and _value(as_given) == _value(signature)):
-            untrue.append(signature)
+            kept.append(after[position : signature.start])
+            position = signature.stop
             domains.append(mime.displayable(tags.get("d", ""), 255))
-    for signature in reversed(untrue):
-        after = after[: signature.start] + after[signature.stop :]
-    return after, tuple(domains)
+    return b"".join([*kept, after[position:]]), tuple(domains)
 
 
 def _signatures(fields: Iterable[mime.Field]) -> list[mime.Field]:
@@ -47,13 +47,22 @@ def _body(octets: bytes) -> bytes:
     return octets.replace(b"\r\n", b"\n").rstrip(b"\n")
 
 
-def _signed(fields: Iterable[mime.Field], names: Iterable[str], is_relaxed: bool) -> list[bytes | None]:
-    """The values that the names of h= choose: the last field of a name first, None for one that is missing (5.4.2)."""
-    values: dict[str, list[bytes]] = defaultdict(list)
+Values = dict[str, list[bytes]]
+
+
+def _values(fields: Iterable[mime.Field], is_relaxed: bool) -> Values:
+    """The values of the fields, by their names."""
+    values: Values = defaultdict(list)
     for field in fields:
         value = _value(field)
         values[field.name].append(b" ".join(value.split()) if is_relaxed else value)
-    return [values[name].pop() if values.get(name) else None for name in names]
+    return values
+
+
+def _signed(values: Values, names: Iterable[str]) -> list[bytes | None]:
+    """The values that the names of h= choose: the last field of a name first, None for one that is missing (5.4.2)."""
+    left = {name: iter(reversed(values.get(name, ()))) for name in set(names)}
+    return [next(left[name], None) for name in names]
 
 
 def _value(field: mime.Field) -> bytes:

@@ -1,6 +1,7 @@
 """Addresses: what may stand in the envelope (RFC 5321), and what the address header fields name (RFC 5322 3.4)."""
 
 import re
+from collections.abc import Iterator
 from email import policy
 from email.errors import InvalidHeaderDefect
 from email.utils import formataddr
@@ -19,12 +20,15 @@ from .errors import BadAddress
 email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()
 
 LONGEST = 254  # octets of an address; RFC 5321 4.5.3.1.3 less the angle brackets
-MOST_QUOTES = 4000  # in a list; the standard library's parser takes time by the square of their number
+# Squared characters for the standard library's parser, whose time goes by them: about half a second.
+MOST_EFFORT = 50_000_000
 
 _LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 _IN_QUOTES = re.compile(r'\s*"[^"]*@[^"]*"\s*')
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_QUOTED_OR_COMMA = re.compile(r'"[^"\\]*"|,')
+_GROUP = re.compile(r'\s*(?P<name>[^"<>(),:;@\\\[\]\s.][^"<>(),:;@\\\[\]]*|"[^"\\]*"\s*):(?P<members>[^:;\\()]*);\s*')
+_MARKS = re.compile(r'\\.|["<>()\[\],:;]')
+_CLOSING = {'"': '"', "<": ">", "[": "]"}
 _BLANKS = re.compile(r"\s+")
 _LINE_BREAK = re.compile(r"[\r\n\0]")
 _NOT_ASCII_WORD = re.compile(r"\S*[^\x00-\x7f]\S*")
@@ -142,15 +146,61 @@ def mailboxes(value: str) -> list[Mailbox]:
 
 def _read(value: str) -> tuple[list[Group], bool]:
     """What can be made out in an address list, and whether that is all there is (RFC 5322 3.4)."""
-    value = _BLANKS.sub(" ", value)
-    pieces = [piece for piece in _split(value) if piece.strip()]
-    found = [match for piece in pieces if (match := _SIMPLE.match(piece))]
-    if len(found) == len(pieces):
-        return [Group(None, [_simple(match)]) for match in found], True
-    if value.count('"') > MOST_QUOTES:
-        return [], False
+    groups: list[Group] = []
+    is_valid = True
+    effort = 0
+    for entry in filter(str.strip, _entries(_BLANKS.sub(" ", value))):
+        usual = _usual(entry)
+        if usual is not None:
+            groups.append(usual)
+            continue
+        effort += (100 + len(entry)) ** 2
+        read, is_entry_valid = _by_library(entry) if effort <= MOST_EFFORT else ([], False)
+        groups += read
+        is_valid = is_valid and is_entry_valid
+    return groups, is_valid
+
+
+def _usual(entry: str) -> Group | None:
+    """A mailbox, or a group of such, as nearly all are; None for others."""
+    found = _SIMPLE.match(entry)
+    if found is not None:
+        return Group(None, [_simple(found)])
+    group = _GROUP.fullmatch(entry)
+    if group is None:
+        return None
+    members = [_SIMPLE.match(member) for member in _entries(group["members"]) if member.strip()]
+    name = _clean(mime.decoded_words(group["name"].strip('"').strip()))
+    simple = [_simple(member) for member in members if member is not None]
+    return Group(name, simple) if len(simple) == len(members) else None
+
+
+def _entries(value: str) -> Iterator[str]:
+    """The mailboxes and groups of a list: parted by commas outside quotation marks, comments, brackets and groups."""
+    start = depth = 0
+    within = ""  # the character that ends what we are in
+    is_group = False
+    for found in _MARKS.finditer(value):
+        mark = found[0]
+        if within:
+            within = "" if mark == within else within
+        elif mark == "(":
+            depth += 1
+        elif depth:
+            depth -= mark == ")"
+        elif mark in _CLOSING:
+            within = _CLOSING[mark]
+        elif mark in ":;":
+            is_group = mark == ":"
+        elif mark == "," and not is_group:
+            yield value[start : found.start()]
+            start = found.end()
+    yield value[start:]
+
+
+def _by_library(entry: str) -> tuple[list[Group], bool]:
     try:
-        header = policy.default.header_factory("To", value)
+        header = policy.default.header_factory("To", entry)
     except Exception:  # The parser has IndexErrors and AttributeErrors for one broken input or another.
         return [], False
     read = [
@@ -161,18 +211,6 @@ def _read(value: str) -> tuple[list[Group], bool]:
         for group in header.groups
     ]
     return read, not any(isinstance(defect, InvalidHeaderDefect) for defect in header.defects)
-
-
-def _split(value: str) -> list[str]:
-    """At the commas, but for those in quotation marks."""
-    if '"' not in value:
-        return value.split(",")
-    pieces, start = [], 0
-    for found in _QUOTED_OR_COMMA.finditer(value):
-        if found[0] == ",":
-            pieces.append(value[start : found.start()])
-            start = found.end()
-    return [*pieces, value[start:]]
 
 
 def _simple(match: re.Match[str]) -> Mailbox:

@@ -47,6 +47,14 @@ def test_a_long_list_of_quoted_names_is_read_whole():
     assert len(found) == 5000
 
 
+def test_a_large_group_is_read_whole():
+    value = (
+        "Team: " + ", ".join(f'"Doe, {number}" <d{number}@example.com>' for number in range(1000)) + ";, x@b.example"
+    )
+    assert len(envelope_mailboxes(value)) == 1001
+    assert header_value(value).startswith("Team:")
+
+
 @pytest.mark.parametrize("value", ['"' * 20_001, '"a" ' * 5000, '"\\' * 10_000])
 def test_a_list_of_quotation_marks_is_refused_like_anything(value):
     with pytest.raises(BadAddress):
