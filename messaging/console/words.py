@@ -124,6 +124,8 @@ def setting_value(name: str, value: Any) -> str:
         return "stored" if value else "none"
     if name == "ca_bundle":
         return certificates.summary(value) if "-----BEGIN" in value else value or "the system’s alone"
+    if name == "ehlo_name" and not value:
+        return "its address on the connection"
     if name in ("sign_in", "send_type"):
         choices = EmailSettings.SignIn if name == "sign_in" else EmailSettings.SendType
         return str(dict(choices.choices).get(value, value))  # what another version stored has no label here

@@ -53,7 +53,7 @@ HELP = {
     "ca_bundle": "Only for a mail server whose certificate comes from an authority of your own. Trusted beside the "
     "system’s.",
     "from_address": "The test message comes from it.",
-    "ehlo_name": "What this server calls itself; unless set, its full name, or its address where it has none.",
+    "ehlo_name": "What this server calls itself; its full name unless set.",
     "max_connections": "How many connections to the mail server may be open at the same time.",
     "messages_per_connection": "After so many messages the connection is closed and a new one opened.",
     "per_minute": "What is over it goes out later, with the time shown; it never fails for that. 0 is no limit.",

@@ -277,3 +277,8 @@ def test_stored_window_that_cannot_be_read_is_a_problem_and_no_error(admin):
     EmailSettings.objects.update(sending_window="daily 07:00-19:00", time_zone="Atlantis/Centre")
     assert "“Atlantis/Centre” is not a time zone" in source(admin.get("/setup/email/"))
     assert admin.get("/sending/").status_code == 200
+
+
+def test_machine_without_a_full_name_says_that_it_gives_its_address(admin, monkeypatch):
+    monkeypatch.setattr("messaging.setup.layers._machine_name", lambda: "")
+    assert "its address on the connection" in admin.get("/setup/email/").content.decode()

@@ -19,7 +19,10 @@ from tests.factories import make_message, set_up
 from tests.rows import heard, statuses
 from tests.steps import run_lane
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.filterwarnings("ignore:Diffie-Hellman over finite fields"),
+]
 
 # The group of 1,024 bits that old servers came with (RFC 2409 6.2).
 OAKLEY_2 = int(
