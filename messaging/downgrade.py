@@ -9,11 +9,10 @@ from messaging.reencode import Edit, apply
 
 RECIPIENTS = frozenset(("to", "cc", "resent-to", "resent-cc"))
 SENDERS = frozenset(("from", "sender", "reply-to", "resent-from", "resent-sender", "resent-reply-to"))
-SIGNATURE = "dkim-signature"
 
 
 def to_ascii_header(raw: bytes) -> bytes | None:
-    """The message with a header in ASCII; None where that would lose an address to answer to, or a signature.
+    """The message with a header in ASCII; None where that would lose an address to answer to.
 
     A message whose header is ASCII stays as it is.
     """
@@ -30,8 +29,6 @@ def to_ascii_header(raw: bytes) -> bytes | None:
             return None
         name = whole.partition(b":")[0].decode("ascii").strip()
         edits.append((field.start, field.stop, f"{name}: {value}\r\n".encode()))
-    if any(field.name == SIGNATURE for field in fields):
-        return None  # it is likely to be about a field that was changed
     return apply(raw, edits)
 
 

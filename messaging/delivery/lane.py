@@ -97,6 +97,7 @@ class Lane:
     limits: RetryLimits = retry.NO_LIMITS
     database: str = ""
     journal: witness.Journal | None = None
+    transaction: int = 0
     result: Result | None = None
     error: BaseException | None = None
     settle: Callable[[], None] = lambda: None
@@ -247,7 +248,7 @@ class Lane:
         """
         pending = [recipient for recipient in message.recipients.all() if recipient.status == Recipient.Status.PENDING]
         put_off: PutOff = {}
-        self.result = None
+        self.result, self.transaction = None, 0
         try:
             is_over = False
             while not is_over:
@@ -259,6 +260,7 @@ class Lane:
                     started_at=self.clock(),
                     stage=Stage.CONNECT,
                 )
+                self.transaction += 1
                 result = self._transact(message, attempt, pending)
                 self._hear(result)
                 pending = self._record(message, attempt, pending, result, put_off)
@@ -295,7 +297,7 @@ class Lane:
                 return False
             self._settle()
             if self.journal is not None:
-                self.journal.note(message.pk, message.fence)
+                self.journal.note(message.pk, message.fence, self.transaction)
             return True
 
         try:

@@ -25,7 +25,7 @@ from django.db.models import Max
 
 from messaging import audit
 from messaging.audit import Area, Source, Subject
-from messaging.models import AccountPause, Heartbeat, Lineage, Message, Phrase, Reason, Restore
+from messaging.models import AccountPause, Heartbeat, Lineage, Message, Phrase, Reason, Restore, SendAttempt
 
 from . import set_aside, witness
 from .group_commit import is_away
@@ -155,7 +155,10 @@ def _is_known(handed_over: witness.HandedOver) -> bool:
     row = Message.objects.filter(pk=handed_over.message).values("fence", "status", "in_data").first()
     if row is None or row["fence"] != handed_over.fence:
         return row is None or row["fence"] > handed_over.fence
-    return row["status"] != Message.Status.SENDING or row["in_data"]
+    if row["status"] != Message.Status.SENDING:
+        return True
+    recorded = SendAttempt.objects.filter(message=handed_over.message, fence=handed_over.fence).count()
+    return recorded + row["in_data"] >= handed_over.transaction
 
 
 def _place(row: Any) -> Place:

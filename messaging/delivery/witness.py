@@ -58,11 +58,14 @@ def note(key: str, mark: int) -> None:
 
 @dataclass(frozen=True)
 class HandedOver:
-    """What a lane that is not at work any more handed over last: the message, by which claim of it."""
+    """What a lane that is not at work any more handed over last: the message, by which claim of it, and in which
+    transaction of that claim, from 1 on.
+    """
 
     file: Path
     message: int
     fence: int
+    transaction: int
 
 
 class Journal:
@@ -72,13 +75,14 @@ class Journal:
         self._path = _lanes(key) / owner
         self._handle: int | None = None
 
-    def note(self, message: int, fence: int) -> None:
+    def note(self, *handed_over: int) -> None:
+        """Message, fence and transaction, as in HandedOver."""
         try:
             if self._handle is None:
                 self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 self._handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
                 fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.pwrite(self._handle, b"%0*d %0*d\n" % (DIGITS, message, DIGITS, fence), 0)
+            os.pwrite(self._handle, b" ".join(b"%0*d" % (DIGITS, each) for each in handed_over), 0)
         except OSError as error:
             _tell(error)
 
@@ -107,10 +111,10 @@ def _left(file: Path) -> HandedOver | None:
     try:
         with file.open("rb") as handle:
             fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            message, fence = handle.read().split()
+            message, fence, transaction = map(int, handle.read().split())
     except (BlockingIOError, FileNotFoundError, ValueError):  # it is at work, ended just now, or has just begun
         return None
-    return HandedOver(file, int(message), int(fence))
+    return HandedOver(file, message, fence, transaction)
 
 
 def forget(found: Iterable[HandedOver]) -> None:

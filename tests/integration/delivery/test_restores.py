@@ -150,7 +150,7 @@ def killed(at_work):
     [claimed] = claims.take(None, "gone", 1, timezone.now())
     lineage.goes_on(at_work.key, timezone.now())
     journal = witness.Journal(at_work.key, "gone")
-    journal.note(claimed.pk, claimed.fence)
+    journal.note(claimed.pk, claimed.fence, 1)
     journal.close(is_settled=False)
     return message
 
@@ -187,7 +187,7 @@ def test_message_that_was_deleted_since_is_no_evidence(killed, mail_server):
 
 def test_what_a_lane_at_work_notes_is_left_alone(at_work):
     journal = witness.Journal(at_work.key, "at-work")
-    journal.note(10_000, 1)
+    journal.note(10_000, 1, 1)
     assert witness.left_by_lanes(at_work.key) == []
     journal.close(is_settled=True)
 

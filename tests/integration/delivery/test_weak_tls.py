@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import dh, rsa
 
-from messaging.delivery import reply_table as m
+from messaging.delivery import meanings as m
 from messaging.delivery.dialogue import local_failure
 from messaging.delivery.outcomes import Stage, judge
 from messaging.models import AccountPause

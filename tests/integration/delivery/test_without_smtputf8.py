@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from messaging.downgrade import to_ascii_header
 from messaging.intake import addresses
-from messaging.models import Message
+from messaging.models import Message, MessageEvent
 from messaging.wording import advice, in_words
 from tests.factories import OFFICE, hold_mail, make_message, put
 from tests.integration.faults.invariants import check_invariants
@@ -124,11 +124,14 @@ def test_put_off_meanwhile(server):
     check_invariants(server, queued=[message], beside=[])
 
 
-def test_what_is_signed_is_not_changed(server):
+def test_signature_that_is_no_longer_true_is_taken_out_and_told(server):
     raw = mail(To="ann@example.com, jörg@example.com", DKIM_Signature="v=1; h=from:to; d=example.com; b=x")
-    make_message("ann@example.com", "jörg@example.com", raw=raw)
+    message = make_message("ann@example.com", "jörg@example.com", raw=raw)
     run_lane()
-    assert not server.accepted
+    assert outcomes(message) == {"ann@example.com": "accepted", "jörg@example.com": "failed"}
+    assert b"DKIM-Signature" not in server.accepted[0].content
+    told = message.events.get(kind=MessageEvent.Kind.UNSIGNED)
+    assert told.params["domains"] == ["example.com"]
 
 
 PIECE = st.sampled_from(["ann@example.com", "jörg@example.com", "Ann <ann@example.com>", "Jörg <jörg@example.com>",

@@ -115,6 +115,8 @@ SENSELESS = {
     "HEALTH_TOKEN": ["s3cret", "s3cret with blanks in the middle"],
     "EMAIL_OPT_DIR": ["$OPT_FOLDER", "${OPT_FOLDER}/option"],
     "VAR_DIR": ["$DATA", "/dev/null", "/dev/null/var"],
+    "WITNESS_DIR": ["$STATE", "/dev/null"],
+    "RESTORED": ["$BACKUP", "${N}"],
     "MEDIA_ROOT": ["${DATA}/media", "/dev/null"],
     "CAUGHT_DIR": ["$CAUGHT", "/dev/null"],
     "DEBUG": ["maybe", "$DEBUG", "2", "tru"],
