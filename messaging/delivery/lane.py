@@ -104,8 +104,8 @@ class Lane:
 
     def run(self) -> int:
         """Deliver whatever is due and allowed; how many transactions were recorded."""
-        self.turn_ends = time.monotonic() + self.turn_seconds
         self.database = lineage.check(self.clock())
+        self.turn_ends = time.monotonic() + self.turn_seconds
         setup = self._resolve()
         if self._is_kept_back(setup.files):
             return 0
