@@ -14,13 +14,14 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib.auth.models import User
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Case, CharField, Count, Exists, F, Min, OuterRef, Q, QuerySet, Subquery, Value, When
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from messaging import wake
 from messaging.delivery import claims
+from messaging.delivery.sql import insert_each
 from messaging.models import Batch, BatchItem, Message, MessageEvent, Phrase, Recipient
 from messaging.queue import NotPossible, anew, leave_batch, visible_to
 from messaging.setup.layers import resolve
@@ -39,6 +40,7 @@ SKIPPED = {
 }
 RESULTS = ("waiting", "sending", "retrying", "sent", "failed", "unknown", "held", "cancelled", "skipped")
 UNFINISHED = ("waiting", "sending", "retrying")
+EVENT = ("message_id", "at", "by_id", "kind", "params")
 EXPLAINED = ("failed", "unknown", "skipped", "retrying")
 
 
@@ -131,8 +133,10 @@ def _release(batch: Batch, theirs: QuerySet[Message], now: datetime) -> None:
 
 def _write_down(what: Phrase, ids: Iterable[int], by: User | None, at: datetime) -> None:
     """The same in the history of each message."""
-    events = (MessageEvent.of(what, message_id=pk, by=by, at=at) for pk in ids)
-    MessageEvent.objects.bulk_create(events, batch_size=CHUNK)
+    rows = [(pk, at, by.pk if by is not None else None, what.key, what.params_as_row()) for pk in ids]
+    with connection.cursor() as cursor:
+        for statement in insert_each(MessageEvent, EVENT, rows):
+            cursor.execute(*statement)
 
 
 def _leave_out(batch: Batch, theirs: QuerySet[Message]) -> None:
@@ -225,10 +229,11 @@ def items(batch: Batch, outcome: str | None = None, *, among: QuerySet[Message] 
     return rows.filter(result=outcome) if outcome else rows
 
 
-def counts_of(found: Iterable[Batch]) -> dict[int, dict[str, int]]:
-    """How many items of each batch have which result, by the batch's id; one statement."""
+def counts_of(found: Iterable[Batch], among: QuerySet[Message] | None = None) -> dict[int, dict[str, int]]:
+    """How many items of each batch have which result, by the batch's id; one statement. `among` as in items."""
     counts: dict[int, dict[str, int]] = {batch.pk: {} for batch in found}
     rows = BatchItem.objects.filter(batch__in=counts).order_by().annotate(result=RESULT)
+    rows = rows if among is None else rows.filter(message__in=among)
     for batch_id, result, number in rows.values_list("batch_id", "result").annotate(number=Count("pk")):
         counts[batch_id][result] = number
     return counts

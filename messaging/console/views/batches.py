@@ -73,10 +73,10 @@ def _choose(request: HttpRequest) -> HttpResponse:
 @require_safe
 def all_batches(request: HttpRequest) -> HttpResponse:
     """The batches so far, the newest first."""
-    found, _ = _seen_by(who(request))
+    found, among = _seen_by(who(request))
     rows = found.select_related("created_by", "confirmed_by", "account")
     page = page_of(found, rows, request.GET.get("page"), total=found.count())
-    counts = batches.counts_of(page.rows)
+    counts = batches.counts_of(page.rows, among)
     listed = [(batch, sum(counts[batch.pk].values()), counts[batch.pk]) for batch in page.rows]
     return render(request, "messaging/batch_list.html", {"page": page, "batches": listed})
 

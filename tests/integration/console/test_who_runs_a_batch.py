@@ -194,6 +194,7 @@ def test_report_counts_what_is_shown(office, operator, annas_draft, annas, bens)
     for part in ("", "progress/", "items/"):
         assert "Retry only the failed" not in source(office.get(f"/batches/{annas_draft.pk}/{part}"))
     assert office.get(annas_draft.get_absolute_url()).context["report"].counts["total"] == 1
+    assert office.get("/batches/").context["batches"] == [(annas_draft, 1, {"waiting": 1})]
 
 
 def test_whoever_ran_anothers_draft_still_sees_it(bens_browser, annas_draft):
