@@ -12,7 +12,7 @@ from contextlib import suppress
 
 from messaging.setup.certificates import tls_context
 from messaging.setup.layers import AuthType, EmailSetup
-from messaging.setup.network import Checked, address_literal, checked_addresses, connect_to, unwell, well_first
+from messaging.setup.network import Checked, Slower, address_literal, checked_addresses, connect_to, unwell, well_first
 
 from . import password_sign_in, token_sign_in
 from .dialogue import Client, Patience, Say, StageFailed, local_failure, reply_of, told_as
@@ -126,15 +126,22 @@ class Session:
         raise telling
 
     def _connect(self, left: list[Checked]) -> Checked:
-        """Connect to one of the addresses that are left, and take it and those that were passed over from them."""
+        """Connect to one of the addresses that are left, and take it and those that failed from them.
+
+        One that was only slower stays, as the last.
+        """
         self._client = client = Client(self.patience, self.say)
 
         def passed(address: Checked, error: OSError) -> None:
             left.remove(address)
+            if isinstance(error, Slower):
+                left.append(address)
             self._pass_over(address, local_failure(Stage.CONNECT, error))
 
+        is_first = len(left) == len(self.addresses)
+        seconds = self.patience.seconds(Stage.CONNECT) if is_first else self.patience.seconds(Stage.CONNECT) / 10
         try:
-            sock = connect_to(list(left), self.patience.seconds(Stage.CONNECT), passed)
+            sock = connect_to(list(left), seconds, passed)
             client.sock = sock
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except OSError as error:

@@ -13,7 +13,7 @@ from messaging.setup import certificates
 from messaging.setup.layers import EmailSetup
 from messaging.setup.network import Checked
 
-from .outcomes import Reply, Stage, judge
+from .outcomes import LocalError, Reply, Stage, judge
 
 Facts = tuple[tuple[str, str], ...]
 
@@ -66,8 +66,10 @@ def connected(sock: socket.socket) -> Step:
 def passed_over(address: Checked, reply: Reply) -> Step:
     """One address of several did not come to serve us."""
     name = STEP_NAMES[reply.stage]
-    words = f"{address[1][0]}, port {address[1][1]}: {judge(reply).meaning.explanation}"
-    return Step(name, words, (own_words(reply),) if reply.said else (), "note")
+    is_silent = reply.stage == Stage.CONNECT and reply.error == LocalError.TIMEOUT
+    why = "It did not answer in time." if is_silent else judge(reply).meaning.explanation
+    facts = () if is_silent or not reply.said else (own_words(reply),)
+    return Step(name, f"{address[1][0]}, port {address[1][1]}: {why}", facts, "note")
 
 
 def own_words(reply: Reply) -> tuple[str, str]:

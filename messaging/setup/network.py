@@ -111,6 +111,10 @@ def connect_to(
     return _Race(addresses, seconds, passed).run()
 
 
+class Slower(TimeoutError):
+    """An address had not answered when another one, which was begun later, did."""
+
+
 class _Race:
     """Connections that are begun one after the other; the first that comes about wins, and the others are closed."""
 
@@ -178,7 +182,7 @@ class _Race:
     def _won(self, winner: socket.socket) -> socket.socket:
         earlier = list(self.begun)[: list(self.begun).index(winner)]
         for sock in earlier:
-            self.passed(self.begun[sock][0], TimeoutError("slower than another address"))
+            self.passed(self.begun[sock][0], Slower("no answer so far"))
         del self.begun[winner]
         winner.settimeout(self.seconds)
         return winner

@@ -160,6 +160,23 @@ def test_as_many_silent_addresses_as_there_may_be_do_not_keep_anybody_waiting_fo
         assert sum(server.connections for server in silent) == 2
 
 
+def test_address_that_was_only_slower_is_tried_when_the_faster_one_does_not_serve(good):
+    with contextlib.ExitStack() as opened:
+        hole = contextlib.ExitStack()
+        opened.push(hole)
+        hole.enter_context(black_hole(FIRST, good.port))
+        first = bad(good)
+
+        def comes_to_life():
+            hole.close()
+            opened.enter_context(first)
+            return ("554 5.7.1 not here", CLOSE)
+
+        good.at("GREETING", comes_to_life)
+        assert send().status == "sent"
+        assert first.ledger.total() == 1
+
+
 def test_check_connection_tells_of_each_address(admin, good, names):
     names.found[HOST] = ["127.0.0.3", FIRST, SECOND]
     with bad(good) as first:
@@ -215,7 +232,7 @@ def test_what_was_begun_and_not_needed_is_closed(names, begun):
             assert sock.getpeername() == (SECOND, port)
             assert sock.gettimeout() == 60
             assert [each is sock or each.fileno() for each in begun] == [-1, -1, True]
-    assert passed == [("127.0.0.3", ConnectionRefusedError), (FIRST, TimeoutError)]
+    assert passed == [("127.0.0.3", ConnectionRefusedError), (FIRST, network.Slower)]
 
 
 @pytest.mark.slow
