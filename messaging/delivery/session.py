@@ -156,7 +156,8 @@ class Session:
         """Remember an address that did not work; tell of it where there are others."""
         unwell.note(address)
         if len(self.addresses) > 1:
-            self.say("*", f"{address[1][0]}: {reply.code or ''} {reply.said}")
+            said = f"{reply.code} {reply.said}" if reply.code else reply.said
+            self.say("*", f"{address[1][0]}: {said}")
             self._note(passed_over, address, reply)
 
     def _open_session(self) -> None:
