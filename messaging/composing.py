@@ -83,9 +83,14 @@ def attach(mail: EmailMessage, file: File) -> None:
 
 def address_field(name: str, mailboxes: Iterable[Mailbox]) -> bytes:
     """A header field that names these."""
+    return f"{name}: {address_value(mailboxes)}\r\n".encode()
+
+
+def address_value(mailboxes: Iterable[Mailbox]) -> str:
+    """Its value, one on a line."""
     listed = ", ".join(formataddr((each.name, each.address)) if each.address.isascii() and each.name.isascii()
                        else _typed(each) for each in mailboxes)  # fmt: skip
-    return f"{name}: {addresses.header_value(listed)}\r\n".encode()
+    return addresses.header_value(listed)
 
 
 def subject_field(subject: str) -> bytes:

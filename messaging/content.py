@@ -8,11 +8,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from messaging import blobs, mime
+from messaging import blobs, flowed, magic, mime
+from messaging.charsets import Reading
 from messaging.errors import words_of
 from messaging.models import Attachment, Message
 
 BODY_TYPES = ("text/plain", "text/html")
+UNFIT_FOR_A_NAME = str.maketrans(dict.fromkeys('\\/:*?"<>|', " "))
+LONGEST_NAME = 100
 
 
 MISSING = (
@@ -49,11 +52,15 @@ class Cut:
 
 @dataclass(frozen=True)
 class Bodies:
-    """What a person reads; empty strings where there is none. `headers` are (name, value) in order, decoded."""
+    """What a person reads; empty strings where there is none. `headers` are (name, value) in order, decoded.
+
+    `is_guess` says that some of the text is not what it says it is, and is shown as well as it can be.
+    """
 
     text: str
     html: str
     headers: list[tuple[str, str]]
+    is_guess: bool = False
 
 
 def split(raw: bytes) -> tuple[bytes, list[Cut]]:
@@ -115,14 +122,23 @@ def bodies(message: Message) -> Bodies:
 def bodies_of(raw: bytes) -> Bodies:
     """The same of a skeleton, or of a whole message."""
     found: dict[bool, list[str]] = {True: [], False: []}
+    is_guess = False
     for part in texts(raw):
-        found[part.content_type == "text/html"].append(text_of(part))
+        reading = read(part)
+        found[part.content_type == "text/html"].append(reading.text)
+        is_guess = is_guess or not reading.is_whole
     fields, _ = mime.head(raw)
     headers = [
         (raw[field.start : field.stop].partition(b":")[0].decode().strip(), mime.decoded_words(field.text))
         for field in fields
     ]
-    return Bodies(text="\n".join(found[False]), html="\n".join(found[True]), headers=headers)
+    return Bodies(text="\n".join(found[False]), html="\n".join(found[True]), headers=headers, is_guess=is_guess)
+
+
+def charset_of(skeleton: bytes, number: int) -> str:
+    """The character set that an attachment declares, by its number; "" for none."""
+    found = attached(skeleton)
+    return found[number - 1].charset if number <= len(found) else ""
 
 
 def _is_body(part: mime.Part) -> bool:
@@ -156,10 +172,38 @@ def _safe_filename(name: str) -> str:
     return name if len(name) <= 255 else name[: 255 - len(suffix)] + suffix if len(suffix) < 20 else name[:255]
 
 
+def given_name(cut: Cut, number: int) -> str:
+    """For an attachment without a name, where it is known what it is: a message by its subject, others by number."""
+    head = b"".join(mime.decode([cut.body[:200]], cut.encoding))
+    ending = magic.ending(cut.content_type, head)
+    stem = _subject_of(cut.body) if ending == ".eml" else ""
+    return ending and (stem or f"part-{number}") + ending
+
+
+def _subject_of(raw: bytes) -> str:
+    message = mime.Part(raw, 0, len(raw))
+    subjects = (field.text_in(message.charset) for field in message.fields if field.name == "subject")
+    return file_stem(mime.decoded_words(next(subjects, "")))
+
+
+def file_stem(text: str) -> str:
+    """A text, such as a subject, as the name of a file that every system takes; "" when nothing of it can stay."""
+    words = mime.displayable(text, len(text)).translate(UNFIT_FOR_A_NAME).split()
+    return " ".join(words)[:LONGEST_NAME].strip(". ")
+
+
 def text_of(part: mime.Part) -> str:
     """A text part decoded, with line feeds only."""
-    data = b"".join(mime.decode([part.encoded], part.encoding))
-    return mime.charset_text(data, part.charset).replace("\r\n", "\n").replace("\x00", "")
+    return read(part).text
+
+
+def read(part: mime.Part) -> Reading:
+    """The same, and whether the text is certain."""
+    reading = part.read()
+    text = reading.text.replace("\r\n", "\n").replace("\x00", "")
+    if part.is_flowed:
+        text = flowed.joined(text, delsp=part.has_delsp)
+    return reading._replace(text=text)
 
 
 def _interleave(skeleton: memoryview, attachments: list[Attachment]) -> Iterator[bytes]:

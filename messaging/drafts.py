@@ -14,8 +14,6 @@ UNSENT = b"X-Unsent: 1\r\n"
 LEFT_OUT = frozenset(("x-unsent", "date", "received", "return-path", "delivered-to", "dkim-signature",
                       "domainkey-signature", "authentication-results", "arc-seal", "arc-message-signature",
                       "arc-authentication-results"))  # fmt: skip
-UNFIT_FOR_A_NAME = str.maketrans(dict.fromkeys('\\/:*?"<>|', " "))
-LONGEST_NAME = 100
 
 
 @dataclass(frozen=True)
@@ -56,5 +54,4 @@ def _exchanged(pieces: Iterator[bytes], number: int, header: bytes) -> Iterator[
 
 def _name(message: Message) -> str:
     """A file name that every system takes, by which a person finds the message."""
-    subject = " ".join(message.subject.translate(UNFIT_FOR_A_NAME).split())[:LONGEST_NAME].strip(". ")
-    return f"{subject or f'message-{message.pk}'}.eml"
+    return f"{content.file_stem(message.subject) or f'message-{message.pk}'}.eml"

@@ -42,6 +42,7 @@ ATTACHMENT_COLUMNS = (
     "is_inline",
 )  # fmt: skip
 LONGEST_TOLD = 300
+UNREAD = "\ufffd"
 Change = dict[str, str]  # {"field": "subject", "before": …, "after": …}
 
 
@@ -51,6 +52,14 @@ class EditedMeanwhile(Exception):
     def __init__(self, versions: list[MessageVersion]) -> None:
         super().__init__("The message was edited meanwhile.")
         self.versions = versions
+
+
+class Unread(gate.Refused):
+    """A `field` that was changed still has signs in the place of what could not be read."""
+
+    def __init__(self, field: str) -> None:
+        super().__init__(f"Some characters here could not be read and stand as {UNREAD}. Type what they should be.")
+        self.field = field
 
 
 @dataclass(frozen=True)
@@ -192,19 +201,23 @@ def _since(message: Message, seen: int) -> list[MessageVersion]:
 
 
 def _changes(message: Message, before: Current, edit: Edit) -> list[Change]:
-    pairs = [
-        ("subject", before.subject, edit.subject),
-        ("to", composing.as_typed(before.to), composing.as_typed(edit.to)),
-        ("cc", composing.as_typed(before.cc), composing.as_typed(edit.cc)),
-        ("bcc", composing.as_typed(before.bcc), composing.as_typed(edit.bcc)),
-    ]
-    changes = [_change(name, old, new) for name, old, new in pairs if old != new]
+    changes = []
+    if edit.subject != before.subject:
+        changes.append(_change("subject", before.subject, edit.subject))
+    for name in ("to", "cc", "bcc"):
+        old, new = getattr(before, name), getattr(edit, name)
+        if _differ(old, new):
+            changes.append(_change(name, composing.as_typed(old), composing.as_typed(new)))
     if _has_new_text(before, edit):
         changes.append(_change("text", before.text, edit.text or ""))
     names = {row.number: str(row) for row in message.attachments.all()}
     changes += [_change("attachment", names[number], "") for number in sorted(edit.removed & names.keys())]
     changes += [_change("attachment", "", file.filename) for file in edit.added]
     return changes
+
+
+def _differ(old: Sequence[Mailbox], new: Sequence[Mailbox]) -> bool:
+    return list(map(exchange.same, old)) != list(map(exchange.same, new))
 
 
 def _change(field: str, before: str, after: str) -> Change:
@@ -218,6 +231,7 @@ def _has_new_text(before: Current, edit: Edit) -> bool:
 
 
 def _prepared(message: Message, before: Current, edit: Edit, now: datetime) -> gate.Rows:
+    _refuse_unread(before, edit)
     raw, unsigned = dkim.still_true(before.raw, _exchanged(before, edit))
     mailboxes = (*edit.to, *edit.cc, *edit.bcc)
     if not mailboxes:
@@ -243,6 +257,16 @@ def _prepared(message: Message, before: Current, edit: Edit, now: datetime) -> g
     return rows
 
 
+def _refuse_unread(before: Current, edit: Edit) -> None:
+    """What was not read may stay as it is written, and not be written as the signs that stand for it."""
+    if edit.subject != before.subject and UNREAD in edit.subject:
+        raise Unread("subject")
+    old = set(map(exchange.same, (*before.to, *before.cc, *before.bcc)))
+    for name in ("to", "cc", "bcc"):
+        if any(UNREAD in mailbox.name and exchange.same(mailbox) not in old for mailbox in getattr(edit, name)):
+            raise Unread(name)
+
+
 def _exchanged(before: Current, edit: Edit) -> bytes:
     """The bytes with what was changed."""
     raw = before.raw
@@ -254,8 +278,8 @@ def _exchanged(before: Current, edit: Edit) -> bytes:
         raise gate.Refused("One of the attachments belongs to the text and cannot be taken out.")
     raw = exchange.with_files(raw, edit.removed, edit.added)
     for name, old, new in (("To", before.to, edit.to), ("Cc", before.cc, edit.cc)):
-        if list(new) != old:
-            raw = exchange.with_field(raw, name, composing.address_field(name, new) if new else b"")
+        if _differ(old, new):
+            raw = exchange.with_mailboxes(raw, name, new, before=before.raw, kept=[*before.to, *before.cc])
     if edit.subject != before.subject:
         field = composing.subject_field(edit.subject) if edit.subject else b""
         raw = exchange.with_field(raw, "Subject", field)

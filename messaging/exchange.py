@@ -8,14 +8,21 @@ from collections.abc import Collection, Sequence
 from email import policy
 from email.message import EmailMessage
 
-from messaging import content, mime, reencode
+from messaging import charsets, composing, content, mime, reencode
+from messaging.charsets import Reading
 from messaging.composing import attach, html_of, plain
-from messaging.intake.errors import Refused
+from messaging.intake import address_list, addresses
+from messaging.intake.addresses import Mailbox
+from messaging.intake.errors import BadAddress, Refused
 from messaging.sealed import is_sealed, is_text_sealed
 from messaging.uploads import File
 
 OF_THE_BODY = ("content-", "mime-version")
 SEALED_WORDS = "The message is signed or encrypted, which a change would break."
+STAYS_WORDS = (
+    "so it stays as it came, and is sent like that; saving it again would damage it. The rest can be changed here. To "
+    "change the text, correct it where it was written, or write a new message."
+)
 
 
 # --- Header ------------------------------------------------------------------------------------------
@@ -32,6 +39,45 @@ def with_field(raw: bytes, name: str, field: bytes) -> bytes:
     return raw[:end] + field + raw[end:]
 
 
+def with_mailboxes(raw: bytes, name: str, new: Sequence[Mailbox], *, before: bytes, kept: Collection[Mailbox]) -> bytes:
+    """Other mailboxes in the address field of that name; the `kept` ones stay as they are written in `before`."""
+    if not new:
+        return with_field(raw, name, b"")
+    written = _written(before)
+    known = set(map(same, kept))
+    values = [
+        written[mailbox.address]
+        if same(mailbox) in known and mailbox.address in written
+        else composing.address_value([mailbox])
+        for mailbox in new
+    ]
+    return with_field(raw, name, (f"{name}: " + ",\r\n ".join(values) + "\r\n").encode())
+
+
+def same(mailbox: Mailbox) -> tuple[str, str]:
+    """What of a mailbox a form shows and takes back."""
+    return " ".join(mailbox.name.split()), mailbox.address
+
+
+def _written(raw: bytes) -> dict[str, str]:
+    """How each address stands in To and Cc, with its name and comments."""
+    found: dict[str, str] = {}
+    for field in mime.head(raw)[0]:
+        if field.name in ("to", "cc"):
+            value = field.value.decode("utf-8", "replace")  # as the gate made it, folds included
+            for text in (text for listed in address_list.split(value) for text in listed.mailboxes):
+                for mailbox in addresses.mailboxes(text):
+                    found.setdefault(_comparable(mailbox.address), text)
+    return found
+
+
+def _comparable(address: str) -> str:
+    try:
+        return addresses.envelope_address(address)
+    except BadAddress:
+        return address
+
+
 # --- Text --------------------------------------------------------------------------------------------
 
 
@@ -45,13 +91,25 @@ def why_text_stays(raw: bytes) -> str:
     if any(is_text_sealed(content.text_of(part)) for part in found):
         return SEALED_WORDS
     kinds = [part.content_type for part in found]
-    if kinds == ["text/plain"]:
-        return ""
-    if kinds == ["text/plain", "text/html"] and _is_made_from(found[1], found[0]):
-        return ""
+    if kinds == ["text/plain"] or (kinds == ["text/plain", "text/html"] and _is_made_from(found[1], found[0])):
+        return _why_unreadable(found[0], content.read(found[0]))
     if "text/html" in kinds:
         return "The text has a layout (HTML) that was not made here. Whoever wrote it has to change it there."
     return "The text is in several parts. Whoever wrote it has to change it there."
+
+
+def _why_unreadable(part: mime.Part, reading: Reading) -> str:
+    """Why a text cannot be changed although nothing else stands against it: a change writes all of it again."""
+    if reading.is_whole:
+        return ""
+    if part.encoding not in mime.ENCODINGS:
+        why = f"It is encoded in a way that is not known here ({mime.displayable(part.encoding, 40)})"
+    elif charsets.read(reading.text.encode(), "").is_whole and reading.charset == charsets.name(part.charset):
+        why = "It is damaged"
+    else:
+        said = mime.displayable(part.charset, 40) or "none"
+        why = f"Not all of it can be read in the character set that it names ({said})"
+    return f"{why}, {STAYS_WORDS}"
 
 
 def _is_made_from(html: mime.Part, text: mime.Part) -> bool:

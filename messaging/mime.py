@@ -9,23 +9,34 @@ import binascii
 import quopri
 import re
 from collections.abc import Iterable, Iterator
-from email.header import Header, decode_header
+from email.header import Header
 from email.message import Message as HeaderBag
 from functools import cached_property
 from typing import NamedTuple
 
+from messaging import charsets
+from messaging.charsets import Reading
+
 MAX_LINE = 998  # octets without CRLF, RFC 5322 2.1.1 and RFC 5321 4.5.3.1.6
 MAX_DEPTH = 200  # multiparts nested deeper are left as one opaque body
 MAX_BOUNDARY_LINE = 1000
-MAX_DECODED = 50_000  # characters; the standard library's decoder takes time by the square of the length
 
 _FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:([^\n]*(?:\n|\Z)(?:[ \t][^\n]*(?:\n|\Z))*)")
 _LINE_END = re.compile(rb"\r?\n")
-_FOLD = re.compile(r"\r?\n(?=[ \t])")
+_WORD = re.compile(r"=\?([^?\s]{1,60})\?([BbQq])\?")
+_META = re.compile(
+    rb"<meta[^>]{0,400}?charset\s*=\s*[\"']?\s*([\w.:-]{1,60})|<\?xml[^>]{0,100}?encoding\s*=\s*[\"']([\w.:-]{1,60})",
+    re.IGNORECASE,
+)
+_SPACES = re.compile(r"(\s+)")
+_COMMENT = re.compile(rb"<!--.*?(?:-->|\Z)", re.DOTALL)
+PRESCAN = 1024  # octets in which a browser looks for the character set
+ENCODINGS = ("7bit", "8bit", "binary", "base64", "quoted-printable")
 # Control characters, and those that reorder what a person reads (right-to-left overrides and their kin).
 _DECEPTIVE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _BLANKS = re.compile(r"[\t\r\n]+")
-_NOT_BASE64 = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="))
+_BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+_NOT_BASE64 = bytes(set(range(256)) - set(_BASE64 + b"="))
 
 
 class Field(NamedTuple):
@@ -39,7 +50,11 @@ class Field(NamedTuple):
     @property
     def text(self) -> str:
         """The value unfolded and as text, RFC 2047 encoded words still as they are."""
-        return _FOLD.sub("", to_text(self.value)).strip()
+        return self.text_in("")
+
+    def text_in(self, charset: str) -> str:
+        """The same, where octets of 8 bits may be in the character set of the text below."""
+        return charsets.read_header(self.value, charset).strip()
 
 
 class Part:
@@ -80,16 +95,40 @@ class Part:
 
     @property
     def charset(self) -> str:
-        return _parameter(self.headers.get_content_charset)
+        """As declared."""
+        return self._parameter("charset", "content-type")
 
     @property
     def filename(self) -> str:
         """As declared, RFC 2231 and RFC 2047 decoded; not yet fit for display."""
-        return decoded_words(_parameter(self.headers.get_filename))
+        return decoded_words(
+            self._parameter("filename", "content-disposition") or self._parameter("name", "content-type")
+        )
 
     @property
     def boundary(self) -> bytes:
-        return _parameter(self.headers.get_boundary).encode(errors="replace")
+        return self._parameter("boundary", "content-type").rstrip().encode(errors="replace")
+
+    @property
+    def is_flowed(self) -> bool:
+        """Whether its line breaks are soft (RFC 3676)."""
+        return self.content_type == "text/plain" and self._parameter("format", "content-type").lower() == "flowed"
+
+    @property
+    def has_delsp(self) -> bool:
+        return self._parameter("delsp", "content-type").lower() == "yes"
+
+    def _parameter(self, name: str, field: str) -> str:
+        return dict(reversed(parameters(str(self.headers.get(field, ""))))).get(name, "")
+
+    def read(self) -> Reading:
+        """A text decoded by the character set that its type names, or the HTML itself where the type does not."""
+        data = b"".join(decode([self.encoded], self.encoding))
+        reading = charsets.read(data, charsets.chosen(self.charset, _charset_within(data, self.content_type)))
+        is_whole = reading.is_whole and self.encoding in ENCODINGS and "\0" not in reading.text
+        if self.encoding == "base64":
+            is_whole = is_whole and _is_base64(self.encoded)
+        return reading._replace(is_whole=is_whole)
 
     @property
     def encoded(self) -> bytes:
@@ -196,23 +235,96 @@ def _decode_quoted_printable(chunks: Iterable[bytes]) -> Iterator[bytes]:
     yield quopri.decodestring(rest)
 
 
-def to_text(data: bytes) -> str:
-    """Undeclared 8-bit text: UTF-8 if it can be, otherwise Latin-1, which always can."""
+def parameters(value: str) -> list[tuple[str, str]]:
+    """The parameters of a Content-Type or Content-Disposition, names in lower case, RFC 2231 decoded.
+
+    Those of RFC 2231 come first: they say it better than a fallback of the same name.
+    """
+    bag = HeaderBag()
+    bag["content-type"] = value
     try:
-        return data.decode()
-    except UnicodeDecodeError:
-        return data.decode("latin-1")
+        found = bag.get_params(failobj=[])[1:]
+    except (ValueError, TypeError, LookupError, AttributeError):  # of badly broken RFC 2231 parameters
+        return []
+    extended = [(name.lower(), _extended(*each)) for name, each in found if isinstance(each, tuple)]
+    return extended + [(name.lower(), each) for name, each in found if isinstance(each, str)]
+
+
+def _extended(charset: str | None, _language: str | None, value: str) -> str:
+    """The value of an RFC 2231 parameter, each octet of it a character."""
+    try:
+        return charsets.read(value.encode("latin-1"), charset or "").text
+    except UnicodeEncodeError:  # beside octets of 8 bits that were there, against the rule
+        return value
+
+
+def _charset_within(data: bytes, content_type: str) -> str:
+    """What HTML says of itself, which cannot be UTF-16: it was read (HTML Standard 13.2.3.2)."""
+    found = _META.search(_COMMENT.sub(b"", data[:PRESCAN])) if content_type.endswith("html") else None
+    label = (found[1] or found[2]).decode("ascii", "replace") if found else ""
+    return charsets.UTF8 if charsets.name(label).startswith("utf-16") else label
+
+
+def _is_base64(body: bytes) -> bool:
+    """Whether all of a body is base64, so that nothing is lost by decoding it."""
+    letters = body.translate(None, b" \t\r\n").rstrip(b"=")
+    return not letters.translate(None, _BASE64) and len(letters) % 4 != 1
 
 
 def decoded_words(text: str) -> str:
-    """RFC 2047 encoded words decoded, as far as they make sense and the text is not absurdly long."""
-    if "=?" not in text or len(text) > MAX_DECODED:
-        return text
-    try:
-        pieces = decode_header(text)
-    except ValueError:
-        return text
-    return "".join(piece if isinstance(piece, str) else charset_text(piece, charset or "") for piece, charset in pieces)
+    """RFC 2047 encoded words decoded, as far as they make sense."""
+    return read_words(text).text
+
+
+def read_words(text: str) -> Reading:
+    """The same, and whether each of them could be read.
+
+    Octets of words side by side are decoded together, for programs that part characters between them.
+    """
+    pieces: list[str | tuple[str, list[bytes]]] = []
+    position = 0
+    for start, stop, label, octets in _words(text):
+        last = pieces[-1] if pieces and not text[position:start].strip() else text[position:start]
+        if isinstance(last, str):
+            pieces.append(last)
+        if isinstance(last, tuple) and last[0] == label:
+            last[1].append(octets)
+        else:
+            pieces.append((label, [octets]))
+        position = stop
+    read = [charsets.read(b"".join(each[1]), each[0]) for each in pieces if isinstance(each, tuple)]
+    texts = iter(read)
+    whole = [each if isinstance(each, str) else next(texts).text for each in pieces]
+    return Reading("".join(whole) + text[position:], charsets.UTF8, all(each.is_whole for each in read))
+
+
+def _words(text: str) -> Iterator[tuple[int, int, str, bytes]]:
+    """Encoded words: where they begin and end, their character set without a language (RFC 2231 5), their octets."""
+    position = 0
+    while (found := _WORD.search(text, position)) and (end := text.find("?=", found.end())) != -1:
+        data = text[found.end() : end].encode("utf-8", "replace")
+        is_base64 = found[2] in "bB"
+        octets = b"".join(_decode_base64([data])) if is_base64 else quopri.decodestring(data, header=True)
+        yield found.start(), end + 2, found[1].partition("*")[0].lower(), octets
+        position = end + 2
+
+
+def encoded_runs(text: str) -> str:
+    """Words side by side that are not ASCII as encoded words, everything else as it is."""
+    kept: list[str] = []
+    run: list[str] = []
+    pieces = [*_SPACES.split(text), ""]  # a word, blanks, and so on
+    for word, blanks in zip(pieces[::2], pieces[1::2], strict=True):
+        if word.isascii():
+            kept += [*_encoded_run(run), word, blanks]
+            run = []
+        else:
+            run += [word, blanks]
+    return "".join([*kept, *_encoded_run(run)])
+
+
+def _encoded_run(run: list[str]) -> list[str]:
+    return [encoded_words("".join(run[:-1])), run[-1]] if run else []
 
 
 def encoded_words(text: str, charset: str = "utf-8", field: str = "") -> str:
@@ -221,26 +333,6 @@ def encoded_words(text: str, charset: str = "utf-8", field: str = "") -> str:
     return Header(whole, charset, maxlinelen=76, header_name=field or None).encode(linesep="\r\n")
 
 
-def charset_text(data: bytes, charset: str) -> str:
-    """`data` as text; an unknown or wrong charset never raises, it shows replacement characters."""
-    if charset.lower() in ("", "us-ascii", "ascii", "unknown-8bit"):
-        return to_text(data)
-    try:
-        text = data.decode(charset, "replace")
-    except (LookupError, ValueError):
-        text = data.decode("utf-8", "replace")
-    return text.encode("utf-8", "replace").decode()
-
-
 def displayable(text: str, limit: int) -> str:
     """One line that cannot deceive: no control characters, no text direction overrides, at most `limit` characters."""
     return _DECEPTIVE.sub("", _BLANKS.sub(" ", text)).strip()[:limit]
-
-
-def _parameter(getter: object) -> str:
-    """A header parameter as text. The standard library raises various errors on badly broken RFC 2231 parameters."""
-    assert callable(getter)
-    try:
-        return str(getter() or "")
-    except (ValueError, TypeError, LookupError, AttributeError):
-        return ""

@@ -12,6 +12,8 @@ from html import escape
 from html.parser import HTMLParser
 from urllib.parse import unquote
 
+from messaging import magic
+
 MAX_HTML = 2_000_000  # characters; beyond that the frame says so
 DROPPED = {"base", "meta", "link", "script", "object", "embed", "applet", "iframe", "frame", "frameset"}
 WITHOUT_CONTENT = {"script", "object", "applet", "iframe"}
@@ -21,6 +23,8 @@ CID = re.compile(r"cid:([^\"'\s)>]+)", re.IGNORECASE)
 REMOTE = re.compile(
     r"""(?:\b(?:src|srcset|background|poster)\s*=\s*["']?|url\(\s*["']?)\s*(?:https?:)?//""", re.IGNORECASE
 )
+
+NOT_IMAGES = ("text/", "message/", "multipart/", "audio/", "video/")
 
 FindImage = Callable[[str], str]
 
@@ -109,9 +113,11 @@ class _Rewriter(HTMLParser):
 
 
 class InlineImages:
-    """Finds an inline image by its Content-ID and gives it as a data: URI, within limits."""
+    """Finds an inline image by its Content-ID and gives it as a data: URI, within limits.
 
-    TYPES = ("image/png", "image/jpeg", "image/gif", "image/webp")
+    What it is its octets say, whatever it is declared as; an image that is made of text (SVG) is none here.
+    """
+
     MAX_EACH = 5 * 2**20
     MAX_ALL = 25 * 2**20
 
@@ -123,9 +129,12 @@ class InlineImages:
 
     def __call__(self, content_id: str) -> str:
         content_type, size, read = self.by_id.get(content_id, ("", 0, bytes))
-        if content_type not in self.TYPES or size > self.MAX_EACH or self.given + size > self.MAX_ALL:
+        if content_type.startswith(NOT_IMAGES) or size > self.MAX_EACH or self.given + size > self.MAX_ALL:
             return ""
-        self.given += size
         if content_id not in self.uris:
-            self.uris[content_id] = f"data:{content_type};base64,{base64.b64encode(read()).decode()}"
+            data = read()
+            kind = magic.kind_of(data, content_type)
+            uri = f"data:{kind};base64,{base64.b64encode(data).decode()}" if kind in magic.IMAGES else ""
+            self.uris[content_id] = uri
+        self.given += size if self.uris[content_id] else 0
         return self.uris[content_id]

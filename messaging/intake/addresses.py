@@ -13,6 +13,7 @@ from email_validator import EmailNotValidError, ValidatedEmail, validate_email
 
 from messaging import mime
 
+from . import address_list
 from .doubts import doubt as doubt
 from .errors import BadAddress
 
@@ -31,7 +32,7 @@ _MARKS = re.compile(r'\\.|["<>()\[\],:;]')
 _CLOSING = {'"': '"', "<": ">", "[": "]"}
 _BLANKS = re.compile(r"\s+")
 _LINE_BREAK = re.compile(r"[\r\n\0]")
-_NOT_ASCII_WORD = re.compile(r"\S*[^\x00-\x7f]\S*")
+_LONG = 900  # characters, which no line can have many more of
 _ADDRESS = r"""[^\s<>"(),:;@\\\[\]]+@[^\s<>"(),:;@\\\[\]]+"""
 # Nearly every mailbox in real headers; everything else goes to the standard library's full, but slow, parser.
 _SIMPLE = re.compile(
@@ -226,17 +227,40 @@ def _clean(text: str) -> str:
 def header_value(value: str) -> str:
     """An unfolded address header field's value with one mailbox per line, in ASCII but for local parts that cannot be.
 
-    In a list that is not valid only the words that are not ASCII are encoded, so that nothing in it is lost.
+    Mailboxes in ASCII stay as they are written. In a list that is not valid only the words that are not ASCII are
+    encoded, so that nothing in it is lost.
     """
-    found, is_valid = _read(value)
-    if is_valid:
-        return ",\r\n ".join(_group(group) for group in found)
-    return mime.encoded_words(_NOT_ASCII_WORD.sub(lambda word: mime.encoded_words(word[0]), value), "us-ascii")
+    if not _read(value)[1]:
+        return mime.encoded_words(mime.encoded_runs(value), "us-ascii")
+    return ",\r\n ".join(_listed(each) for each in address_list.split(_BLANKS.sub(" ", value)))
 
 
-def _group(group: Group) -> str:
-    members = ",\r\n ".join(_mailbox(mailbox) for mailbox in group.mailboxes)
-    return members if group.name is None else f"{_phrase(group.name)}:\r\n {members};"
+def _listed(listed: address_list.Listed) -> str:
+    members = ",\r\n ".join(map(_written, listed.mailboxes))
+    if listed.group is None:
+        return members
+    if listed.group.isascii():
+        return f"{listed.group}:\r\n {members};"
+    named = mailboxes(f"{listed.group} <group@group.invalid>")
+    return f"{_phrase(named[0].name if named else listed.group)}:\r\n {members};"
+
+
+def _written(text: str) -> str:
+    """A mailbox; its comments go behind it when it has to be written anew."""
+    if text.isascii() and len(text) < _LONG:
+        return text
+    bare, comments = address_list.without_comments(text)
+    groups, is_valid = _read(bare)
+    found = [mailbox for group in groups for mailbox in group.mailboxes]
+    if not is_valid or len(found) != 1 or not mime.read_words(bare).is_whole:
+        return mime.encoded_words(mime.encoded_runs(text), "us-ascii")
+    return " ".join([_mailbox(found[0]), *map(_comment, comments)])
+
+
+def _comment(text: str) -> str:
+    """RFC 2047 5 (2); parentheses within stay where they are."""
+    pieces = re.split(r"((?:\\.|[()])+)", text)
+    return "(" + "".join(piece if piece.isascii() else mime.encoded_runs(piece) for piece in pieces) + ")"
 
 
 def _mailbox(mailbox: Mailbox) -> str:

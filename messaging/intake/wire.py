@@ -10,7 +10,8 @@ The rules, in the order they are applied:
 - a leaf part with a NUL or a line over 998 octets is encoded again: texts as quoted-printable or base64, others as
   base64;
 - header fields with 8-bit octets are encoded (RFC 2047, RFC 2231, A-labels), over-long ones folded, also those of
-  attached messages. Only an address whose local part is not ASCII stays as UTF-8, and then the message needs SMTPUTF8;
+  attached messages. The octets are UTF-8, else of the character set of the text, else windows-1252. Only an address
+  whose local part is not ASCII stays as UTF-8, and then the message needs SMTPUTF8;
 - Bcc, Resent-Bcc, Return-Path and X-Outtray-Category go. A field that RFC 5322 3.6 allows once is refused when given
   twice;
 - From is added from the reverse-path when missing, Date and Message-ID when missing. A Message-ID that is none
@@ -59,6 +60,8 @@ TEXTS = ("subject", "comments", "keywords", "content-description")
 MAX_HEADER = 512 * 1024
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
+_SHIFT = b"\x1b$"  # ISO-2022: text that is not ASCII in octets that are
 _STRAY_CR = re.compile(rb"\r(?!\n)")
 
 
@@ -156,14 +159,16 @@ def _is_binary(part: mime.Part) -> bool:
 
 def _fit_entity(raw: bytes) -> bytes:
     """A message, or one attached to it, with its header fields and leaf parts encoded again where they must be."""
-    if raw.isascii() and b"\0" not in raw and not mime.has_long_line(raw):
+    if raw.isascii() and b"\0" not in raw and _SHIFT not in raw and not mime.has_long_line(raw):
         return raw
     edits: list[reencode.Edit] = []
+    charset = _charset_of_texts(raw)
     for part in sealed.walk(raw):
         for field in part.fields:
             whole = raw[field.start : field.stop]
-            if not whole.isascii() or mime.has_long_line(whole):
-                edits.append((field.start, field.stop, _fit_field(field, whole)))
+            if not whole.isascii() or _SHIFT in whole or mime.has_long_line(whole):
+                text = field.text_in(part.charset or charset)
+                edits.append((field.start, field.stop, _fit_field(field.name, text, whole)))
         if sealed.is_opaque(part):
             _check_sealed(part)
         elif reencode.is_attached(part):
@@ -184,18 +189,23 @@ def _check_sealed(part: mime.Part) -> None:
         )
 
 
+def _charset_of_texts(raw: bytes) -> str:
+    """What the first text of a message, or its header, is declared to be."""
+    return next((part.charset for part in mime.walk(raw) if part.charset), "")
+
+
 # --- Header fields -------------------------------------------------------------------------------
 
 
-def _fit_field(field: mime.Field, whole: bytes) -> bytes:
+def _fit_field(key: str, text: str, whole: bytes) -> bytes:
     """The field in ASCII lines of at most 998 octets; UTF-8 only where an address cannot be ASCII."""
-    name, text = whole.partition(b":")[0].decode("ascii").strip(), field.text
-    if field.name in ADDRESSES:
+    name = whole.partition(b":")[0].decode("ascii").strip()
+    if key in ADDRESSES:
         value = addresses.header_value(text)
-    elif field.name in PARAMETERS:
+    elif key in PARAMETERS:
         value = _fit_parameters(name, text)
     else:
-        value = _fit_text(field.name, text)
+        value = _fit_text(key, text)
     line_end = b"\r\n" if whole.endswith(b"\n") else b""
     return f"{name}: {value}".encode() + line_end
 
@@ -203,7 +213,7 @@ def _fit_field(field: mime.Field, whole: bytes) -> bytes:
 def _fit_parameters(name: str, text: str) -> str:
     """Parameters encoded as RFC 2231 has it; as text if the standard library cannot make them out."""
     try:
-        value = policy.SMTP.header_factory(name, text).fold(policy=policy.SMTP).partition(":")[2].strip()
+        value = policy.SMTP.header_factory(name, _plain(text)).fold(policy=policy.SMTP).partition(":")[2].strip()
     except (ValueError, LookupError, AttributeError, TypeError):
         value = ""
     # Percent-encoded line breaks in a parameter come out of it as line breaks.
@@ -211,13 +221,31 @@ def _fit_parameters(name: str, text: str) -> str:
     return value if value and is_safe else _fit_text(name.lower(), text)
 
 
+def _plain(text: str) -> str:
+    """A file name that mixes octets with encoded words as the text that was meant."""
+    if "=?" not in text:
+        return text
+    return _QUOTED.sub(lambda found: _quoted(mime.decoded_words(found[1])), text)
+
+
+def _quoted(text: str) -> str:
+    return '"' + _CONTROL.sub(" ", text).replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
 def _fit_text(name: str, text: str) -> str:
+    """Encoded once: words that are encoded already are read first, unless there is one that nobody can read."""
+    read = mime.read_words(text)
+    if not read.is_whole:
+        return mime.encoded_words(mime.encoded_runs(text), "us-ascii", field=name)
+    is_text = name in TEXTS or name.startswith("x-")
     if text.isascii():
         folded = mime.encoded_words(text, "us-ascii", field=name)
-        is_text = name in TEXTS or name.startswith("x-")
         if not is_text or not mime.has_long_line(folded.encode()):
             return folded
-    return mime.encoded_words(text, field=name)
+    meant = _CONTROL.sub(" ", read.text)  # an encoded word can hold a line break
+    if is_text:
+        return mime.encoded_words(meant, field=name)
+    return mime.encoded_words(mime.encoded_runs(meant), "us-ascii", field=name)
 
 
 def _with_own_fields(raw: bytes, reverse_path: str, now: datetime) -> Wire:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import chain
 
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
@@ -11,13 +12,13 @@ from django.utils.http import content_disposition_header
 from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_safe
 
-from messaging import content, drafts, queue
+from messaging import charsets, content, drafts, magic, queue
 from messaging.console.html_body import InlineImages, framed
-from messaging.models import Attachment, Message
+from messaging.models import Attachment, Message, MessageContent
 
 from .guard import who
 
-OPENS_IN_BROWSER = {"application/pdf", "image/png", "image/jpeg", "image/gif", "text/plain"}
+OPENS_IN_BROWSER = {magic.PDF, "text/plain", *magic.IMAGES}
 TYPE = re.compile(r"(application|audio|font|image|model|text|video)/[\w.+-]+")
 # What a browser might run if it ever ignored the disposition; such files leave as plain octets.
 ACTIVE = re.compile(r"html|xml|svg|script", re.IGNORECASE)
@@ -71,10 +72,35 @@ def attachment(request: HttpRequest, pk: int, number: int) -> HttpResponseBase:
         body = content.open_attachment(row)
     except content.MissingContent as error:
         return render(request, "messaging/missing.html", {"explanation": str(error), "pk": pk}, status=410)
-    opens = row.content_type in OPENS_IN_BROWSER and "download" not in request.GET
-    response = streamed(body, _safe_type(row.content_type), row.filename or f"part-{row.number}", saved=not opens)
-    response["Content-Length"] = str(row.size)
+    head = next(body, b"")
+    kind = magic.kind_of(head, row.content_type)
+    opens = kind in OPENS_IN_BROWSER and "download" not in request.GET
+    pieces, size = chain([head], body), row.size
+    served_as = _safe_type(kind if opens else row.content_type)
+    if kind == "text/plain":
+        charset = _charset(row, head)
+        if opens and not charsets.is_for_browsers(charset):
+            text = charsets.read(b"".join(pieces), charset).text.encode()
+            pieces, size, charset = chain([text]), len(text), charsets.UTF8
+        served_as = f"text/plain; charset={charset}"
+    response = streamed(pieces, served_as, _name(row, head), saved=not opens)
+    response["Content-Length"] = str(size)
     return response
+
+
+def _charset(row: Attachment, head: bytes) -> str:
+    """What a text is in, by its beginning: as it says, or as it is. One with a NUL is none, whatever it says."""
+    skeleton = MessageContent.objects.values_list("skeleton", flat=True).get(message=row.message_id)
+    label = content.charset_of(bytes(skeleton), row.number)
+    whole_lines = head if len(head) >= row.size else head[: head.rfind(b"\n") + 1] or head
+    reading = charsets.read(whole_lines, label)
+    return charsets.UTF8 if "\0" in reading.text else reading.charset
+
+
+def _name(row: Attachment, head: bytes) -> str:
+    """With an ending, by which a person's computer knows what to open it with."""
+    name = row.filename or f"part-{row.number}"
+    return name if "." in name else name + magic.ending(row.content_type, head)
 
 
 @require_safe
@@ -103,8 +129,6 @@ def draft(request: HttpRequest, pk: int) -> HttpResponseBase:
 
 
 def _safe_type(content_type: str) -> str:
-    if content_type == "text/plain":
-        return "text/plain; charset=utf-8"
     if not TYPE.fullmatch(content_type) or ACTIVE.search(content_type):
         return "application/octet-stream"
     return content_type

@@ -9,6 +9,7 @@ from django.template.defaultfilters import filesizeformat
 
 from messaging import uploads
 from messaging.console.forms.compose import LetterForm
+from messaging.editing import Unread
 from messaging.intake.errors import BadAddress, TooLarge
 from messaging.models import Upload
 from messaging.uploads import File
@@ -69,7 +70,9 @@ class LetterFiles:
 
 def place(error: Exception, form: LetterForm, files: LetterFiles) -> None:
     """What the gate says against a letter, beside the field that it is about."""
-    if isinstance(error, BadAddress):
+    if isinstance(error, Unread):
+        form.add_error(error.field, str(error))
+    elif isinstance(error, BadAddress):
         form.add_error("to", str(error))
     elif isinstance(error, TooLarge):
         files.error = str(error)
