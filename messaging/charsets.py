@@ -60,7 +60,7 @@ def read(data: bytes, label: str = "") -> Reading:
     if data.isascii() and not (_SHIFTED.match(charset) and _may_be(data, charset)):
         return Reading(data.decode("ascii"), UTF8, True)
     text = _strictly(data, charset) if charset else None
-    as_utf8 = _strictly(data, UTF8)
+    as_utf8 = None if data.isascii() else _strictly(data, UTF8)  # broken escapes are no UTF-8
     if as_utf8 is not None and (text is None or charset == UTF8 or _is_mislabelled(as_utf8, charset)):
         return Reading(as_utf8, UTF8, True)
     if text is not None:
@@ -155,7 +155,7 @@ def _guess(data: bytes, charset: str, *, is_labelled: bool) -> Reading:
     """What is neither UTF-8 nor what it says it is."""
     if charset:
         text = _loosely(data, charset)
-        if any(sign > "\x7f" and sign != "\ufffd" for sign in text):  # right in places
+        if data.isascii() or any(sign > "\x7f" and sign != "\ufffd" for sign in text):  # right in places
             return Reading(text, charset, False)
     is_western = not _NOT_WESTERN.search(data)
     if is_western or not is_labelled:

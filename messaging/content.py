@@ -172,12 +172,18 @@ def _safe_filename(name: str) -> str:
     return name if len(name) <= 255 else name[: 255 - len(suffix)] + suffix if len(suffix) < 20 else name[:255]
 
 
-def given_name(cut: Cut, number: int) -> str:
-    """For an attachment without a name, where it is known what it is: a message by its subject, others by number."""
-    head = b"".join(mime.decode([cut.body[:200]], cut.encoding))
-    ending = magic.ending(cut.content_type, head)
-    stem = _subject_of(cut.body) if ending == ".eml" else ""
-    return ending and (stem or f"part-{number}") + ending
+def name_to_save(attachment: Attachment, head: bytes) -> str:
+    """With an ending, by which a person's computer knows what to open it with; `head` is how the octets begin.
+
+    Without a name an attached message has its subject, others their number.
+    """
+    stem = attachment.filename
+    if "." in stem:
+        return stem
+    ending = magic.ending(attachment.content_type, head)
+    if not stem and ending == ".eml":
+        stem = _subject_of(head)
+    return (stem or f"part-{attachment.number}") + ending
 
 
 def _subject_of(raw: bytes) -> str:

@@ -104,11 +104,12 @@ def _why_unreadable(part: mime.Part, reading: Reading) -> str:
         return ""
     if part.encoding not in mime.ENCODINGS:
         why = f"It is encoded in a way that is not known here ({mime.displayable(part.encoding, 40)})"
-    elif charsets.read(reading.text.encode(), "").is_whole and reading.charset == charsets.name(part.charset):
+    elif charsets.read(part.data, part.label).is_whole:
         why = "It is damaged"
     else:
-        said = mime.displayable(part.charset, 40) or "none"
-        why = f"Not all of it can be read in the character set that it names ({said})"
+        said = mime.displayable(part.label, 40)
+        named = f"the character set that it names ({said})" if said else "any character set, and it names none"
+        why = f"Not all of it can be read in {named}"
     return f"{why}, {STAYS_WORDS}"
 
 

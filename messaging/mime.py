@@ -121,18 +121,25 @@ class Part:
     def _parameter(self, name: str, field: str) -> str:
         return dict(reversed(parameters(str(self.headers.get(field, ""))))).get(name, "")
 
-    def read(self) -> Reading:
-        """A text decoded by the character set that its type names, or the HTML itself where the type does not."""
-        data = b"".join(decode([self.encoded], self.encoding))
-        reading = charsets.read(data, charsets.chosen(self.charset, _charset_within(data, self.content_type)))
-        is_whole = reading.is_whole and self.encoding in ENCODINGS and "\0" not in reading.text
-        if self.encoding == "base64":
-            is_whole = is_whole and _is_base64(self.encoded)
-        return reading._replace(is_whole=is_whole)
-
     @property
     def encoded(self) -> bytes:
         return self.raw[self.body : self.stop]
+
+    @cached_property
+    def data(self) -> bytes:
+        """The body without its encoding."""
+        return b"".join(decode([self.encoded], self.encoding))
+
+    @property
+    def label(self) -> str:
+        """The character set that the type names, or the HTML itself where the type does not."""
+        return charsets.chosen(self.charset, _charset_within(self.data, self.content_type))
+
+    def read(self) -> Reading:
+        """A text decoded; not whole either where its encoding is not known, or loses something that is there."""
+        reading = charsets.read(self.data, self.label)
+        is_lost = "\0" in reading.text or (self.encoding == "base64" and not _is_base64(self.encoded))
+        return reading._replace(is_whole=reading.is_whole and self.encoding in ENCODINGS and not is_lost)
 
 
 def head(raw: bytes, start: int = 0, stop: int | None = None) -> tuple[list[Field], int]:

@@ -260,7 +260,8 @@ def _written(text: str) -> str:
 def _comment(text: str) -> str:
     """RFC 2047 5 (2); parentheses within stay where they are."""
     pieces = re.split(r"((?:\\.|[()])+)", text)
-    return "(" + "".join(piece if piece.isascii() else mime.encoded_runs(piece) for piece in pieces) + ")"
+    comment = "(" + "".join(piece if piece.isascii() else mime.encoded_runs(piece) for piece in pieces) + ")"
+    return comment if len(comment) < _LONG else mime.encoded_words(comment, "us-ascii")
 
 
 def _mailbox(mailbox: Mailbox) -> str:

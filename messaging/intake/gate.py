@@ -168,7 +168,7 @@ def _attachment(message: Message, number: int, cut: content.Cut) -> Attachment:
         encoding=cut.encoding,
         encoded_size=len(cut.body),
         size=cut.size,
-        filename=cut.filename or content.given_name(cut, number),
+        filename=cut.filename,
         content_type=cut.content_type,
         content_id=cut.content_id,
         is_inline=cut.is_inline,

@@ -1,7 +1,7 @@
 """What is in a message, each on a route of its own: the HTML body for its frame, attachments, the whole message."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import chain
 
@@ -72,35 +72,36 @@ def attachment(request: HttpRequest, pk: int, number: int) -> HttpResponseBase:
         body = content.open_attachment(row)
     except content.MissingContent as error:
         return render(request, "messaging/missing.html", {"explanation": str(error), "pk": pk}, status=410)
-    head = next(body, b"")
+    head = _beginning(body)
     kind = magic.kind_of(head, row.content_type)
     opens = kind in OPENS_IN_BROWSER and "download" not in request.GET
-    pieces, size = chain([head], body), row.size
-    served_as = _safe_type(kind if opens else row.content_type)
-    if kind == "text/plain":
-        charset = _charset(row, head)
-        if opens and not charsets.is_for_browsers(charset):
-            text = charsets.read(b"".join(pieces), charset).text.encode()
-            pieces, size, charset = chain([text]), len(text), charsets.UTF8
-        served_as = f"text/plain; charset={charset}"
-    response = streamed(pieces, served_as, _name(row, head), saved=not opens)
+    pieces: Iterable[bytes] = chain([head], body)
+    served_as, size = _safe_type(kind if opens else row.content_type), row.size
+    if opens and kind == "text/plain":
+        text, charset = _text(row, b"".join(pieces))
+        pieces, served_as, size = [text], f"text/plain; charset={charset}", len(text)
+    response = streamed(pieces, served_as, content.name_to_save(row, head), saved=not opens)
     response["Content-Length"] = str(size)
     return response
 
 
-def _charset(row: Attachment, head: bytes) -> str:
-    """What a text is in, by its beginning: as it says, or as it is. One with a NUL is none, whatever it says."""
+def _beginning(pieces: Iterator[bytes]) -> bytes:
+    """Enough of a file to tell what it is, or all of it."""
+    head = b""
+    while len(head) < magic.HEAD and (piece := next(pieces, None)) is not None:
+        head += piece
+    return head
+
+
+def _text(row: Attachment, data: bytes) -> tuple[bytes, str]:
+    """A text with the character set that it is in, whatever it says; as UTF-8 where no browser knows that one."""
     skeleton = MessageContent.objects.values_list("skeleton", flat=True).get(message=row.message_id)
-    label = content.charset_of(bytes(skeleton), row.number)
-    whole_lines = head if len(head) >= row.size else head[: head.rfind(b"\n") + 1] or head
-    reading = charsets.read(whole_lines, label)
-    return charsets.UTF8 if "\0" in reading.text else reading.charset
-
-
-def _name(row: Attachment, head: bytes) -> str:
-    """With an ending, by which a person's computer knows what to open it with."""
-    name = row.filename or f"part-{row.number}"
-    return name if "." in name else name + magic.ending(row.content_type, head)
+    reading = charsets.read(data, content.charset_of(bytes(skeleton), row.number))
+    if "\0" in reading.text:  # no text at all
+        return data, charsets.UTF8
+    return (
+        (data, reading.charset) if charsets.is_for_browsers(reading.charset) else (reading.text.encode(), charsets.UTF8)
+    )
 
 
 @require_safe
@@ -134,7 +135,7 @@ def _safe_type(content_type: str) -> str:
     return content_type
 
 
-def streamed(body: Iterator[bytes], content_type: str, filename: str, *, saved: bool) -> StreamingHttpResponse:
+def streamed(body: Iterable[bytes], content_type: str, filename: str, *, saved: bool) -> StreamingHttpResponse:
     response = StreamingHttpResponse(body, content_type=content_type)
     response["Content-Disposition"] = content_disposition_header(saved, filename) or "attachment"
     response["Content-Security-Policy"] = FILE_POLICY
