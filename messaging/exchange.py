@@ -20,8 +20,8 @@ from messaging.uploads import File
 OF_THE_BODY = ("content-", "mime-version")
 SEALED_WORDS = "The message is signed or encrypted, which a change would break."
 STAYS_WORDS = (
-    "so it stays as it came, and is sent like that; saving it again would damage it. The rest can be changed here. To "
-    "change the text, correct it where it was written, or write a new message."
+    "It is sent as it came; saving it here would damage it. Everything else can be changed. To change the text, "
+    "correct it where it was written, or write a new message."
 )
 
 
@@ -110,7 +110,7 @@ def _why_unreadable(part: mime.Part, reading: Reading) -> str:
         said = mime.displayable(part.label, 40)
         named = f"the character set that it names ({said})" if said else "any character set, and it names none"
         why = f"Not all of it can be read in {named}"
-    return f"{why}, {STAYS_WORDS}"
+    return f"{why}. {STAYS_WORDS}"
 
 
 def _is_made_from(html: mime.Part, text: mime.Part) -> bool:
