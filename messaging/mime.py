@@ -20,6 +20,7 @@ from messaging.charsets import Reading
 MAX_LINE = 998  # octets without CRLF, RFC 5322 2.1.1 and RFC 5321 4.5.3.1.6
 MAX_DEPTH = 200  # multiparts nested deeper are left as one opaque body
 MAX_BOUNDARY_LINE = 1000
+MAX_PARAMETERS = 20_000  # characters; the standard library's parser takes time by the square of the length
 
 _FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:([^\n]*(?:\n|\Z)(?:[ \t][^\n]*(?:\n|\Z))*)")
 _LINE_END = re.compile(rb"\r?\n")
@@ -119,7 +120,12 @@ class Part:
         return self._parameter("delsp", "content-type").lower() == "yes"
 
     def _parameter(self, name: str, field: str) -> str:
-        return dict(reversed(parameters(str(self.headers.get(field, ""))))).get(name, "")
+        return self._parameters[field].get(name, "")
+
+    @cached_property
+    def _parameters(self) -> dict[str, dict[str, str]]:
+        fields = ("content-type", "content-disposition")
+        return {field: dict(reversed(parameters(str(self.headers.get(field, ""))))) for field in fields}
 
     @property
     def encoded(self) -> bytes:
@@ -247,6 +253,8 @@ def parameters(value: str) -> list[tuple[str, str]]:
 
     Those of RFC 2231 come first: they say it better than a fallback of the same name.
     """
+    if len(value) > MAX_PARAMETERS:
+        return []
     bag = HeaderBag()
     bag["content-type"] = value
     try:
