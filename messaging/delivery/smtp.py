@@ -106,17 +106,18 @@ class Connection(Session):
             room = self._room() or len(envelope.recipients)
             later = envelope.recipients[room:]
             data = self._introduce(client, replace(envelope, recipients=envelope.recipients[:room]), result)
-            if any(reply.ok for reply in result.recipients.values()):
+            asked = list(result.recipients.values())
+            if asked:  # else MAIL was refused, which is for everybody
+                result.recipients |= dict.fromkeys(later, Reply(Stage.RCPT, None, "", LocalError.MORE_RECIPIENTS))
+            if any(reply.ok for reply in asked):
                 reply = data or client.ask(Stage.DATA, "DATA")
                 if reply.code == 354:
                     result.final = self._hand_over(client, content, lambda: before_end(result))
                 else:
                     result.final = reply if not reply.ok else Reply(Stage.DATA, None, reply.text, LocalError.NOT_SMTP)
-            elif result.recipients:
-                result.final = list(result.recipients.values())[-1]
+            elif asked:
+                result.final = asked[-1]
                 self._end_empty(client, data)
-            if result.recipients:  # else MAIL was refused, which is for everybody
-                result.recipients |= dict.fromkeys(later, Reply(Stage.RCPT, None, "", LocalError.MORE_RECIPIENTS))
             self.transactions += 1
         except Sealed:
             result.final = Reply(Stage.MAIL, None, "", LocalError.NO_8BITMIME)

@@ -5,6 +5,7 @@ from django.core.mail import EmailMessage
 
 from messaging import housekeeping
 from messaging.delivery.lane import Lane
+from messaging.delivery.smtp import Connection
 from messaging.models import Message, Recipient
 from tests.factories import hold_mail, make_message
 from tests.fault_server import ACCEPT, CLOSE
@@ -146,6 +147,23 @@ def test_outcome_unknown_of_the_second_part_is_that_of_its_recipients_alone(serv
 
 class Killed(BaseException):
     """The process is gone."""
+
+
+def test_worker_that_dies_in_the_content_leaves_unknown_only_who_was_asked_for(server, monkeypatch, clock):
+    server.at("EHLO", "250-fault.example\n250-PIPELINING\n250 LIMITS RCPTMAX=2")
+    message = make_message(*people(4))
+
+    def hand_over(connection, client, content, may_end):
+        assert may_end()
+        raise Killed
+
+    monkeypatch.setattr(Connection, "_hand_over", hand_over)
+    with pytest.raises(Killed):
+        run_lane()
+    for _ in range(3):
+        housekeeping.sweep(clock.goes_on(hours=1))
+    assert statuses(message) == ["unknown"]
+    assert list(Recipient.objects.values_list("status", flat=True)) == ["unknown"] * 2 + ["pending"] * 2
 
 
 @pytest.mark.parametrize(("once", "status", "others"), [(False, "queued", "pending"), (True, "failed", "failed")])
