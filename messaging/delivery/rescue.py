@@ -82,9 +82,14 @@ def _leave_unknown(message: Message, now: datetime) -> None:
     attempt.category, attempt.reason = WORKER_STOPPED.category, Phrase(WORKER_STOPPED.key)
     attempt.save()
     refused = {reply["address"]: reply for reply in attempt.recipients if reply["outcome"] != AttemptOutcome.UNKNOWN}
+    addressed = {reply["address"] for reply in attempt.recipients}
     for recipient in message.recipients.filter(status=Recipient.Status.PENDING):
         reply = refused.get(recipient.address)
-        if reply is None:
+        if addressed and recipient.address not in addressed:  # put off in a transaction before
+            if not message.once:
+                continue
+            recipient.status = Recipient.Status.FAILED
+        elif reply is None:
             recipient.status = Recipient.Status.UNKNOWN
         else:
             recipient.reply_code, recipient.enhanced_code = reply["reply_code"], reply["enhanced_code"]

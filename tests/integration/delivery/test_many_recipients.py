@@ -166,6 +166,32 @@ def test_worker_that_dies_in_the_content_leaves_unknown_only_who_was_asked_for(s
     assert list(Recipient.objects.values_list("status", flat=True)) == ["unknown"] * 2 + ["pending"] * 2
 
 
+@pytest.mark.parametrize(("once", "put_off"), [(False, "pending"), (True, "failed")])
+def test_worker_that_dies_in_the_second_part_leaves_as_they_are_those_put_off_before(
+    server, monkeypatch, clock, once, put_off
+):
+    server.at("EHLO", "250-fault.example\n250-PIPELINING\n250 LIMITS RCPTMAX=2")
+    server.at("RCPT", "450 4.2.1 later", recipient="c0@example.com")
+    message = make_message(*people(4))
+    Message.objects.update(once=once)
+    really_hand_over, calls = Connection._hand_over, []
+
+    def hand_over(connection, client, content, may_end):
+        calls.append(1)
+        if len(calls) == 1:
+            return really_hand_over(connection, client, content, may_end)
+        assert may_end()
+        raise Killed
+
+    monkeypatch.setattr(Connection, "_hand_over", hand_over)
+    with pytest.raises(Killed):
+        run_lane()
+    for _ in range(3):
+        housekeeping.sweep(clock.goes_on(hours=1))
+    assert statuses(message) == ["unknown"]
+    assert list(Recipient.objects.values_list("status", flat=True)) == [put_off, "accepted", "unknown", "unknown"]
+
+
 @pytest.mark.parametrize(("once", "status", "others"), [(False, "queued", "pending"), (True, "failed", "failed")])
 def test_worker_that_dies_between_two_transactions_leaves_what_is_known(
     server, monkeypatch, once, status, others, clock
