@@ -15,7 +15,8 @@ SERVICE_KEYS = {
     "secrets", "stop_grace_period", "volumes",
 }  # fmt: skip
 OF_THE_CONTAINERS = {
-    "DATABASE_URL", "CELERY_BROKER_URL", "VAR_DIR", "MEDIA_ROOT", "ENV_FILE", "PORT", "CATCHER_PORT", "CAUGHT_DIR"
+    "DATABASE_URL", "CELERY_BROKER_URL", "VAR_DIR", "MEDIA_ROOT", "WITNESS_DIR", "ENV_FILE", "PORT",
+    "CATCHER_PORT", "CAUGHT_DIR",
 }  # fmt: skip
 CONDITIONS = {"service_started", "service_healthy", "service_completed_successfully"}
 REQUIRED = {"SECRET_KEY": "k" * 50, "FIELD_ENCRYPTION_KEYS": "A" * 43 + "=", "POSTGRES_PASSWORD": "pw"}
