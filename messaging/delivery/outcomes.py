@@ -95,8 +95,10 @@ def _sorted(reply: Reply) -> tuple[Line, bool]:
     """The line of the table that decides, and whether words (or an error of this machine) say what it means: those of
     the line, or of another that means the same."""
     decides = next(line for line in TABLE if line.fits(reply))
-    known = reply.error is not None or bool(decides.text)
-    known = known or any(line.text and line.meaning is decides.meaning and line.fits(reply) for line in TABLE)
+    known = reply.error is not None or (bool(decides.text) and not decides.is_hint)
+    known = known or any(
+        line.text and not line.is_hint and line.meaning is decides.meaning and line.fits(reply) for line in TABLE
+    )
     return decides, known
 
 

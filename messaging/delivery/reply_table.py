@@ -32,7 +32,8 @@ class Line:
 
     Empty conditions fit anything, but a line without errors only what a server said. A line without an outcome takes
     it from the code; before MAIL it is always SETUP. With a pace, the reply is about how the account sends. With
-    `after_accepted`, others of the same transaction were accepted before.
+    `after_accepted`, others of the same transaction were accepted before. A hint says what its text may be about, and
+    not what it means.
     """
 
     outcome: AttemptOutcome | None
@@ -44,6 +45,7 @@ class Line:
     errors: Collection[LocalError] = ()
     pace: Pace = Pace.UNTOLD
     after_accepted: bool = False
+    is_hint: bool = False
 
     def fits(self, reply: Reply) -> bool:
         return (
@@ -143,6 +145,7 @@ TABLE = [
     # code: the mailbox takes mail again in the next hour.
     Line(TRANSIENT, m.GREYLISTED, ENVELOPE + END, code="4..",
          text=r"gr[ea]y-?list|^try again later$|internal resources? (is |are )?temporarily"),
+    Line(TRANSIENT, m.MAILBOX_BUSY, RCPT + CONTENT, text=p.LOCKED_OUT),
     Line(TRANSIENT, m.MAILBOX_RATE, RCPT + CONTENT, enhanced=r"5\.2\.12[12]"),
     Line(TRANSIENT, m.MAILBOX_RATE, RCPT + CONTENT, text=p.MAILBOX_RATE),
     Line(None, m.SPAM, CONTENT, text=r"nature of the content|same message-id"),
@@ -185,15 +188,19 @@ TABLE = [
     Line(None, m.ROUTE_BROKEN, ENVELOPE + END, text=p.NO_TLS_AT_THEIRS),
     Line(SETUP, m.WANTS_TLS, code="523|538"),
     Line(SETUP, m.WANTS_TLS, text=p.WANTS_TLS),
+    Line(None, m.BAD_SENDER, END, text=p.FORGED),
     # A From address of somebody else's fails every message of the account alike; 403 is SendGrid's own code.
     Line(SETUP, m.FROM_NOT_ALLOWED, ENVELOPE + END, code="403|5..", text=p.NOT_OUR_SENDER),
+    Line(SETUP, m.FROM_NOT_ALLOWED, END, text=r"sender signature|authori[sz]ation failed: (envelope )?from\b"),
     Line(SETUP, m.FROM_NOT_ALLOWED, MAIL + CONTENT, code="403|5..", text=p.SENDER_UNKNOWN_THERE),
     Line(SETUP, m.FROM_NOT_ALLOWED, ENVELOPE + END, enhanced=r"5\.(7\.60|2\.252)"),
     Line(SETUP, m.WANTS_SIGN_IN, ENVELOPE + END, text=p.ASKS_TO_SIGN_IN),
     Line(SETUP, m.NO_RELAY, ENVELOPE + END, text=p.NO_RELAY),
     Line(SETUP, m.WANTS_SIGN_IN, ENVELOPE + END, text=p.WANTS_SIGN_IN),
     Line(SETUP, m.BAD_SENDER, ENVELOPE + END, code="5..", text=p.SENDER_BARRED),
+    Line(SETUP, m.WANTS_SIGN_IN, MAIL + RCPT, text=p.SIGN_IN_FAILED),
     Line(PERMANENT, m.MOVED, RCPT, code="525"),
+    Line(SETUP, m.ACCOUNT_BARRED, MAIL + END, code="525"),
     Line(None, m.INSIDERS_ONLY, RCPT + CONTENT, enhanced=r"5\.7\.(12|13|124|13[3-6])"),
     Line(SETUP, m.WANTS_SIGN_IN, ENVELOPE + END, code="530"),
     Line(SETUP, m.SIGN_IN_NOT_THERE, AUTH, code="50[0234]"),
@@ -257,6 +264,8 @@ TABLE = [
     Line(PERMANENT, m.UNWANTED, RCPT, code="5..", enhanced=r"5\.7\.\d+"),
     Line(PERMANENT, m.UNWANTED, RCPT, code="5..", text=p.UNWANTED),
     Line(PERMANENT, m.UNWANTED, RCPT, code="541|571"),
+    Line(PERMANENT, m.UNWANTED, RCPT, code="55[0134]", enhanced=r"|5\.[05]\.0", text=p.NO_WORD_OF_A_MAILBOX,
+         is_hint=True),
     Line(PERMANENT, m.UNKNOWN_MAILBOX, RCPT, code="55[0134]"),
     Line(PERMANENT, m.NOBODY_LEFT, CONTENT, text=r"no valid recipients"),
 

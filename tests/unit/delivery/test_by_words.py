@@ -28,6 +28,7 @@ S = Stage
         (S.END, 554, "5.7.1 Zugriff verweigert", False),
         (S.MAIL, 550, "5.7.1 Zugriff verweigert", False),
         (S.DATA, 554, "Zugriff verweigert", False),
+        (S.RCPT, 550, "your server requires confirmation", False),
     ],
 )
 def test_words_that_bear_out_what_the_code_says_count(stage, code, text, by_words):

@@ -15,6 +15,7 @@ from messaging.models import AttemptOutcome, Category, Phrase, Recipient, SendAt
 from messaging.wording import advice, in_words
 
 from .replies import HEARD
+from .wordings import WORDINGS
 
 S = Stage
 E = LocalError
@@ -490,6 +491,12 @@ def test_published_reply_of_a_server_is_sorted(heard):
     assert (verdict.meaning.key, f"{verdict.outcome} {verdict.scope}") == (heard.meaning.key, heard.outcome)
 
 
+@pytest.mark.parametrize(("stage", "code", "text", "outcome", "meaning"), WORDINGS)
+def test_wording_of_the_same_kind_is_sorted_alike(stage, code, text, outcome, meaning):
+    verdict = judge(Reply(stage, code, text))
+    assert (verdict.meaning.key, f"{verdict.outcome} {verdict.scope}") == (meaning.key, outcome)
+
+
 def test_published_replies_name_where_they_are_published():
     known = {system for system, *_ in REAL_REPLIES}
     with_source = [heard for heard in HEARD if re.fullmatch(r"https?://[^/ ]+\.[a-z]+/\S+", heard.source)]
@@ -521,6 +528,7 @@ def test_error_of_this_machine_is_sorted(stage, error, outcome, category):
 def test_every_line_of_the_table_makes_a_difference():
     heard = [Reply(stage, code, text) for _, stage, code, text, *_ in REAL_REPLIES]
     heard += [Reply(stage, code, text) for _, stage, code, text, *_ in HEARD]
+    heard += [Reply(stage, code, text) for stage, code, text, *_ in WORDINGS]
     heard += [Reply(S.RCPT, 552, after_accepted=True)]
     heard += [Reply(stage, code) for code, row in BARE_CODES for stage in row]
     heard += [Reply(stage, None, "words", error) for stage, error, *_ in ERRORS_HERE]
