@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from messaging.delivery.meanings import NO_MAILBOX, UNKNOWN_MAILBOX
 from messaging.delivery.outcomes import Reply, Stage, judge
-from messaging.models import Batch, Category, Message, Recipient, RefusalStreak
+from messaging.models import Batch, Category, Message, Recipient, RefusalStreak, SendAttempt
 from messaging.wording import in_words, moment
 
 Status = Message.Status
@@ -32,16 +32,23 @@ class Preflight:
 def refused_before(addresses: Iterable[str]) -> dict[str, str]:
     """Which of these addresses a mail server lately said to have no mailbox: the address, and that in words."""
     found: dict[str, datetime | None] = {}
-    rows = _refused().filter(address__in=list(addresses))
-    for address, code, enhanced, text, at in rows.values_list(
-        "address", "reply_code", "enhanced_code", "reply_text", "decided_at"
-    ):
-        if judge(Reply(Stage.RCPT, code, f"{enhanced} {text}".strip())).meaning in NO_SUCH:
-            found[address] = at
+    rows = list(_refused().filter(address__in=list(addresses)))
+    stages = _stages({row.message_id for row in rows}) if rows else {}
+    for row in rows:
+        stage = stages.get((row.message_id, row.address), Stage.RCPT)
+        if judge(Reply(stage, row.reply_code, f"{row.enhanced_code} {row.reply_text}".strip())).meaning in NO_SUCH:
+            found[row.address] = row.decided_at
     return {
         address: f"“{address}” was refused before ({moment(at) or 'earlier'}): the mail server knows no such mailbox."
         for address, at in found.items()
     }
+
+
+def _stages(messages: set[int]) -> dict[tuple[int, str], Stage]:
+    """Where each recipient was answered last: after the content, the same words are not about a mailbox."""
+    attempts = SendAttempt.objects.filter(message_id__in=messages).order_by("pk")
+    heard = [(pk, row) for pk, rows in attempts.values_list("message_id", "recipients") for row in rows]
+    return {(pk, row["address"]): Stage(row["stage"]) for pk, row in heard if row.get("stage")}
 
 
 def _refused() -> QuerySet[Recipient]:

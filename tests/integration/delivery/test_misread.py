@@ -119,3 +119,11 @@ def test_one_dead_mailbox_stops_nobody(server):
     assert statuses(dead, alive) == ["failed", "sent"]
     assert not AccountPause.objects.exists()
     assert refused_before(["anna@anna.example"])
+
+
+def test_what_was_said_of_the_content_blackens_nobody_beside_whom_another_is_dead(server):
+    server.at("RCPT", "550 5.1.1 No such user", recipient="dead@dead.example")
+    server.at("END", "554 Transaction failed")
+    make_message("dead@dead.example", "good@good.example")
+    run_lane()
+    assert set(refused_before(["dead@dead.example", "good@good.example"])) == {"dead@dead.example"}
