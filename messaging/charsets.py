@@ -74,7 +74,7 @@ def read_header(value: bytes, label: str = "") -> str:
     The escapes of ISO-2022 go before all. A fold in the middle of a character goes with its blank.
     """
     is_shifted = b"\x1b$" in value
-    if value.isascii() and not is_shifted:
+    if not is_shifted and value.isascii():
         return unfolded(value).decode("ascii")
     declared = "" if _key(label) in NOT_LABELLED else name(label)
     tried = [declared if _SHIFTED.match(declared) else "iso-2022-jp"] if is_shifted else [UTF8, declared]
@@ -88,7 +88,7 @@ def read_header(value: bytes, label: str = "") -> str:
 
 def unfolded(value: bytes) -> bytes:
     """A header field's value without the line breaks before blanks (RFC 5322 2.2.3)."""
-    return _FOLD.sub(b"", value)
+    return _FOLD.sub(b"", value) if b"\n " in value or b"\n\t" in value else value
 
 
 def name(label: str) -> str:

@@ -9,6 +9,7 @@ import binascii
 import quopri
 import re
 from collections.abc import Iterable, Iterator
+from email.charset import Charset
 from email.header import Header
 from email.message import Message as HeaderBag
 from functools import cached_property
@@ -18,10 +19,12 @@ from messaging import charsets
 from messaging.charsets import Reading
 
 MAX_LINE = 998  # octets without CRLF, RFC 5322 2.1.1 and RFC 5321 4.5.3.1.6
+LONGEST_WORD = 74  # characters of an encoded word, less what the name of its field has, for a line of 76 with its colon
 MAX_DEPTH = 200  # multiparts nested deeper are left as one opaque body
 MAX_BOUNDARY_LINE = 1000
 MAX_PARAMETERS = 20_000  # characters; the standard library's parser takes time by the square of the length
 
+UTF8 = Charset("utf-8")
 _FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:([^\n]*(?:\n|\Z)(?:[ \t][^\n]*(?:\n|\Z))*)")
 _LINE_END = re.compile(rb"\r?\n")
 _WORD = re.compile(r"=\?([^?\s]{1,60})\?([BbQq])\?")
@@ -65,6 +68,7 @@ class Part:
         self.raw, self.start, self.stop, self.default_type = raw, start, stop, default_type
         self.fields, self.body = head(raw, start, stop)
         self.is_leaf = True
+        self._parameters: dict[str, dict[str, str]] = {}
 
     @cached_property
     def headers(self) -> HeaderBag:
@@ -76,7 +80,7 @@ class Part:
                 bag[field.name] = field.text
         return bag
 
-    @property
+    @cached_property
     def content_type(self) -> str:
         return self.headers.get_content_type()
 
@@ -120,12 +124,12 @@ class Part:
         return self._parameter("delsp", "content-type").lower() == "yes"
 
     def _parameter(self, name: str, field: str) -> str:
+        value = str(self.headers.get(field, ""))
+        if name not in value.lower():
+            return ""
+        if field not in self._parameters:
+            self._parameters[field] = dict(reversed(parameters(value)))
         return self._parameters[field].get(name, "")
-
-    @cached_property
-    def _parameters(self) -> dict[str, dict[str, str]]:
-        fields = ("content-type", "content-disposition")
-        return {field: dict(reversed(parameters(str(self.headers.get(field, ""))))) for field in fields}
 
     @property
     def encoded(self) -> bytes:
@@ -253,7 +257,7 @@ def parameters(value: str) -> list[tuple[str, str]]:
 
     Those of RFC 2231 come first: they say it better than a fallback of the same name.
     """
-    if len(value) > MAX_PARAMETERS:
+    if ";" not in value or len(value) > MAX_PARAMETERS:
         return []
     bag = HeaderBag()
     bag["content-type"] = value
@@ -296,6 +300,8 @@ def read_words(text: str) -> Reading:
 
     Octets of words side by side are decoded together, for programs that part characters between them.
     """
+    if "=?" not in text:
+        return Reading(text, charsets.UTF8, True)
     pieces: list[str | tuple[str, list[bytes]]] = []
     position = 0
     for start, stop, label, octets in _words(text):
@@ -345,9 +351,15 @@ def _encoded_run(run: list[str]) -> list[str]:
 def encoded_words(text: str, charset: str = "utf-8", field: str = "") -> str:
     """The value of header field `field` folded into short lines, in RFC 2047 encoded words unless it is ASCII."""
     whole = text.encode("utf-8", "replace").decode()
+    if charset == "utf-8" and len(whole) < LONGEST_WORD and whole.isprintable() and whole == whole.strip():
+        word = UTF8.header_encode(whole)
+        if len(field) + len(word) <= LONGEST_WORD:
+            return word
     return Header(whole, charset, maxlinelen=76, header_name=field or None).encode(linesep="\r\n")
 
 
 def displayable(text: str, limit: int) -> str:
     """One line that cannot deceive: no control characters, no text direction overrides, at most `limit` characters."""
+    if text.isascii() and text.isprintable():
+        return text.strip()[:limit]
     return _DECEPTIVE.sub("", _BLANKS.sub(" ", text)).strip()[:limit]

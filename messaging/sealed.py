@@ -5,7 +5,7 @@ own (application/pkcs7-mime) may be, since only the octets that come out of it a
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from messaging import mime
 
@@ -24,8 +24,13 @@ class Sealed(ValueError):
 
 def walk(raw: bytes, start: int = 0, stop: int | None = None) -> Iterator[mime.Part]:
     """As mime.walk, but nothing of what an opaque part contains."""
+    return unsealed(mime.walk(raw, start, stop))
+
+
+def unsealed(parts: Iterable[mime.Part]) -> Iterator[mime.Part]:
+    """Of the parts that mime.walk found, those that no opaque part contains."""
     end = -1
-    for part in mime.walk(raw, start, stop):
+    for part in parts:
         if part.start >= end:
             yield part
             end = part.stop if is_opaque(part) else end

@@ -147,10 +147,14 @@ def mailboxes(value: str) -> list[Mailbox]:
 
 def _read(value: str) -> tuple[list[Group], bool]:
     """What can be made out in an address list, and whether that is all there is (RFC 5322 3.4)."""
+    value = _BLANKS.sub(" ", value)
+    simple = _all_simple(value)
+    if simple is not None:
+        return [Group(None, [_simple(each)]) for each in simple], True
     groups: list[Group] = []
     is_valid = True
     effort = 0
-    for entry in filter(str.strip, _entries(_BLANKS.sub(" ", value))):
+    for entry in filter(str.strip, _entries(value)):
         usual = _usual(entry)
         if usual is not None:
             groups.append(usual)
@@ -160,6 +164,13 @@ def _read(value: str) -> tuple[list[Group], bool]:
         groups += read
         is_valid = is_valid and is_entry_valid
     return groups, is_valid
+
+
+def _all_simple(value: str) -> list[re.Match[str]] | None:
+    """The mailboxes of a list, as most lists are; None where one of them takes a closer look."""
+    pieces = [value] if '"' in value else [piece for piece in value.split(",") if piece.strip()]
+    found = [match for piece in pieces if (match := _SIMPLE.match(piece))]
+    return found if len(found) == len(pieces) else None
 
 
 def _usual(entry: str) -> Group | None:
@@ -230,9 +241,13 @@ def header_value(value: str) -> str:
     Mailboxes in ASCII stay as they are written. In a list that is not valid only the words that are not ASCII are
     encoded, so that nothing in it is lost.
     """
+    value = _BLANKS.sub(" ", value)
+    simple = _all_simple(value)
+    if simple is not None:
+        return ",\r\n ".join(_written(each[0].strip()) for each in simple)
     if not _read(value)[1]:
         return mime.encoded_words(mime.encoded_runs(value), "us-ascii")
-    return ",\r\n ".join(_listed(each) for each in address_list.split(_BLANKS.sub(" ", value)))
+    return ",\r\n ".join(map(_listed, address_list.split(value)))
 
 
 def _listed(listed: address_list.Listed) -> str:
@@ -249,6 +264,9 @@ def _written(text: str) -> str:
     """A mailbox; its comments go behind it when it has to be written anew."""
     if text.isascii() and len(text) < _LONG:
         return text
+    simple = _SIMPLE.match(text)
+    if simple is not None and mime.read_words(text).is_whole:
+        return _mailbox(_simple(simple))
     bare, comments = address_list.without_comments(text)
     groups, is_valid = _read(bare)
     found = [mailbox for group in groups for mailbox in group.mailboxes]

@@ -143,7 +143,7 @@ def _recipients(message: Message, envelope: list[str], fields: dict[str, str]) -
     """Kind and display name as the header fields have them; who is in none of them is a blind copy."""
     named: dict[str, tuple[Recipient.Kind, str]] = {}
     for kind in (Recipient.Kind.TO, Recipient.Kind.CC):
-        for mailbox in addresses.mailboxes(fields.get(kind, "")):
+        for mailbox in addresses.mailboxes(fields[kind]) if kind in fields else ():
             named.setdefault(_comparable(mailbox.address), (kind, mime.displayable(mailbox.name, 320)))
     rows = []
     for address in envelope:

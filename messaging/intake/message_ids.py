@@ -16,6 +16,8 @@ def read(text: str) -> str:
     Besides `<left@right>` that may be quoted (`<"a b"@x>`), a literal (`<a@[any thing]>`) or have comments and blanks
     in it.
     """
+    if len(text) <= LONGEST and text.isascii() and _USUAL.fullmatch(text):
+        return text
     start = _after_comments(text, 0)
     usual = _USUAL.match(text, start)
     found, end = (usual[0], usual.end()) if usual is not None else _obsolete(text, start)

@@ -22,6 +22,8 @@ _DECLARED = re.compile(rb'(charset\s*=\s*"?)(?:utf-?(?:16|32)|ucs-?2)(?:[lb]e|-[
 
 def in_utf8(raw: bytes) -> bytes:
     """The message without a byte order mark, and in UTF-8 if it is UTF-16 or UTF-32. Raises Refused: it is neither."""
+    if raw[:2].isascii() and b"\0" not in raw[:4]:
+        return raw
     mark, encoding = next((each for each in _MARKS if raw.startswith(each[0])), (b"", ""))
     if not encoding:
         encoding = next((name for pattern, name in _UNMARKED if pattern.match(raw)), "")

@@ -162,11 +162,14 @@ def _fit_entity(raw: bytes) -> bytes:
     if raw.isascii() and b"\0" not in raw and _SHIFT not in raw and not mime.has_long_line(raw):
         return raw
     edits: list[reencode.Edit] = []
-    charset = _charset_of_texts(raw)
-    for part in sealed.walk(raw):
+    parts = list(mime.walk(raw))
+    charset = None
+    for part in sealed.unsealed(parts):
         for field in part.fields:
             whole = raw[field.start : field.stop]
             if not whole.isascii() or _SHIFT in whole or mime.has_long_line(whole):
+                if charset is None:
+                    charset = next((each.charset for each in parts if each.charset), "")
                 text = field.text_in(part.charset or charset)
                 edits.append((field.start, field.stop, _fit_field(field.name, text, whole)))
         if sealed.is_opaque(part):
@@ -187,11 +190,6 @@ def _check_sealed(part: mime.Part) -> None:
             f"What is signed or encrypted in the message has {sealed.FLAWS[flaw]}. It cannot be sent like this, and a "
             "change would break the signature. Encode it as quoted-printable or base64 before it is signed."
         )
-
-
-def _charset_of_texts(raw: bytes) -> str:
-    """What the first text of a message, or its header, is declared to be."""
-    return next((part.charset for part in mime.walk(raw) if part.charset), "")
 
 
 # --- Header fields -------------------------------------------------------------------------------
@@ -265,7 +263,7 @@ def _with_own_fields(raw: bytes, reverse_path: str, now: datetime) -> Wire:
     kept = [field for field in fields if field.name not in replaced]
     header = b"".join(raw[field.start : field.stop] for field in kept)
     header += "".join(f"{name}: {value}\r\n" for name, value in added.items()).encode()
-    texts = {field.name: field.text for field in reversed(kept)}
+    texts = {name: text for name, text in texts.items() if name not in replaced}
     texts |= {name.lower(): value for name, value in added.items()}
     return Wire(header + b"\r\n" + raw[body:], len(header) + 2, texts)
 
