@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 from zoneinfo import ZoneInfo
 
+from kombu import Connection
 from kombu.transport import TRANSPORT_ALIASES
 from psycopg import ProgrammingError
 from psycopg.conninfo import make_conninfo
@@ -35,6 +36,14 @@ ENCODE = "Within a name or password write % as %25, / as %2F, # as %23, ? as %3F
 def stop(words: str) -> NoReturn:
     """End the process with exit code 1 and a line of why."""
     raise SystemExit(words)
+
+
+def is_folder(path: Path) -> bool:
+    """Whether there is a folder that may be seen; Path.is_dir raises where it may not be."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
 
 
 def make_folder(path: Path, name: str) -> None:
@@ -155,10 +164,16 @@ class Environment:
     def folder(self, name: str, default: Any) -> Any:
         """A folder; it need not be there."""
         value = self._read(name)
+        if value is None and default is None:
+            return None
+        if value is not None and (value != value.strip() or value[0] in "~\"'" or REFERENCE.search(value)):
+            self._bad(name, value, "Write the path as it is: nothing in it is replaced or taken off.")
         path = default if value is None else Path(value)
-        if path.exists() and not path.is_dir():
-            self._bad(name, str(path), "It is no folder.")
-        return path
+        try:
+            is_other = path.exists() and not path.is_dir()
+        except OSError as error:
+            stop(f"{name} is {_shown(str(path))}, which cannot be used: {error.strerror}.")
+        return self._bad(name, str(path), "It is no folder.") if is_other else path
 
     def address(self, name: str, default: Any) -> Any:
         """One mailbox, with or without a name."""
@@ -236,6 +251,10 @@ class Environment:
             self._hosts(name, parts)
             if parts.scheme in ("redis", "rediss") and not re.fullmatch(r"(/[0-9]{0,4})?", parts.path):
                 stop(f"{name} ends in something else than the number of a database, such as /0. {ENCODE}")
+        try:
+            Connection(value)  # which does not connect yet
+        except Exception:
+            stop(f"{name} has something in it that its kind of broker does not know, such as an option. {ENCODE}")
         return value
 
     def _url(self, name: str, text: str, schemes: Iterable[str], example: str) -> SplitResult:
@@ -247,7 +266,8 @@ class Environment:
             stop(f"{name} is no URL of a kind that is known here. Write {example}.")
         if re.search(r"\s", text):
             stop(f"{name} has a blank in it. Write {example}, and a blank in a password as %20.")
-        if re.search(r"%(?![0-9A-Fa-f]{2})", text) or parts.fragment or text.endswith("#"):
+        is_unclear = re.search(r"%(?![0-9A-Fa-f]{2})|%[01][0-9A-Fa-f]|%7[Ff]", text)
+        if is_unclear or parts.fragment or text.endswith("#"):
             stop(f"{name} has a sign in it that has to be written another way. {ENCODE}")
         return parts
 

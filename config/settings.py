@@ -11,7 +11,7 @@ from pathlib import Path
 from celery.schedules import schedule
 from csp.constants import NONE, SELF
 
-from config.environment import HOST, ORIGIN, Environment, make_folder, stop
+from config.environment import HOST, ORIGIN, Environment, is_folder, make_folder, stop
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -19,22 +19,24 @@ env = Environment(os.environ)
 env.add_file(BASE_DIR / ".env")
 
 
-def _state_home() -> Path:
-    """The user's folder for what programs remember (XDG Base Directory Specification); without a home, VAR_DIR."""
+def _own_state() -> Path:
+    """Our folder among what the user's programs remember (XDG Base Directory Specification); in VAR_DIR for a user who
+    has no home, or none to write to.
+    """
     named = os.environ.get("XDG_STATE_HOME", "")
-    if named.startswith("/"):
-        return Path(named)
     try:
-        return Path.home() / ".local" / "state"
+        folder = (Path(named) if named.startswith("/") else Path.home() / ".local" / "state") / "outtray"
     except RuntimeError:
-        return VAR_DIR
+        return VAR_DIR / "outtray"
+    there = next(each for each in (folder, *folder.parents) if is_folder(each))
+    return folder if os.access(there, os.W_OK | os.X_OK) else VAR_DIR / "outtray"
 
 
 # --- Where things are kept -----------------------------------------------------------------------
 VAR_DIR = env.folder("VAR_DIR", BASE_DIR / "var")
 MEDIA_ROOT = env.folder("MEDIA_ROOT", VAR_DIR / "media")
 # Outside of what a backup brings back: how far each database has come, so that a restored one is noticed.
-WITNESS_DIR = env.folder("WITNESS_DIR", _state_home() / "outtray")
+WITNESS_DIR = env.folder("WITNESS_DIR", _own_state())
 # Another value than the last time says: this database was restored from a backup.
 RESTORED = env.text("RESTORED")
 
@@ -91,8 +93,7 @@ CONTENT_SECURITY_POLICY = {
 FIELD_ENCRYPTION_KEYS = env.encryption_keys("FIELD_ENCRYPTION_KEYS")
 
 # Settings of this server alone, over everybody's: a folder of `.opt` files (seed row S10).
-_opt_dir = env.text("EMAIL_OPT_DIR")
-EMAIL_OPT_DIR = Path(_opt_dir) if _opt_dir else None
+EMAIL_OPT_DIR = env.folder("EMAIL_OPT_DIR", None)
 
 # --- Django --------------------------------------------------------------------------------------
 INSTALLED_APPS = [
@@ -262,6 +263,9 @@ CAUGHT_DIR = env.folder("CAUGHT_DIR", VAR_DIR / "caught")
 
 # --- What has to be there; made last, so that a start that stops above leaves nothing behind ------------
 make_folder(VAR_DIR, "VAR_DIR")
+_file = DATABASES["default"]["NAME"]
+if DATABASES["default"]["ENGINE"].endswith("sqlite3") and not is_folder(Path(_file).parent):
+    stop("DATABASE_URL names a file in a folder that is not there. Make the folder, or correct the path.")
 if CELERY_BROKER_URL.startswith("filesystem"):
     for _folder in ("queue", "control"):
         make_folder(_broker / _folder, "VAR_DIR")

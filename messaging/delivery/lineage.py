@@ -144,10 +144,24 @@ def _evidence(row: Lineage, here: Place) -> Phrase | None:
         return Phrase(Evidence.BEHIND)
     changed = [name for name in _moved(row, here) if name in row.place]
     if connection.vendor == "sqlite":
-        has_copy = "path" in changed and Path(row.place["path"]).exists()
-        # A witness that is there knows better: many file systems give their files other numbers in time.
-        changed = ["path"] if has_copy else [name for name in changed if name != "path" and known is None]
+        has_copy = "path" in changed and _is_another_file(row.place["path"])
+        # A witness that is there knows better: many file systems give their files other numbers in time. But one beside
+        # the file may have come back with it.
+        knows_better = known is not None and not _is_beside_the_file(settings.WITNESS_DIR)
+        changed = ["path"] if has_copy else [name for name in changed if name != "path" and not knows_better]
     return Phrase(Evidence.ELSEWHERE, what=changed) if changed else None
+
+
+def _is_another_file(path: str) -> bool:
+    """Whether the path is one of a file that is not the database's own, which may be mounted at several."""
+    try:
+        return not Path(path).samefile(connection.settings_dict["NAME"])
+    except OSError:  # it is not there, or not to be seen
+        return False
+
+
+def _is_beside_the_file(folder: Path) -> bool:
+    return folder.resolve().is_relative_to(Path(connection.settings_dict["NAME"]).resolve().parent)
 
 
 def _is_known(handed_over: witness.HandedOver) -> bool:

@@ -22,7 +22,7 @@ _BY_KEY = {
     "held-back": "Retry it in a few hours. If it stays so for a day, an administrator asks who runs the mail server.",
     "mailbox-closed": "An administrator of Microsoft 365 gives it full access to the mailbox (Add-MailboxPermission); "
     "that can take an hour to work. Then retry it.",
-    "account-locked": "An administrator of the account unlocks it. Make sure that the password in Email Setup is right, "
+    "account-locked": "An administrator of the account unlocks it. Check that the password in Email Setup is right, "
     "or the account is locked again; then retry it.",
     "from-not-allowed": "Check “From address” in Email Setup: it must be one that the account may use, often the user "
     "name itself. Or have it allowed at the mail provider (“Send as”, or a verified sender). Then retry it.",

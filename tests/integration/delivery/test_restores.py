@@ -5,6 +5,7 @@
 
 import datetime as dt
 import logging
+from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -308,6 +309,25 @@ def test_copy_beside_the_file_of_before_is_noticed(at_work, tmp_path):
     row.place["path"] = str(tmp_path / "original.sqlite3")
     row.save()
     (tmp_path / "original.sqlite3").write_text("")
+    run_lane()
+    assert is_paused()
+
+
+@pytest.mark.skipif(POSTGRESQL, reason="of a file")
+def test_same_file_under_another_name_is_no_copy(at_work, mail_server, tmp_path):
+    row = Lineage.objects.get()
+    (tmp_path / "mounted.sqlite3").hardlink_to(row.place["path"])
+    row.place["path"] = str(tmp_path / "mounted.sqlite3")
+    row.save()
+    assert sends(mail_server)
+
+
+@pytest.mark.skipif(POSTGRESQL, reason="of a file")
+def test_witness_beside_the_file_may_be_restored_with_it_and_knows_no_better(email_setup, mail_server, settings):
+    settings.WITNESS_DIR = Path(connection.settings_dict["NAME"]).parent / "outtray"
+    assert sends(mail_server)
+    elsewhere("inode")
+    make_message("c@example.com")
     run_lane()
     assert is_paused()
 

@@ -4,6 +4,7 @@ import os
 import runpy
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -98,27 +99,30 @@ WHOLE = (
     "MESSAGES_PER_CONNECTION", "RETRY_MAX_AGE", "MAX_MESSAGE_BYTES", "MAX_RECIPIENTS",
 )  # fmt: skip
 DECIMAL = ("SMTP_TIMEOUT_SCALE", "SMTP_FINAL_REPLY_TIMEOUT")
+NO_FOLDERS = ("~/outtray", '"/srv/outtray"', "'/srv/outtray'", " /srv/outtray", "/srv/outtray ", "/no/$NAME", "n" * 300)
 SENSELESS = {
     "DATABASE_URL": [
         "$OUTTRAY_DB", "${OUTTRAY_DB}", "outtray.sqlite3", "mysql://u:s3cret@h/n", "postgres//u:s3cret@h/n",
         "postgres://u:s3cret@h:port/n", "postgres://u:s3cret@h:70000/n", "postgres://u:s3cret%zz@h/n", "postgres://u:s3cret%@h/n",
         "postgres://u:s3cret#1@h/n", "postgres://u:s3cret/1@h/n", "postgres://u:s3cret@h", "postgres://u:s3cret@h/",
         "postgres://u:s3cret@[::1/n", "postgres://u:s3cret @h/n", "sqlite://", "sqlite:///", "sqlite://outtray.sqlite3",
-        "postgres://u:s3cret?1@h/n", "postgres://u@h/n?s3cret=1",
+        "postgres://u:s3cret?1@h/n", "postgres://u@h/n?s3cret=1", "postgres://u:s3cret%00@h/n", "postgres://u:s3cret@h/n%00",
+        "'postgres://u:s3cret@h/n'", "sqlite:////no/such/folder/outtray.sqlite3",
     ],
     "CELERY_BROKER_URL": [
         "$BROKER", "redis", "http://h/0", "redis://:s3cret@h:port/0", "redis://:s3cret%zz@h/0", "redis://:s3cret#@h/0",
-        "redis://:s3cret@h/zero", "redis:///0 ",
+        "redis://:s3cret@h/zero", "redis:///0 ", "redis://:s3cret@h/0?s3cret=1", "rediss://:s3cret@h/0?ssl_cert_reqs=maybe",
+        "redis://:s3cret%0A@h/0",
     ],
     "SECRET_KEY": ["short", "x" * 31, "django-insecure-" + KEY, "insecure" + KEY, "changeme" + KEY],
     "FIELD_ENCRYPTION_KEYS": ["s3cret", f"{FERNET},s3cret", f"{FERNET},,{FERNET}", "$KEYS", "ä" * 44],
     "HEALTH_TOKEN": ["s3cret", "s3cret with blanks in the middle"],
-    "EMAIL_OPT_DIR": ["$OPT_FOLDER", "${OPT_FOLDER}/option"],
-    "VAR_DIR": ["$DATA", "/dev/null", "/dev/null/var"],
-    "WITNESS_DIR": ["$STATE", "/dev/null"],
+    "EMAIL_OPT_DIR": ["$OPT_FOLDER", "${OPT_FOLDER}/option", *NO_FOLDERS],
+    "VAR_DIR": ["$DATA", "/dev/null", "/dev/null/var", *NO_FOLDERS],
+    "WITNESS_DIR": ["$STATE", "/dev/null", *NO_FOLDERS],
     "RESTORED": ["$BACKUP", "${N}"],
-    "MEDIA_ROOT": ["${DATA}/media", "/dev/null"],
-    "CAUGHT_DIR": ["$CAUGHT", "/dev/null"],
+    "MEDIA_ROOT": ["${DATA}/media", "/dev/null", *NO_FOLDERS],
+    "CAUGHT_DIR": ["$CAUGHT", "/dev/null", *NO_FOLDERS],
     "DEBUG": ["maybe", "$DEBUG", "2", "tru"],
     "HTTPS": ["of", "enabled"],
     "BEHIND_PROXY": ["https"],
@@ -153,6 +157,31 @@ def test_no_variable_is_set_to_nothing(settings_of, complaint):
 
 def test_every_variable_has_senseless_values_here(settings_of):
     assert settings_of()["env"].names == SENSELESS.keys()
+
+
+@pytest.mark.parametrize(
+    ("state_home", "home", "there"),
+    [
+        ("/{tmp}/state", "/{tmp}/home", "state/outtray"),
+        ("relative", "/{tmp}/home", "home/.local/state/outtray"),
+        (None, "/{tmp}/home", "home/.local/state/outtray"),
+        (None, "/{tmp}/locked", "var/outtray"),
+        ("/{tmp}/locked/state", "/{tmp}/home", "var/outtray"),
+        (None, "/{tmp}/none/such", "none/such/.local/state/outtray"),
+    ],
+)
+def test_witness_is_kept_where_it_can_be_written(settings_of, tmp_path, monkeypatch, state_home, home, there):
+    locked = tmp_path / "locked"
+    monkeypatch.setattr("os.access", lambda path, mode: Path(path) != locked)
+    for folder in ("home", "locked"):
+        (tmp_path / folder).mkdir()
+    named = {"XDG_STATE_HOME": state_home, "HOME": home, "VAR_DIR": "/{tmp}/var"}
+    named = {name: text and text.replace("/{tmp}", str(tmp_path)) for name, text in named.items()}
+    assert settings_of(**named)["WITNESS_DIR"] == tmp_path / there
+
+
+def test_database_may_be_in_a_folder_that_is_made_at_the_first_start(settings_of, tmp_path):
+    settings_of(VAR_DIR=str(tmp_path / "new"), DATABASE_URL=f"sqlite:///{tmp_path}/new/outtray.sqlite3")
 
 
 def test_a_secret_key_is_required(complaint):
