@@ -98,6 +98,18 @@ def _which_try(message: Message) -> str:
     return f"{message.tries + 1} of {max(most, message.tries + 1)}"
 
 
+def never_tried(message: Message) -> str:
+    """What stands in place of the attempts of a message that has none."""
+    match message.status:
+        case Status.SENT:
+            return "It was not sent from here."
+        case Status.UNKNOWN:
+            return "No attempt is recorded here."
+        case Status.FAILED | Status.CANCELLED:
+            return "It was not tried."
+    return "It has not been tried yet."
+
+
 def tries_so_far(message: Any) -> str:
     """Of a row of a list, with `attempt_count`: “after 3 tries”, or “after 3 attempts (1 try)” where some cost none."""
     tries = f"{message.tries} {'try' if message.tries == 1 else 'tries'}"
@@ -177,15 +189,15 @@ def _held(message: Message, why: str) -> Standing:
 
 def todo_about(message: Message, attempts: Sequence[SendAttempt]) -> str:
     """What to do after the tries so far, the oldest first: it promises another try only while one is planned."""
-    if message.reason is not None and message.reason.key == Reason.REFUSED_ALIKE:
-        return advice(message.reason)
+    if message.status == Status.UNKNOWN or (message.reason is not None and message.reason.key == Reason.REFUSED_ALIKE):
+        return advice(message.reason, is_over=True)
     failing = _failing(attempts)
     if failing is None:
         return ""
     match message.status:
         case Status.QUEUED:
             return advice(failing.reason) if message.not_before is not None else ""
-        case Status.FAILED | Status.UNKNOWN:
+        case Status.FAILED:
             return advice(failing.reason, is_over=True)
     return ""
 
@@ -208,6 +220,8 @@ class ToldAttempt:
 def told_attempts(message: Message, attempts: Sequence[SendAttempt]) -> list[ToldAttempt]:
     """The attempts of a message, given the oldest first, told the latest first."""
     todo, failing = todo_about(message, attempts), _failing(attempts)
+    if message.reason is not None and message.reason.key == Reason.SINCE_BACKUP:
+        todo = ""  # which no attempt is about
     moves = message.status in (Status.QUEUED, Status.SENDING)
     latest = len(attempts) - 1
     return [
@@ -251,8 +265,7 @@ def _paused(message: Message, pauses: Sequence[AccountPause]) -> Standing | None
     holding = [pause for pause in pauses if due <= now or pause.until is None or pause.until > due]
     if not holding:
         return None
-    told = (*AccountPause.PROBED, AccountPause.Kind.DOUBT)
-    todo = advice(holding[0].reason) if holding[0].kind in told else ""
+    todo = advice(holding[0].reason) if holding[0].kind in AccountPause.PROBED else ""
     others = [state(pause) for pause in holding[1:]]
     own = _queued(message, "") if message.tries or due > now else Standing("")
     return Standing(waits(holding[0]), " ".join(filter(None, [todo, *others, own.headline, own.advice])))

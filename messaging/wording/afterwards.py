@@ -20,6 +20,10 @@ _BY_KEY = {
     "quota": "Retry it once the server takes mail again, in an hour or on the next day. If it happens often, an "
     "administrator has the limit raised or spreads the batches over more days.",
     "held-back": "Retry it in a few hours. If it stays so for a day, an administrator asks who runs the mail server.",
+    "account-locked": "An administrator of the account unlocks it; a lock after wrong passwords often ends after some "
+    "hours. Make sure that the password in Email Setup is right, then retry it.",
+    "from-not-allowed": "Check “From address” in Email Setup: it must be one that the account may use, often the user "
+    "name itself. Or have it allowed at the mail provider (“Send as”, or a verified sender). Then retry it.",
     "mailbox-closed": "An administrator of Microsoft 365 gives it full access to the mailbox (Add-MailboxPermission); "
     "that can take an hour to work. Then retry it.",
     "account-locked": "An administrator of the account unlocks it. Check that the password in Email Setup is right, "

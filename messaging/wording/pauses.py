@@ -78,7 +78,7 @@ class Paused:
             case Kind.FAULT:
                 said = f"{sentence(self.reason)} It is tried again {self._end}."
             case Kind.DOUBT:
-                said = f"{sentence(self.reason)} An administrator is asked."
+                said = f"{sentence(self.reason)} An administrator has to answer on the Sending page."
             case Kind.BUSY:
                 said = f"the mail server asked us to slow down; goes on {self._end}."
             case _:

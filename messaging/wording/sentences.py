@@ -34,8 +34,13 @@ UNSIGNED = {
     "edit": "what it covers was edited",
 }
 NAMED_AT_MOST = 3
-QUESTIONS = (Reason.REFUSED_ALIKE, Reason.ASKED)
 FIELDS = {"subject": "subject", "to": "To", "cc": "Cc", "bcc": "Bcc"}
+
+
+OWN_ADVICE = {
+    Reason.REFUSED_ALIKE: "An administrator reads the server’s own words and answers on the Sending page.",
+    Reason.SINCE_BACKUP: meanings.ASK,
+}
 
 
 def in_words(phrase: Phrase | None) -> str:
@@ -51,8 +56,8 @@ def advice(reason: Phrase | None, *, is_over: bool = False) -> str:
     """
     if reason is None:
         return ""
-    if reason.key in QUESTIONS:
-        return "An administrator looks at the server’s own words, and answers on the Sending page."
+    if reason.key in OWN_ADVICE:
+        return OWN_ADVICE[reason.key]
     if reason.key == Reason.TOLD:
         told = str(reason.params.get("advice", ""))
         return told_afterwards(told) if is_over else told

@@ -28,8 +28,11 @@ def test_planned_move_is_one_click(site, signed_in):
     page.get_by_role("link", name="Say what became of it").click()
     expect(page.get_by_text("2 messages were not sent then.")).to_be_visible()
     look(page, "restored")
-    page.set_viewport_size({"width": 390, "height": 844})
-    assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    for width, height_of_an_answer in ((1280, 250), (390, 400)):
+        page.set_viewport_size({"width": width, "height": 844})
+        assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+        for heading in ("Mail may have been sent since", "Nothing was sent since"):
+            assert page.get_by_role("region", name=heading).bounding_box()["height"] < height_of_an_answer
     page.get_by_role("button", name="Put everything back and send").click()
     expect(page.get_by_text("2 messages are as they were before.")).to_be_visible()
     look(page, "restored-answered")

@@ -21,7 +21,7 @@ from messaging.console.forms.actions import CancelForm, HoldForm
 from messaging.console.html_body import has_remote_images
 from messaging.console.paging import Page, page_of
 from messaging.console.preflight import doubts
-from messaging.console.words import counted_as_tries, standing, told_attempts
+from messaging.console.words import counted_as_tries, never_tried, standing, told_attempts
 from messaging.models import AccountPause, Batch, Message, Recipient, SendAttempt
 from messaging.setup.layers import resolve
 from messaging.wording import event, waits
@@ -113,6 +113,7 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
         "has_remote_images": has_remote_images(bodies.html),
         "attempts": told_attempts(message, attempts),
         "counted": counted_as_tries(message, attempts),
+        "never_tried": never_tried(message),
         "now": timezone.now(),
         "may_edit": not obstacle and roles.may_operate(who(request)),
         "edit_obstacle": obstacle if message.status in EDITED_IN else "",

@@ -5,9 +5,11 @@ from django.utils import timezone
 
 from messaging.delivery import lineage, witness
 from messaging.models import AccountPause, Heartbeat, Lineage, Restore
-from tests.factories import make_message, make_messages
+from tests.factories import make_message, make_messages, set_up
+from tests.fault_server import FaultServer
 from tests.pages import page_of, words
 from tests.rows import states, status
+from tests.steps import run_lane
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -20,15 +22,19 @@ def witness_dir(settings, tmp_path):
     settings.WITNESS_DIR = tmp_path
 
 
+def restore():
+    row = Lineage.objects.get()
+    witness.note(row.key, row.mark + 1)
+    lineage.check(timezone.now())
+
+
 @pytest.fixture
 def restored(email_setup):
     """Three messages were unsent in the backup."""
     lineage.check(timezone.now())
     messages = make_messages(3)
     Heartbeat.objects.create(name="sweep", at=timezone.now())
-    row = Lineage.objects.get()
-    witness.note(row.key, row.mark + 1)
-    lineage.check(timezone.now())
+    restore()
     return messages
 
 
@@ -48,6 +54,25 @@ def test_page_of_a_message_says_why_and_what_can_be_done(restored, admin):
     assert "It may have gone out since the backup from which this database was restored." in page
     assert "Mark as sent" in page
     assert "Send again" in page
+
+
+ASK = "Ask the recipient, or look in the server’s log. Then choose Mark as sent or Send again."
+
+
+def test_advice_is_about_what_is_unknown_and_not_about_a_try_before_the_backup(admin):
+    with FaultServer() as server:
+        set_up(server)
+        server.at("RCPT", "451 4.7.1 Greylisted, try again later")
+        tried = make_message("ann@example.com")
+        run_lane()
+    untried = make_message("ben@example.com")
+    restore()
+    for message in (tried, untried):
+        page = words(page_of(admin, message))
+        assert page.count(ASK) == 1
+        assert "Retry it" not in page
+    assert "not been tried" not in page
+    assert "No attempt is recorded here." in page
 
 
 def test_administrator_is_told_what_happened_and_has_two_answers(restored, admin):
