@@ -178,7 +178,7 @@ def skip_reasons(batch: Batch, among: QuerySet[Message] | None = None) -> list[t
 
 
 def _with_reasons(batch: Batch, items: QuerySet[BatchItem]) -> list[tuple[BatchItem, Phrase | None]]:
-    needed = ("subject", "status", "sent_at", "reason", "handed_to")
+    needed = ("subject", "status", "sent_at", "reason", "handed_to", "batch__source", "batch__account")
     people = ("batch__created_by", "batch__confirmed_by")
     names = [f"{who}__{name}" for who in people for name in ("username", "first_name", "last_name")]
     rows = items.select_related(*(f"message__{who}" for who in people)).only(

@@ -18,7 +18,7 @@ from messaging.sealed import is_sealed, is_text_sealed
 from messaging.uploads import File
 
 OF_THE_BODY = ("content-", "mime-version")
-SEALED_WORDS = "The message is signed or encrypted, which a change would break."
+SEALED_WORDS = "The message is signed or encrypted, and a change would break that."
 STAYS_WORDS = (
     "It is sent as it came; saving it here would damage it. Everything else can be changed. To change the text, "
     "correct it where it was written, or write a new message."

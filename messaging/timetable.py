@@ -212,7 +212,7 @@ def _from_crontab(text: str, zone: ZoneInfo) -> Timetable:
         hourly=len(hours) == 24,
     )
     if not any(map(found.comes_on, _every_kind_of_day())):
-        raise BadTimetable("crontab", "This never comes: no such month has such a day.")
+        raise BadTimetable("crontab", "This never runs: none of these months has such a day.")
     return found
 
 

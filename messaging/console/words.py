@@ -125,9 +125,8 @@ def counted_as_tries(message: Message, attempts: Sequence[SendAttempt]) -> str:
         return ""
     counted = {0: "None of them counts as a try", 1: "1 of them counts as a try"}
     words = counted.get(message.tries, f"{message.tries} of them count as tries")
-    return (
-        f"{words}: what the account’s set-up or the server’s pace caused costs none, nor does what came before a Retry."
-    )
+    others = "attempts that the account’s setup or the server’s pace stopped cost none, nor do those before a Retry"
+    return f"{words}: {others}."
 
 
 def setting_value(name: str, value: Any) -> str:
@@ -179,10 +178,8 @@ def standing(
 def _held(message: Message, why: str) -> Standing:
     until = message.held_until
     if until is not None and until <= timezone.now():
-        headline = (
-            f"Held until {moment(until)}: that is over, and it goes back to the queue as soon as a worker looks. {why}"
-        )
-        return Standing(headline.strip(), "Release it to put it back at once.")
+        is_over = "that time is over, and it goes back to the queue as soon as a worker is free"
+        return Standing(f"Held until {moment(until)}: {is_over}. {why}".strip(), "Release it to put it back at once.")
     end = f"until {moment(until)}" if until else "until somebody releases it"
     return Standing(f"Held {end}. {why}".strip(), "Release it to put it back into the queue.")
 

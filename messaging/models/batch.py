@@ -62,8 +62,17 @@ class Batch(models.Model):
 
     @property
     def run_by(self) -> Any:
-        """The person who ran it, or prepared it where nobody is recorded; None for a command or a schedule."""
-        return self.confirmed_by or self.created_by
+        """The person who ran it, or prepared it where nobody is recorded; None for a command or a schedule, and where
+        the one who ran it is gone.
+        """
+        # Version 0.1.0 recorded nobody; a person's batch went out with the account of who had prepared it.
+        is_theirs = self.source != self.Source.CONSOLE or self.account_id == self.created_by_id
+        return self.confirmed_by or (self.created_by if is_theirs else None)
+
+    @property
+    def prepared_by(self) -> Any:
+        """The person who prepared it for another one to run; None where that is the same."""
+        return self.created_by if self.created_by != self.run_by else None
 
 
 class BatchItem(models.Model):

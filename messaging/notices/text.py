@@ -32,7 +32,7 @@ NEXT = {
 }
 ANSWER = (
     "Messages wait safely in the queue, their tries unspent. Open Sending, read the server’s own words and answer: “It "
-    "was us” tries those that failed again, “Go on” leaves them failed."
+    "was us” queues the failed messages again, “Go on” leaves them failed."
 )
 
 

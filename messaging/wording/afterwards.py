@@ -26,10 +26,6 @@ _BY_KEY = {
     "name itself. Or have it allowed at the mail provider (“Send as”, or a verified sender). Then retry it.",
     "mailbox-closed": "An administrator of Microsoft 365 gives it full access to the mailbox (Add-MailboxPermission); "
     "that can take an hour to work. Then retry it.",
-    "account-locked": "An administrator of the account unlocks it. Check that the password in Email Setup is right, "
-    "or the account is locked again; then retry it.",
-    "from-not-allowed": "Check “From address” in Email Setup: it must be one that the account may use, often the user "
-    "name itself. Or have it allowed at the mail provider (“Send as”, or a verified sender). Then retry it.",
     "sign-in-unreachable": "Retry it in a while. If it stays so, check the network and firewall of this machine, and "
     "the sign-in server in Email Setup.",
     "greylisted": "Retry it in a quarter of an hour.",

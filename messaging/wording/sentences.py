@@ -29,7 +29,7 @@ VIA = {
     "demo": "demo",
 }
 UNSIGNED = {
-    "gate": "what it covers had to be changed to be fit for sending",
+    "gate": "what it covers had to be changed for sending",
     "7bit": "the mail server takes only 7-bit text, so the body was encoded",
     "edit": "what it covers was edited",
 }
@@ -37,7 +37,7 @@ NAMED_AT_MOST = 3
 FIELDS = {"subject": "subject", "to": "To", "cc": "Cc", "bcc": "Bcc"}
 
 
-OWN_ADVICE = {
+OWN_ADVICE: dict[str, str] = {
     Reason.REFUSED_ALIKE: "An administrator reads the server’s own words and answers on the Sending page.",
     Reason.SINCE_BACKUP: meanings.ASK,
 }
@@ -108,18 +108,18 @@ def _paused(since: str | None = None, until: str | None = None, **facts: Any) ->
     return Paused(since=as_time(since), until=as_time(until), is_history=True, **facts)
 
 
-ANSWERS = {"us": "The answer was: it was us.", "go-on": "The answer was: go on."}
+ANSWERS = {"us": "Answer: it was us.", "go-on": "Answer: go on."}
 
 
 def _asked(number: int, domains: int, answer: str = "", again: bool = False) -> str:
     if again:
-        words = "The mail server goes on refusing messages in the words of before."
+        words = "The mail server still refuses messages in the same words."
     else:
         words = (
             f"The mail server refused {number:,} message{'' if number == 1 else 's'} to {domains:,} "
             f"domain{'' if domains == 1 else 's'} in the same words."
         )
-    return f"{words} {ANSWERS[answer] if answer else 'It may be us.'}"
+    return f"{words} {ANSWERS[answer] if answer else 'The fault may be ours.'}"
 
 
 # --- Batches and schedules -----------------------------------------------------------------------------
@@ -150,7 +150,7 @@ PLACES = {
     "timeline": "timeline of PostgreSQL",
     "database": "PostgreSQL database",
     "table": "set of tables (restored from a dump)",
-    "path": "file, beside the one of before",
+    "path": "file, next to the previous one",
     "inode": "file",
     "machine": "machine",
 }
@@ -158,7 +158,7 @@ PLACES = {
 
 def _elsewhere(what: Sequence[str] = ()) -> str:
     found = ", ".join(f"another {PLACES.get(each, each)}" for each in what)
-    return f"The database is in another place than before: {found}."
+    return f"The database is in a different place: {found}."
 
 
 # --- Messages ------------------------------------------------------------------------------------------
@@ -170,9 +170,9 @@ def _given_up(reason: str, tries: int) -> str:
 
 def _refused_alike(others: int, reason: str = "") -> str:
     if not others:
-        return "Refused for its recipients in the same words: it may be us."
+        return "Its recipients were refused in the same words: the fault may be ours."
     same = "another message" if others == 1 else f"{others:,} other messages"
-    return f"Refused in the same words as {same}: it may be us."
+    return f"Refused in the same words as {same}: the fault may be ours."
 
 
 def _expired(days: int) -> str:
@@ -188,7 +188,7 @@ def _came_in(how: str) -> Words:
 
 def _unsigned(domains: Sequence[str], why: str = "") -> str:
     whose = ", ".join(filter(None, domains)) or "its sender"
-    return f"The DKIM signature of {whose} was taken out, as it is no longer valid: {UNSIGNED.get(why, why)}"
+    return f"The DKIM signature of {whose} was removed, because it is no longer valid: {UNSIGNED.get(why, why)}"
 
 
 def _in_batch(batch: int, source: str = "") -> str:
@@ -262,7 +262,7 @@ OWN: dict[str, Words] = {
     Reason.RESTORED: "This database was restored from a backup, or moved.",
     Reason.SINCE_BACKUP: "It may have gone out since the backup from which this database was restored.",
     # How that was noticed.
-    "restore-ordered": "RESTORED={value} is set, and had not been acted on.",
+    "restore-ordered": "RESTORED={value} is set, and has not been acted on before.",
     "restore-behind": "This installation sent messages after this state of the database was saved.",
     "restore-elsewhere": _elsewhere,
     "setup-incomplete": "Email Setup is not complete.",
@@ -317,9 +317,9 @@ OWN: dict[str, Words] = {
     Kind.SENT_FROM_MAIL_PROGRAM: "Sent from {holder}’s mail program",
     Kind.PUT_BACK: "Put back; {holder}’s draft was not sent",
     Kind.RESCUED: "Back in the queue: the worker that had it stopped before sending it",
-    Kind.IT_WAS_US: "Queued again with all its tries: our set-up was at fault",
-    Kind.GO_ON: "Left failed: this message or its addresses were at fault",
-    Kind.NOT_SINCE_BACKUP: "Put back as it was before the restore: nothing was sent since the backup",
+    Kind.IT_WAS_US: "Queued again with all its tries: our setup was at fault",
+    Kind.GO_ON: "Left failed: the message or its addresses were at fault",
+    Kind.NOT_SINCE_BACKUP: "Put back as it was before the restore: nothing was sent after the backup",
     Kind.REROUTED: lambda account: (
         f"Given to {account or 'the company’s account'}: the account it was to use is paused"
     ),

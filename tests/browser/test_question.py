@@ -39,7 +39,7 @@ def test_administrator_looks_and_says_that_it_was_us(site, signed_in, doubted):
     server, pks = doubted
     page = signed_in
     page.goto(f"{site.url}/messages/?status=failed&q=Doubt")
-    expect(page.get_by_role("region", name="Sending is paused")).to_contain_text("It may be us.")
+    expect(page.get_by_role("region", name="Sending is paused")).to_contain_text("The fault may be ours.")
     look(page, "question-banner")
     page.set_viewport_size({"width": 1280, "height": 800})
     page.get_by_role("link", name="Open Sending to answer").click()
@@ -50,7 +50,7 @@ def test_administrator_looks_and_says_that_it_was_us(site, signed_in, doubted):
     page.get_by_role("link", name="The 5 messages that failed this way").click()
     expect(page.locator("tr[data-row]")).to_have_count(5)
     page.locator("tr[data-row] a").first.click()
-    expect(page.get_by_text("Refused in the same words as 4 other messages: it may be us.")).to_be_visible()
+    expect(page.get_by_text("Refused in the same words as 4 other messages: the fault may be ours.")).to_be_visible()
     look(page, "question-message")
     server.mend()
     page.goto(f"{site.url}/sending/")

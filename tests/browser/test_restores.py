@@ -25,8 +25,8 @@ def test_planned_move_is_one_click(site, signed_in):
     assert wait_for(lambda: site.installation.ask(STATES) == ["unknown"] * 2), "the worker did not notice"
     page.goto(f"{site.url}/sending/")
     look(page, "restored-sending")
-    page.get_by_role("link", name="Say what became of it").click()
-    expect(page.get_by_text("2 messages were not sent then.")).to_be_visible()
+    page.get_by_role("link", name="Answer, and resume sending").click()
+    expect(page.get_by_text("2 messages had not been sent by then.")).to_be_visible()
     look(page, "restored")
     for width, height_of_an_answer in ((1280, 250), (390, 400)):
         page.set_viewport_size({"width": width, "height": 844})

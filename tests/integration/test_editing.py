@@ -163,7 +163,7 @@ def test_text_that_cannot_be_changed_says_why_and_the_rest_can(office, content_t
 def test_signed_message_takes_no_attachment(office):
     message = raw_message("multipart/signed; boundary=B", SIGNED)
     response = edit(office, message, files=[SimpleUploadedFile("x.txt", b"x")])
-    assert response.status_code == 422 and "which a change would break" in source(response)
+    assert response.status_code == 422 and "and a change would break that" in source(response)
     assert not MessageVersion.objects.exists()
 
 
@@ -173,7 +173,7 @@ def test_dkim_signature_of_what_was_edited_goes_and_that_is_told(office, values,
     message = make_message("b@example.com", raw=signature + raw_of(LETTER), due=False)
     edit(office, message, **values)
     assert (signature in wire(message)) is stays
-    told = "The DKIM signature of example.com was taken out" in source(office.get(f"/messages/{message.pk}/"))
+    told = "The DKIM signature of example.com was removed" in source(office.get(f"/messages/{message.pk}/"))
     assert told is not stays
 
 

@@ -78,7 +78,7 @@ class CompanyOptionsForm(OvertakenMixin, ZoneMixin, forms.ModelForm):
             "expire_days": "Email that waits for a batch longer than that has failed, and says so; it is not lost, and "
             "can be sent again. What a person holds waits on. Empty: it waits for ever.",
             "same_refusals": "If a mail server refuses this many messages in a row, each to a different domain and all "
-            "in the same unfamiliar words, the account pauses, and an administrator is asked whether our set-up is at "
+            "in the same unfamiliar words, the account pauses, and an administrator is asked whether our setup is at "
             "fault. Enter 0 or off to switch this off.",
             "company_name": "Shown beside the menu and in the title of each page.",
             "company_address": "Where notices to the company go, such as office@example.com.",

@@ -229,9 +229,7 @@ def cancel(request: HttpRequest, pk: int) -> HttpResponse:
         return redirect("batch-new")
     words = "1 message is" if number == 1 else f"{number} messages are"
     waits = "waits" if number == 1 else "wait"
-    others = (
-        " Other people’s messages in this batch go on." if batch.status == Batch.Status.CONFIRMED and number else ""
-    )
+    others = " Other people’s messages stay in the batch." if batch.status == Batch.Status.CONFIRMED and number else ""
     notes.info(request, f"{words} back in the queue and {waits} for another batch.{others}")
     return redirect(batch)
 

@@ -41,7 +41,8 @@ def answer(request: HttpRequest, pk: int) -> HttpResponse:
     except restores.AnsweredMeanwhile:
         notes.info(request, "Another administrator was faster: this was answered meanwhile.")
         return redirect("restores")
-    said = "The pause after the restore is over." if restores.unanswered() is None else "Now answer for the one before."
+    is_over = restores.unanswered() is None
+    said = "The pause after the restore is over." if is_over else "Now answer for the earlier restore."
     if what == Restore.Answer.MOVED:
         one = "1 message is as it was before" if number == 1 else f"{number:,} messages are as they were before"
         notes.success(request, f"{one}. {said}")

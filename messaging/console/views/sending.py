@@ -23,7 +23,7 @@ from messaging.sending import ALL, AccountState, Everybody, Whose
 from messaging.setup.fields import LABELS, LIMITS
 from messaging.setup.layers import EmailSetup
 from messaging.setup.windows import ALWAYS
-from messaging.wording import in_words, moment, person
+from messaging.wording import in_words, moment, person, state
 
 from .guard import post_only, who
 
@@ -117,7 +117,7 @@ def _pause(request: HttpRequest, whose: Whose) -> HttpResponse:
 
 def _resume(request: HttpRequest, whose: Whose) -> HttpResponse:
     if sending.resume(whose, by=who(request)):
-        notes.success(request, f"{_name(whose)} goes on.")
+        notes.success(request, _resumed(whose))
     else:
         notes.info(request, f"{_name(whose)} was not paused any more: somebody was faster, or its time was over.")
     return redirect("sending")
@@ -139,14 +139,14 @@ def _it_was_us(request: HttpRequest, whose: Whose) -> HttpResponse:
     number = answers.it_was_us(_asked(request, whose), by=who(request))
     several = f"{number:,} messages are queued again with all their tries. "
     what = {0: "", 1: "1 message is queued again with all its tries. "}.get(number, several)
-    notes.success(request, f"{what}{_name(whose)} goes on.")
+    notes.success(request, f"{what}{_resumed(whose)}")
     return redirect("sending")
 
 
 def _go_on(request: HttpRequest, whose: Whose) -> HttpResponse:
     number = answers.go_on(_asked(request, whose), by=who(request))
     what = {0: "", 1: "1 message stays failed. "}.get(number, f"{number:,} messages stay failed. ")
-    notes.success(request, f"{what}{_name(whose)} goes on; these words do not pause it again for a day.")
+    notes.success(request, f"{what}{_resumed(whose)} These words do not pause it again for a day.")
     return redirect("sending")
 
 
@@ -156,7 +156,7 @@ def _asked(request: HttpRequest, whose: Whose) -> RefusalStreak:
     found = RefusalStreak.objects.filter(pk__in=wanted, account=None if isinstance(whose, Everybody) else whose)
     streak = found.select_related("account").first()
     if streak is None or isinstance(whose, Everybody):
-        raise queue.NotPossible("This question is not asked any more.")
+        raise queue.NotPossible("This question is no longer open.")
     return streak
 
 
@@ -187,6 +187,17 @@ def _key(whose: Whose) -> str:
 
 def _name(whose: Whose) -> str:
     return "All sending" if isinstance(whose, Everybody) else f"Sending as {person(whose, 'the company')}"
+
+
+def _resumed(whose: Whose) -> str:
+    """What came of the end of a pause: another one may be left."""
+    now = timezone.now()
+    if isinstance(whose, Everybody):
+        found = [pause for pause in sending.holding(now) if pause.kind in AccountPause.OF_EVERYBODY]
+    else:
+        found = [pause for pause in sending.holding_account(whose, now) if pause.kind not in sending.OF_SETTINGS]
+    left = next(iter(sending.gravest_first(found)), None)
+    return f"{_name(whose)} is on again." if left is None else f"{_name(whose)} still waits. {state(left)}"
 
 
 def _page(request: HttpRequest, forms: Mapping[str, PauseForm] = {}, status: int = 200) -> HttpResponse:

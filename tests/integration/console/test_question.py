@@ -3,7 +3,7 @@
 import pytest
 from django.utils import timezone
 
-from messaging import roles
+from messaging import roles, sending
 from messaging.models import AccountPause, Heartbeat, Message, RefusalStreak
 from messaging.setup import options
 from tests.factories import browser_of, confirmed_batch, make_user, set_up
@@ -76,8 +76,8 @@ def test_who_may_not_see_the_messages_does_not_see_them_in_the_question_either(a
 
 def test_batch_and_messages_say_why_they_wait_or_failed(admin, asked):
     page = words(admin.get(f"/batches/{asked.pk}/"))
-    assert "Waits: the mail server refused 5 messages to 5 domains in the same words. It may be us." in page
-    assert "5 messages failed: Refused in the same words as 4 other messages: it may be us." in page
+    assert "Waits: the mail server refused 5 messages to 5 domains in the same words. The fault may be ours." in page
+    assert "5 messages failed: Refused in the same words as 4 other messages: the fault may be ours." in page
     failed, waiting = Message.objects.order_by("pk")[0], Message.objects.order_by("pk")[6]
     assert "answers on the Sending page" in words(admin.get(failed.get_absolute_url()))
     assert "An administrator has to answer on the Sending page." in words(admin.get(waiting.get_absolute_url()))
@@ -107,20 +107,45 @@ def test_only_an_administrator_answers(office, asked, what):
 def test_answer_to_another_question_changes_nothing(admin, operator, asked, whose, question):
     values = {} if question is None else {"question": question_id() if question == "own" else question}
     page = press(admin, "it-was-us", operator.pk if whose == "person" else whose, **values)
-    assert "This question is not asked any more." in page.text
+    assert "This question is no longer open." in page.text
     assert AccountPause.objects.exists()
 
 
 def test_answer_is_kept_with_who_gave_it(admin, operator, asked):
     failed = list(Message.objects.filter(status="failed"))
     page = words(press(admin, "it-was-us", question=question_id()))
-    assert "5 messages are queued again with all their tries. Sending as the company goes on." in page
-    assert "The answer was: it was us." in page
+    assert "5 messages are queued again with all their tries. Sending as the company is on again." in page
+    assert "Answer: it was us." in page
     assert "Is it us?" not in page
     streak = RefusalStreak.objects.get()
     assert (streak.answer, streak.answered_by) == ("us", operator)
     page = words(admin.get(failed[0].get_absolute_url()))
-    assert "Queued again with all its tries: our set-up was at fault by Anna" in page
+    assert "Queued again with all its tries: our setup was at fault by Anna" in page
+
+
+def test_what_still_waits_for_another_reason_is_not_said_to_be_on_again(admin, operator, asked):
+    sending.pause(None, by=operator, why="Year end")
+    sending.pause(sending.ALL, by=operator, why="Moving house")
+    page = words(press(admin, "it-was-us", question=question_id()))
+    assert "with all their tries. Sending as the company still waits. All sending is paused" in page
+    assert "All sending is on again." in words(press(admin, "resume", whose="all"))
+    assert "Sending as the company is on again." in words(press(admin, "resume"))
+
+
+def test_resuming_does_not_answer_the_question(admin, operator, asked):
+    sending.pause(None, by=operator, why="Year end")
+    page = words(press(admin, "resume"))
+    assert "Sending as the company still waits. Waiting for an answer since" in page
+    assert "is on again" not in page
+
+
+def test_one_message_is_told_as_one(admin, asked):
+    failed = Message.objects.filter(status="failed")
+    failed.exclude(pk=failed.first().pk).delete()
+    failed.update(once=True)
+    page = words(admin.get("/sending/"))
+    assert "The message that failed this way" in page
+    assert "It was sent at once: its sender was told that it failed, and may have sent it by other means." in page
 
 
 # --- The option --------------------------------------------------------------------------------------

@@ -78,7 +78,7 @@ def test_advice_is_about_what_is_unknown_and_not_about_a_try_before_the_backup(a
 def test_administrator_is_told_what_happened_and_has_two_answers(restored, admin):
     page = words(admin.get("/restored/"))
     assert "This installation sent messages after this state of the database was saved." in page
-    assert "3 messages were not sent then. They may have gone out since" in page
+    assert "3 messages had not been sent by then. They may have gone out since" in page
     assert "Put everything back and send" in page
     assert "Resume with new mail only" in page
 

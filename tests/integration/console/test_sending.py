@@ -185,7 +185,7 @@ def test_all_sending_is_paused_and_resumed(admin, anna, woken):
     assert f"All sending is paused by Anna Lindqvist until {moment(until)} Why: {WHY}" in page
     message = make_message("c@example.com")
     page = words(admin.post("/sending/all/resume/", follow=True))
-    assert "All sending goes on." in page
+    assert "All sending is on again." in page
     assert "All sending is on" in page
     assert woken == [message.account_id]
     ended = AccountPause.history.get()
@@ -201,7 +201,7 @@ def test_one_account_is_paused_and_resumed(admin, ben, woken):
     assert AccountPause.objects.get().account == ben
     message = make_message("c@example.com")
     Message.objects.filter(pk=message.pk).update(account=ben)
-    assert "Sending as Ben Okoro goes on." in words(admin.post(f"/sending/{ben.pk}/resume/", follow=True))
+    assert "Sending as Ben Okoro is on again." in words(admin.post(f"/sending/{ben.pk}/resume/", follow=True))
     assert woken == [ben.pk]
 
 

@@ -5,6 +5,7 @@ import pytest
 from messaging import batches, roles, schedules
 from messaging.models import Batch, EmailSettings, Message
 from messaging.setup import options
+from messaging.wording import in_words
 from tests.factories import browser_of, draft_batch, make_message, make_user, put
 from tests.pages import page_of, source, words
 from tests.servers import MailServer
@@ -85,7 +86,7 @@ def test_review_shows_the_settings_of_whoever_looks_because_they_run_it(
     own_settings(ben, other_server)
     for browser, name, server in ((office, "Anna", mail_server), (bens_browser, "Ben Okoro", other_server)):
         page = words(browser.get(annas_draft.get_absolute_url()))
-        assert f"Sending account {name} you, who run the batch" in page
+        assert f"Sending account {name} because you run the batch" in page
         assert f"127.0.0.1:{server.port}" in page
     EmailSettings.objects.filter(account=ben).update(send_type=1)
     assert "This batch cannot be sent" in source(bens_browser.get(annas_draft.get_absolute_url()))
@@ -107,6 +108,18 @@ def test_draft_of_a_user_who_is_gone_is_sent_by_whoever_confirms_it(ben, bens_br
     assert (annas_draft.account, annas_draft.confirmed_by) == (ben, ben)
 
 
+def test_batch_of_a_user_who_is_gone_names_nobody_else(office, operator, ben, bens_browser, annas_draft, annas):
+    confirm(bens_browser, annas_draft)
+    ben.delete()
+    assert "Anna prepared it." in (report := words(office.get(annas_draft.get_absolute_url())))
+    assert "by Anna" not in report
+    assert "console prepared by Anna" in words(office.get("/batches/"))
+    assert "by Anna" not in words(page_of(office, annas)).partition("confirmed")[2].partition("Reverse path")[0]
+    again = draft_batch(annas, by=operator)
+    reasons = [in_words(why) for _, why in batches.skip_reasons(again)]
+    assert reasons == [f"Already being processed in batch {annas_draft.pk}"]
+
+
 def test_draft_from_before_shows_and_sends_only_what_one_may_act_on_now(
     office, operator, ben, annas_draft, annas, bens
 ):
@@ -115,7 +128,7 @@ def test_draft_from_before_shows_and_sends_only_what_one_may_act_on_now(
     for each in ("Send 1 message?", "1 message of other people is left out", "Anna's"):
         assert each in page, each
     assert "Ben's" not in page
-    assert "1 message of other people is not counted and not shown" in confirm(office, annas_draft)
+    assert "1 message of other people is neither counted nor shown" in confirm(office, annas_draft)
     assert states_of(annas_draft) == {"Anna's": "released", "Ben's": "skipped"}
     bens.refresh_from_db()
     assert (bens.status, bens.batch) == ("queued", None)
@@ -164,8 +177,7 @@ def test_rest_of_a_batch_is_taken_out_only_as_far_as_it_is_ones_own(office, oper
     see_own_only()
     said = source(office.post(f"/batches/{annas_draft.pk}/cancel/", follow=True))
     assert (
-        "1 message is back in the queue and waits for another batch. Other people’s messages in this batch go on."
-        in said
+        "1 message is back in the queue and waits for another batch. Other people’s messages stay in the batch." in said
     )
     for message, batch in ((annas, None), (bens, annas_draft)):
         message.refresh_from_db()

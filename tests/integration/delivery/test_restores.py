@@ -350,7 +350,7 @@ def test_restored_acts_once_per_value(at_work, settings, boss):
         run_lane()
         assert Restore.objects.count() == number
         if restore := restores.unanswered():
-            assert in_words(restore.evidence) == f"RESTORED={value} is set, and had not been acted on."
+            assert in_words(restore.evidence) == f"RESTORED={value} is set, and has not been acted on before."
             restores.answer(restore, SENT_SINCE, by=boss)
     assert states() == ["sent", "unknown", "sent", "unknown", "sent"]
 

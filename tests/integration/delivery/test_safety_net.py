@@ -83,11 +83,12 @@ def test_fifth_domain_refused_in_the_same_unknown_words_pauses_the_account(serve
     assert is_paused()
     assert {message.tries for message in messages[5:]} == {0}
     assert {(each.reason_category, in_words(each.reason)) for each in messages[:5]} == {
-        ("setup", "Refused in the same words as 4 other messages: it may be us.")
+        ("setup", "Refused in the same words as 4 other messages: the fault may be ours.")
     }
     assert not refused_before([f"kunde@domain{place}.example" for place in range(5)]), "no address is blackened"
     pause = AccountPause.objects.get()
-    assert in_words(pause.reason) == "The mail server refused 5 messages to 5 domains in the same words. It may be us."
+    refused = "The mail server refused 5 messages to 5 domains in the same words."
+    assert in_words(pause.reason) == f"{refused} The fault may be ours."
     asked = len(server.heard("MAIL"))
     run_lane()
     assert len(server.heard("MAIL")) == asked, "it is quiet until a person has answered"
@@ -136,7 +137,7 @@ def test_recipients_of_one_message_each_count_and_one_that_is_let_past_ends_it(s
     run_lane()
     assert is_paused()
     assert status(one) == "failed"
-    assert in_words(one.reason) == "Refused for its recipients in the same words: it may be us."
+    assert in_words(one.reason) == "Its recipients were refused in the same words: the fault may be ours."
 
 
 def test_at_the_end_of_data_one_reply_counts_once_however_many_recipients_it_was_for(server):
@@ -246,7 +247,7 @@ def test_what_is_sent_at_once_counts_fails_and_is_told(server):
     told = [list(outgoing.hand_in([submission(f"kunde@domain{place}.example")])) for place in range(6)]
     assert [found[0].state for found in told] == ["failed"] * 6
     assert is_paused()
-    assert told[5][0].explanation == "Refused in the same words as 5 other messages: it may be us."
+    assert told[5][0].explanation == "Refused in the same words as 5 other messages: the fault may be ours."
     assert Recipient.objects.filter(streak__isnull=False).count() == 6
 
 
@@ -293,8 +294,8 @@ def test_where_nothing_is_recorded_the_answer_still_lets_sending_go_on(server, b
     refuse(server)
     list(outgoing.hand_in([submission(f"kunde@domain{place}.example") for place in range(5)]))
     assert not Message.objects.exists()
-    assert "Nothing else is kept of these messages" in browser_of(boss).get("/sending/").text
-    assert ">Sending as the company goes on." in answer(boss, "it-was-us").text
+    assert "No record was kept of these messages" in browser_of(boss).get("/sending/").text
+    assert ">Sending as the company is on again." in answer(boss, "it-was-us").text
     assert not is_paused()
 
 
@@ -318,7 +319,7 @@ def test_it_was_us_sends_all_of_it_anew_in_its_batch(server, boss, woken):
     assert set(server.ledger.values()) == {1}
     ended = AccountPause.history.get(kind="doubt")
     assert ended.ended_by == boss
-    assert "The answer was: it was us." in in_words(ended.reason)
+    assert "Answer: it was us." in in_words(ended.reason)
 
 
 def test_after_it_was_us_the_first_repetition_pauses_again_and_costs_no_try(server, boss, clock):
@@ -330,7 +331,7 @@ def test_after_it_was_us_the_first_repetition_pauses_again_and_costs_no_try(serv
     assert is_paused()
     assert states() == ["queued"] * 6
     assert set(Message.objects.values_list("tries", flat=True)) == {0}
-    assert "goes on refusing" in in_words(AccountPause.objects.get().reason)
+    assert "still refuses messages in the same words" in in_words(AccountPause.objects.get().reason)
     answer(boss, "it-was-us")
     server.mend()
     run_lane(clock=clock)
@@ -396,7 +397,7 @@ def test_two_questions_at_a_time_are_answered_one_by_one(server, boss):
     assert all(words[4:] in page for words in no.values())
     answers.go_on(second, by=boss)
     assert is_paused()
-    assert in_words(AccountPause.objects.get().reason).endswith("It may be us.")
+    assert in_words(AccountPause.objects.get().reason).endswith("The fault may be ours.")
     answers.it_was_us(first, by=boss)
     assert not is_paused()
     assert Counter(states()) == {"queued": 2, "failed": 2}
@@ -463,7 +464,7 @@ def test_process_queue_says_what_it_waits_for(server, capsys):
         call_command("process_queue")
     out = capsys.readouterr().out
     assert end.value.code == 1
-    assert "5 failed: Refused in the same words as 4 other messages: it may be us." in out
+    assert "5 failed: Refused in the same words as 4 other messages: the fault may be ours." in out
     assert "2 messages are not sent yet" in out
     assert "refused 5 messages to 5 domains in the same words" in out
 
