@@ -34,12 +34,15 @@ class Judgement(NamedTuple):
 
 
 def judge_result(pending: Sequence[Recipient], result: Result) -> Judgement:
-    """The account's set-up or pace is at fault only where it kept everybody from being served."""
+    """The account's set-up or pace is at fault only where it kept everybody from being served.
+
+    Who was only told that there are too many recipients has not been looked at.
+    """
     replies = [result.reply_for(recipient.address) for recipient in pending]
     if not replies:
         return Judgement([], result.final, judge(result.final))
     verdicts = [judge(reply) for reply in replies]
-    if any(verdict.scope == Scope.MESSAGE for verdict in verdicts):
+    if any(verdict.scope == Scope.MESSAGE and verdict.kind != Kind.REST_AT_ONCE for verdict in verdicts):
         verdicts = [verdict.confined() for verdict in verdicts]
     return _led(verdicts, replies)
 
@@ -51,7 +54,10 @@ def confine(judgement: Judgement, pending: Sequence[Recipient], result: Result) 
 
 
 def _led(verdicts: list[Verdict], replies: list[Reply]) -> Judgement:
-    place = min(range(len(verdicts)), key=lambda index: GRAVEST_FIRST.index(verdicts[index].outcome))
+    def gravity(index: int) -> tuple[int, bool]:
+        return GRAVEST_FIRST.index(verdicts[index].outcome), verdicts[index].kind == Kind.REST_AT_ONCE
+
+    place = min(range(len(verdicts)), key=gravity)
     return Judgement(verdicts, replies[place], verdicts[place])
 
 
@@ -91,8 +97,11 @@ def replies_of(pending: Sequence[Recipient], result: Result) -> list[dict[str, o
 def rest_at_once(pending: Sequence[Recipient], judgement: Judgement, result: Result) -> list[Recipient]:
     """Who is served in a further transaction right away, because the server takes only so many at a time.
 
-    Nobody where the content was not taken, or where nobody else was answered: then there would be no end to it.
+    Nobody where the content was not taken, where the account is at fault, or where nobody else was answered: then there
+    would be no end to it.
     """
+    if any(verdict.scope != Scope.MESSAGE for verdict in judgement.verdicts):
+        return []
     was_heard = result.final.ok or result.final.stage == Stage.RCPT
     kinds = [verdict.kind for verdict in judgement.verdicts]
     rest = [recipient for recipient, kind in zip(pending, kinds, strict=True) if kind == Kind.REST_AT_ONCE]

@@ -127,3 +127,15 @@ def test_what_was_said_of_the_content_blackens_nobody_beside_whom_another_is_dea
     make_message("dead@dead.example", "good@good.example")
     run_lane()
     assert set(refused_before(["dead@dead.example", "good@good.example"])) == {"dead@dead.example"}
+
+
+@pytest.mark.parametrize("answer", ["554 5.7.1 Relay access denied", "550 5.4.5 Daily user sending limit exceeded."])
+def test_too_many_recipients_after_refusals_that_are_about_us_serves_nobody(server, answer):
+    server.at("RCPT", [answer, answer, *["452 4.5.3 Too many recipients"] * 3] * 3)
+    message = make_message(*CUSTOMERS)
+    run_lane()
+    assert AccountPause.objects.exists()
+    message.refresh_from_db()
+    assert (message.status, message.tries) == ("queued", 0)
+    assert set(message.recipients.values_list("status", flat=True)) == {"pending"}
+    assert len(server.heard("MAIL")) == 1
