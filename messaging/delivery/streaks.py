@@ -31,6 +31,7 @@ from .decision import Judgement
 from .ledger import Decision
 from .masking import masked
 from .outcomes import Reply, Stage
+from .reply import plain
 from .smtp import Result
 
 Answer = RefusalStreak.Answer
@@ -98,13 +99,15 @@ def unknown_refusals(pending: Sequence[Recipient], judgement: Judgement, result:
     for recipient, reply, verdict in zip(pending, replies, judgement.verdicts, strict=True):
         is_unknown = verdict.outcome == AttemptOutcome.PERMANENT and not verdict.by_words
         if is_unknown and not any(other.stage in BEYOND.get(reply.stage, ()) for other in replies):
-            wording = _digest(reply)
+            wording = _digest(reply, recipient)
             found.setdefault(wording, Refusal(reply, wording)).recipients.append(recipient)
     return [found[wording] for wording in sorted(found)]
 
 
-def _digest(reply: Reply) -> str:
-    words = f"{reply.code} {masked(reply.words)}"
+def _digest(reply: Reply, recipient: Recipient) -> str:
+    """The wording of a reply; at RCPT it may name the recipient without the domain."""
+    names = {plain(recipient.address.rpartition("@")[0]).casefold()} if reply.stage == Stage.RCPT else set()
+    words = f"{reply.code} {masked(reply.words, names)}"
     return hashlib.sha256(words.encode("utf-8", "replace")).hexdigest()
 
 

@@ -94,6 +94,14 @@ def test_fifth_domain_refused_in_the_same_unknown_words_pauses_the_account(serve
     assert len(server.heard("MAIL")) == asked, "it is quiet until a person has answered"
 
 
+def test_recipients_who_are_named_without_their_domain_are_refused_in_the_same_words(server):
+    for place, name in enumerate(["anna", "ben", "cleo", "dora", "emil"]):
+        server.at("RCPT", f"550 {name} darf hier nicht", recipient=f"{name}@domain{place}.example")
+        make_message(f"{name}@domain{place}.example")
+    run_lane()
+    assert is_paused()
+
+
 @pytest.mark.parametrize(
     "refused",
     [
