@@ -12,11 +12,12 @@ from .outcomes import LocalError, Reply, Stage
 useless = Remembered(3600.0, 1000)
 
 # A command, a parameter or a mechanism that is not known (RFC 5321 4.2.3, RFC 4954 4 and 6), or an exchange that was
-# broken off. Whatever is said about a sign-in itself has another code.
+# broken off. What is said about a sign-in itself should have another code; where it has not, its words tell.
 _NOT_KNOWN = (500, 501, 502, 503, 504)
 _MECHANISM = re.compile(
     r"\b(mechanism|auth(entication)? (type|method|scheme))\b|unrecogni[sz]ed auth|unsupported auth", re.IGNORECASE
 )
+_WRONG = re.compile(r"password|credential", re.IGNORECASE)
 _CREDENTIALS = re.compile(r"password|credential|browser|log ?in\b|account", re.IGNORECASE)
 
 
@@ -49,8 +50,10 @@ def sign_in_with(
 
 def is_about_mechanism(reply: Reply) -> bool:
     """Whether a server refuses the mechanism, and not who signs in with it. In doubt it does not."""
-    if reply.code in _NOT_KNOWN or reply.enhanced in ("5.5.4", "5.7.4"):
+    if reply.enhanced in ("5.5.4", "5.7.4"):
         return True
+    if reply.code in _NOT_KNOWN:
+        return reply.enhanced != "5.7.8" and not _WRONG.search(reply.words)
     # 534 is "mechanism too weak" in RFC 4954, and "password of another kind required" at some providers.
     says_so = _MECHANISM.search(reply.words) is not None and not _CREDENTIALS.search(reply.words)
     return reply.code in (534, 535, 550, 554) and says_so

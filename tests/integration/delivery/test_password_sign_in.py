@@ -55,6 +55,9 @@ ABOUT_WHO_SIGNS_IN = [
     "432 4.7.12 A password transition is needed",
     "454 4.7.0 Temporary authentication failure",
     "525 5.7.13 User account disabled",
+    "501 5.7.8 Authentication failed",
+    "500 Invalid user name or password",
+    "504 5.7.0 Bad credentials",
 ]
 
 
