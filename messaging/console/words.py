@@ -192,8 +192,9 @@ def todo_about(message: Message, attempts: Sequence[SendAttempt]) -> str:
     if failing is None:
         return ""
     match message.status:
-        case Status.QUEUED:
-            return advice(failing.reason) if message.not_before is not None else ""
+        case Status.QUEUED if message.not_before is not None:
+            starts_anew = not message.tries and failing.outcome == AttemptOutcome.PERMANENT
+            return "" if starts_anew else advice(failing.reason)
         case Status.FAILED:
             return advice(failing.reason, is_over=True)
     return ""

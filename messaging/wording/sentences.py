@@ -317,9 +317,9 @@ OWN: dict[str, Words] = {
     Kind.SENT_FROM_MAIL_PROGRAM: "Sent from {holder}’s mail program",
     Kind.PUT_BACK: "Put back; {holder}’s draft was not sent",
     Kind.RESCUED: "Back in the queue: the worker that had it stopped before sending it",
-    Kind.IT_WAS_US: "Queued again with all its tries: our setup was at fault",
-    Kind.GO_ON: "Left failed: the message or its addresses were at fault",
-    Kind.NOT_SINCE_BACKUP: "Put back as it was before the restore: nothing was sent after the backup",
+    Kind.IT_WAS_US: "Answered “It was us”: queued again with all its tries",
+    Kind.GO_ON: "Answered “Go on”: left failed",
+    Kind.NOT_SINCE_BACKUP: "Answered “Nothing was sent since”: put back as it was before the restore",
     Kind.REROUTED: lambda account: (
         f"Given to {account or 'the company’s account'}: the account it was to use is paused"
     ),

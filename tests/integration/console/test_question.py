@@ -6,6 +6,7 @@ from django.utils import timezone
 from messaging import roles, sending
 from messaging.models import AccountPause, Heartbeat, Message, RefusalStreak
 from messaging.setup import options
+from messaging.wording import advice
 from tests.factories import browser_of, confirmed_batch, make_user, set_up
 from tests.fault_server import FaultServer
 from tests.pages import words
@@ -120,7 +121,8 @@ def test_answer_is_kept_with_who_gave_it(admin, operator, asked):
     streak = RefusalStreak.objects.get()
     assert (streak.answer, streak.answered_by) == ("us", operator)
     page = words(admin.get(failed[0].get_absolute_url()))
-    assert "Queued again with all its tries: our setup was at fault by Anna" in page
+    assert "Answered “It was us”: queued again with all its tries by Anna" in page
+    assert advice(failed[0].attempts.get().reason) not in page, "it is for those who are refused for good"
 
 
 def test_what_still_waits_for_another_reason_is_not_said_to_be_on_again(admin, operator, asked):
