@@ -85,7 +85,11 @@ def all_batches(request: HttpRequest) -> HttpResponse:
 def batch_page(request: HttpRequest, pk: int) -> HttpResponse:
     """A draft's review, or the progress and report of a confirmed batch."""
     batch, among = _get(request, pk)
-    context: dict[str, Any] = {"batch": batch} | _items(request, batch, among)
+    seen, _ = _seen_by(who(request))
+    context: dict[str, Any] = {
+        "batch": batch,
+        "sees_retried": batch.retry_of_id is not None and seen.filter(pk=batch.retry_of_id).exists(),
+    } | _items(request, batch, among)
     if batch.status == Batch.Status.DRAFT:
         return render(request, "messaging/batch_review.html", context | _review(batch, among, who(request)))
     if batch.source == "schedule":

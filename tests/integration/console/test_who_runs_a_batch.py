@@ -199,6 +199,18 @@ def test_retry_prepared_before_is_confirmed_for_ones_own_only(office, operator, 
     assert bens.status == "failed"
 
 
+def test_batch_that_one_may_not_see_is_no_link(ben, bens_browser, annas_draft, annas, bens, operator):
+    batches.confirm(annas_draft, by=operator)
+    put(bens, status="failed")
+    retry = batches.retry_failed(annas_draft, by=ben)
+    see_own_only()
+    for confirmed in (False, True):
+        page = bens_browser.get(retry.get_absolute_url())
+        assert f"batch {annas_draft.pk}" in words(page)
+        assert f'href="{annas_draft.get_absolute_url()}"' not in page.text
+        confirmed or confirm(bens_browser, retry)
+
+
 def test_report_counts_what_is_shown(office, operator, annas_draft, annas, bens):
     batches.confirm(annas_draft, by=operator)
     put(bens, status="failed")
