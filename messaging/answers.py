@@ -35,7 +35,7 @@ def it_was_us(streak: RefusalStreak, *, by: User) -> int:
     They stay in their batch. The next refusal in these words within a day pauses the account at once.
 
     Raises:
-        NotPossible: nobody is asked (any more).
+        NotPossible: nobody is asked (any more), or the account was deleted.
     """
     with _answer(streak, Answer.IT_WAS_US, by) as now:
         # Those that are queued wait for other recipients, who were to be tried later.
@@ -65,7 +65,7 @@ def go_on(streak: RefusalStreak, *, by: User) -> int:
     Nobody is asked about these words again for a day.
 
     Raises:
-        NotPossible: nobody is asked (any more).
+        NotPossible: nobody is asked (any more), or the account was deleted.
     """
     with _answer(streak, Answer.GO_ON, by) as now:
         rows = list(_locked(of_streak(streak, Status.FAILED)).values_list("pk", "reason"))
@@ -87,7 +87,10 @@ def _answer(streak: RefusalStreak, answer: RefusalStreak.Answer, by: User) -> It
     """A transaction around one answer; without another open question the account sends again."""
     now = timezone.now()
     with transaction.atomic():
-        streak.refresh_from_db(from_queryset=RefusalStreak.objects.select_for_update(of=("self",)))
+        try:
+            streak.refresh_from_db(from_queryset=RefusalStreak.objects.select_for_update(of=("self",)))
+        except RefusalStreak.DoesNotExist:
+            raise NotPossible("The account was deleted meanwhile.") from None
         if not streak.is_asked:
             raise NotPossible("This question was answered meanwhile.")
         yield now

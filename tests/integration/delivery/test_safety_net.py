@@ -13,6 +13,7 @@ from messaging import answers, batches, housekeeping, outgoing
 from messaging.console.preflight import refused_before
 from messaging.delivery.lane import Lane
 from messaging.models import AccountPause, BatchItem, Message, Recipient, RefusalStreak, SendAttempt
+from messaging.queue import NotPossible
 from messaging.setup import changes, options
 from messaging.wording import in_words
 from tests.factories import browser_of, confirmed_batch, make_message, make_user, set_up, submission
@@ -437,6 +438,18 @@ def test_answer_that_comes_second_is_told_so_and_changes_nothing(server, boss):
     page = browser_of(boss).post("/sending/company/it-was-us/", {"question": streak.pk}, follow=True)
     assert "answered meanwhile" in page.text
     assert states() == ["failed"] * 5
+
+
+@pytest.mark.parametrize("answered", [answers.it_was_us, answers.go_on])
+def test_answer_for_an_account_that_was_deleted_meanwhile_is_told_so(server, boss, operator, answered):
+    refuse(server)
+    queue(5)
+    Message.objects.update(account=operator)
+    run_lane(operator.pk)
+    streak = RefusalStreak.objects.get()
+    operator.delete()
+    with pytest.raises(NotPossible, match="The account was deleted meanwhile"):
+        answered(streak, by=boss)
 
 
 def test_what_a_person_dealt_with_meanwhile_is_left_alone(server, boss):
