@@ -110,7 +110,8 @@ NO_REVERSE_NAME = (
 )
 OUR_NAME = (
     r"(helo|ehlo) (command rejected|rejected|argument|requires|invalid)|bad helo|invalid (helo|ehlo|"
-    r"domain name)|\b(helo|ehlo) (host)?name (does not|doesn't|could not|cannot) (be )?(resolve|exist|found)"
+    r"domain name)|\bhelohost error|"
+    r"\b(helo|ehlo) (host)?name (does not|doesn't|could not|cannot) (be )?(resolve|exist|found)"
 )
 _TLS = (
     r"(\b(start ?tls|tls|ssl)\b|\bencryption\b|\bencrypted (connection|session|channel)|"
@@ -124,7 +125,7 @@ OLD_TLS = either(
 WANTS_TLS = either(
     rf"{_TLS}( or [\w/-]+|[ /-]connections?| first){{0,3}} ?(is |are |be )?(required|mandatory|needed|enforced|"
     rf"necessary)\b",
-    near(r"\b(must|have to|need to|needs to|should|please|requires?|required to|needs)\b", _TLS, within=25),
+    near(r"\b(must|have to|need to|needs to|should|please|bitte|requires?|required to|needs)\b", _TLS, within=25),
     near(r"\b(connect\w*|sessions?|send|submi\w+|auth\w*|log ?in|relay\w*|e?-?mails?|messages?|accept\w*)\b",
          r"\b(without|only (over|via|with|on))\b", _TLS, within=15),
     near(r"\b(not|n't) (sent |using |use )?(over|using|use|via)\b", _TLS, within=8),
@@ -188,7 +189,7 @@ NO_RELAY = either(
     r"not a (gateway|relay)\b|(don't|do not) (handle|accept|process) mail for|not local host|local users? only|"
     r"only (accepts?|takes?) (e?-?mails?|messages?) for local|no esta autorizad\w+ (a|para) enviar|"
     rf"not {_ALLOWED} to (send|use)\b.{{0,20}}\b(through|via) (this|our) (server|host|system|mta)|"
-    r"not (in|on) (the |our )?list of .{0,20}relays",
+    r"not (in|on) (the |our )?list of .{0,20}relays|\b(open ?)?relay check\b",
     near(r"\bforwarding\b", _DENIED, within=25),
     near(r"\b(remote|external|outside|foreign|non-?local) (recipients?|domains?|hosts?)\b", _DENIED, within=8),
     near(r"\brelay\w*|\brelais|weiterleit\w+|reenvio|retransmissao|doorsturen|przekazywani\w+|ретрансляци\w+|"
@@ -358,7 +359,7 @@ MACHINE_REFUSED = either(
     r"client host rejected|not allowed to connect|access to .*mail system has been rejected|host network not allowed",
     near(r"\b(unauthori[sz]ed|unknown|unrecogni[sz]ed) ip\b|\bip( address)?\b",
          r"\bnot (in the )?(authori[sz]ed|allowed|permitted|white ?listed|verified|recogni[sz]ed)", within=30),
-    r"\bunauthori[sz]ed ip\b",
+    r"\bunauthori[sz]ed ip\b|\b(remote ip|smtpport) check error",
 )
 
 # --- The recipient ------------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ JAMES = (
     "core/AbstractAuthRequiredToRelayRcptHook.java"
 )
 COURIER = "https://github.com/svarshavchik/courier/blob/HEAD/courier/courier/module.esmtp/courieresmtpd.C"
+COREMAIL = "https://blog.sina.com.cn/s/blog_8dc13ec50101fxxr.html"
 ZONE = "https://github.com/zone-eu/zone-mta/blob/HEAD/config/bounces.txt"
 
 SETUP, PACE, DEAD, LATER = "setup set-up", "transient pace", "permanent message", "transient message"
@@ -71,7 +72,7 @@ HEARD = [
     Heard("Titan", S.RCPT, 554, "5.7.1 <user@example.com>: Relay access denied;", SETUP, m.NO_RELAY, CODES + "554.json"),
     Heard("Yahoo", S.RCPT, 550, "relaying denied for <x@example.com>", SETUP, m.NO_RELAY, CODES + "550.json"),
     Heard("Fastmail", S.RCPT, 554, "<x@example.net>: Recipient address rejected: Relay access denied", SETUP, m.NO_RELAY, "https://www.fastmail.com/help/send/undeliverable.html"),
-    Heard("unnamed", S.RCPT, 553, "host denies relay.", SETUP, m.NO_RELAY, "https://blog.sina.com.cn/s/blog_8dc13ec50101fxxr.html"),
+    Heard("unnamed", S.RCPT, 553, "host denies relay.", SETUP, m.NO_RELAY, COREMAIL),
     Heard("unnamed", S.RCPT, 550, "we don't handle mail for example.com", SETUP, m.NO_RELAY, SISIMAI + "Reason/NoRelaying.pm"),
     Heard("unnamed", S.RCPT, 550, "not an open relay, so get lost", SETUP, m.NO_RELAY, SISIMAI + "Reason/NoRelaying.pm"),
     Heard("unnamed", S.RCPT, 553, "sorry, you don't authenticate or the domain isn't in my list of allowed rcpthosts", SETUP, m.NO_RELAY, SISIMAI + "Reason/SecurityError.pm"),
@@ -79,6 +80,10 @@ HEARD = [
     Heard("unnamed", S.RCPT, 550, "authentication turned on in your email client", SETUP, m.WANTS_SIGN_IN, SISIMAI + "Reason/SecurityError.pm"),
     Heard("unnamed", S.RCPT, 550, "authentication credentials invalid", SETUP, m.WANTS_SIGN_IN, SISIMAI + "Reason/SecurityError.pm"),
     Heard("Orange", S.MAIL, 550, "Authentification invalide. OFR_305 [305]", SETUP, m.WANTS_SIGN_IN, SISIMAI + "Reason/SecurityError.pm"),
+    Heard("Coremail", S.RCPT, 553, "relay check local fail.", SETUP, m.NO_RELAY, COREMAIL),
+    Heard("Coremail", S.RCPT, 554, "openrelay check.", SETUP, m.NO_RELAY, COREMAIL),
+    Heard("Coremail", S.MAIL, 555, "helohost error.", SETUP, m.OUR_NAME, COREMAIL),
+    Heard("Coremail", S.RCPT, 556, "remote ip check error.", SETUP, m.MACHINE_REFUSED, COREMAIL),
     Heard("unnamed", S.RCPT, 550, "<jemand@example.com>... Forwarding Denied", SETUP, m.NO_RELAY, "https://bazoat.bar/article/i-get-a-550-553-or-relay-prohibited-error-when-sending-email-messages"),
     # --- Our set-up: encryption
     Heard("Exchange Online", S.MAIL, 451, "5.7.3 STARTTLS is required to send mail", SETUP, m.WANTS_TLS, "https://github.com/nedimf/maildroid/issues/29"),
@@ -228,7 +233,7 @@ HEARD = [
     Heard("Yahoo", S.END, 554, "delivery error: dd Sorry your message to x@example.co.jp cannot be delivered. This account has been disabled or discontinued [#102]. - mta222.mail.example.co.jp", DEAD, m.MOVED, BOUNCES + "lhost-postfix-52.eml"),
     Heard("Sendmail", S.RCPT, 525, "5.7.13 Disabled recipient address", DEAD, m.MOVED, BOUNCES + "lhost-sendmail-35.eml"),
     Heard("unnamed", S.RCPT, 550, "5.7.1 <x@example.com>: Recipient address rejected: User x@example.com temporary locked. Please try again later!", LATER, m.MAILBOX_BUSY, BOUNCES + "lhost-amazonses-19.eml"),
-    Heard("Coremail", S.RCPT, 550, "user is locked.", DEAD, m.MOVED, "https://blog.sina.com.cn/s/blog_8dc13ec50101fxxr.html"),
+    Heard("Coremail", S.RCPT, 550, "user is locked.", DEAD, m.MOVED, COREMAIL),
     Heard("addy.io", S.RCPT, 552, "5.2.1 <name@example.com>: Recipient address rejected: User disabled", DEAD, m.MOVED, "https://github.com/anonaddy/anonaddy/issues/580"),
     Heard("web.de", S.RCPT, 550, "Benutzer nicht bekannt/User unknown", DEAD, m.NO_MAILBOX, "http://www.sitepackage.de/service/dokumentation/auswertung/typische-fehlermeldungen-bei-unzustellbarkeit.html"),
     Heard("Exchange", S.RCPT, 550, "5.7.1 RESOLVER.RST.AuthRequired; authentication required", DEAD, m.INSIDERS_ONLY, BOUNCES + "lhost-exchange2007-04.eml"),

@@ -72,6 +72,7 @@ WORDINGS = [
     (S.RCPT, 550, "5.7.1 Sie dürfen diese Absenderadresse nicht verwenden", SETUP, m.FROM_NOT_ALLOWED),
     (S.MAIL, 501, "5.7.1 You may only send mail from your own address", SETUP, m.FROM_NOT_ALLOWED),
     (S.END, 471, "Authorization failed: Envelope From address x@y.example not authorized", SETUP, m.FROM_NOT_ALLOWED),
+    (S.RCPT, 550, "Bitte TLS aktivieren", SETUP, m.WANTS_TLS),
     (S.RCPT, 550, "HELO name does not resolve", SETUP, m.OUR_NAME),
     # --- Our pace
     (S.RCPT, 550, "You have sent too many emails", PACE, m.QUOTA),
