@@ -54,7 +54,8 @@ MAILBOX_RATE = either(
     near(r"\b(to|for|by) (this|that|the same) (recipient|mailbox)\b", r"(per|an|each|every) (hour|day)"),
     near(r"\b(mailbox|inbox|recipient|user|account)('s)?\b", r"\b(may|can|to) receive\b",
          r"\b(per|an|each|every) (hour|day|minute)", within=60),
-    near(r"\b(recipient|mailbox|inbox)('s)?\b", r"\b(daily|hourly)\b", _LIMIT, within=12),
+    near(r"\b(recipient|mailbox|inbox)('s)?\b(?!.{0,60}\b(sen[dt]|sending|outgoing|outbound)\b)",
+         r"\b(daily|hourly)\b", _LIMIT, within=20),
     near(r"\bincoming\b", _LIMIT),
     near(r"recipient address rejected", r"\b(recipients?|domains?) (domain )?(hourly |daily )quota"),
     r"receiving (mail too quickly|limits?)|recipient thread limit|too many recent messages",
@@ -129,12 +130,12 @@ WANTS_TLS = either(
     near(r"\b(connect\w*|sessions?|send|submi\w+|auth\w*|log ?in|relay\w*|e?-?mails?|messages?|accept\w*)\b",
          r"\b(without|only (over|via|with|on))\b", _TLS, within=15),
     near(r"\b(not|n't) (sent |using |use )?(over|using|use|via)\b", _TLS, within=8),
-    near(r"\b(insecure|unencrypted|non-?tls|plain ?text|clear ?text)\b", _DENIED),
+    near(r"\b(insecure|unencrypted(?! (\w+ )?(data|information))|non-?tls|plain ?text|clear ?text)\b", _DENIED),
     near(r"verschlu?e?sselt|verschlu?e?sselung|chiffre|cifrad|crittograf|versleutel|szyfrow|шифров|(tls|ssl)",
          r"erforderlich|notwendig|noe?tig|requis|obligatoi?r|necessari|vereist|verplicht|wymagan|требуется|необходим",
          within=25),
 )
-THEIR_TLS = r"tls (is )?required (for|by) (the )?(rcpt|recipient)"
+THEIR_TLS = r"tls (is )?required (for|by) (the )?(rcpt|recipient)|\brecipient('s)?( \w+)? requires tls\b"
 NO_TLS_AT_THEIRS = either(
     r"tls (is )?required,? but (was )?not (supported|offered)|requiretls",
     near(r"\b(remote|recipient('s)?|destination) (mail ?)?(server|host)", r"not (support|offer)\w*", r"tls",
@@ -390,6 +391,16 @@ MAILBOX_FULL = either(
     r"(メールボックス|受信箱|容量).{0,12}(一杯|いっぱい|満杯|超)",
 )
 FULL_FOR_GOOD = r"(no|not enough|not sufficient|insufficient) (disk |system )?(space|storage)"
+# --- The content --------------------------------------------------------------------------------------
+# Said of a message that went out it may sound as if the account were stopped.
+BAD_FILE = r"\battach(ment|ed)s?\b|\bexecutables?\b|\bfile (type|extension)s?\b"
+FORBIDDEN_CONTENT = (
+    r"\bcontent (policy|rule|filter\w*)|\bdlp\b|\bdata loss|\bconfidential|\bmessage claims\b|"
+    r"\bcontains the (word|phrase)s?\b"
+)
+MESSAGE_TOO_BIG = r"message (size exceeds|too (big|large))|email size exceeded"
+
+# --- The recipient, continued -------------------------------------------------------------------------
 _SOMEBODY = (
     r"\b((this|the|that|recipient('s)?) )?(recipient|mailbox|user|group|address|account|alias|distribution list)\b"
 )
@@ -405,7 +416,9 @@ FOR_INSIDERS = either(
          r"\bto (send|write|post|deliver|mail)\b.{0,10}\bto\b", within=5),
     near(r"\b(sending|submission|posting|e?-?mails?|messages?)\b", r"\bto (this|that|the) (\w+ )?(group|list)\b",
          r"\brestricted\b|\bnot (allowed|permitted|accepted)\b", within=15),
-    r"nur (interne|authentifizierte|bekannte) absender",
+    r"nur (interne|authentifizierte|bekannte) absender|not (in|on) the list of (\w+ )?senders",
+    r"(\bnot auth\w+|\bunauthenticated)((?!relay).){0,35}\b(for|to) (this|that|the) "
+    r"(recipient|group|list|mailbox|user)\b",
     r"(only|by) (members|subscribers)|not subscribed to|closed (mailing )?list|non-?member",
 )
 UNWANTED_BY_RECIPIENT = either(
@@ -413,7 +426,7 @@ UNWANTED_BY_RECIPIENT = either(
     rf"{_SOMEBODY} (has )?(blocked|refused|rejected) (the |this |your )?(sender|you\b|e?-?mails? from|messages? from)",
     near(r"\byour (e?-?mail|message)s? to (this|that|the)\b", r"\bblocked\b", within=25),
     r"not (on|in) (the |this )?recipient('s)? (\w+ )?(white|allow|safe) ?list",
-    rf"not {_ALLOWED} to receive\b",
+    rf"not {_ALLOWED} to receive\b|\b(has|have) (opted out|unsubscribed)\b",
     r"not in whitelist for rcpt|customer block list|user (domain )?entry|(black ?listed|blocked|rejected|"
     r"refused) by (this |the )?"
     r"(user|recipient)|:blocked\)|due to (user rules|recipient preferences)",
@@ -436,7 +449,10 @@ LATER = either(
     r"service (is )?(currently |temporarily )?(unavailable|not available)|not accepting connections|"
     r"\btemporar(y|ily)\b",
 )
-NOT_FOR_NOW = near(_MAILBOX, r"\btempora\w+ (locked|inactive|suspended|disabled|unavailable|closed)")
+NOT_FOR_NOW = either(
+    near(_MAILBOX, r"\btempora\w+ (locked|inactive|suspended|disabled|unavailable|closed)"),
+    near(_MAILBOX, r"\block(ed)?\b", r"\bprocess\b|\b(again|retry) later\b"),
+)
 CLOSED = either(
     near(_MAILBOX, r"\b(disabled|locked|closed|inactive|suspended|discontinued|deactivated|terminated|frozen|"
          r"archived|"

@@ -173,6 +173,11 @@ TABLE = [
     # Before a recipient is named, a quota is ours.
     Line(TRANSIENT, m.QUOTA, AUTH + MAIL, text=r"quota (is |has been )?exceeded|over ?quota", pace=Pace.HOURS),
 
+    # The message, though it sounds as if the account were stopped.
+    Line(PERMANENT, m.BAD_ATTACHMENT, CONTENT, code="5..", text=p.BAD_FILE),
+    Line(PERMANENT, m.SPAM, CONTENT, code="5..", text=p.FORBIDDEN_CONTENT),
+    Line(PERMANENT, m.TOO_BIG, code="5..", text=p.MESSAGE_TOO_BIG),
+
     # What the provider thinks of the account, at whatever stage.
     Line(SETUP, m.MAILBOX_CLOSED, text=r"storedrv.{0,40}mailbox logon failure"),
     Line(SETUP, m.SENT_ITEMS_FULL, text=r"storedrv\.subm\w+\.exception:quotaexceeded"),
@@ -228,7 +233,6 @@ TABLE = [
 
     # The size, at whatever stage.
     Line(None, m.TOO_BIG, enhanced=r"[45]\.(3\.4|2\.3)"),
-    Line(PERMANENT, m.TOO_BIG, code="5..", text=r"message (size exceeds|too (big|large))|email size exceeded"),
 
     # The recipient. RFC 5321 4.5.3.1.10: a 552 for too many recipients is a 452.
     Line(TRANSIENT, m.REST_LATER, RCPT, text=r"too many recipients|separate transaction|multiple destination domains"),
