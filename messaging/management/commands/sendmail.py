@@ -49,6 +49,7 @@ IGNORED_FLAGS = "EGmnsUv"
 # argparse knows no option whose value must be joined to it (a debug level), or may be missing (a number of hops).
 DEBUG = re.compile(r"-d.*")
 HOPS = re.compile(r"-h\d+")
+ORIGIN = re.compile(r"-oM[a-z]+")  # Exim's: where a message came from, said in the next argument
 QUEUE_RUN = re.compile(r"-q.*")
 LONE_DOT = re.compile(rb"^\.\r*$", re.MULTILINE)
 IGNORES_DOTS = re.compile(r"ignoredots(?:=t\S*|=y\S*)?", re.IGNORECASE)
@@ -225,6 +226,8 @@ def _for_argparse(arguments: Sequence[str]) -> list[str]:
             raise SystemExit(os.EX_USAGE)
         if argument == "-h" and waiting and waiting[-1].isdecimal():
             waiting.pop()
+        elif ORIGIN.fullmatch(argument):
+            del waiting[-1:]
         elif not DEBUG.fullmatch(argument) and not HOPS.fullmatch(argument):
             kept.append(argument)
     return [*kept, *reversed(waiting)]
@@ -240,6 +243,8 @@ def _not_here(option: str) -> str:
 def _read(stream: BinaryIO, *, ignore_dots: bool) -> bytes:
     """All of the input, or what comes before a line that is only a dot. Raises Refused."""
     raw = unicode_files.in_utf8(stream.read())
+    if raw.startswith(b"From "):  # of a mailbox, or of git format-patch
+        raw = raw.partition(b"\n")[2]
     end = None if ignore_dots else LONE_DOT.search(raw)
     return raw[: end.start()] if end is not None else raw
 
@@ -248,7 +253,7 @@ def _submission(raw: bytes, options: dict[str, Any]) -> gate.Submission:
     fields = [(field.name, field.text) for field in mime.head(raw)[0]]
     texts = dict(reversed(fields))
     resent = _newest_block(fields)
-    reverse_path = options["reverse_path"]
+    reverse_path = _bare(options["reverse_path"])
     if reverse_path is None:
         senders = (resent.get("resent-sender"), resent.get("resent-from"), texts.get("from"))
         reverse_path = _sender(next(filter(None, senders), ""))
@@ -299,6 +304,12 @@ def _author(username: str | None) -> User | None:
     if author is None:
         raise CommandError(f"There is no user “{username}” who may sign in.", returncode=os.EX_USAGE)
     return author
+
+
+def _bare(argument: str | None) -> str | None:
+    """The address of an argument that may have a name with it, as sendmail takes it; else the argument."""
+    found = addresses.mailboxes(argument) if argument and not argument.isspace() else []
+    return found[0].address if argument and len(found) == 1 and found[0].name else argument
 
 
 def _sender(from_header: str) -> str:

@@ -46,6 +46,14 @@ def test_t_takes_the_recipients_from_the_header_and_hides_blind_copies(sendmail)
     assert b"dora" not in wire(Message.objects.get())
 
 
+@pytest.mark.parametrize("line", [b"From office@example.com Tue Nov 24 10:00:00 2026\n",
+                                  b"From 1f3870be274f6c49b3e31a0c6728957f9f3a0b1c Mon Sep 17 00:00:00 2001\r\n"]
+)  # fmt: skip
+def test_the_line_that_begins_a_message_in_a_mailbox_hides_nobody(sendmail, line):
+    assert sendmail("-t", stdin=line + RAW).code == 0
+    assert len(envelope()[1]) == 4 and wire(Message.objects.get()).startswith(b"From: Office")
+
+
 def test_t_adds_those_on_the_command_line(sendmail):
     sendmail("-t", "zoe@example.com", "ada@example.com")
     assert len(envelope()[1]) == 5
@@ -63,6 +71,8 @@ def test_t_adds_those_on_the_command_line(sendmail):
         ["-FCronDaemon", "-i", "-B8BITMIME", "-oem", "-odi", "-fbounce@example.com", "-t"],
         ["-v", "-t", "-i", "-f", "bounce@example.com"],
         ["-vti", "-f", "bounce@example.com"],
+        ["-ti", "-f", "Web Server <bounce@example.com>"],
+        ["-odi", "-oMr", "local", "-ti", "-f", "bounce@example.com"],
         ["-t", "-O", "IgnoreDots=True", "-ODeliveryMode=b", "-f", "bounce@example.com"],
         [
             "-Am",
