@@ -16,7 +16,7 @@ from .errors import BadAddress
 
 _INVISIBLE = dict.fromkeys([0x200B, 0x200E, 0x200F, *range(0x202A, 0x202F), 0x2060, *range(0x2066, 0x206A), 0xFEFF])
 _BLANKS = dict.fromkeys([0xA0, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x3000], " ")
-_WIDE = {"，": ",", "、": ",", "；": ";", "＠": "@", "＜": "<", "＞": ">"}
+_WIDE = {"，": ",", "、": ",", "،": ",", "；": ";", "؛": ";", "＠": "@", "＜": "<", "＞": ">"}
 _PLAIN = str.maketrans(_INVISIBLE | _BLANKS | _WIDE)
 
 _LINE_ENDS = re.compile("[\r\n\u0085\u2028\u2029]+")
@@ -100,11 +100,16 @@ def one(text: str) -> str:
 def _read(text: str, *, is_inner: bool) -> list[Mailbox]:
     found: list[Mailbox] = []
     before: list[Piece] = []  # what has no address: the first half of a name, or a cell with a name
+    is_nameless = False  # the mailbox in the cell before this one
     for piece in _pieces(text):
+        was_nameless, is_nameless = is_nameless, False
         if not piece.text and piece.end in ",\t":
             continue
         if piece.text and not piece.has_address and piece.end in ",\t":
             before.append(piece)
+            continue
+        if was_nameless and piece.text and not piece.has_address and piece.end == "\n":
+            found[-1] = Mailbox(_name(piece.tokens), found[-1].address)
             continue
         if not piece.has_address:
             _refuse([*before, piece] if piece.text else before)
@@ -115,6 +120,7 @@ def _read(text: str, *, is_inner: bool) -> list[Mailbox]:
             mailboxes = [_joined(before, piece, mailboxes)]
         found += mailboxes
         before = []
+        is_nameless = piece.end == "\t" and len(mailboxes) == 1 and not mailboxes[0].name
     _refuse(before)
     return found
 
@@ -124,8 +130,8 @@ def _joined(before: list[Piece], piece: Piece, mailboxes: list[Mailbox]) -> Mail
     first = mailboxes[0]
     names = [_name(each.tokens) for each in before]
     if len(mailboxes) == 1:
-        if len(before) == 1 and before[0].end == "\t" and not first.name:
-            return Mailbox(names[0], first.address)
+        if all(each.end == "\t" for each in before) and not first.name:
+            return Mailbox(" ".join(names), first.address)
         # `ann, bob <b@x>` could be two people, one without an address; `Doe, John <j@x>` is one.
         if first.name and all(each.end == "," for each in before) and all(map(_is_name, [*names, first.name])):
             return Mailbox(_without_quotes(", ".join([*names, first.name])), first.address)

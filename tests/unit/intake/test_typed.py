@@ -36,6 +36,9 @@ JOHN, JANE = Mailbox("Doe, John", J), Mailbox("Roe, Jane", R)
         (f"{A} {B}", [Mailbox("", A), Mailbox("", B)]),
         (f"{A}，{B}；", [Mailbox("", A), Mailbox("", B)]),
         (f"John Doe\t{J}\nJane Roe\t{R}\n", [Mailbox("John Doe", J), Mailbox("Jane Roe", R)]),
+        (f"{J}\tJohn Doe\r\n{R}\tJane Roe", [Mailbox("John Doe", J), Mailbox("Jane Roe", R)]),
+        (f"John\tDoe\t{J}\nJane\tRoe\t{R}", [Mailbox("John Doe", J), Mailbox("Jane Roe", R)]),
+        (f"اسم <{A}>، سلمى <{B}>؛ {J}", [Mailbox("اسم", A), Mailbox("سلمى", B), Mailbox("", J)]),
         (f"<{A}> <{B}>", [Mailbox("", A), Mailbox("", B)]),
         # Wrapped
         (f"<{A}>", [Mailbox("", A)]),
