@@ -22,7 +22,7 @@ MAX_LINE = 998  # octets without CRLF, RFC 5322 2.1.1 and RFC 5321 4.5.3.1.6
 LONGEST_WORD = 74  # characters of an encoded word, less what the name of its field has, for a line of 76 with its colon
 MAX_DEPTH = 200  # multiparts nested deeper are left as one opaque body
 MAX_BOUNDARY_LINE = 1000
-MAX_PARAMETERS = 20_000  # characters; the standard library's parser takes time by the square of the length
+MAX_PARAMETERS = 5_000  # characters; the standard library's parser takes time by the square of the length
 
 UTF8 = Charset("utf-8")
 _FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:([^\n]*(?:\n|\Z)(?:[ \t][^\n]*(?:\n|\Z))*)")

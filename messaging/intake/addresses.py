@@ -30,7 +30,8 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _GROUP = re.compile(r'\s*(?P<name>[^"<>(),:;@\\\[\]\s.][^"<>(),:;@\\\[\]]*|"[^"\\]*"\s*):(?P<members>[^:;\\()]*);\s*')
 _MARKS = re.compile(r'\\.|["<>()\[\],:;]')
 _CLOSING = {'"': '"', "<": ">", "[": "]"}
-_BLANKS = re.compile(r"\s+")
+# Several blanks, or one that ends a line somewhere; a wide or a no-break space alone belongs to the name.
+_BLANKS = re.compile(r"\s{2,}|[\t-\r\x1c-\x1f\x85\u2028\u2029]")
 _LINE_BREAK = re.compile(r"[\r\n\0]")
 _LONG = 900  # characters, which no line can have many more of
 _ADDRESS = r"""[^\s<>"(),:;@\\\[\]]+@[^\s<>"(),:;@\\\[\]]+"""

@@ -21,9 +21,11 @@ The rules, in the order they are applied:
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime
 from email import policy
 from email.utils import format_datetime, make_msgid
+from itertools import chain
 from typing import NamedTuple
 
 from django.utils import timezone
@@ -169,7 +171,7 @@ def _fit_entity(raw: bytes) -> bytes:
             whole = raw[field.start : field.stop]
             if not whole.isascii() or _SHIFT in whole or mime.has_long_line(whole):
                 if charset is None:
-                    charset = next((each.charset for each in parts if each.charset), "")
+                    charset = _charset_of_texts(parts)
                 text = field.text_in(part.charset or charset)
                 edits.append((field.start, field.stop, _fit_field(field.name, text, whole)))
         if sealed.is_opaque(part):
@@ -192,6 +194,12 @@ def _check_sealed(part: mime.Part) -> None:
         )
 
 
+def _charset_of_texts(parts: Sequence[mime.Part]) -> str:
+    """What the first text of a message, or its header, is declared to be; else what its HTML says of itself."""
+    labels = chain((part.charset for part in parts), (part.label for part in parts if part.content_type == "text/html"))
+    return next(filter(None, labels), "")
+
+
 # --- Header fields -------------------------------------------------------------------------------
 
 
@@ -210,6 +218,8 @@ def _fit_field(key: str, text: str, whole: bytes) -> bytes:
 
 def _fit_parameters(name: str, text: str) -> str:
     """Parameters encoded as RFC 2231 has it; as text if the standard library cannot make them out."""
+    if len(text) > mime.MAX_PARAMETERS:
+        return _fit_text(name.lower(), text)
     try:
         value = policy.SMTP.header_factory(name, _plain(text)).fold(policy=policy.SMTP).partition(":")[2].strip()
     except (ValueError, LookupError, AttributeError, TypeError):

@@ -52,6 +52,13 @@ def test_a_subject_arrives_as_it_was_meant(label, octets, subject):
     assert wire(message).partition(b"\r\n\r\n")[0].isascii()
 
 
+@pytest.mark.parametrize("label", ["windows-1251", "koi8-r"])
+def test_octets_are_read_as_the_html_says_where_no_field_does(label):
+    html = f"<html><head><meta charset={label}></head><body>{RUSSIAN}</body></html>".encode(label)
+    fields = [b"Content-Type: text/html", b"Subject: " + RUSSIAN.encode(label)]
+    assert submit(*fields, body=html).subject == RUSSIAN
+
+
 def test_a_word_that_is_cut_off_is_taken():
     assert submit(b"Subject: =?utf-8?b?A?= ok").subject == "ok"
 
@@ -67,6 +74,7 @@ def test_words_that_nobody_can_read_stay_octet_for_octet():
     (b'"\xd1\xf7\xb8\xf2, A" <b@example.com>', "Счёт, A", b""),
     ("Счёт =?utf-8?Q?B=C3=BCro?= <b@example.com>".encode(), "Счёт Büro", b""),
     ("Büro: Zoë <b@example.com>;".encode(), "Zoë", b""),
+    ("営業部　山田 <b@example.com>".encode(), "営業部　山田", b""),
     ("Zoë <b@example.com>".encode()[:3] + b"\r\n\t" + "Zoë <b@example.com>".encode()[3:], "Zoë", b""),
 ])  # fmt: skip
 def test_names_are_read_too(octets, name, rest):

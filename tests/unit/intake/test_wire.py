@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
@@ -45,6 +46,16 @@ FIELD = st.builds(
 def test_any_message_id_is_kept_or_none(text):
     found = message_ids.read(text)
     assert not found or (message_ids.read(found) == found and found.startswith("<") and "@" in found)
+
+
+@pytest.mark.parametrize("piece", [b'"', b"=?utf-8?q?a?=", b"<", b";a=b", b"; a*0=b"])
+@pytest.mark.parametrize("name", [b"Content-Type: text/plain", b"Content-Disposition: attachment"])
+def test_parameters_without_end_are_refused_or_made_fit_and_take_no_time(name, piece):
+    raw = b"From: office@example.com\r\n" + name + piece * 20_000 + b"\r\n\r\nx"
+    try:
+        assert not mime.has_long_line(fit(raw, "", timezone.now()).raw)
+    except Refused as refusal:
+        assert "998 characters" in str(refusal)
 
 
 @given(st.lists(FIELD, max_size=5), st.binary(max_size=50))
