@@ -4,7 +4,7 @@ An address of To or Cc that is not ASCII becomes a group without members whose n
 still reads who else did. The fields that answers go by cannot be written so.
 """
 
-from messaging import mime
+from messaging import address_list, mime
 from messaging.reencode import Edit, apply
 
 RECIPIENTS = frozenset(("to", "cc", "resent-to", "resent-cc"))
@@ -37,29 +37,25 @@ def _value(field: mime.Field) -> str | None:
         return None
     if field.name not in RECIPIENTS:
         return mime.encoded_words(field.text, field=field.name)
-    mailboxes = [each if each.isascii() else _as_group(each) for each in _split(field.text)]
-    return None if None in mailboxes else ",\r\n ".join(filter(None, mailboxes))
-
-
-def _split(value: str) -> list[str]:
-    """The members of an address list as they stand there, parted at commas outside quotes."""
-    members, is_quoted, start = [], False, 0
-    for place, character in enumerate(value):
-        if character == '"' and value[place - 1 : place] != "\\":
-            is_quoted = not is_quoted
-        elif character == "," and not is_quoted:
-            members.append(value[start:place].strip())
-            start = place + 1
-    return [member for member in [*members, value[start:].strip()] if member]
+    members: list[str | None] = []
+    for group, mailboxes in address_list.split(field.text):
+        others = [_as_group(each) for each in mailboxes if not each.isascii()]
+        if group is None:
+            members += others or mailboxes
+        else:
+            plain = ",\r\n ".join(filter(str.isascii, mailboxes))
+            members += [f"{group}:\r\n {plain};" if group.isascii() else None, *others]
+    return None if None in members else ",\r\n ".join(filter(None, members))
 
 
 def _as_group(mailbox: str) -> str | None:
     """`Jörg <jörg@example.com>` as the name of an empty group; None for what is no simple mailbox."""
-    name, bracket, address = mailbox.rpartition("<")
+    bare, comments = address_list.without_comments(mailbox)
+    name, bracket, address = bare.rpartition("<")
     if bracket and not address.endswith(">"):
         return None
     plain_name = mime.decoded_words(name.strip().strip('"'))
     if any(character in name.strip().strip('"') + address for character in '":;'):
-        return None  # a member of a group, or quotes within
+        return None  # quotes within
     told = f"{plain_name} <{address[:-1]}>" if plain_name else address.removesuffix(">")
-    return f"{mime.encoded_words(told)} :;"
+    return mime.encoded_words(" ".join([told, *(f"({mime.decoded_words(each)})" for each in comments)])) + " :;"

@@ -8,10 +8,10 @@ from collections.abc import Collection, Sequence
 from email import policy
 from email.message import EmailMessage
 
-from messaging import charsets, composing, content, mime, reencode
+from messaging import address_list, charsets, composing, content, mime, reencode
 from messaging.charsets import Reading
 from messaging.composing import attach, html_of, plain
-from messaging.intake import address_list, addresses
+from messaging.intake import addresses
 from messaging.intake.addresses import Mailbox
 from messaging.intake.errors import BadAddress, Refused
 from messaging.sealed import is_sealed, is_text_sealed

@@ -11,9 +11,8 @@ from typing import NamedTuple
 import email_validator
 from email_validator import EmailNotValidError, ValidatedEmail, validate_email
 
-from messaging import mime
+from messaging import address_list, mime
 
-from . import address_list
 from .doubts import doubt as doubt
 from .errors import BadAddress
 

@@ -134,8 +134,23 @@ def test_signature_that_is_no_longer_true_is_taken_out_and_told(server):
     assert told.params["domains"] == ["example.com"]
 
 
+@pytest.mark.parametrize(("to", "told"), [
+    ("ann@example.com, jörg@example.com (Büro)", "jörg@example.com (Büro)"),
+    ("(on duty, today) jörg@example.com, ann@example.com", "jörg@example.com (on duty, today)"),
+    ("Team: jörg@example.com, ann@example.com;", "jörg@example.com"),
+])  # fmt: skip
+def test_comments_and_groups_are_told_with_the_others(server, to, told):
+    message = make_message("ann@example.com", "jörg@example.com", raw=mail(To=to))
+    run_lane()
+    assert outcomes(message) == {"ann@example.com": "accepted", "jörg@example.com": "failed"}
+    header = received(server)[1]["To"]
+    assert told in [group.display_name for group in header.groups]
+    assert [each.addr_spec for each in header.addresses] == ["ann@example.com"]
+
+
 PIECE = st.sampled_from(["ann@example.com", "jörg@example.com", "Ann <ann@example.com>", "Jörg <jörg@example.com>",
                          '"Doe, J" <jö@example.com>', '"a \\" b" <ö@example.com>', "Team: ö@example.com;",
+                         "(a, ö) ö@example.com", "ö@example.com (ö)", "T: ö@example.com, ann@example.com;",
                          '"ö x"@example.com', "x", "<", "", "Ö"])  # fmt: skip
 
 
