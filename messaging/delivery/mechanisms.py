@@ -7,6 +7,7 @@ from messaging.setup.network import Remembered
 
 from .dialogue import Client, StageFailed
 from .outcomes import LocalError, Reply, Stage
+from .patterns import REFUSED_CREDENTIALS
 
 # Mechanisms that a server offered and did not know, as (host and port, mechanism): some hang up when asked for one.
 useless = Remembered(3600.0, 1000)
@@ -17,7 +18,7 @@ _NOT_KNOWN = (500, 501, 502, 503, 504)
 _MECHANISM = re.compile(
     r"\b(mechanism|auth(entication)? (type|method|scheme))\b|unrecogni[sz]ed auth|unsupported auth", re.IGNORECASE
 )
-_WRONG = re.compile(r"password|credential", re.IGNORECASE)
+_WRONG = re.compile(REFUSED_CREDENTIALS, re.IGNORECASE)
 _CREDENTIALS = re.compile(r"password|credential|browser|log ?in\b|account", re.IGNORECASE)
 
 

@@ -221,6 +221,10 @@ PASSWORDS_OFF = either(
     r"less secure app", near(r"\b(oauth|xoauth2|modern auth\w*)\b", r"\b(only|required|must|instead)\b", within=25),
 )
 SIGN_IN_BLOCKED = r"conditional access|blocked by (a |your )?(\w+ )?polic"
+REFUSED_CREDENTIALS = (
+    r"\b(wrong|bad|invalid|incorrect)\b.{0,30}\b(password|credentials?)|"
+    r"\b(password|credentials?)\b.{0,30}\b(wrong|bad|invalid|incorrect|rejected)\b"
+)
 APP_PASSWORDS = (
     r"app(lication)?([ -]specific)?[ -]password|authori[sz]ation code|(client|device)[ -]specific password|"
     r"(two|2|multi)[ -]?(factor|step)|\b2fa\b|\bmfa\b|parol prilozheni|пароль приложени|授权码|no=1001256"

@@ -208,6 +208,7 @@ TABLE = [
     Line(SETUP, m.ACCOUNT_BARRED, MAIL + END, code="525"),
     Line(None, m.INSIDERS_ONLY, RCPT + CONTENT, enhanced=r"5\.7\.(12|13|124|13[3-6])"),
     Line(SETUP, m.WANTS_SIGN_IN, ENVELOPE + END, code="530"),
+    Line(SETUP, m.WRONG_PASSWORD, AUTH, text=p.REFUSED_CREDENTIALS),
     Line(SETUP, m.SIGN_IN_NOT_THERE, AUTH, code="50[0234]"),
     Line(SETUP, m.SIGN_IN_NOT_THERE, AUTH, text=p.NO_SIGN_IN_HERE),
     Line(SETUP, m.MACHINE_BLOCKED, enhanced=r"5\.7\.(511|60[6-9]|6[1-4]\d|708)"),

@@ -79,6 +79,16 @@ def test_no_second_guess_where_who_signs_in_is_refused(reply):
     assert AccountPause.objects.get().reply_text == reply[4:]
 
 
+@pytest.mark.parametrize(
+    "reply", ["501 5.7.8 Authentication failed", "500 Bad password", "504 5.7.0 Credentials rejected"]
+)
+def test_wrong_password_is_told_as_such_whatever_its_code(reply):
+    with FaultServer(auth=["PLAIN", "LOGIN"]) as server:
+        server.at("AUTH", reply)
+        assert send(server) == "queued"
+    assert in_words(AccountPause.objects.get().reason) == "The mail server refused the user name or the password."
+
+
 def test_wrong_password_at_the_second_mechanism_ends_it():
     with FaultServer(auth=["PLAIN", "LOGIN", "CRAM-MD5"]) as server:
         server.at("AUTH", ["504 5.5.4 no PLAIN here", "334 VXNlcm5hbWU6", "334 UGFzc3dvcmQ6", "535 5.7.8 no"])

@@ -69,6 +69,8 @@ REAL_REPLIES = [
     ("Postfix", S.GREETING, 421, "4.3.2 All server ports are busy", "setup", "busy", "pace", m.COME_BACK),
     ("Postfix", S.STARTTLS, 454, "4.7.0 TLS not available due to local problem", "setup", "busy", "pace", m.COME_BACK),
     ("Postfix", S.AUTH, 535, "5.7.8 Error: authentication failed: UGFzc3dvcmQ6", "setup", "setup", "set-up", m.WRONG_PASSWORD),
+    ("any", S.AUTH, 500, "Bad password", "setup", "setup", "set-up", m.WRONG_PASSWORD),
+    ("any", S.AUTH, 504, "5.7.0 Credentials rejected", "setup", "setup", "set-up", m.WRONG_PASSWORD),
     ("Postfix", S.AUTH, 454, "4.7.0 Temporary authentication failure: Connection lost to authentication server", "setup", "busy", "pace", m.COME_BACK),
     ("Postfix", S.AUTH, 503, "5.5.1 Error: authentication not enabled", "setup", "setup", "set-up", m.SIGN_IN_NOT_THERE),
     ("Postfix", S.AUTH, 504, "5.5.4 Encryption required for requested authentication mechanism", "setup", "setup", "set-up", m.WANTS_TLS),
