@@ -30,10 +30,20 @@ NEXT = {
         "Look at Email Setup."
     ),
 }
-ANSWER = (
-    "Messages wait safely in the queue, their tries unspent. Open Sending, read the server’s own words and answer: “It "
-    "was us” queues the failed messages again, “Go on” leaves them failed."
-)
+# Instead, by the key of the reason.
+OWN_STEPS = {
+    Reason.ASKED: (
+        "Messages wait safely in the queue, their tries unspent. Open Sending, read the server’s own words and answer: "
+        "“It was us” queues the failed messages again, “Go on” leaves them failed."
+    ),
+    Reason.REFUSED_ALIKE: (
+        "Their failure may be our fault: an administrator answers on Sending, and “It was us” queues them again."
+    ),
+    Reason.SINCE_BACKUP: (
+        "They were unsent in the database that was restored, and may have gone out since. Nothing is sent again by "
+        "itself: ask whether they arrived, then choose Mark as sent or Send again."
+    ),
+}
 
 
 class Words(NamedTuple):
@@ -66,10 +76,9 @@ def told(notice: Notice, company: CompanyOptions) -> Words:
 
 def next_step(kind: NoticeKind, items: list[NoticeItem]) -> str:
     """What to do about items of one kind."""
-    asked = [item.reason is not None and item.reason.key == Reason.ASKED for item in items]
-    if not any(asked):
-        return NEXT[kind]
-    return ANSWER if all(asked) else f"{NEXT[kind]} {ANSWER}"
+    keys = {item.reason.key if item.reason is not None else "" for item in items}
+    own = [words for key, words in OWN_STEPS.items() if key in keys]
+    return " ".join(own if keys <= set(OWN_STEPS) else [NEXT[kind], *own])
 
 
 def subject_of(notice: Notice, items: list[NoticeItem], number: int) -> str:

@@ -1,8 +1,11 @@
 """After a restore: a banner on every page, and one page on which an administrator lets sending go on."""
 
+import datetime as dt
+
 import pytest
 from django.utils import timezone
 
+from messaging import housekeeping
 from messaging.delivery import lineage, witness
 from messaging.models import AccountPause, Heartbeat, Lineage, Restore
 from tests.factories import make_message, make_messages, set_up
@@ -73,6 +76,15 @@ def test_advice_is_about_what_is_unknown_and_not_about_a_try_before_the_backup(a
         assert "Retry it" not in page
     assert "not been tried" not in page
     assert "No attempt is recorded here." in page
+
+
+def test_notice_says_why_nobody_knows_whether_they_arrived(restored, admin, operator):
+    for minutes in (0, 20):
+        housekeeping.sweep(timezone.now() + dt.timedelta(minutes=minutes))
+    page = words(admin.get("/notices/"))
+    assert "3 messages may or may not have arrived" in page
+    assert "They were unsent in the database that was restored, and may have gone out since." in page
+    assert "The mail server may have taken it" not in page
 
 
 def test_administrator_is_told_what_happened_and_has_two_answers(restored, admin):

@@ -498,6 +498,10 @@ def test_administrators_are_notified(server, boss):
     housekeeping.sweep(timezone.now() + dt.timedelta(minutes=2))
     page = browser_of(boss).get("/notices/").text
     assert "The mail server refused 5 messages to 5 domains in the same words." in page
+    housekeeping.sweep(timezone.now() + dt.timedelta(minutes=20))
+    page = browser_of(boss).get("/notices/").text
+    assert "Their failure may be our fault: an administrator answers on Sending" in page
+    assert "Correct what is wrong" not in page, "before there is an answer, nobody knows what is"
 
 
 def test_notice_goes_rather_through_an_account_that_nobody_doubts(server, boss):
