@@ -226,10 +226,10 @@ def test_as_many_web_processes_as_one_likes():
     assert not any(
         {"container_name", "ports"} & service.keys() for name, service in SERVICES.items() if name != "proxy"
     )
-    nginx = (ROOT / "deploy" / "nginx.conf").read_text()
+    nginx = (ROOT / "config" / "nginx.conf").read_text()
     assert "set $web http://web:8000;" in nginx
     assert "listen 8080;" in nginx
-    assert "./deploy/nginx.conf:/etc/nginx/conf.d/default.conf:ro" in SERVICES["proxy"]["volumes"]
+    assert "./config/nginx.conf:/etc/nginx/conf.d/default.conf:ro" in SERVICES["proxy"]["volumes"]
 
 
 def test_everything_but_migrate_has_a_health_check():

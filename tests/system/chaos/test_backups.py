@@ -67,7 +67,7 @@ def sent(sink, number):
 
 
 @pytest.mark.parametrize("stack", STACKS)
-@pytest.mark.parametrize(("count", "way"), [(60, "in place"), *also_in_drills((600, "in place"), (120, "anew"))])
+@pytest.mark.parametrize(("count", "way"), [(60, "in place"), *also_in_drills((300, "in place"), (120, "anew"))])
 def test_restored_backup_sends_nothing_twice(stack, count, way, tmp_path):
     with Sink(delay=0.004) as sink, installation_for(stack, tmp_path, CLAIM_SIZE="20") as installation:
         office = Office(installation)
