@@ -535,7 +535,7 @@ def test_beat_alone_that_is_away_is_told_apart(admin, path):
     assert "Beat is not running" not in source(admin.get(path))
 
 
-BUSY = "The worker is fully occupied with sending since"
+BUSY = "The worker has been fully occupied with sending since"
 
 
 @pytest.mark.parametrize(
@@ -544,8 +544,8 @@ BUSY = "The worker is fully occupied with sending since"
         (["worker", "beat"], [], 1, BUSY),
         (["worker"], [], 1, BUSY),  # a beat of an earlier version leaves no sign of its own
         (["worker"], ["beat"], 1, "Beat is not running"),
-        (["worker", "beat"], [], 0, "nothing that beat orders has been done since"),
-        (["worker", "beat"], [], -1, "nothing that beat orders has been done since"),
+        (["worker", "beat"], [], 0, "nothing that beat ordered has been done since"),
+        (["worker", "beat"], [], -1, "nothing that beat ordered has been done since"),
         (["beat"], ["worker"], 1, "Nothing is being sent: the worker has not reported since"),
         ([], ["worker", "beat"], 1, "Nothing is being sent: worker or beat has not reported since"),
     ],
@@ -560,7 +560,7 @@ def test_busy_worker_is_told_apart_from_processes_that_do_not_run(admin, alive, 
         ActiveLane.objects.create(owner="w1", expires_at=now + lanes * dt.timedelta(seconds=30))
     page = source(admin.get("/messages/"))
     assert told in page
-    assert ("Start the" in page) == (told != BUSY and "beat orders" not in told)
+    assert ("Start the" in page) == (told != BUSY and "beat ordered" not in told)
     Heartbeat.objects.filter(name="sweep").update(at=now)
     assert told not in source(admin.get("/messages/"))
 
