@@ -79,6 +79,7 @@ def test_restored_backup_sends_nothing_twice(stack, count, way, tmp_path):
         backup = Backup(installation)
         assert sent(sink, count // 2), "the worker does not go on"
         kill(installation, processes)
+        assert wait_for(lambda: not sink.conversations), "the server does not finish what it has"
         before = len(sink.ledger)
         backup.restore(way)
 
