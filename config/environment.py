@@ -264,7 +264,8 @@ class Environment:
             stop(f"{name} is no URL: its brackets do not match. Write {example}. {ENCODE}")
         if "://" not in text or parts.scheme.partition("+")[0] not in schemes:
             stop(f"{name} is no URL of a kind that is known here. Write {example}.")
-        if re.search(r"\s", text):
+        # The path of a file may have blanks, but hardly at its end.
+        if re.search(r"\s", text if parts.scheme != "sqlite" else text[-1]):
             stop(f"{name} has a blank in it. Write {example}, and a blank in a password as %20.")
         is_unclear = re.search(r"%(?![0-9A-Fa-f]{2})|%[01][0-9A-Fa-f]|%7[Ff]", text)
         if is_unclear or parts.fragment or text.endswith("#"):

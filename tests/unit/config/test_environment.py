@@ -106,6 +106,7 @@ SENSELESS = {
         "postgres://u:s3cret@h:port/n", "postgres://u:s3cret@h:70000/n", "postgres://u:s3cret%zz@h/n", "postgres://u:s3cret%@h/n",
         "postgres://u:s3cret#1@h/n", "postgres://u:s3cret/1@h/n", "postgres://u:s3cret@h", "postgres://u:s3cret@h/",
         "postgres://u:s3cret@[::1/n", "postgres://u:s3cret @h/n", "sqlite://", "sqlite:///", "sqlite://outtray.sqlite3",
+        "sqlite:////srv/outtray.sqlite3 ",
         "postgres://u:s3cret?1@h/n", "postgres://u@h/n?s3cret=1", "postgres://u:s3cret%00@h/n", "postgres://u:s3cret@h/n%00",
         "'postgres://u:s3cret@h/n'", "sqlite:////no/such/folder/outtray.sqlite3",
     ],
@@ -182,6 +183,11 @@ def test_witness_is_kept_where_it_can_be_written(settings_of, tmp_path, monkeypa
 
 def test_database_may_be_in_a_folder_that_is_made_at_the_first_start(settings_of, tmp_path):
     settings_of(VAR_DIR=str(tmp_path / "new"), DATABASE_URL=f"sqlite:///{tmp_path}/new/outtray.sqlite3")
+
+
+def test_the_path_of_a_database_may_have_blanks(settings_of, tmp_path):
+    found = settings_of(DATABASE_URL=f"sqlite:///{tmp_path}/a new one.sqlite3")["DATABASES"]["default"]["NAME"]
+    assert found == f"{tmp_path}/a new one.sqlite3"
 
 
 def test_a_secret_key_is_required(complaint):
