@@ -4,6 +4,7 @@ import contextlib
 import http.cookiejar
 import os
 import re
+import shlex
 import signal
 import socket
 import stat
@@ -47,7 +48,8 @@ class Local:
         self.runs += 1
         self.began = time.monotonic()
         self.log = self.folder / f"run-{self.runs}.log"
-        command = f"{sys.executable} config/local_env.py && exec {sys.executable} manage.py runlocal"
+        python = shlex.quote(sys.executable)
+        command = f"{python} config/local_env.py && exec {python} manage.py runlocal"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 ["/bin/sh", "-c", command],
