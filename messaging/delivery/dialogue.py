@@ -217,6 +217,8 @@ class Client(smtplib.SMTP):
 
 def decoded(octets: bytes) -> str:
     """A server's words: UTF-8 (RFC 6531 3.7.4), else what old servers say, each line by itself."""
+    if octets.isascii():
+        return octets.decode("ascii")
     lines = []
     for line in octets.split(b"\n"):
         try:

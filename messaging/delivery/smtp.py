@@ -105,7 +105,9 @@ class Connection(Session):
                 return result
             room = self._room() or len(envelope.recipients)
             later = envelope.recipients[room:]
-            data = self._introduce(client, replace(envelope, recipients=envelope.recipients[:room]), result)
+            if later:
+                envelope = replace(envelope, recipients=envelope.recipients[:room])
+            data = self._introduce(client, envelope, result)
             asked = list(result.recipients.values())
             if asked:  # else MAIL was refused, which is for everybody
                 result.recipients |= dict.fromkeys(later, Reply(Stage.RCPT, None, "", LocalError.MORE_RECIPIENTS))
@@ -196,7 +198,7 @@ class Connection(Session):
                     result.final = reply
                 elif stage == Stage.RCPT:
                     is_later = any(earlier.ok for earlier in result.recipients.values())
-                    result.recipients[address] = replace(reply, after_accepted=is_later)
+                    result.recipients[address] = replace(reply, after_accepted=True) if is_later else reply
                 else:
                     data = reply
             if not result.final.ok:

@@ -76,13 +76,13 @@ class Journal:
         self._handle: int | None = None
 
     def note(self, *handed_over: int) -> None:
-        """Message, fence and transaction, as in HandedOver."""
+        """Message, fence and transaction, as in HandedOver: always as many octets, see DIGITS."""
         try:
             if self._handle is None:
                 self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 self._handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
                 fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.pwrite(self._handle, b" ".join(b"%0*d" % (DIGITS, each) for each in handed_over), 0)
+            os.pwrite(self._handle, b"%020d %020d %020d\n" % handed_over, 0)
         except OSError as error:
             _tell(error)
 
