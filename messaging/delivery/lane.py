@@ -265,6 +265,7 @@ class Lane:
                 self._hear(result)
                 pending = self._record(message, attempt, pending, result, put_off)
                 is_over = not pending
+            self._tell_unsigned(message)
         except Abandoned:
             log.info("message %d was taken back before it was sent", message.pk)
         except Refused:
@@ -274,9 +275,16 @@ class Lane:
 
     def _hear(self, result: Result) -> None:
         """Keep what was heard of a message in all its transactions."""
-        before = self.result.recipients if self.result is not None else {}
-        refused = {address: reply for address, reply in before.items() if not reply.ok}
-        self.result = Result(result.final, refused | result.recipients)
+        before = self.result or Result(result.final)
+        refused = {address: reply for address, reply in before.recipients.items() if not reply.ok}
+        unsigned = result.unsigned if result.final.ok else before.unsigned
+        self.result = Result(result.final, refused | result.recipients, unsigned)
+
+    def _tell_unsigned(self, message: Message) -> None:
+        """Write down, once for all its transactions, that a message went out without its DKIM signature."""
+        if self.result is not None and self.result.unsigned:
+            what = Phrase(MessageEvent.Kind.UNSIGNED, domains=self.result.unsigned, why="7bit")
+            _persistently(MessageEvent.of(what, message=message, at=self.clock()).save)
 
     def _transact(self, message: Message, attempt: SendAttempt, pending: list[Recipient]) -> Result:
         """Open or reuse the connection and hand the message over; the Result says where it ended and how."""
@@ -369,9 +377,6 @@ class Lane:
         if judgement.leading.scope != Scope.MESSAGE and _persistently(lambda: ledger.is_minded_alone(message)):
             judgement = confine(judgement, pending, result)
         complete(attempt, pending, result, judgement)
-        if result.unsigned and result.final.ok:
-            what = Phrase(MessageEvent.Kind.UNSIGNED, domains=result.unsigned, why="7bit")
-            _persistently(MessageEvent.of(what, message=message, at=now).save)
         rest = rest_at_once(pending, judgement, result)
         if rest:
             decision, put_off_now = go_on(message, pending, rest, result, now)

@@ -93,12 +93,7 @@ class Connection(Session):
         client = self._client
         assert client is not None, "open() comes first"
         try:
-            if envelope.is_8bit and not client.has_extn("8bitmime"):
-                whole = b"".join(content)
-                converted, result.unsigned = dkim.still_true(whole, to_7bit(whole))
-                content, envelope = [converted], replace(envelope, size=len(converted), is_8bit=False)
-            if envelope.needs_smtputf8 and not client.has_extn("smtputf8"):
-                envelope, content = self._without_smtputf8(envelope, content, result)
+            envelope, content = self._fitted(client, envelope, content, result)
             unfit = self._unfit(client, envelope)
             if unfit:
                 result.final = unfit
@@ -133,6 +128,18 @@ class Connection(Session):
         return result
 
     # --- A transaction ---------------------------------------------------------------------------
+
+    def _fitted(
+        self, client: Client, envelope: Envelope, content: Iterable[bytes], result: Result
+    ) -> tuple[Envelope, Iterable[bytes]]:
+        """The message in a form that the server takes. Raises Sealed: what is signed in it has none."""
+        if envelope.is_8bit and not client.has_extn("8bitmime"):
+            whole = b"".join(content)
+            converted, result.unsigned = dkim.still_true(whole, to_7bit(whole))
+            content, envelope = [converted], replace(envelope, size=len(converted), is_8bit=False)
+        if envelope.needs_smtputf8 and not client.has_extn("smtputf8"):
+            envelope, content = self._without_smtputf8(envelope, content, result)
+        return envelope, content
 
     def _unfit(self, client: Client, envelope: Envelope) -> Reply | None:
         """What the server has said it cannot take, without asking it."""

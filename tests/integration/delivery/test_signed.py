@@ -11,6 +11,7 @@ from hypothesis import given
 from messaging.backends import QueueEmailBackend
 from messaging.intake.gate import Refused, Submission, accept
 from messaging.intake.wire import fit
+from messaging.models import MessageEvent
 from messaging.wording import advice, in_words
 from tests.factories import make_message, set_up
 from tests.fault_server import FaultServer
@@ -261,3 +262,11 @@ def test_a_dkim_signature_goes_where_the_body_is_encoded_for_a_server_of_7_bits(
     assert b"DKIM-Signature" not in arrived.content
     assert arrived.content.isascii()
     assert "DKIM signature of example.com" in in_words(message.events.last().what)
+
+
+def test_a_signature_that_goes_in_several_transactions_is_told_once(seven_bit):
+    seven_bit.most_recipients = 1
+    message = make_message("ann@example.com", "ben@example.com", raw=DKIM % b"" + STAMPS + HEAD + IN_8_BITS)
+    run_lane()
+    assert [each.recipients for each in seven_bit.accepted] == [["ann@example.com"], ["ben@example.com"]]
+    assert message.events.filter(kind=MessageEvent.Kind.UNSIGNED).count() == 1
