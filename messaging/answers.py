@@ -6,20 +6,22 @@ Either way the account sends again, and the answer holds for a day for these wor
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from messaging import wake
 from messaging.delivery.meanings import MEANINGS
-from messaging.delivery.streaks import CHUNK, change_each, of_streak, question
-from messaging.models import AccountPause, Batch, Message, MessageEvent, Phrase, Reason, Recipient, RefusalStreak
-from messaging.queue import NotPossible, anew, leave_batch
+from messaging.delivery.streaks import of_streak, question
+from messaging.lifecycle import transitions
+from messaging.lifecycle.transitions import carry_out, hear, leave_batch, lock
+from messaging.models import AccountPause, Batch, Message, Phrase, Reason, Recipient, RefusalStreak
+from messaging.queue import NotPossible
 
 Answer = RefusalStreak.Answer
-Kind = MessageEvent.Kind
 Status = Message.Status
 
 
@@ -39,24 +41,16 @@ def it_was_us(streak: RefusalStreak, *, by: User) -> int:
     """
     with _answer(streak, Answer.IT_WAS_US, by) as now:
         # Those that are queued wait for other recipients, who were to be tried later.
-        rows = list(_locked(of_streak(streak, Status.FAILED, Status.QUEUED)).values_list("pk", "status"))
-        for start in range(0, len(rows), CHUNK):
-            part = rows[start : start + CHUNK]
-            refused = Recipient.objects.filter(streak=streak, status=Recipient.Status.FAILED)
-            refused.filter(message__in=[pk for pk, _ in part]).update(status=Recipient.Status.PENDING, streak=None)
-            _queue_again([pk for pk, status in part if status == Status.FAILED], streak, by, now)
-    return sum(status == Status.FAILED for _, status in rows)
-
-
-def _queue_again(ids: list[int], streak: RefusalStreak, by: User, now: datetime) -> None:
-    chosen = Message.objects.filter(pk__in=ids)
-    staying = list(chosen.filter(batch__status=Batch.Status.CONFIRMED).values_list("pk", flat=True))
-    leave_batch(chosen.exclude(batch=None).exclude(pk__in=staying))
-    values = anew(streak.account, now)
-    chosen.exclude(pk__in=staying).update(**values)
-    del values["batch"]
-    chosen.filter(pk__in=staying).update(**values)
-    _write_events(ids, Kind.IT_WAS_US, by, now)
+        found = lock(of_streak(streak, Status.FAILED, Status.QUEUED))
+        rows = list(found.values_list("pk", "status"))
+        refused = Recipient.objects.filter(streak=streak, message__in=[pk for pk, _ in rows])
+        hear(transitions.RETRY, refused, now)
+        failed = [pk for pk, status in rows if status == Status.FAILED]
+        cancelled = Message.objects.filter(pk__in=failed, batch__status=Batch.Status.CANCELLED)
+        leave_batch(cancelled)
+        cancelled.update(batch=None)
+        carry_out(transitions.IT_WAS_US, failed, by=by, at=now, account=streak.account, not_before=now)
+    return len(failed)
 
 
 def go_on(streak: RefusalStreak, *, by: User) -> int:
@@ -68,18 +62,28 @@ def go_on(streak: RefusalStreak, *, by: User) -> int:
         NotPossible: nobody is asked (any more), or the account was deleted.
     """
     with _answer(streak, Answer.GO_ON, by) as now:
-        rows = list(_locked(of_streak(streak, Status.FAILED)).values_list("pk", "reason"))
-        by_reason: dict[Phrase, list[int]] = {}
+        rows = list(lock(of_streak(streak, Status.FAILED)).values_list("pk", "reason"))
+        by_reason: dict[Phrase | None, list[int]] = {}
         for pk, reason in rows:
-            if reason is not None and reason.key == Reason.REFUSED_ALIKE:
-                before = reason.params.get("reason")
-                if isinstance(before, Phrase):
-                    by_reason.setdefault(before, []).append(pk)
+            by_reason.setdefault(_alone(reason), []).append(pk)
         for reason, ids in by_reason.items():
-            meaning = MEANINGS.get(reason.key)
-            change_each(ids, reason=reason, reason_category=meaning.category if meaning is not None else "")
-        _write_events([pk for pk, _ in rows], Kind.GO_ON, by, now)
+            carry_out(transitions.GO_ON, ids, by=by, at=now, **_explained(reason))
     return len(rows)
+
+
+def _alone(reason: Phrase | None) -> Phrase | None:
+    """The reason before a message was one of several that were refused alike; None where it is the same."""
+    if reason is None or reason.key != Reason.REFUSED_ALIKE:
+        return None
+    before = reason.params.get("reason")
+    return before if isinstance(before, Phrase) else None
+
+
+def _explained(reason: Phrase | None) -> dict[str, Any]:
+    if reason is None:
+        return {"reason": F("reason"), "reason_category": F("reason_category")}
+    meaning = MEANINGS.get(reason.key)
+    return {"reason": reason, "reason_category": meaning.category if meaning is not None else ""}
 
 
 @contextmanager
@@ -104,14 +108,3 @@ def _answer(streak: RefusalStreak, answer: RefusalStreak.Answer, by: User) -> It
         else:
             pauses.update(reason=question(streak), ended_at=now, ended_by=by)
             wake.wake_after_commit(streak.account_id)
-
-
-def _locked(messages: QuerySet[Message]) -> QuerySet[Message]:
-    """In the order of the keys, so that nobody waits in a circle."""
-    return messages.select_for_update(of=("self",)).order_by("pk")
-
-
-def _write_events(ids: list[int], what: MessageEvent.Kind, by: User, now: datetime) -> None:
-    MessageEvent.objects.bulk_create(
-        (MessageEvent.of(Phrase(what), message_id=pk, at=now, by=by) for pk in ids), batch_size=CHUNK
-    )

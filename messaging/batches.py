@@ -14,16 +14,17 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib.auth.models import User
-from django.db import connection, transaction
-from django.db.models import Case, CharField, Count, Exists, F, Min, OuterRef, Q, QuerySet, Subquery, Value, When
+from django.db import transaction
+from django.db.models import Case, CharField, Count, Exists, F, Min, OuterRef, Q, QuerySet, Value, When
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from messaging import wake
-from messaging.delivery import claims
-from messaging.delivery.sql import insert_each
-from messaging.models import Batch, BatchItem, Message, MessageEvent, Phrase, Recipient
-from messaging.queue import NotPossible, anew, leave_batch, visible_to
+from messaging.lifecycle import transitions
+from messaging.lifecycle.transitions import carry_out, lock
+from messaging.lifecycle.waiting import FREE, waiting
+from messaging.models import Batch, BatchItem, Message, Phrase
+from messaging.queue import NotPossible, visible_to
 from messaging.setup.layers import resolve
 from messaging.wording import in_words, person
 
@@ -40,7 +41,6 @@ SKIPPED = {
 }
 RESULTS = ("waiting", "sending", "retrying", "sent", "failed", "unknown", "held", "cancelled", "skipped")
 UNFINISHED = ("waiting", "sending", "retrying")
-EVENT = ("message_id", "at", "by_id", "kind", "params")
 EXPLAINED = ("failed", "unknown", "skipped", "retrying")
 
 
@@ -115,28 +115,18 @@ def _theirs(by: User | None) -> QuerySet[Message]:
 
 def _release(batch: Batch, theirs: QuerySet[Message], now: datetime) -> None:
     _leave_out(batch, theirs)
+    transition = transitions.RETRY_IN_BATCH if batch.retry_of_id else transitions.IN_BATCH
     chosen = batch.items.filter(state=State.CHOSEN).values("message_id")
-    leave_batch(Message.objects.filter(pk__in=chosen).filter(_free(batch)).exclude(batch=None))
-    Message.objects.filter(pk__in=chosen).filter(_free(batch)).update(**anew(batch.account, now, batch))
-    # Whoever is not in the batch now was not free: somebody else was faster.
-    # (A subquery per item, by primary key: a join is planned as nested loops while the batch is not in the statistics.)
-    own = Message.objects.filter(pk=OuterRef("message_id"))
-    released = batch.items.annotate(there=Subquery(own.values("batch_id")[:1])).filter(there=batch.pk)
-    released.update(state=State.RELEASED)
-    _skip_the_rest(batch)
-    _reset_refused(batch)
+    # What is not free is with a faster one.
+    ids = list(lock(Message.objects.filter(_free(batch), pk__in=chosen)).values_list("pk", flat=True))
     source = {} if batch.source == Batch.Source.CONSOLE else {"source": batch.source}
-    what = Phrase(MessageEvent.Kind.IN_BATCH, batch=batch.pk, **source)
-    ids = batch.items.filter(state=State.RELEASED).values_list("message_id", flat=True)
-    _write_down(what, ids.iterator(CHUNK), batch.confirmed_by, now)
-
-
-def _write_down(what: Phrase, ids: Iterable[int], by: User | None, at: datetime) -> None:
-    """The same in the history of each message."""
-    rows = [(pk, at, by.pk if by is not None else None, what.key, what.params_as_row()) for pk in ids]
-    with connection.cursor() as cursor:
-        for statement in insert_each(MessageEvent, EVENT, rows):
-            cursor.execute(*statement)
+    carry_out(
+        transition, ids, by=batch.confirmed_by, at=now, params={"batch": batch.pk, **source},
+        account=batch.account, not_before=now, batch=batch,
+    )  # fmt: skip
+    for start in range(0, len(ids), CHUNK):
+        batch.items.filter(message__in=ids[start : start + CHUNK]).update(state=State.RELEASED)
+    _skip_the_rest(batch)
 
 
 def _leave_out(batch: Batch, theirs: QuerySet[Message]) -> None:
@@ -156,19 +146,11 @@ def _skip_the_rest(batch: Batch) -> None:
 
 def _free(batch: Batch) -> Q:
     """Messages a batch may take: queued and in no batch; a retry takes failed ones as well."""
-    waiting = Q(status=Status.QUEUED, batch=None)
-    return waiting | Q(status=Status.FAILED, recipient_count__gt=0) if batch.retry_of_id else waiting
+    return FREE | Q(status=Status.FAILED, recipient_count__gt=0) if batch.retry_of_id else FREE
 
 
 def _releasable(batch: Batch) -> QuerySet[Message]:
     return Message.objects.filter(batch_items__batch=batch).filter(_free(batch))
-
-
-def _reset_refused(batch: Batch) -> None:
-    """In a retry, those who refused are addressed again; those who accepted are not."""
-    if batch.retry_of_id:
-        refused = Recipient.objects.filter(message__batch=batch, status=Recipient.Status.FAILED)
-        refused.update(status=Recipient.Status.PENDING, streak=None)
 
 
 def skip_reasons(batch: Batch, among: QuerySet[Message] | None = None) -> list[tuple[BatchItem, Phrase | None]]:
@@ -311,17 +293,11 @@ def _others(messages: QuerySet[Message], by: User | None) -> QuerySet[Message]:
 
 def _take_out(batch: Batch, by: User | None) -> int:
     claimed = Q(status=Status.SENDING, in_data=False)
-    what, now = Phrase(MessageEvent.Kind.OUT_OF_BATCH, batch=batch.pk), timezone.now()
     with transaction.atomic():
-        # Locked first: what a lane begins meanwhile is not written down as taken out. In the order of the keys, as the
-        # lanes do it, so that nobody waits in a circle.
-        rest = _theirs(by).filter(Q(status=Status.QUEUED) | claimed, batch=batch)
-        ids = list(rest.select_for_update(of=("self",)).order_by("pk").values_list("pk", flat=True))
-        for start in range(0, len(ids), CHUNK):
-            part = Message.objects.filter(pk__in=ids[start : start + CHUNK])
-            leave_batch(part, outcome=Status.CANCELLED)
-            part.update(status=Status.QUEUED, batch=None, not_before=None, account=None, **claims.RELEASED)
-        _write_down(what, ids, by, now)
+        # Locked first: what a lane begins meanwhile is not written down as taken out.
+        rest = lock(_theirs(by).filter(Q(status=Status.QUEUED) | claimed, batch=batch))
+        ids = list(rest.values_list("pk", flat=True))
+        carry_out(transitions.OUT_OF_BATCH, ids, by=by, at=timezone.now(), params={"batch": batch.pk})
     return len(ids)
 
 
@@ -342,13 +318,7 @@ def process_all(*, by: User | None, account: User | None, source: Batch.Source) 
     Raises:
         NotPossible: the account's email setup cannot send in bulk.
     """
-    return process(waiting_now(timezone.now()), by=by, account=account, source=source)
-
-
-def waiting_now(now: datetime) -> QuerySet[Message]:
-    """What waits for Batch Message Processing and for nothing else, such as a time that is still to come."""
-    due = Q(not_before=None) | Q(not_before__lte=now)
-    return Message.objects.filter(due, status=Status.QUEUED, batch=None)
+    return process(Message.objects.filter(waiting(timezone.now())), by=by, account=account, source=source)
 
 
 def process(

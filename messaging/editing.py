@@ -12,6 +12,7 @@ from django.utils import timezone
 from messaging import composing, content, dkim, exchange, queue, wake
 from messaging.intake import gate
 from messaging.intake.addresses import Mailbox
+from messaging.lifecycle import transitions
 from messaging.models import (
     Attachment,
     Category,
@@ -174,15 +175,12 @@ def apply(message: Message, edit: Edit, *, by: User, seen: int) -> list[Change]:
             raise EditedMeanwhile(_since(message, seen))
         _keep_version(message, seen + 1, changes, by, now)
         _replace(message, rows)
-        values = {name: getattr(rows.message, name) for name in COLUMNS}
-        if message.status == Status.FAILED:
-            queue.leave_batch(Message.objects.filter(pk=message.pk))
-            values |= _anew(by, now)
-        # Whoever claims it finds it as it was, and then this changes nothing, or as it is now.
-        found = Message.objects.filter(pk=message.pk, status=message.status, fence=message.fence)
-        if not found.update(**values):
-            raise NotPossible("It was taken to be sent at this moment. Look at it again.")
-        MessageEvent.of(Phrase(MessageEvent.Kind.EDITED, version=seen + 1), message=message, at=now, by=by).save()
+        Message.objects.filter(pk=message.pk).update(**{name: getattr(rows.message, name) for name in COLUMNS})
+        has_failed = message.status == Status.FAILED
+        transitions.carry_out(
+            transitions.CORRECT if has_failed else transitions.EDIT, [message.pk], by=by, at=now,
+            params={"version": seen + 1}, **(_anew(message, by, now) if has_failed else {}),
+        )  # fmt: skip
         for note in rows.notes:
             note.message = message
             note.save()
@@ -318,16 +316,17 @@ def _replace(message: Message, rows: gate.Rows) -> None:
     Attachment.objects.bulk_create(rows.attachments, gate.ROWS_PER_STATEMENT)
 
 
-def _anew(by: User, now: datetime) -> dict[str, Any]:
-    """The columns of one that failed: it waits for a batch while the company holds mail, or goes out by itself."""
-    if options().hold_mail:
-        return queue.anew(None, None)
+def _anew(message: Message, by: User, now: datetime) -> dict[str, Any]:
+    """Where one that failed goes: it waits for a batch while the company holds mail, or goes out by itself."""
+    values: dict[str, Any] = {"account": None, "not_before": None, "reason": None, "reason_category": ""}
+    if options().hold_mail and not message.urgent:
+        return values
     sender = queue.sender_for(by)
     if sender.problem is not None:
         why = Phrase(Reason.WAITS_FOR_BATCH, problem=sender.problem)
-        return queue.anew(None, None) | {"reason": why, "reason_category": Category.SETUP}
+        return values | {"reason": why, "reason_category": Category.SETUP}
     wake.wake_after_commit(sender.account.pk if sender.account else None)
-    return queue.anew(sender.account, now)
+    return values | {"account": sender.account, "not_before": now}
 
 
 def versions_of(message: Message, events: Sequence[MessageEvent]) -> list[MessageVersion]:

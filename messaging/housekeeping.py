@@ -15,12 +15,13 @@ from messaging.delivery.group_commit import is_away
 from messaging.delivery.outcomes import judge
 from messaging.delivery.reply import sign_in_failed
 from messaging.delivery.rescue import rescue
+from messaging.lifecycle import transitions
+from messaging.lifecycle.waiting import FREE
 from messaging.models import (
     AccessToken,
     AccountPause,
     Attachment,
     Batch,
-    Category,
     CompanyOptions,
     Heartbeat,
     Message,
@@ -28,7 +29,6 @@ from messaging.models import (
     MessageVersion,
     Phrase,
     Reason,
-    Recipient,
     Upload,
 )
 from messaging.setup import oauth, opt_files
@@ -209,34 +209,25 @@ def _holds_over(now: datetime) -> QuerySet[Message]:
 
 
 def _end_holds(ended: QuerySet[Message], now: datetime) -> None:
-    for message in ended:
-        back = {"status": Message.Status.QUEUED, "hold_kind": "", "held_until": None, "reason": None}
-        if ended.filter(pk=message.pk).update(**back):
-            MessageEvent.of(Phrase(MessageEvent.Kind.HOLD_ENDED), message=message, at=now).save()
+    with transaction.atomic():
+        ids = list(transitions.lock(ended).values_list("pk", flat=True))
+        transitions.carry_out(transitions.END_HOLD, ids, by=None, at=now)
 
 
 def _expire(days: int, now: datetime) -> None:
-    """Fail what waits for that many days. Whoever retries, edits or releases such a message gives it as many again.
+    """Fail what waits for that many days. Each order since then, which leaves an event, gives it as many again.
 
     Notices of it are made by whoever looks for what failed.
     """
     last = now - timedelta(days=days)
-    waiting = Message.objects.filter(status=Message.Status.QUEUED, batch=None, created_at__lt=last)
+    waiting = Message.objects.filter(FREE, created_at__lt=last)
     waiting = waiting.filter(Q(not_before=None) | Q(not_before__lt=last))
-    # What was done to it since (released, edited) began its waiting anew.
     waiting = waiting.exclude(Exists(MessageEvent.objects.filter(message=OuterRef("pk"), at__gte=last)))
     ids = list(waiting.order_by("created_at").values_list("pk", flat=True)[:CHUNK])
     if not ids:
         return
-    reason = Phrase(Reason.EXPIRED, days=days)
     with transaction.atomic():
         # Locked: what a batch or a lane takes at this moment is its own.
-        locked = waiting.filter(pk__in=ids).select_for_update(of=("self",)).order_by("pk")
-        expired = list(locked.values_list("pk", flat=True))
-        Recipient.objects.filter(message__in=expired, status=Recipient.Status.PENDING).update(
-            status=Recipient.Status.FAILED, decided_at=now
-        )
-        Message.objects.filter(pk__in=expired).update(
-            status=Message.Status.FAILED, not_before=None, reason=reason, reason_category=Category.SETUP
-        )
-        MessageEvent.objects.bulk_create(MessageEvent.of(reason, message_id=pk, at=now) for pk in expired)
+        expired = list(transitions.lock(waiting.filter(pk__in=ids)).values_list("pk", flat=True))
+        reason = Phrase(Reason.EXPIRED, days=days)
+        transitions.carry_out(transitions.EXPIRE, expired, by=None, at=now, params={"days": days}, reason=reason)

@@ -93,6 +93,7 @@ def hand_in(
     is_watched: bool = False,
     queue_instead: bool = False,
     patience: Patience | None = None,
+    in_place_of: Message | None = None,
 ) -> Generator[Outcome]:
     """Queue or send messages, each when it is asked for: whoever stops asking after a failure has sent no more.
 
@@ -105,9 +106,12 @@ def hand_in(
     Args:
         is_watched: a person sees the outcome, so nobody else need be told of it.
         queue_instead: to the queue, to be tried from there, whatever the options say.
+        in_place_of: a failed message that its author sends as the first of these: it is cancelled in the transaction
+            that stores the other, which is recorded whatever the options say. So one of them may be retried, always.
 
     Raises:
         Refused: one of them is not fit to be sent; nothing was.
+        NotPossible: `in_place_of` has not failed (any more); nothing was sent.
         DatabaseError: the database is away; the message at hand was not handed over, and is not sent any more.
     """
     now = timezone.now()
@@ -115,14 +119,14 @@ def hand_in(
     urgent = urgent_categories(company)
     submissions = [replace(each, urgent=each.urgent or each.category in urgent) for each in submissions]
     if company.hold_mail or queue_instead:
-        yield from _queue(submissions, now, is_due=queue_instead and not company.hold_mail)
+        yield from _queue(submissions, now, is_due=queue_instead and not company.hold_mail, in_place_of=in_place_of)
         return
     prepared = [(each, gate.prepare(each, now)) for each in submissions]
     lineage.check(now)
-    with closing(_AtOnce(company, is_watched, patience)) as at_once:
+    with closing(_AtOnce(company, is_watched, patience, in_place_of)) as at_once:
         for submission, rows in prepared:
             if submission.not_before is not None:
-                yield from _queue([submission], now)
+                yield from _queue([submission], now, in_place_of=at_once.takes_its_place())
             else:
                 rows = rows._replace(event=gate.came_in(MessageEvent.Kind.TAKEN, submission, rows.message))
                 yield at_once.send(rows)
@@ -131,7 +135,9 @@ def hand_in(
 # --- Into the queue ------------------------------------------------------------------------------------
 
 
-def _queue(submissions: Sequence[gate.Submission], now: datetime, *, is_due: bool = False) -> Iterator[Outcome]:
+def _queue(
+    submissions: Sequence[gate.Submission], now: datetime, *, is_due: bool = False, in_place_of: Message | None = None
+) -> Iterator[Outcome]:
     prepared = []
     choose = _Accounts()
     for each in submissions:
@@ -140,12 +146,20 @@ def _queue(submissions: Sequence[gate.Submission], now: datetime, *, is_due: boo
         if goes_by_itself and rows.message.status == Status.QUEUED:
             choose(rows.message)
         prepared.append(rows)
-    messages = gate.store(prepared)
+    messages = _store(prepared, in_place_of)
     for account_id in {message.account_id for message in messages if message.not_before is not None}:
         wake.wake_after_commit(account_id)
     for message in messages:
         is_queued = message.status in (Status.QUEUED, Status.HELD)
         yield Outcome(message, State.QUEUED if is_queued else State.FAILED, reason=message.reason)
+
+
+def _store(prepared: Sequence[gate.Rows], in_place_of: Message | None) -> list[Message]:
+    """Commit the rows, and that the first of them takes the place of a message that failed."""
+    with transaction.atomic():
+        if in_place_of is not None and (author := prepared[0].message.author) is not None:
+            queue.write_again(in_place_of, by=author)
+        return gate.store(prepared)
 
 
 class _Accounts:
@@ -171,10 +185,13 @@ class _Accounts:
 class _AtOnce:
     """Sends the messages of one call, over one connection as long as their account stays the same."""
 
-    def __init__(self, company: CompanyOptions, is_watched: bool, patience: Patience | None) -> None:
-        self.is_recorded = company.record_mail
+    def __init__(
+        self, company: CompanyOptions, is_watched: bool, patience: Patience | None, in_place_of: Message | None
+    ) -> None:
+        self.is_recorded = company.record_mail or in_place_of is not None
         self.is_watched = is_watched
         self.patience = patience
+        self._in_place_of = in_place_of
         self._lane: Lane | None = None
         self._ends = ExitStack()
         self._unopened: Outcome | None = None
@@ -183,6 +200,11 @@ class _AtOnce:
         """End the connection."""
         self._lane = self._unopened = None
         self._ends.close()
+
+    def takes_its_place(self) -> Message | None:
+        """The message that the next one is sent in place of."""
+        earlier, self._in_place_of = self._in_place_of, None
+        return earlier
 
     def send(self, rows: gate.Rows) -> Outcome:
         """Send one message, unless something is in the way, and say what came of it."""
@@ -198,7 +220,7 @@ class _AtOnce:
             return self._ended_before(rows, replace(self._unopened, message=message))
         message.account = account
         claims.own(message, lane.owner, lane.clock())
-        gate.store([rows])
+        _store([rows], self.takes_its_place())
         return self._delivered(message, lane)
 
     def _delivered(self, message: Message, lane: Lane) -> Outcome:
@@ -239,7 +261,7 @@ class _AtOnce:
                 recipient.status = Recipient.Status.FAILED
         if self.is_recorded:
             with transaction.atomic():
-                gate.store([rows])
+                _store([rows], self.takes_its_place())
                 what = Phrase(MessageEvent.Kind.ENDED_EARLY, reason=outcome.reason)
                 MessageEvent.of(what, message=message, at=timezone.now()).save()
         return self._told(replace(outcome, is_recorded=self.is_recorded))

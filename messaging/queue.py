@@ -9,25 +9,21 @@ from typing import Any, NamedTuple
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import Case, Exists, F, OuterRef, QuerySet, Subquery, Value, When
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from messaging import roles, wake
-from messaging.models import Batch, BatchItem, Category, Message, MessageEvent, Phrase, Reason, Recipient
+from messaging.lifecycle import transitions
+from messaging.lifecycle.transitions import Transition
+from messaging.models import Category, Message, Phrase, Reason, Recipient
 from messaging.setup.layers import EmailSetup, resolve
 from messaging.wording import in_words, person
 
 Status = Message.Status
-HoldKind = Message.HoldKind
-Kind = MessageEvent.Kind
-NOT_HANDED_OVER: dict[str, Any] = {"handed_to": None, "hold_kind": "", "status_before": "", "reason_before": None}
-GIVES_AWAY = (Status.QUEUED, Status.HELD, Status.FAILED)  # to a person's mail program
+GIVES_AWAY = transitions.HAND_OVER.sources  # to a person's mail program
 TAKEN = (Recipient.Status.ACCEPTED, Recipient.Status.UNKNOWN)  # by a server, certainly or maybe
 CHUNK = 1000  # messages that are changed in one transaction
-AS_DRAFT = "draft"  # in a Tally: in somebody's mail program
-# Queued, as long as somebody is left to send it to; one that failed waits for a person's order to retry.
-_LEFT = Recipient.objects.filter(message=OuterRef("pk"), status=Recipient.Status.PENDING)
-_WITHOUT_HOLD = Case(When(Exists(_LEFT), then=Value(Status.QUEUED)), default=Value(Status.FAILED))
+AS_DRAFT = "draft"  # in a Tally: in a person's mail program
 
 
 class NotPossible(Exception):
@@ -51,63 +47,50 @@ def visible_to(user: User) -> QuerySet[Message]:
 
 def mark_as_sent(message: Message, *, by: User) -> None:
     """A person knows that an unknown message arrived."""
-    with _change(message, [Status.UNKNOWN], by, Phrase(Kind.MARKED_AS_SENT)) as change:
+    with _change(message, transitions.MARK_AS_SENT, by) as change:
         now = timezone.now()
-        message.recipients.filter(status=Recipient.Status.UNKNOWN).update(
-            status=Recipient.Status.ACCEPTED, decided_at=now, reply_text="",
-            said=Phrase("marked-as-sent-by", by=by.get_username()),
-        )  # fmt: skip
-        if message.recipients.filter(status=Recipient.Status.PENDING).exists():
+        outcomes = set(message.recipients.values_list("status", flat=True))
+        values: dict[str, Any] = {"not_before": None, "sent_at": None, "reason": None, "reason_category": "",
+                                  "notified_at": message.notified_at}  # fmt: skip
+        if Recipient.Status.PENDING in outcomes:
             # Others were asked to come back later, and have not had it.
-            change(status=Status.QUEUED, not_before=now, once=False, reason=None, reason_category="", notified_at=None)
+            values |= {"status": Status.QUEUED, "not_before": now, "notified_at": None}
             wake.wake_after_commit(message.account_id)
-        elif message.recipients.filter(status=Recipient.Status.FAILED).exists():
+        elif Recipient.Status.FAILED in outcomes:
             refused = Phrase(Reason.RECIPIENT_REFUSED)
-            change(status=Status.FAILED, reason=refused, reason_category=Category.ADDRESS)
+            values |= {"status": Status.FAILED, "reason": refused, "reason_category": Category.ADDRESS}
         else:
-            change(status=Status.SENT, sent_at=now, reason=None, reason_category="")
+            values |= {"status": Status.SENT, "sent_at": now}
+        said = Phrase("marked-as-sent-by", by=by.get_username())
+        change(heard={"reply_text": "", "said": said}, **values)
 
 
 def send_again(message: Message, *, by: User) -> None:
     """A person takes the risk of a duplicate for an unknown message: same Message-ID, only to those not accepted."""
-    _requeue(message, [Status.UNKNOWN], Recipient.Status.UNKNOWN, by, Kind.SEND_AGAIN)
+    _requeue(message, transitions.SEND_AGAIN, by)
 
 
 def retry(message: Message, *, by: User) -> None:
     """Try a failed message again, only for those who have not accepted it."""
-    _requeue(message, [Status.FAILED], Recipient.Status.FAILED, by, Kind.RETRY)
+    _requeue(message, transitions.RETRY, by)
 
 
 def write_again(message: Message, *, by: User) -> None:
-    """The author of what failed at once sends it as another message: nobody retries this one beside it."""
-    with _change(message, [Status.FAILED], by, Phrase(Kind.WRITTEN_AGAIN)) as change:
-        change(status=Status.CANCELLED, reason=Phrase(Reason.WRITTEN_AGAIN), reason_category="")
+    """The author of what failed at once sends it as another message: nobody retries this one beside it.
+
+    Within the transaction that stores the other one.
+    """
+    with _change(message, transitions.WRITE_AGAIN, by) as change:
+        change()
 
 
-def not_written_again(message: Message, *, by: User, reason: Phrase | None, category: str) -> None:
-    """The other message was not taken: this one is what it was."""
-    with _change(message, [Status.CANCELLED], by, Phrase(Kind.NOT_WRITTEN_AGAIN)) as change:
-        change(status=Status.FAILED, reason=reason, reason_category=category)
-
-
-def _requeue(message: Message, states: list[str], recipients: str, by: User, what: MessageEvent.Kind) -> None:
-    with _change(message, states, by, Phrase(what)) as change:
+def _requeue(message: Message, transition: Transition, by: User) -> None:
+    with _change(message, transition, by) as change:
         if not message.recipients.exclude(status=Recipient.Status.ACCEPTED).exists():
             raise NotPossible("This message has no recipient left to send to. Have it written again with an address.")
         _check_setup(message, by, by)
-        message.recipients.filter(status=recipients).update(status=Recipient.Status.PENDING, streak=None)
-        leave_batch(Message.objects.filter(pk=message.pk))
-        change(**anew(by, timezone.now()))
+        change(account=by, not_before=timezone.now())
         wake.wake_after_commit(by.pk)
-
-
-def anew(account: User | None, not_before: datetime | None, batch: Batch | None = None) -> dict[str, Any]:
-    """The columns of a message that is queued as if for the first time: its tries so far no longer count."""
-    return {
-        "status": Status.QUEUED, "account": account, "not_before": not_before, "batch": batch, "tries": 0,
-        "max_tries": None, "give_up_at": None, "once": False, "reason": None, "reason_category": "",
-        "notified_at": None,
-    }  # fmt: skip
 
 
 class Sender(NamedTuple):
@@ -130,7 +113,7 @@ def sender_for(author: User | None) -> Sender:
 
 def try_now(message: Message, *, by: User) -> None:
     """Do not wait for the next try (or the time it was put off to)."""
-    with _change(message, [Status.QUEUED], by, Phrase(Kind.TRY_NOW)) as change:
+    with _change(message, transitions.TRY_NOW, by) as change:
         if message.not_before is None:
             raise NotPossible("This message waits for Batch Message Processing. Choose it there.")
         _check_setup(message, message.account, by)
@@ -143,47 +126,28 @@ def try_now(message: Message, *, by: User) -> None:
 
 @dataclass(frozen=True)
 class Order:
-    """What a person orders for a message: in which states it may be given, and what it writes.
+    """A transition that a person orders for one message or for many, with what it needs to be carried out."""
 
-    `leaves` is the outcome written down for the batch that the message leaves; "" where it is in none. Whoever has the
-    message as a draft in a mail program is asked first, unless `states` say that nobody has.
-    """
-
-    states: tuple[str, ...]
-    what: Phrase
-    values: Mapping[str, Any]
-    leaves: str = ""
-
-    def refusal(self, message: Message) -> str:
-        """Why it cannot be carried out now, in plain words; "" when it can."""
-        if message.status not in self.states:
-            return f"The message is “{message.get_status_display()}” by now. Look at it again."
-        return _has_it(message.handed_to) if message.handed_to is not None else ""
+    transition: Transition
+    given: Mapping[str, Any] = field(default_factory=dict)
+    params: Mapping[str, Any] = field(default_factory=dict)
 
 
 def to_hold(why: str, until: datetime | None = None) -> Order:
     """Keep queued messages from every batch and schedule, until a time or until released."""
-    # A time that a program asked for outlives the hold; the order of a batch does not.
-    not_before = Case(When(batch=None, then=F("not_before")), default=None)
-    values = {"status": Status.HELD, "hold_kind": HoldKind.HOLD, "held_until": until, "not_before": not_before,
-              "batch": None, "reason": Phrase(Reason.SAID, words=why), "reason_category": ""}  # fmt: skip
-    return Order((Status.QUEUED,), Phrase(Kind.HELD, why=why), values, leaves=Status.HELD)
+    given = {"reason": Phrase(Reason.SAID, words=why), "held_until": until}
+    return Order(transitions.HOLD, given, {"why": why})
 
 
 def to_release() -> Order:
     """Put held messages back into the queue, where they wait for a batch or for the time they were given."""
-    values = NOT_HANDED_OVER | {"status": _WITHOUT_HOLD, "held_until": None, "reason": None}
-    return Order((Status.HELD,), Phrase(Kind.RELEASED), values)
+    return Order(transitions.RELEASE)
 
 
 def to_cancel(why: str = "") -> Order:
     """Take messages that have not gone out of the queue for good."""
-    values = NOT_HANDED_OVER | {
-        "status": Status.CANCELLED, "held_until": None, "not_before": None, "batch": None,
-        "reason": Phrase(Reason.SAID, words=why) if why else None, "reason_category": "",
-    }  # fmt: skip
-    what = Phrase(Kind.CANCELLED, why=why) if why else Phrase(Kind.CANCELLED)
-    return Order((Status.QUEUED, Status.HELD), what, values, leaves=Status.CANCELLED)
+    given = {"reason": Phrase(Reason.SAID, words=why) if why else None}
+    return Order(transitions.CANCEL, given, {"why": why} if why else {})
 
 
 def hold(message: Message, *, by: User, why: str, until: datetime | None = None) -> None:
@@ -202,12 +166,8 @@ def cancel(message: Message, *, by: User, why: str = "") -> None:
 
 
 def _carry_out(order: Order, message: Message, by: User) -> None:
-    with _change(message, [*order.states], by, order.what) as change:
-        if words := order.refusal(message):
-            raise NotPossible(words)
-        if order.leaves:
-            leave_batch(Message.objects.filter(pk=message.pk), outcome=order.leaves)
-        change(**order.values)
+    with _change(message, order.transition, by) as change:
+        change(order.params, **order.given)
 
 
 @dataclass
@@ -221,33 +181,24 @@ class Tally:
 def carry_out_for_all(order: Order, messages: QuerySet[Message], *, by: User) -> Tally:
     """The same as for each message alone, with the same events and the same words for its batch, some at a time.
 
-    Each CHUNK is a transaction of its own: lanes go on in between. Which messages are meant is asked once, before.
+    Each CHUNK is a transaction of its own: lanes work in between. Which messages are meant is asked once, before.
     """
     tally = Tally()
     ids = list(messages.order_by("pk").values_list("pk", flat=True))
     for start in range(0, len(ids), CHUNK):
         with transaction.atomic():
-            # Locked in the order of the keys, as lanes and batches do it, so that nobody waits in a circle.
-            found = Message.objects.filter(pk__in=ids[start : start + CHUNK]).select_for_update(of=("self",))
-            rows = found.select_related("handed_to").only("status", "handed_to").order_by("pk")
+            rows = transitions.lock(Message.objects.filter(pk__in=ids[start : start + CHUNK]))
             possible = []
-            for message in rows:
-                if not order.refusal(message):
+            for message in rows.only("status", "handed_to"):
+                if order.transition.allows(message):
                     possible.append(message.pk)
                 else:
                     tally.refused[AS_DRAFT if message.handed_to_id is not None else message.status] += 1
-            _carry_out_for(possible, order, by)
+            transitions.carry_out(
+                order.transition, possible, by=by, at=timezone.now(), params=order.params, **order.given
+            )
             tally.done += len(possible)
     return tally
-
-
-def _carry_out_for(ids: list[int], order: Order, by: User) -> None:
-    now = timezone.now()
-    chosen = Message.objects.filter(pk__in=ids)
-    if order.leaves:
-        leave_batch(chosen.exclude(batch=None), outcome=order.leaves)
-    chosen.update(**order.values)
-    MessageEvent.objects.bulk_create(MessageEvent.of(order.what, message_id=pk, at=now, by=by) for pk in ids)
 
 
 # --- Send types 0 and 1: the person's own mail program -----------------------------------------------
@@ -258,49 +209,27 @@ def hand_over(message: Message, *, by: User) -> None:
 
     A message that somebody has already is not handed over: a draft goes to everybody it names.
     """
-    with _change(message, [*GIVES_AWAY], by, Phrase(Kind.HANDED_OVER, to=person(by))) as change:
+    with _change(message, transitions.HAND_OVER, by) as change:
         obstacle = why_not_handed_over(message, resolve(by))
         if obstacle:
             raise NotPossible(obstacle)
-        leave_batch(Message.objects.filter(pk=message.pk))
-        change(
-            status=Status.HELD, hold_kind=HoldKind.MAIL_PROGRAM, handed_to=by, batch=None,
-            reason=Phrase(Reason.HANDED_OVER, to=person(by)), status_before=message.status,
-            reason_before=message.reason,
-        )  # fmt: skip
+        to = person(by)
+        change({"to": to}, handed_to=by, reason=Phrase(Reason.HANDED_OVER, to=to))
 
 
 def sent_from_mail_program(message: Message, *, by: User) -> None:
     """A person says that the draft was sent. It is never sent from here again."""
-    with _change(message, [Status.HELD], by) as change:
-        holder = _holder(message)
-        now = timezone.now()
-        message.recipients.exclude(status=Recipient.Status.ACCEPTED).update(
-            status=Recipient.Status.ACCEPTED, decided_at=now, reply_code=None, enhanced_code="", reply_text="",
-            said=Phrase("sent-from", holder=person(holder)),
-        )  # fmt: skip
-        change(
-            Phrase(Kind.SENT_FROM_MAIL_PROGRAM, holder=person(holder)),
-            **NOT_HANDED_OVER, status=Status.SENT, sent_at=now, account=holder, held_until=None, not_before=None,
-            reason=None, reason_category="",
-        )  # fmt: skip
+    with _change(message, transitions.SENT_FROM_MAIL_PROGRAM, by) as change:
+        holder = message.handed_to
+        said = Phrase("sent-from", holder=person(holder))
+        heard = {"reply_code": None, "enhanced_code": "", "reply_text": "", "said": said}
+        change({"holder": person(holder)}, heard=heard, sent_at=timezone.now(), account=holder)
 
 
 def put_back(message: Message, *, by: User) -> None:
     """The draft was not sent: the message is again what it was before it was handed over."""
-    with _change(message, [Status.HELD], by) as change:
-        what = Phrase(Kind.PUT_BACK, holder=person(_holder(message)))
-        before = {"status": message.status_before, "reason": message.reason_before}
-        if message.status_before == Status.HELD:
-            before["hold_kind"] = HoldKind.HOLD
-        change(what, **NOT_HANDED_OVER | before)
-
-
-def _holder(message: Message) -> User:
-    """Whose mail program has the message as a draft. Raises NotPossible when nobody's has (any more)."""
-    if message.handed_to is None:
-        raise NotPossible("The message is in nobody’s mail program by now. Look at it again.")
-    return message.handed_to
+    with _change(message, transitions.PUT_BACK, by) as change:
+        change({"holder": person(message.handed_to)})
 
 
 def _has_it(holder: User) -> str:
@@ -338,16 +267,6 @@ def why_not_handed_over(message: Message, setup: EmailSetup) -> str:
     return ""
 
 
-def waiting() -> QuerySet[Message]:
-    """Queued messages that go nowhere by themselves: they wait for a batch, or for a person."""
-    return Message.objects.filter(status=Status.QUEUED, not_before=None, batch=None)
-
-
-def is_waiting(message: Message) -> bool:
-    """Whether a message is among them."""
-    return message.status == Status.QUEUED and message.not_before is None and message.batch_id is None
-
-
 # --- What is offered ---------------------------------------------------------------------------------
 
 
@@ -370,31 +289,28 @@ def possible_actions(message: Message, setup: EmailSetup | None = None) -> list[
     return actions
 
 
-def leave_batch(messages: QuerySet[Message], outcome: str = "") -> None:
-    """Write down, for the report of the batch that messages are about to leave, what became of them there."""
-    own = Message.objects.filter(pk=OuterRef("message_id"))
-    BatchItem.objects.filter(message__in=messages, batch=F("message__batch"), outcome="").update(
-        outcome=Value(outcome) if outcome else Subquery(own.values("status")[:1]),
-        reason=Subquery(own.values("reason")[:1]),
-    )
-
-
 @contextmanager
-def _change(message: Message, states: list[str], by: User, what: Phrase | None = None) -> Iterator[Callable[..., None]]:
+def _change(message: Message, transition: Transition, by: User) -> Iterator[Callable[..., None]]:
     """A transaction around one person's change: refused when the message left the states it was offered in.
 
-    `message` is as it is now, and locked, within it. What is yielded writes the new values and the event: `what`, or
-    one given first.
+    `message` is as it is now, and locked, within it. What is yielded carries it out; it takes what the event's words
+    need, and what transitions.carry_out does.
     """
 
-    def write(what: Phrase | None = what, **values: Any) -> None:
-        assert what is not None
-        Message.objects.filter(pk=message.pk).update(**values)
-        MessageEvent.of(what, message=message, at=timezone.now(), by=by).save()
+    def change(params: Mapping[str, Any] | None = None, **given: Any) -> None:
+        transitions.carry_out(transition, [message.pk], by=by, at=timezone.now(), params=params, **given)
 
     with transaction.atomic():
-        message.refresh_from_db(from_queryset=Message.objects.select_for_update(of=("self",)))
-        if message.status not in states:
-            raise NotPossible(f"The message is “{message.get_status_display()}” by now. Look at it again.")
-        yield write
+        message.refresh_from_db(from_queryset=transitions.lock(Message.objects.all()))
+        if not transition.allows(message):
+            raise NotPossible(_why_not(transition, message))
+        yield change
     message.refresh_from_db()
+
+
+def _why_not(transition: Transition, message: Message) -> str:
+    if message.status not in transition.sources:
+        return f"The message is “{message.get_status_display()}” by now. Look at it again."
+    if message.handed_to is not None:
+        return _has_it(message.handed_to)
+    return "The message is in nobody’s mail program by now. Look at it again."

@@ -19,6 +19,7 @@ from django_celery_beat.models import CrontabSchedule, IntervalSchedule, Periodi
 
 from messaging import audit, batches, selection, sending, timetable
 from messaging.audit import Area, ChangedMeanwhile, Source, Subject
+from messaging.lifecycle.waiting import waiting
 from messaging.models import AccountPause, AuditEntry, Batch, Message, Phrase, Schedule, ScheduleRun
 from messaging.queue import NotPossible
 from messaging.setup.layers import resolve
@@ -133,7 +134,7 @@ def _end(run: ScheduleRun, outcome: ScheduleRun.Outcome, remarks: list[Phrase]) 
 
 def matching(query: str) -> QuerySet[Message]:
     """The messages that a run with this filter would take now."""
-    return selection.matching(batches.waiting_now(timezone.now()), query)
+    return selection.matching(Message.objects.filter(waiting(timezone.now())), query)
 
 
 def refusals(schedule: Schedule) -> list[Phrase]:

@@ -13,7 +13,9 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Coalesce
+from django.utils import timezone
 
+from messaging.lifecycle import transitions
 from messaging.models import (
     AccountPause,
     ActiveLane,
@@ -29,7 +31,6 @@ from messaging.models import (
 from messaging.setup.layers import Rate
 
 Status = Message.Status
-RELEASED: dict[str, Any] = {"lease_owner": "", "lease_expires_at": None, "in_data": False, "handover": None}
 ADVISORY_LOCK = 0x6F757472  # "outr": so that nobody else's advisory locks on this database are ours
 CONTENT_READ_AHEAD = 128 * 1024  # octets; larger texts are read when it is their turn
 
@@ -231,9 +232,9 @@ def take_back(account_id: int | None, *, everybody: bool = False) -> int:
 def _give_back(which: Q) -> int:
     with transaction.atomic():
         claimed = Message.objects.filter(which, status=Status.SENDING, in_data=False, once=False)
-        # In one order everywhere: whoever locks many of these rows must not wait for each other in a circle.
-        ids = list(claimed.select_for_update(of=("self",)).order_by("pk").values_list("pk", flat=True))
-        return Message.objects.filter(pk__in=ids).update(status=Status.QUEUED, **RELEASED)
+        ids = list(transitions.lock(claimed).values_list("pk", flat=True))
+        transitions.carry_out(transitions.GIVE_BACK, ids, by=None, at=timezone.now())
+        return len(ids)
 
 
 def _due(now: datetime) -> QuerySet[Message]:

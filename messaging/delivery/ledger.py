@@ -14,8 +14,10 @@ from typing import Any
 
 from django.conf import settings
 from django.db import OperationalError, connection
+from django.utils import timezone
 
-from messaging.models import AttemptOutcome, Batch, BatchItem, Message, Phrase, Recipient, SendAttempt
+from messaging.lifecycle.transitions import UNCLAIMED, leave_cancelled_batch
+from messaging.models import AttemptOutcome, Message, Phrase, Recipient, SendAttempt
 
 from . import claims
 from .group_commit import GroupCommit
@@ -28,7 +30,7 @@ Status = Message.Status
 DATABASE_PATIENCE = 600.0
 MESSAGE_STAGES = (Stage.MAIL, Stage.RCPT, Stage.DATA, Stage.END)
 STANDING = ("status", "tries", "not_before", "give_up_at", "max_tries", "reason_category", "reason", "sent_at")
-WRITTEN = (*STANDING, *claims.RELEASED)
+WRITTEN = (*STANDING, *UNCLAIMED)
 HEARD = ("status", "reply_code", "enhanced_code", "reply_text", "said", "decided_at")
 ATTEMPT = tuple(field.attname for field in SendAttempt._meta.concrete_fields if not field.primary_key)
 
@@ -90,7 +92,7 @@ def start_data(message: Message, attempt: SendAttempt, now: datetime) -> None:
             # It may be written yet, and nothing will be sent: written behind it, this takes it back. What is sent at
             # once does not go back to the queue: whoever sent it is told, and its lease ends as one that was not begun.
             not_begun = {"in_data": False, "handover": None}
-            back = not_begun if message.once else claims.RELEASED | {"status": Status.QUEUED}
+            back = not_begun if message.once else UNCLAIMED | {"status": Status.QUEUED}
             _commit(_Change(message, values | back))
         raise
     message.in_data = True
@@ -120,7 +122,7 @@ def record_soon(
         "reason_category": decision.category,
         "reason": decision.reason,
         "sent_at": attempt.finished_at if decision.status == Status.SENT else message.sent_at,
-        **claims.RELEASED,
+        **UNCLAIMED,
     }
     if decision.status == Status.SENDING:  # the claim stays: there are further transactions
         values |= {"lease_owner": message.lease_owner, "lease_expires_at": claims.lease_end(attempt.finished_at)}
@@ -168,7 +170,7 @@ def _write(changes: Sequence[_Change]) -> list[bool]:
     held = [_claim_of(change) in owned for change in changes]
     for change, is_held in zip(changes, held, strict=True):
         if is_held and change.values["status"] == Status.QUEUED and change.message.batch_id:
-            _leave_cancelled_batch(change.message)
+            leave_cancelled_batch([change.message.pk], timezone.now())
     return held
 
 
@@ -191,14 +193,6 @@ def _held(first: int) -> str:
 
 
 _together: GroupCommit[_Change] = GroupCommit(_write, DATABASE_PATIENCE)
-
-
-def _leave_cancelled_batch(message: Message) -> None:
-    """What comes back after its batch was cancelled waits for another batch, not for its next try."""
-    items = BatchItem.objects.filter(message=message, batch=message.batch_id or 0, batch__status=Batch.Status.CANCELLED)
-    if items.filter(outcome="").update(outcome=Status.CANCELLED):
-        still_there = Message.objects.filter(pk=message.pk, batch=message.batch_id, status=Status.QUEUED)
-        still_there.update(batch=None, not_before=None, account=None)
 
 
 def is_minded_alone(message: Message) -> bool:

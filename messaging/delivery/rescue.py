@@ -9,16 +9,9 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils.dateparse import parse_datetime
 
-from messaging.models import (
-    AttemptOutcome,
-    Category,
-    Message,
-    MessageEvent,
-    Phrase,
-    Reason,
-    Recipient,
-    SendAttempt,
-)
+from messaging.lifecycle import transitions
+from messaging.lifecycle.transitions import carry_out
+from messaging.models import AttemptOutcome, Message, Phrase, Recipient, SendAttempt
 
 from . import claims
 from .meanings import WORKER_STOPPED
@@ -47,31 +40,18 @@ def rescue(now: datetime, was_away: Callable[[], bool] = lambda: False) -> tuple
         expired.filter(in_data=True).update(lease_expires_at=claims.lease_end(now))
         expired = expired.filter(in_data=False)
     with transaction.atomic():
-        messages = list(expired.select_for_update(skip_locked=True, of=("self",))[:1000])
-        requeued = [message for message in messages if not message.in_data and not message.once]
-        Message.objects.filter(pk__in=[message.pk for message in requeued]).update(
-            status=Status.QUEUED, **claims.RELEASED
-        )
-        rescued = Phrase(MessageEvent.Kind.RESCUED)
-        MessageEvent.objects.bulk_create(MessageEvent.of(rescued, message=message, at=now) for message in requeued)
-        for message in messages:
-            if message.once and not message.in_data:
-                _leave_failed(message, now)
+        messages = list(expired.order_by("pk").select_for_update(skip_locked=True, of=("self",))[:1000])
+        requeued = [message.pk for message in messages if not message.in_data and not message.once]
+        carry_out(transitions.RESCUE, requeued, by=None, at=now)
+        # What was sent at once and not told may be sent by other means by now, so a person decides.
+        stopped = [message.pk for message in messages if not message.in_data and message.once]
+        carry_out(transitions.STOP, stopped, by=None, at=now)
         unknown = [message for message in messages if message.in_data]
         for message in unknown:
             _leave_unknown(message, now)
     if messages:
         log.warning("leases ended: %d back in the queue, %d unknown", len(requeued), len(unknown))
     return len(requeued), len(unknown)
-
-
-def _leave_failed(message: Message, now: datetime) -> None:
-    """Whoever sent it at once was not told: it may be sent by other means by now, so a person decides."""
-    message.recipients.filter(status=Recipient.Status.PENDING).update(status=Recipient.Status.FAILED, decided_at=now)
-    Message.objects.filter(pk=message.pk).update(
-        status=Status.FAILED, reason_category=Category.NETWORK, reason=Phrase(Reason.STOPPED), **claims.RELEASED
-    )
-    MessageEvent.of(Phrase(MessageEvent.Kind.STOPPED), message=message, at=now).save()
 
 
 def _leave_unknown(message: Message, now: datetime) -> None:
@@ -100,13 +80,7 @@ def _leave_unknown(message: Message, now: datetime) -> None:
                 recipient.status = Recipient.Status.FAILED
         recipient.decided_at = now
         recipient.save()
-    Message.objects.filter(pk=message.pk).update(
-        status=Status.UNKNOWN,
-        tries=message.tries + 1,
-        reason_category=attempt.category,
-        reason=attempt.reason,
-        **claims.RELEASED,
-    )
+    carry_out(transitions.LOSE, [message.pk], by=None, at=now, reason=attempt.reason, reason_category=attempt.category)
 
 
 def _last_words(message: Message) -> SendAttempt:

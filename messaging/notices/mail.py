@@ -12,7 +12,8 @@ from django.db.models import Exists, OuterRef
 from messaging import roles, wake
 from messaging.delivery.group_commit import is_away
 from messaging.intake import gate
-from messaging.models import AccountPause, Message, MessageEvent, Notice, Phrase
+from messaging.lifecycle import transitions
+from messaging.models import AccountPause, Message, Notice
 from messaging.setup.layers import EmailSetup, resolve_each
 from messaging.setup.options import local
 from messaging.wording import person
@@ -70,11 +71,12 @@ def move_waiting(now: datetime) -> None:
         account = sender[0]
         if (account.pk if account else None) == account_id:
             continue  # in doubt, and there is no other
-        rerouted = Phrase(MessageEvent.Kind.REROUTED, account=person(account))
         with transaction.atomic():
-            for pk in ids:
-                if waiting.filter(pk=pk).update(account=account, not_before=now):
-                    MessageEvent.of(rerouted, message_id=pk, at=now).save()
+            still = list(transitions.lock(waiting.filter(pk__in=ids)).values_list("pk", flat=True))
+            transitions.carry_out(
+                transitions.REROUTE, still, by=None, at=now, params={"account": person(account)},
+                account=account, not_before=now,
+            )  # fmt: skip
             wake.wake_after_commit(account.pk if account else None)
 
 

@@ -1,8 +1,10 @@
 // Choosing messages, for a batch or to hold, release or cancel them: a click with Shift takes the whole range, the box
-// in the header all on the page, and the bar says how many. Without this file the boxes and buttons work one by one.
+// in the header all on the page that wait for no time of their own, and the bar says how many. Without this file the boxes and buttons work one by one.
 
 const form = () => document.querySelector("#choice");
 const boxes = () => [...(form()?.querySelectorAll("[data-pick]") ?? [])];
+const goesLater = (box) => "later" in box.dataset;
+const withHeader = (all) => (all.every(goesLater) ? all : all.filter((box) => !goesLater(box)));
 let last = null;
 
 function show() {
@@ -11,15 +13,15 @@ function show() {
   const all = boxes();
   const picked = all.filter((box) => box.checked);
   const everything = region.querySelector("#all-matching")?.checked ?? false;
-  for (const box of all) box.closest("tr").classList.toggle("is-picked", box.checked || everything);
+  for (const box of all) box.closest("tr").classList.toggle("is-picked", box.checked || (everything && !goesLater(box)));
   const number = everything ? Number(region.dataset.total) : picked.length;
   region.querySelector("#picked").textContent =
     number === 0 ? "None chosen" : `${number.toLocaleString("en-GB")} chosen`;
   for (const button of region.querySelectorAll("[data-go]")) button.setAttribute("aria-disabled", String(number === 0));
   const head = region.querySelector("#pick-page");
   if (head) {
-    head.checked = all.length > 0 && picked.length === all.length;
-    head.indeterminate = picked.length > 0 && picked.length < all.length;
+    head.checked = all.length > 0 && withHeader(all).every((box) => box.checked);
+    head.indeterminate = picked.length > 0 && !head.checked;
   }
 }
 
@@ -45,7 +47,7 @@ document.addEventListener("mousedown", (event) => {
 
 document.addEventListener("change", (event) => {
   if (!form()?.contains(event.target)) return;
-  if (event.target.id === "pick-page") for (const box of boxes()) box.checked = event.target.checked;
+  if (event.target.id === "pick-page") for (const box of withHeader(boxes())) box.checked = event.target.checked;
   show();
 });
 

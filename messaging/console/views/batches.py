@@ -18,6 +18,7 @@ from messaging import batches, queue, roles, sending
 from messaging.console.filters import WaitingFilter, ids_in, query_of, toolbar
 from messaging.console.paging import Page, page_of
 from messaging.console.preflight import preflight
+from messaging.lifecycle.waiting import FREE, waiting
 from messaging.models import Batch, BatchItem, Message
 from messaging.queue import NotPossible
 from messaging.setup.layers import resolve
@@ -29,9 +30,9 @@ PER_PAGE = 100
 BAR_ORDER = ("sent", "failed", "unknown", "held", "cancelled", "skipped", "retrying", "sending")
 
 
-def waiting(user: User) -> QuerySet[Message]:
-    """What a batch of this person may take: queued, in no other batch, and theirs to see."""
-    return queue.visible_to(user).filter(status=Message.Status.QUEUED, batch=None)
+def free(user: User) -> QuerySet[Message]:
+    """What a batch of this person may take, also before its time: in no other batch, and theirs to see."""
+    return queue.visible_to(user).filter(FREE)
 
 
 @operators_only
@@ -42,13 +43,18 @@ def new(request: HttpRequest) -> HttpResponse:
 
 
 def _offer(request: HttpRequest) -> HttpResponse:
-    filters = WaitingFilter(request.GET, queryset=waiting(who(request)))
+    filters = WaitingFilter(request.GET, queryset=free(who(request)))
     found = filters.qs
     page = page_of(found, rows_for_a_list(), request.GET.get("page"), total=found.count(), size=PER_PAGE)
+    now = timezone.now()
+    number = found.filter(waiting(now)).count()
     context = {
         "filters": filters,
         "helper": toolbar(filters.form, reverse("batch-new"), "#list"),
         "page": page,
+        "number": number,
+        "later": page.total - number,
+        "now": now,
         "query": query_of(request.GET, "page"),
     }
     if not is_part(request):
@@ -59,7 +65,7 @@ def _offer(request: HttpRequest) -> HttpResponse:
 def _choose(request: HttpRequest) -> HttpResponse:
     query = request.POST.get("filter", "")[:4000]
     if request.POST.get("all_matching") == "1":
-        chosen = WaitingFilter(QueryDict(query), queryset=waiting(who(request))).qs
+        chosen = WaitingFilter(QueryDict(query), queryset=free(who(request))).qs.filter(waiting(timezone.now()))
     else:
         chosen = queue.visible_to(who(request)).filter(pk__in=ids_in(request.POST.getlist("message")))
     try:

@@ -1,8 +1,6 @@
 """A new message: written, sent or queued once, and what became of it."""
 
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -158,31 +156,16 @@ def _hand_in(
     )
     if do == OPEN:
         return _open(writing, row, submission)
-    with _in_place_of(writing.earlier(), writing.user):
-        return _send(writing, row, submission, do, form, files)
-
-
-@contextmanager
-def _in_place_of(earlier: Message | None, user: User) -> Iterator[None]:
-    """Of a message that was refused and is sent once more, one record may be retried. Raises NotPossible: it was, by
-    somebody else."""
-    if earlier is None:
-        yield
-        return
-    reason, category = earlier.reason, earlier.reason_category
-    queue.write_again(earlier, by=user)
-    try:
-        yield
-    except (gate.Refused, queue.NotPossible):
-        queue.not_written_again(earlier, by=user, reason=reason, category=category)
-        raise
+    return _send(writing, row, submission, do, form, files)
 
 
 def _send(
     writing: _Writing, row: Submitted, submission: gate.Submission, do: str, form: NewMessageForm, files: LetterFiles
 ) -> HttpResponse:
     to_queue = do in (QUEUE, INSTEAD) or (do != SEND and do != AT)
-    [outcome] = outgoing.hand_in([submission], is_watched=True, queue_instead=to_queue, patience=PATIENCE)
+    [outcome] = outgoing.hand_in(
+        [submission], is_watched=True, queue_instead=to_queue, patience=PATIENCE, in_place_of=writing.earlier()
+    )
     message = outcome.message if outcome.is_recorded else None
     submitted.end(row, FORM_STATES[outcome.state], _told(outcome), message)
     if outcome.state == State.FAILED or (outcome.state == State.PARTLY and message is None):

@@ -22,6 +22,7 @@ from messaging.console.html_body import has_remote_images
 from messaging.console.paging import Page, page_of
 from messaging.console.preflight import doubts
 from messaging.console.words import counted_as_tries, never_tried, standing, told_attempts
+from messaging.lifecycle.waiting import stays
 from messaging.models import AccountPause, Batch, Message, Recipient, SendAttempt
 from messaging.setup.layers import resolve
 from messaging.wording import event, waits
@@ -79,7 +80,7 @@ def queue_list(request: HttpRequest) -> HttpResponse:
 def _waiting(page: Page[Message], filters: MessageFilter) -> str:
     """What becomes of the listed messages that wait for a batch or a person; "" when there are none."""
     is_all = page.pages == 1 and not filters.is_narrowed
-    number = sum(queue.is_waiting(message) for message in page.rows)
+    number = sum(map(stays, page.rows))
     return option_words.waiting(number if is_all else None) if number else ""
 
 

@@ -10,11 +10,12 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
-from messaging import queue, roles
+from messaging import roles
 from messaging.console import audit_words, option_words
 from messaging.console.company import company_of
 from messaging.console.forms.options import CompanyOptionsForm, rule_field
-from messaging.models import AuditEntry, CompanyOptions, NoticeKind
+from messaging.lifecycle.waiting import STAYS
+from messaging.models import AuditEntry, CompanyOptions, Message, NoticeKind
 from messaging.setup import options
 from messaging.setup.options import RULE_NAMES
 
@@ -70,7 +71,8 @@ def _note(request: HttpRequest, changes: list[AuditEntry]) -> None:
         return
     words = ["Saved, and in effect from now on, without a restart."]
     is_switched_on = any(change.field == "hold_mail" and change.after is True for change in changes)
-    number = queue.waiting().count() if is_switched_on else 0  # while it is off, the page says so all the time
+    # While it is off, the page says so all the time.
+    number = Message.objects.filter(STAYS).count() if is_switched_on else 0
     if number:
         words.append(option_words.waiting(number))
     notes.success(request, " ".join(words))
@@ -78,7 +80,7 @@ def _note(request: HttpRequest, changes: list[AuditEntry]) -> None:
 
 def _waiting_words(company: CompanyOptions) -> str:
     """While email is not held: what becomes of the messages that wait all the same; "" where there is none."""
-    number = 0 if company.hold_mail else queue.waiting().count()
+    number = 0 if company.hold_mail else Message.objects.filter(STAYS).count()
     return option_words.waiting(number) if number else ""
 
 

@@ -70,23 +70,23 @@ def test_batch_cancelled_just_before_the_message_comes_back(server, operator, mo
     batch = batches.choose(Message.objects.filter(not_before=None), by=operator, account=None)
     batches.confirm(batch, by=operator)
     server.at("END", ["451 4.3.0 later"])
-    genuine = ledger._leave_cancelled_batch
+    genuine = ledger.leave_cancelled_batch
     other = []
 
-    def late(row):
+    def late(ids, at):
         if not other:
 
             def person():
                 batches.cancel(batch, by=operator)
-                other.append(batches.choose(Message.objects.filter(pk=row.pk), by=operator, account=None))
+                other.append(batches.choose(Message.objects.filter(pk__in=ids), by=operator, account=None))
                 batches.confirm(other[0], by=operator)
 
             thread = threading.Thread(target=elsewhere(person))
             thread.start()
             thread.join()
-        genuine(row)
+        genuine(ids, at)
 
-    monkeypatch.setattr(ledger, "_leave_cancelled_batch", late)
+    monkeypatch.setattr(ledger, "leave_cancelled_batch", late)
     run_lane()
     message.refresh_from_db()
     assert message.batch_id == other[0].pk, "taken out of the batch a person just confirmed"
