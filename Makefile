@@ -23,7 +23,7 @@ PYTEST := $(BIN)/python -m pytest
 ON_SQLITE := env -u DATABASE_URL -u CELERY_BROKER_URL -u REQUIRE_SERVICES
 SERVICES := $(and $(DATABASE_URL),$(CELERY_BROKER_URL))
 
-.PHONY: run test quick drills soak suite engine chaos bench check browser password requirements clean python-venv
+.PHONY: run test states quick drills soak suite engine chaos bench check browser password requirements clean python-venv
 
 run: $(VENV)/run.stamp
 	@$(BIN)/python config/local_env.py
@@ -67,6 +67,9 @@ soak: $(VENV)/test.stamp
 
 chaos: $(VENV)/test.stamp
 	@exec $(BIN)/python -m tests.system.chaos --kills $(KILLS) $(if $(STACK),--stack $(STACK)) $(if $(SEED),--seed $(SEED))
+
+states: $(VENV)/test.stamp
+	@env DJANGO_SETTINGS_MODULE=tests.settings $(BIN)/python -m tests.picture
 
 check: $(VENV)/test.stamp
 	$(BIN)/ruff check .

@@ -169,7 +169,7 @@ def apply(message: Message, edit: Edit, *, by: User, seen: int) -> list[Change]:
     now = timezone.now()
     rows = _prepared(message, before, edit, now)
     with transaction.atomic():
-        message.refresh_from_db(from_queryset=Message.objects.select_for_update(of=("self",)))
+        message.refresh_from_db(from_queryset=transitions.lock(Message.objects.all()))
         _check(message)
         if message.versions.count() != seen:
             raise EditedMeanwhile(_since(message, seen))

@@ -13,6 +13,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 from django.db.models.functions import Coalesce
 
+from messaging.lifecycle.transitions import lock
 from messaging.models import (
     AccountPause,
     AttemptOutcome,
@@ -211,8 +212,7 @@ def _tell_those_before(streak: RefusalStreak, last: Message) -> None:
     """The messages that were refused before the last one: no address is blackened by it, and each says why."""
     before = Ruling(streak.refusals - 1)
     rows = of_streak(streak, Message.Status.FAILED) | Message.objects.filter(pk=last.pk)
-    # Locked in the order of the keys, as whoever changes many does it, so that nobody waits in a circle.
-    locked = rows.select_for_update(of=("self",)).order_by("pk").values_list("pk", "reason")
+    locked = lock(rows).values_list("pk", "reason")
     by_reason: dict[Phrase | None, list[int]] = {}
     for pk, reason in locked:
         if pk != last.pk:

@@ -69,10 +69,10 @@ _IN_MAIL_PROGRAM = {"hold_kind": HoldKind.MAIL_PROGRAM}
 class Transition:
     """One way in which a message changes.
 
-    `event` is its line in the history; None where an attempt says what happened, or nothing did yet. `writes` are
-    columns and their values, `given` the columns whose values the one who orders it knows. `heard` are the outcomes of
-    recipients that change, and to what. `of_draft`: only what a person has as a draft in a mail program, and nothing
-    else may happen to that.
+    `event` is its line in the history; None where an attempt says what happened, or nothing did yet. Without `targets`
+    the state stays. `writes` are columns and their values, `given` the columns whose values the one who orders it
+    knows. `heard` are the outcomes of recipients that change, and to what. `of_draft`: only what a person has as a
+    draft in a mail program, and nothing else may happen to that.
     """
 
     name: str
@@ -86,12 +86,20 @@ class Transition:
     leaves: Leaves = Leaves.STAYS
     of_draft: bool = False
 
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """Each (from, to) that it leads over; "" is a message that is new."""
+        if not self.targets:
+            return [(source, source) for source in self.sources]
+        return [(source, target) for source in self.sources or ("",) for target in self.targets]
+
     def allows(self, message: Message) -> bool:
         """Whether the message, as its row is at hand, may change so."""
         return message.status in self.sources and (message.handed_to_id is not None) == self.of_draft
 
 
 _NEW: tuple[Status, ...] = ()
+_SAME: tuple[Status, ...] = ()
 _PEOPLE, _LANE, _CLOCK = (Who.PERSON,), (Who.LANE,), (Who.CLOCK,)
 
 # Written by the gate, which makes the rows.
@@ -141,7 +149,7 @@ CANCEL = Transition(
     NOT_HELD | {"status": Status.CANCELLED, "not_before": None, "reason_category": ""},
     given=("reason",), leaves=Leaves.CANCELLED,
 )  # fmt: skip
-TRY_NOW = Transition("try now", (Status.QUEUED,), (Status.QUEUED,), _PEOPLE, Kind.TRY_NOW, given=("not_before",))
+TRY_NOW = Transition("try now", (Status.QUEUED,), _SAME, _PEOPLE, Kind.TRY_NOW, given=("not_before",))
 RETRY = Transition(
     "retry", (Status.FAILED,), (Status.QUEUED,), _PEOPLE, Kind.RETRY, ANEW | {"status": Status.QUEUED},
     given=("account", "not_before"), heard=((Outcome.FAILED,), Outcome.PENDING), leaves=Leaves.AS_IT_WAS,
@@ -156,7 +164,7 @@ MARK_AS_SENT = Transition(
     heard=((Outcome.UNKNOWN,), Outcome.ACCEPTED),
 )  # fmt: skip
 EDIT = Transition(
-    "edit", (Status.QUEUED, Status.HELD), (Status.QUEUED, Status.HELD), _PEOPLE, Kind.EDITED
+    "edit", (Status.QUEUED, Status.HELD), _SAME, _PEOPLE, Kind.EDITED
 )  # fmt: skip
 CORRECT = Transition(
     "correct", (Status.FAILED,), (Status.QUEUED,), _PEOPLE, Kind.EDITED, ANEW | {"status": Status.QUEUED},
@@ -194,7 +202,7 @@ IT_WAS_US = Transition(
     given=("account", "not_before"),
 )  # fmt: skip
 GO_ON = Transition(
-    "go on", (Status.FAILED,), (Status.FAILED,), _PEOPLE, Kind.GO_ON, given=("reason", "reason_category")
+    "go on", (Status.FAILED,), _SAME, _PEOPLE, Kind.GO_ON, given=("reason", "reason_category")
 )  # fmt: skip
 
 # Ordered by a batch, which a person, a schedule or a command runs.
@@ -223,7 +231,7 @@ EXPIRE = Transition(
     heard=((Outcome.PENDING,), Outcome.FAILED),
 )  # fmt: skip
 REROUTE = Transition(
-    "reroute", (Status.QUEUED,), (Status.QUEUED,), _CLOCK, Kind.REROUTED, given=("account", "not_before")
+    "reroute", (Status.QUEUED,), _SAME, _CLOCK, Kind.REROUTED, given=("account", "not_before")
 )  # fmt: skip
 
 # Written by delivery/set_aside.py.

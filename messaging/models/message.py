@@ -39,6 +39,21 @@ class Reason(StrEnum):
     RESTORED = "restored"  # the database, from a backup
 
 
+Q = models.Q
+# What belongs to one state only; by their values, because they are asked for while the class is made.
+FITS = {
+    "claim": Q(status="sending", lease_expires_at__isnull=False) & ~Q(lease_owner="")
+    | ~Q(status="sending") & Q(lease_owner="", lease_expires_at=None, in_data=False, handover__isnull=True),
+    "hold": Q(status="held") & ~Q(hold_kind="") | ~Q(status="held") & Q(hold_kind="", held_until=None),
+    "draft": Q(hold_kind="mail-program") & ~Q(status_before="")
+    | ~Q(hold_kind="mail-program") & Q(handed_to=None, status_before=""),
+    "batch": Q(batch=None) | Q(status__in=["queued", "sending", "sent", "failed", "unknown"]),
+    "time": Q(status="sent", sent_at__isnull=False, not_before=None)
+    | Q(status__in=["queued", "held", "sending"], sent_at=None)
+    | Q(status__in=["failed", "unknown", "cancelled"], sent_at=None, not_before=None),
+}
+
+
 class Message(models.Model):
     """One outbound message: its state, its envelope sender and what the list shows of it.
 
@@ -156,6 +171,11 @@ class Message(models.Model):
                 name="message_to_notify",
                 condition=models.Q(status__in=["failed", "unknown"], notified_at=None),
             ),
+        ]
+        # Each state with the columns that belong to it: lifecycle/transitions.py writes them together.
+        constraints = [
+            models.CheckConstraint(name=f"message_{name}_fits_its_state", condition=condition)
+            for name, condition in FITS.items()
         ]
         permissions = [("operate_message", "Can write, hold, release, correct, send and cancel messages")]
 
