@@ -2,6 +2,7 @@
 
 import email.message
 import email.policy
+from datetime import timedelta
 
 from django.contrib.auth.models import User
 from django.test import Client
@@ -9,6 +10,7 @@ from django.utils import timezone
 
 from messaging import batches, roles
 from messaging.intake.gate import Submission, accept
+from messaging.lifecycle import transitions
 from messaging.models import EmailSettings, Message, Phrase
 from messaging.setup import opt_files, options
 from messaging.setup.secrets import encrypt
@@ -109,9 +111,29 @@ def make_messages(count, **options):
     return [make_message(f"c{number}@example.com", subject=f"Invoice {number}", **options) for number in range(count)]
 
 
+FITTING = {
+    "queued": {},
+    "held": {"hold_kind": "hold"},
+    "sending": {"lease_owner": "another", "lease_expires_at": timezone.now() + timedelta(days=1)},
+    "sent": {"sent_at": timezone.now(), "not_before": None},
+    "failed": {"not_before": None},
+    "unknown": {"not_before": None},
+    "cancelled": {"not_before": None},
+}
+
+
+def fitting(**values):
+    """The columns that a state needs, and none of those of the others, beside what is said."""
+    if "status" not in values:
+        return values
+    others = transitions.UNCLAIMED | transitions.NOT_HELD | {"sent_at": None}
+    in_no_batch = {"batch": None} if values["status"] in ("held", "cancelled") else {}
+    return others | in_no_batch | FITTING[values["status"]] | values
+
+
 def put(message, **values):
     """Write to the row behind everybody's back."""
-    Message.objects.filter(pk=message.pk).update(**values)
+    Message.objects.filter(pk=message.pk).update(**fitting(**values))
     message.refresh_from_db()
     return message
 

@@ -10,6 +10,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.db.models import F
 
+from messaging.lifecycle.transitions import lock
 from messaging.models import Category, Message, MessageEvent, Phrase, Reason, Recipient, Restore, SetAside
 
 UNSENT = (Message.Status.QUEUED, Message.Status.HELD, Message.Status.SENDING)
@@ -38,7 +39,8 @@ def make_unknown(restore: Restore, now: datetime) -> int:
     A message that nobody is left to be sent to stays as it is.
     """
     if connection.vendor == "postgresql":
-        _run("LOCK TABLE messaging_message IN SHARE ROW EXCLUSIVE MODE", [])
+        # EXCLUSIVE, because others lock rows first and write them then: a weaker lock would let them in between.
+        _run("LOCK TABLE messaging_message IN EXCLUSIVE MODE", [])
     SetAside.objects.filter(message__status__in=UNSENT).delete()  # of an earlier restore, and decided since
     number = _run(_KEEP, [restore.pk])
     kept = SetAside.objects.filter(restore=restore).values("message")
@@ -52,11 +54,12 @@ def make_unknown(restore: Restore, now: datetime) -> int:
 
 def put_back(restore: Restore, by: User, now: datetime) -> int:
     """Give all that nobody has acted on since back what it was, in the transaction of the caller; how many."""
+    kept = SetAside.objects.filter(restore=restore).values("message")
+    list(lock(Message.objects.filter(pk__in=kept)).values_list("pk"))  # what is acted on from here on waits
     acted_on = SetAside.objects.filter(restore=restore).exclude(
         message__status=Message.Status.UNKNOWN, message__fence=F("fence")
     )
     acted_on.delete()
-    kept = SetAside.objects.filter(restore=restore).values("message")
     unknown = Recipient.objects.filter(status=Recipient.Status.UNKNOWN, message__in=kept)
     unknown.update(status=Recipient.Status.PENDING)
     number = _run(_BACK, [restore.pk])

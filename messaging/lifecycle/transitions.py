@@ -276,6 +276,8 @@ def carry_out(
     """
     if set(given) != set(transition.given):
         raise TypeError(f"“{transition.name}” needs {transition.given}, and was given {tuple(given)}")
+    if by is None and transition.who == _PEOPLE:
+        raise TypeError(f"“{transition.name}” is ordered by a person")
     values = ({} if transition.leaves == Leaves.STAYS else {"batch": None}) | {**transition.writes, **given}
     for part in _parts(ids):
         chosen = Message.objects.filter(pk__in=part)

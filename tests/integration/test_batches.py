@@ -14,7 +14,7 @@ from messaging.management.commands import process_queue
 from messaging.models import EmailSettings, Message
 from messaging.queue import NotPossible
 from messaging.wording import in_words
-from tests.factories import draft_batch, make_message, make_messages, make_user, set_up
+from tests.factories import draft_batch, fitting, make_message, make_messages, make_user, set_up
 from tests.fault_server import OK
 from tests.steps import elsewhere, in_threads, run_lane
 
@@ -99,7 +99,7 @@ def test_confirmed_at_the_same_instant_by_many_each_message_goes_once(mail_serve
 )
 def test_what_does_not_wait_is_skipped_and_says_why(mail_server, email_setup, operator, status, why):
     message = make_message("a@example.com", due=False)
-    Message.objects.filter(pk=message.pk).update(status=status)
+    Message.objects.filter(pk=message.pk).update(**fitting(status=status))
     batch = draft_batch(message, by=operator)
     batches.confirm(batch, by=operator)
     ((_, result, reason),) = results(batch)
@@ -188,7 +188,7 @@ def test_without_a_server_nothing_starts(operator):
 
 def test_unknown_message_marked_as_sent(operator):
     message = make_message("a@example.com", due=False)
-    Message.objects.update(status="unknown")
+    Message.objects.update(**fitting(status="unknown"))
     message.recipients.update(status="unknown")
     message.refresh_from_db()
     assert queue.possible_actions(message) == ["mark_as_sent", "send_again"]
@@ -271,7 +271,7 @@ def test_cancelled_message_never_leaves(mail_server, email_setup, operator):
 
 def test_message_being_sent_cannot_be_changed(operator):
     message = make_message("a@example.com")
-    Message.objects.update(status="sending")
+    Message.objects.update(**fitting(status="sending"))
     for action in (queue.cancel, queue.retry, queue.try_now, queue.release):
         with pytest.raises(NotPossible, match="“Sending” by now"):
             action(message, by=operator)

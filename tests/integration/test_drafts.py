@@ -15,7 +15,7 @@ from django.utils import timezone
 from messaging import batches, housekeeping, queue, schedules
 from messaging.models import AccountPause, Batch, EmailSettings, Message, Phrase, Schedule
 from messaging.wording import in_words
-from tests.factories import make_message, set_up
+from tests.factories import fitting, make_message, set_up
 from tests.pages import act, page_of
 from tests.rows import parsed
 from tests.steps import in_threads, run_lane
@@ -133,7 +133,7 @@ def test_held_message_is_held_again_when_put_back(office, operator, message):
 @pytest.mark.slow
 def test_failed_message_is_failed_again_when_put_back(office, operator, message):
     message.recipients.update(status="failed", reply_code=550, reply_text="no such user")
-    Message.objects.update(status="failed", reason=Phrase("no-mailbox"), reason_category="address")
+    Message.objects.update(**fitting(status="failed", reason=Phrase("no-mailbox"), reason_category="address"))
     page = page_of(office, message)
     assert "Open in my mail program" in page
     assert 'retry/"' not in page
@@ -385,7 +385,7 @@ def test_person_who_is_gone_leaves_a_held_message(office, bens_browser, operator
 def test_hold_that_ends_sends_no_draft_whose_person_is_gone(office, bens_browser, message):
     """It may have been sent from the mail program; nobody can be asked any more but somebody else."""
     soon = timezone.now() + dt.timedelta(hours=1)
-    Message.objects.filter(pk=message.pk).update(status="held", hold_kind="hold", held_until=soon)
+    Message.objects.filter(pk=message.pk).update(**fitting(status="held", hold_kind="hold", held_until=soon))
     act(bens_browser, message, "hand-over")
     message.handed_to.delete()
     housekeeping.sweep(soon + dt.timedelta(hours=1))
@@ -397,7 +397,7 @@ def test_hold_that_ends_sends_no_draft_whose_person_is_gone(office, bens_browser
 
 @pytest.mark.parametrize("status", ["unknown", "sending", "sent", "cancelled"])
 def test_no_other_state_is_handed_over(office, message, status):
-    Message.objects.update(status=status)
+    Message.objects.update(**fitting(status=status))
     assert "Open in my mail program" not in page_of(office, message)
     assert "by now" in act(office, message, "hand-over")
     assert (message.status, message.handed_to) == (status, None)
@@ -475,7 +475,7 @@ def test_nobodys_click_pauses_an_account(office, operator, message, woken, actio
     EmailSettings.objects.update(**values)
     tomorrow = timezone.now() + dt.timedelta(days=1) if status == "queued" else None
     message.recipients.update(status="pending" if status == "queued" else status)
-    Message.objects.update(status=status, not_before=tomorrow, tries=1)
+    Message.objects.update(**fitting(status=status, not_before=tomorrow, tries=1))
     page = act(office, message, action)
     assert words in page
     assert (INSTEAD in page) == (values["send_type"] == 0 and status != "unknown")

@@ -15,7 +15,7 @@ from messaging.models import BatchItem, EmailSettings, Message, MessageVersion
 from messaging.setup import options
 from messaging.uploads import File
 from messaging.wording import in_words
-from tests.factories import make_message, make_user
+from tests.factories import fitting, make_message, make_user
 from tests.pages import source
 from tests.rows import parsed, received, wire
 from tests.steps import elsewhere, in_threads, run_lane
@@ -301,7 +301,7 @@ def sent(message, operator):
 
 def partly(message, operator):
     sent(message, operator)
-    Message.objects.filter(pk=message.pk).update(status="failed")
+    Message.objects.filter(pk=message.pk).update(**fitting(status="failed"))
 
 
 def handed_over(message, operator):
@@ -310,7 +310,7 @@ def handed_over(message, operator):
 
 
 def becomes(status):
-    return lambda message, operator: Message.objects.filter(pk=message.pk).update(status=status)
+    return lambda message, operator: Message.objects.filter(pk=message.pk).update(**fitting(status=status))
 
 
 @pytest.mark.parametrize("happen, why", [

@@ -10,7 +10,7 @@ from messaging import batches, housekeeping, queue, roles, schedules, timetable
 from messaging.models import AccountPause, Batch, Heartbeat, Message, Notice, Schedule, ScheduleRun
 from messaging.notices import telling, text
 from messaging.wording import in_words
-from tests.factories import make_message, make_user, put, said
+from tests.factories import fitting, make_message, make_user, put, said
 
 pytestmark = pytest.mark.django_db
 
@@ -90,7 +90,7 @@ PARTS = [
 def test_each_other_part_does_its_work(monkeypatch, caplog, woken, clock, part):
     make_message("a@example.com")
     held = make_message("b@example.com", due=False)
-    Message.objects.filter(pk=held.pk).update(status="held", held_until=clock.now)
+    Message.objects.filter(pk=held.pk).update(**fitting(status="held", held_until=clock.now))
     left = make_message("c@example.com")
     long_ago = clock.now - dt.timedelta(hours=1)
     Message.objects.filter(pk=left.pk).update(
@@ -134,9 +134,9 @@ def test_one_schedule_that_cannot_be_read_keeps_no_other_from_running(monkeypatc
 
 def test_one_kind_of_notice_that_fails_keeps_no_other_from_being_told(monkeypatch, clock):
     make_message("nobody@example.com")
-    Message.objects.update(status="failed")
+    Message.objects.update(**fitting(status="failed"))
     other = make_message("b@example.com")
-    Message.objects.filter(pk=other.pk).update(status="unknown")
+    Message.objects.filter(pk=other.pk).update(**fitting(status="unknown"))
     make = telling._make
     monkeypatch.setattr(telling, "_make", lambda rule, *rest: fail() if rule.kind == "failed" else make(rule, *rest))
     housekeeping.sweep(clock.now)

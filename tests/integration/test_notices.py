@@ -21,7 +21,7 @@ from messaging.models import (
 from messaging.notices import text as notice_text
 from messaging.setup.options import local, save
 from messaging.wording import moment
-from tests.factories import make_message, make_user, said, set_up, submission
+from tests.factories import fitting, make_message, make_user, said, set_up, submission
 from tests.fault_server import FaultServer
 from tests.rows import parsed
 from tests.steps import run_lane
@@ -191,7 +191,7 @@ def test_no_address_is_told_to_the_main_company_address_unless_switched_off(cloc
 def test_unknown_outcome_is_told_as_one(clock, boss, server):
     rules(unknown={"window_minutes": 0})
     message = make_message("a@example.com", subject="Report")
-    Message.objects.filter(pk=message.pk).update(status="unknown", not_before=None)
+    Message.objects.filter(pk=message.pk).update(**fitting(status="unknown", not_before=None))
     sweep_after(clock)
     notice = Notice.objects.get()
     assert told(notice).subject == "1 message may or may not have arrived"

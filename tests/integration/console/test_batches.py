@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from messaging import batches
 from messaging.models import Batch, EmailSettings, Message
-from tests.factories import make_message
+from tests.factories import fitting, make_message
 from tests.pages import choose, source
 from tests.steps import run_lane
 
@@ -19,7 +19,7 @@ def batch_of(response):
 
 
 def test_offers_what_waits_and_nothing_else(office, waiting, operator):
-    Message.objects.filter(pk=waiting[0].pk).update(status="held")
+    Message.objects.filter(pk=waiting[0].pk).update(**fitting(status="held"))
     batch = batches.choose(Message.objects.filter(pk=waiting[1].pk), by=operator, account=operator)
     Message.objects.filter(pk=waiting[1].pk).update(batch=batch)
     rows = office.get("/batches/new/").context["page"].rows
@@ -190,7 +190,7 @@ def test_list_of_batches_counts_without_asking_each(office, waiting, email_setup
     for message in waiting:
         batch = batch_of(choose(office, message))
         office.post(f"/batches/{batch.pk}/confirm/")
-    Message.objects.filter(pk=waiting[0].pk).update(status="sent", sent_at=timezone.now())
+    Message.objects.filter(pk=waiting[0].pk).update(**fitting(status="sent", sent_at=timezone.now()))
     with CaptureQueriesContext(connection) as statements:
         page = source(office.get("/batches/"))
     assert len(statements) <= 8

@@ -6,7 +6,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from messaging.models import Message
-from tests.factories import make_message, set_up
+from tests.factories import fitting, make_message, set_up
 from tests.fault_server import FaultServer
 from tests.steps import run_lane
 
@@ -29,7 +29,7 @@ def test_row_of_the_list_says_it_also_to_screen_readers(office, mistyped, url):
 
 
 def test_row_says_it_only_while_it_can_be_helped(office, mistyped):
-    Message.objects.update(status="sent", sent_at=timezone.now())
+    Message.objects.update(**fitting(status="sent", sent_at=timezone.now()))
     assert WORDS not in office.get("/messages/?status=all").text
 
 

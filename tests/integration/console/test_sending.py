@@ -14,7 +14,7 @@ from messaging import batches, roles, sending
 from messaging.delivery import claims
 from messaging.models import AccountPause, Batch, EmailSettings, Heartbeat, Message, Phrase
 from messaging.wording import in_words, moment
-from tests.factories import make_message, make_user, said, set_up
+from tests.factories import fitting, make_message, make_user, said, set_up
 from tests.pages import in_form, words
 from tests.sizes import matrix
 
@@ -584,7 +584,7 @@ def test_retry_promises_only_what_will_happen(bens_browser, anna, ben):
     set_up_company()
     message = make_message("c@example.com")
     message.recipients.update(status="failed")
-    Message.objects.filter(pk=message.pk).update(status="failed", not_before=None)
+    Message.objects.filter(pk=message.pk).update(**fitting(status="failed", not_before=None))
     sending.pause(ben, by=anna, why=WHY)
     page = words(bens_browser.post(f"/messages/{message.pk}/retry/", follow=True))
     assert "Waits: sending as Ben Okoro is paused by Anna Lindqvist" in page
@@ -593,7 +593,7 @@ def test_retry_promises_only_what_will_happen(bens_browser, anna, ben):
 
 def test_message_that_is_not_queued_asks_for_no_pauses(bens_browser, anna):
     message = make_message("c@example.com")
-    Message.objects.filter(pk=message.pk).update(status="sent", sent_at=timezone.now())
+    Message.objects.filter(pk=message.pk).update(**fitting(status="sent", sent_at=timezone.now()))
     sending.pause(None, by=anna, why=WHY)
     assert standing(bens_browser, message).startswith("Accepted by the mail server")
 
@@ -618,7 +618,7 @@ def test_review_and_progress_name_a_limit(bens_browser, ben, batch):
     page = words(bens_browser.post(f"/batches/{batch.pk}/confirm/", follow=True))
     assert f"Waits: t{told}" in page
     assert f"Waits: t{told}" in words(bens_browser.get(f"/batches/{batch.pk}/progress/"))
-    Message.objects.update(status="sent")
+    Message.objects.update(**fitting(status="sent"))
     assert "Waits:" not in words(bens_browser.get(f"/batches/{batch.pk}/"))
 
 

@@ -16,7 +16,7 @@ from messaging.models import AccountPause, BatchItem, Message, Recipient, Refusa
 from messaging.queue import NotPossible
 from messaging.setup import changes, options
 from messaging.wording import in_words
-from tests.factories import browser_of, confirmed_batch, make_message, make_user, set_up, submission
+from tests.factories import browser_of, confirmed_batch, fitting, make_message, make_user, set_up, submission
 from tests.fault_server import CLOSE, FaultServer
 from tests.rows import states, status, statuses
 from tests.steps import in_threads, run_lane
@@ -457,7 +457,7 @@ def test_what_a_person_dealt_with_meanwhile_is_left_alone(server, boss):
     messages = queue(5)
     run_lane()
     browser_of(boss).post(f"/messages/{messages[0].pk}/retry/")
-    Message.objects.filter(pk=messages[1].pk).update(status="cancelled")
+    Message.objects.filter(pk=messages[1].pk).update(**fitting(status="cancelled"))
     answer(boss, "it-was-us")
     assert statuses(*messages) == ["queued", "cancelled", "queued", "queued", "queued"]
     assert messages[0].account == boss, "it goes as the one who retried it"

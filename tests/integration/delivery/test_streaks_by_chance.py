@@ -16,7 +16,7 @@ from messaging.delivery.outcomes import Reply, Stage
 from messaging.delivery.smtp import Result
 from messaging.models import AccountPause, EmailSettings, Message, RefusalStreak
 from messaging.setup import options
-from tests.factories import make_message, make_user
+from tests.factories import fitting, make_message, make_user
 from tests.rows import status
 from tests.sizes import several
 
@@ -98,7 +98,7 @@ class Streaks(RuleBasedStateMachine):
         assert answer(streak, by=self.boss) == len(failed)
         is_us = answer is answers.it_was_us
         assert Message.objects.filter(pk__in=failed, status="queued" if is_us else "failed").count() == len(failed)
-        Message.objects.filter(status="queued").update(status="cancelled")
+        Message.objects.filter(status="queued").update(**fitting(status="cancelled"))
         RefusalStreak.objects.filter(pk=streak.pk).update(answered_at=self.now)
         self.answers[self.asked] = ("us" if is_us else "go-on", self.now)
         self.asked = None

@@ -1,0 +1,66 @@
+"""Rows whose columns do not fit their state are repaired before the database refuses such rows."""
+
+import pytest
+from django.db import IntegrityError, connection, transaction
+from django.db.migrations.executor import MigrationExecutor
+from django.utils import timezone
+
+from messaging.models import Message
+from tests.factories import confirmed_batch, make_message
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
+NOW = timezone.now()
+FREE = {"lease_owner": "", "lease_expires_at": None, "in_data": False, "handover": None}
+# What a row has that it cannot have, and what it is after.
+BROKEN = [
+    ({"status": "queued", "lease_owner": "a", "lease_expires_at": NOW, "in_data": True, "handover": {}}, FREE),
+    ({"status": "sending", "lease_owner": "a", "lease_expires_at": None}, {"status": "sending", "lease_owner": "a"}),
+    ({"status": "sending", "lease_expires_at": NOW}, {"status": "sending", "lease_owner": "unknown"}),
+    ({"status": "held"}, {"status": "held", "hold_kind": "hold"}),
+    ({"status": "queued", "hold_kind": "hold", "held_until": NOW}, {"hold_kind": "", "held_until": None}),
+    ({"status": "held", "hold_kind": "mail-program"}, {"status_before": "queued"}),
+    ({"status": "held", "hold_kind": "hold", "status_before": "queued"}, {"status_before": ""}),
+    ({"status": "sent"}, {"status": "sent", "sent_at": "created_at"}),
+    ({"status": "failed", "sent_at": NOW, "not_before": NOW}, {"sent_at": None, "not_before": None}),
+    ({"status": "cancelled", "not_before": NOW}, {"not_before": None}),
+    ({"status": "unknown", "not_before": NOW}, {"not_before": None}),
+]
+
+
+@pytest.fixture
+def before_the_constraints():
+    executor = MigrationExecutor(connection)
+    newest = executor.loader.graph.leaf_nodes("messaging")
+    earlier = [key for key in executor.loader.graph.nodes if key[0] == "messaging" and key[1].endswith("_states")]
+    [states] = earlier
+    executor.migrate(
+        [parent for parent in executor.loader.graph.node_map[states].parents if parent.key[0] == "messaging"]
+    )
+    yield lambda: MigrationExecutor(connection).migrate(newest)
+    MigrationExecutor(connection).migrate(newest)
+
+
+def test_rows_that_break_a_constraint_are_repaired(operator, email_setup, before_the_constraints):
+    batch = confirmed_batch(operator, "b@example.com")
+    in_batch = batch.messages.get()
+    Message.objects.filter(pk=in_batch.pk).update(status="cancelled")
+    rows = []
+    for number, (values, _) in enumerate(BROKEN):
+        message = make_message(f"c{number}@example.com", due=False)
+        Message.objects.filter(pk=message.pk).update(**values)
+        rows.append(message)
+    before_the_constraints()
+    for message, (values, wanted) in zip(rows, BROKEN, strict=True):
+        message.refresh_from_db()
+        for name, value in wanted.items():
+            assert getattr(message, name) == (getattr(message, value) if value == "created_at" else value), values
+    in_batch.refresh_from_db()
+    assert (in_batch.batch, in_batch.not_before) == (None, None)
+    assert batch.items.get().outcome == "cancelled"
+
+
+@pytest.mark.parametrize("values", [values for values, _ in BROKEN])
+def test_database_refuses_such_a_row(email_setup, values):
+    message = make_message("a@example.com", due=False)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Message.objects.filter(pk=message.pk).update(**values)
