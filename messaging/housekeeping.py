@@ -120,13 +120,15 @@ def _was_away(now: datetime) -> bool:
 
 
 def tidy(now: datetime) -> None:
-    """Drop forgotten drafts, old pauses, runs, notices, notes and tokens; once more cancel what a crash left.
+    """Drop forgotten drafts, old pauses, runs, notices, notes and tokens; once more cancel what a crash left, and give
+    beat what it lacks of schedules.
 
     Once a day each sign-in is used, and attachment files that nothing names go.
     """
     _each(
         lambda: refusal.forget(now),
         lambda: schedules.forget(now),
+        schedules.repair,
         lambda: notices.forget(now),
         lambda: streaks.forget(now),
         lambda: AccountPause.history.filter(ended_at__lt=now - PAUSES_KEPT).delete(),

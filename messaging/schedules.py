@@ -13,7 +13,7 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
-from django.db.models import Exists, OuterRef, QuerySet, Subquery
+from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
@@ -229,16 +229,15 @@ def save(pk: int | None, values: Mapping[str, Any], *, by: User, seen: int | Non
                 audit.created(_subject(row), _fields(row), Source(by), version=1)
             else:
                 row = _locked(pk, seen)
-                if not _change(row, values, by, now):
-                    return row
+                _change(row, values, by, now)
             _mirror(row)
             return row
     except IntegrityError as error:
         raise ChangedMeanwhile from error
 
 
-def _change(row: Schedule, values: Mapping[str, Any], by: User, now: datetime) -> list[AuditEntry]:
-    """Change fields, and save them where any is another now; what changed."""
+def _change(row: Schedule, values: Mapping[str, Any], by: User, now: datetime) -> None:
+    """Change fields, and save them where any is another now."""
     ordered = {name: values[name] for name in NAMES if name in values}
     subject = Subject(Area.SCHEDULES, str(row.pk), values.get("name", row.name))
     found = audit.record(subject, row, ordered, Source(by), version=row.version + 1, kept=as_kept)
@@ -248,7 +247,6 @@ def _change(row: Schedule, values: Mapping[str, Any], by: User, now: datetime) -
     if found:
         row.version += 1
         row.save()
-    return found
 
 
 def _subject(schedule: Schedule) -> Subject:
@@ -274,14 +272,28 @@ def _locked(pk: int, seen: int | None) -> Schedule:
 def delete(schedule: Schedule, *, by: User) -> None:
     """Take a schedule away with the list of its runs; its batches stay. It stays in the audit log."""
     with transaction.atomic():
-        schedule.tasks.all().delete()
         row = Schedule.objects.select_for_update(of=("self",)).filter(pk=schedule.pk).first()
         if row is not None:
+            _take_from_beat(_tasks_of(row))
             audit.deleted(_subject(row), _fields(row), Source(by), version=row.version)
             row.delete()
 
 
 # --- Beat ----------------------------------------------------------------------------------------------------
+
+
+def repair() -> None:
+    """Give beat what it lacks of a schedule, and take from it what no schedule names."""
+    for schedule in Schedule.objects.all():
+        try:
+            with transaction.atomic():
+                row = Schedule.objects.select_for_update(of=("self",), no_key=True).filter(pk=schedule.pk).first()
+                if row is not None:
+                    _mirror(row)
+        except BadTimetable as bad:
+            log.warning("schedule “%s” cannot run: %s", schedule, bad)
+    named = Schedule.objects.exclude(tasks=None).values("tasks")
+    _take_from_beat(PeriodicTask.objects.filter(task=TASK).exclude(pk__in=named))
 
 
 def _mirror(schedule: Schedule) -> None:
@@ -290,11 +302,37 @@ def _mirror(schedule: Schedule) -> None:
     Raises:
         BadTimetable: the times cannot be read.
     """
-    times = timetable.of(schedule)
-    schedule.tasks.all().delete()
-    rows = _rows(schedule, times)
-    for number, row in enumerate(rows, 1):
-        task = PeriodicTask.objects.create(
+    wanted, there = _wanted(schedule), _tasks_of(schedule)
+    named = schedule.tasks.select_related("crontab", "interval")
+    if sorted(map(_told, named)) == sorted(map(_told, wanted)) and there.count() == len(wanted):
+        return
+    _take_from_beat(there)
+    for task in wanted:
+        # A row of its own, because beat's tables have no constraint that would keep a shared one from doubling.
+        (task.crontab or task.interval).save()
+        task.save()
+    schedule.tasks.set(wanted)
+
+
+def _tasks_of(schedule: Schedule) -> QuerySet[PeriodicTask]:
+    """Beat's rows of a schedule, those that it does not name among them, such as one that beat wrote back."""
+    own = Q(pk__in=schedule.tasks.values("pk")) | Q(name__startswith=f"Schedule {schedule.pk}: ")
+    return PeriodicTask.objects.filter(own | Q(task=TASK, args=json.dumps([schedule.pk])))
+
+
+def _take_from_beat(tasks: QuerySet[PeriodicTask]) -> None:
+    """Delete tasks, and their times where no other task has the same: with its times a task would go, too."""
+    found = list(tasks.values_list("pk", "crontab", "interval"))
+    PeriodicTask.objects.filter(pk__in=[pk for pk, _, _ in found]).delete()
+    CrontabSchedule.objects.filter(pk__in=[crontab for _, crontab, _ in found], periodictask=None).delete()
+    IntervalSchedule.objects.filter(pk__in=[interval for _, _, interval in found], periodictask=None).delete()
+
+
+def _wanted(schedule: Schedule) -> list[PeriodicTask]:
+    """What beat should have of a schedule, not saved."""
+    rows = _rows(schedule, timetable.of(schedule))
+    return [
+        PeriodicTask(
             name=f"Schedule {schedule.pk}: {schedule.name}" + (f" ({number})" if len(rows) > 1 else ""),
             task=TASK,
             args=json.dumps([schedule.pk]),
@@ -302,13 +340,22 @@ def _mirror(schedule: Schedule) -> None:
             expire_seconds=WAKE_UP_KEPT,
             **row,
         )
-        schedule.tasks.add(task)
+        for number, row in enumerate(rows, 1)
+    ]
+
+
+def _told(task: PeriodicTask) -> tuple[str, ...]:
+    """All that matters of a task of beat, to compare it by."""
+    when = task.crontab or task.interval
+    times = (
+        {field.name: getattr(when, field.name) for field in when._meta.fields if not field.primary_key} if when else {}
+    )
+    return task.name, task.task, task.args, str(task.enabled), str(task.expire_seconds), str(times)
 
 
 def _rows(schedule: Schedule, times: Timetable) -> list[dict[str, Any]]:
     if times.evenly and 60 % times.evenly:
-        every, _ = IntervalSchedule.objects.get_or_create(every=times.evenly, period=IntervalSchedule.MINUTES)
-        return [{"interval": every}]
+        return [{"interval": IntervalSchedule(every=times.evenly, period=IntervalSchedule.MINUTES)}]
     if times.evenly:
         return [_crontab(times, range(0, 60, times.evenly), range(24), times.dates, times.days)]
     # Beat knows no end of the month: it wakes on each day that may be one, and the timetable decides.
@@ -326,7 +373,7 @@ def _rows(schedule: Schedule, times: Timetable) -> list[dict[str, Any]]:
 
 
 def _crontab(times: Timetable, minutes: Any, hours: Any, dates: Any, days: Any) -> dict[str, Any]:
-    row, _ = CrontabSchedule.objects.get_or_create(
+    row = CrontabSchedule(
         minute=_listed(minutes, 60),
         hour=_listed(hours, 24),
         day_of_month=_listed(dates, 31),
