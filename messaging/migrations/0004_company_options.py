@@ -4,9 +4,14 @@ import json
 
 import django.core.validators
 import django.db.models.deletion
+from celery.schedules import crontab
 from django.conf import settings
 from django.db import migrations, models
+from django.db.migrations.exceptions import IrreversibleError
 from django.utils import timezone
+
+NAME = "Batch Message Processing"
+LONGEST = 200  # what the columns of times take here
 
 
 def note_what_failed_before(apps, schema_editor):
@@ -17,7 +22,7 @@ def note_what_failed_before(apps, schema_editor):
 
 def keep_the_one_schedule(apps, schema_editor):
     """Until now there was one schedule, which was a task of beat; where it is on, it goes on as a schedule."""
-    task = apps.get_model("django_celery_beat", "PeriodicTask").objects.filter(name="Batch Message Processing").first()
+    task = apps.get_model("django_celery_beat", "PeriodicTask").objects.filter(name=NAME).first()
     if task is None:
         return
     if not task.enabled or (task.interval is None and task.crontab is None):
@@ -35,10 +40,25 @@ def keep_the_one_schedule(apps, schema_editor):
     schedule.tasks.add(task)
 
 
+def give_the_one_schedule_back(apps, schema_editor):
+    """The schedule is a task of beat again, as it was; there was one, so several are not given up."""
+    tasks = apps.get_model("django_celery_beat", "PeriodicTask").objects.filter(task="messaging.tasks.run_schedule")
+    if tasks.count() > 1:
+        raise IrreversibleError("There was one schedule before, with one line: delete the others, or restore the backup.")
+    for task in tasks:
+        schedule = apps.get_model("messaging", "Schedule").objects.filter(tasks=task).first()
+        account = schedule and schedule.account
+        task.name, task.task, task.args, task.expire_seconds = NAME, "messaging.tasks.process_queue", "[]", None
+        task.kwargs = json.dumps({"account": account.username} if account else {})
+        task.save()
+
+
 def _when(task):
     if task.interval is not None:
         seconds = {"days": 86400, "hours": 3600, "minutes": 60}.get(task.interval.period, 1) * task.interval.every
-        return {"kind": "every", "minutes": min(max(seconds // 60, 1), 1440), "time_zone": settings.TIME_ZONE}
+        if seconds > 86400:
+            return {"kind": "crontab", "crontab": _not_more_often(-(-seconds // 86400)), "time_zone": settings.TIME_ZONE}
+        return {"kind": "every", "minutes": max(seconds // 60, 1), "time_zone": settings.TIME_ZONE}
     line, zone = task.crontab, str(task.crontab.timezone)
     # The old form wrote lists of numbers; whatever else is there was written by hand.
     hours, minutes = line.hour.split(","), line.minute.split(",")
@@ -46,9 +66,39 @@ def _when(task):
     is_daily = line.day_of_month == "*" and line.month_of_year == "*"
     if is_daily and all(part.isdigit() for part in (*hours, *minutes, *days.split(","))):
         times = ", ".join(f"{int(hour):02}:{int(minute):02}" for hour in hours for minute in minutes)
-        return {"kind": "times", "times": times, "days": days, "time_zone": zone}
+        if len(times) <= LONGEST:
+            return {"kind": "times", "times": times, "days": days, "time_zone": zone}
     fields = (line.minute, line.hour, line.day_of_month, line.month_of_year, line.day_of_week)
-    return {"kind": "crontab", "crontab": " ".join(field.replace(" ", "") for field in fields), "time_zone": zone}
+    text = " ".join(field.replace(" ", "") for field in fields)
+    return {"kind": "crontab", "crontab": text if len(text) <= LONGEST else _shorter(line), "time_zone": zone}
+
+
+def _not_more_often(days):
+    """An interval of days as a crontab expression: also from one month, or year, to the next it is no shorter."""
+    if days <= 28:
+        return f"0 0 {','.join(map(str, range(days, 32, days)))} * *"
+    months = min(-(-days // 28), 12)
+    return f"0 0 1 {','.join(map(str, range(months, 13, months)))} *"
+
+
+def _shorter(line):
+    """What beat reads in a line, with ranges."""
+    names = ("minute", "hour", "day_of_month", "month_of_year", "day_of_week")
+    read = crontab(**{name: getattr(line, name) for name in names})
+    sizes = (60, 24, 31, 12, 7)
+    return " ".join(_ranges(sorted(getattr(read, name)), size) for name, size in zip(names, sizes, strict=True))
+
+
+def _ranges(numbers, size):
+    if len(numbers) == size:
+        return "*"
+    parts = []
+    for number in numbers:
+        if parts and parts[-1][1] == number - 1:
+            parts[-1][1] = number
+        else:
+            parts.append([number, number])
+    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in parts)
 
 
 class Migration(migrations.Migration):
@@ -389,5 +439,5 @@ class Migration(migrations.Migration):
             model_name='schedulerun',
             constraint=models.UniqueConstraint(fields=('schedule', 'due_at'), name='one_run_per_time'),
         ),
-        migrations.RunPython(keep_the_one_schedule, migrations.RunPython.noop),
+        migrations.RunPython(keep_the_one_schedule, give_the_one_schedule_back),
     ]

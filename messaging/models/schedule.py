@@ -7,6 +7,8 @@ from django_celery_beat.models import PeriodicTask
 
 from .phrase import PhraseField
 
+LONGEST_TIMES = 24 * 60 * len("00:00, ")  # every minute of a day
+
 
 class Schedule(models.Model):
     """When to run Batch Message Processing, over which messages, as which account.
@@ -30,7 +32,7 @@ class Schedule(models.Model):
     minutes = models.PositiveIntegerField(
         null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(1440)]
     )
-    times = models.CharField(max_length=200, blank=True, help_text="Such as 07:30, 17:00")
+    times = models.CharField(max_length=LONGEST_TIMES, blank=True, help_text="Such as 07:30, 17:00")
     days = models.CharField(
         max_length=20,
         blank=True,

@@ -4,14 +4,16 @@ import datetime as dt
 import importlib
 import json
 import re
+from itertools import islice, pairwise
 
 import pytest
 from celery.signals import beat_init
 from django.apps import apps
+from django.db.migrations.exceptions import IrreversibleError
 from django.utils import timezone
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
-from messaging import batches, housekeeping, schedules, sending, tasks
+from messaging import batches, housekeeping, schedules, sending, tasks, timetable
 from messaging.models import (
     ActiveLane,
     Batch,
@@ -354,6 +356,21 @@ def test_two_sweeps_at_the_same_moment_run_it_once(mail_server, operator):
     assert [batch.items.count() for batch in Batch.objects.all()] == [5]
 
 
+def test_so_many_times_as_fit_into_a_day_are_kept_and_saved_again(admin, monday, email_setup):
+    every_minute = " ".join(f"{hour}:{minute:02}" for hour in range(24) for minute in range(60))
+    schedule = made(admin, times=every_minute)
+    page = admin.get(f"/setup/schedules/{schedule.pk}/")
+    shown = page.context["form"].initial["times"]
+    assert admin.post(f"/setup/schedules/{schedule.pk}/", FORM | {"version": "1", "times": shown}).status_code == 302
+    assert Schedule.objects.get().times.count(":") == 24 * 60
+
+
+def test_forty_short_times_are_kept_although_they_are_longer_when_written_out(admin, monday, email_setup):
+    wanted = [f"{hour}:{minute}" for hour in range(1, 9) for minute in (10, 20, 30, 40, 50)]
+    made(admin, times=" ".join(wanted))
+    assert Schedule.objects.get().times.split(", ") == [f"0{time}" for time in wanted]
+
+
 # --- Beat ----------------------------------------------------------------------------------------------
 
 
@@ -599,6 +616,62 @@ def test_the_one_schedule_of_before_goes_on_as_a_schedule(admin, operator, email
 def test_the_one_interval_of_before(every, period, minutes):
     migrate_task(interval=IntervalSchedule.objects.create(every=every, period=period))
     assert (Schedule.objects.get().kind, Schedule.objects.get().minutes) == ("every", minutes)
+
+
+@pytest.mark.parametrize(
+    ("every", "period", "days"), [(2, "days", 2), (36, "hours", 2), (7, "days", 7), (45, "days", 45), (1, "days", 1)]
+)
+def test_the_one_interval_of_days_comes_no_more_often_than_before(every, period, days):
+    migrate_task(interval=IntervalSchedule.objects.create(every=every, period=period))
+    found = list(islice(timetable.occurrences(timetable.of(Schedule.objects.get()), MONDAY), 40))
+    gaps = [later - sooner for sooner, later in pairwise(found)]
+    assert dt.timedelta(days=days) <= min(gaps) <= dt.timedelta(days=2 * days)
+
+
+@pytest.mark.parametrize(
+    ("hour", "minute"),
+    [("1,2,3,4,5,6,7,8", "0,10,20,30,40"), (",".join(map(str, range(24))), ",".join(map(str, range(0, 60, 2))))],
+)
+@pytest.mark.parametrize("day_of_month", ["*", ",".join(map(str, range(1, 32, 2)))])
+def test_the_one_schedule_with_many_times_keeps_them_all(hour, minute, day_of_month):
+    line = {"hour": hour, "minute": minute, "day_of_month": day_of_month, "day_of_week": "*", "timezone": "UTC"}
+    migrate_task(crontab=CrontabSchedule.objects.create(**line))
+    schedule = Schedule.objects.get()
+    assert max(len(schedule.times), len(schedule.crontab)) <= 200  # what the columns of then take
+    times = [int(h) * 60 + int(m) for h in hour.split(",") for m in minute.split(",")]
+    assert timetable.of(schedule).times == tuple(sorted(times))
+    assert len(timetable.of(schedule).dates) == (31 if day_of_month == "*" else 16)
+
+
+def test_the_one_schedule_goes_back_and_forth(operator):
+    line = CrontabSchedule.objects.create(minute="30", hour="8", day_of_week="1,5", timezone="Europe/Berlin")
+    task = migrate_task(crontab=line, kwargs='{"account": "anna"}')
+    migration = importlib.import_module("messaging.migrations.0004_company_options")
+    migration.give_the_one_schedule_back(apps, None)
+    Schedule.objects.all().delete()  # its table goes
+    task.refresh_from_db()
+    assert (task.name, task.task, task.args) == ("Batch Message Processing", "messaging.tasks.process_queue", "[]")
+    migration.keep_the_one_schedule(apps, None)
+    schedule = Schedule.objects.get()
+    assert (schedule.times, schedule.days, schedule.account) == ("08:30", "1,5", operator)
+    assert [task.pk for task in PeriodicTask.objects.all()] == [task.pk]
+
+
+def test_several_schedules_are_not_given_up_on_the_way_back(evening):
+    migration = importlib.import_module("messaging.migrations.0004_company_options")
+    with pytest.raises(IrreversibleError, match="one schedule before"):
+        migration.give_the_one_schedule_back(apps, None)
+
+
+@pytest.mark.parametrize("tasks", [[], ["Another program's"]])
+def test_times_of_beat_that_nothing_has_are_dropped_by_the_upgrade(tasks):
+    rows = [CrontabSchedule.objects.create(minute="0", hour="9", timezone="UTC") for _ in range(2)]
+    rows += [IntervalSchedule.objects.create(every=45, period="minutes") for _ in range(2)]
+    for name in tasks:
+        PeriodicTask.objects.create(name=name, task="another.task", crontab=rows[0])
+    importlib.import_module("messaging.migrations.0012_schedules").drop_times_that_nothing_has(apps, None)
+    assert list(CrontabSchedule.objects.all()) == ([rows[0]] if tasks else [])
+    assert not IntervalSchedule.objects.exists()
 
 
 def test_the_one_schedule_that_was_off_is_gone():

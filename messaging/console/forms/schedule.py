@@ -12,6 +12,7 @@ from messaging import schedules, selection, timetable
 from messaging.audit import ChangedMeanwhile
 from messaging.console.forms.helper import fields_alone
 from messaging.models import AuditEntry, Category, Schedule
+from messaging.models.schedule import LONGEST_TIMES
 from messaging.setup import options
 from messaging.timetable import BadTimetable, Timetable
 from messaging.wording import person
@@ -67,7 +68,9 @@ class ScheduleForm(forms.Form):
         choices=[("times", "At fixed times"), ("every", "Every … minutes"), ("crontab", "Crontab expression")],
         widget=forms.RadioSelect,
     )
-    times = _line("Times", "07:30 and 17:00", "Such as 18:00, or 07:30 and 17:00.", required=False)
+    times = _line(
+        "Times", "07:30 and 17:00", "Such as 18:00, or 07:30 and 17:00.", required=False, max_length=LONGEST_TIMES
+    )
     on_days = forms.ChoiceField(label="Days", required=False, choices=ON_DAYS, widget=forms.RadioSelect)
     days = forms.MultipleChoiceField(
         required=False, label="These days", choices=DAYS, widget=forms.CheckboxSelectMultiple
