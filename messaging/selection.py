@@ -5,13 +5,12 @@ from django.http import QueryDict
 
 from messaging.models import Category, Message
 
-MAX_WORDS = 8
 NAMES = ("q", "sender", "reason")  # what a schedule filters by: each run looks again, so days make no sense
 
 
 def search(messages: QuerySet[Message], text: str) -> QuerySet[Message]:
     """Those with every word in subject, recipients or sender."""
-    for word in text.split()[:MAX_WORDS]:
+    for word in dict.fromkeys(text.split()):
         messages = messages.filter(
             Q(subject__icontains=word) | Q(recipients_text__icontains=word) | Q(from_header__icontains=word)
         )

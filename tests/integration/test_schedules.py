@@ -158,6 +158,15 @@ def test_run_takes_what_its_filter_names_the_oldest_first_and_at_most_so_many(ad
     ]
 
 
+def test_run_and_preview_count_the_ninth_word_too(admin, monday, email_setup):
+    schedule = made(admin, q="one two three four five six seven eight nine")
+    for subject in ("one two three four five six seven eight", "nine eight seven six five four three two one"):
+        make_message("a@example.com", subject=subject, due=False)
+    assert "1 message matches now" in source(admin.get(f"/setup/schedules/{schedule.pk}/"))
+    sweep_at(monday, "17:00")
+    assert [message.subject[:4] for message in Message.objects.exclude(batch=None)] == ["nine"]
+
+
 def test_message_put_off_to_a_later_time_is_not_taken(evening, monday):
     message = make_message("a@example.com", due=False)
     Message.objects.filter(pk=message.pk).update(not_before=at("20:00"))

@@ -63,7 +63,7 @@ def _offer(request: HttpRequest) -> HttpResponse:
 
 
 def _choose(request: HttpRequest) -> HttpResponse:
-    query = request.POST.get("filter", "")[:4000]
+    query = request.POST.get("filter", "")
     if request.POST.get("all_matching") == "1":
         chosen = WaitingFilter(QueryDict(query), queryset=free(who(request))).qs.filter(waiting(timezone.now()))
     else:

@@ -67,7 +67,7 @@ def _chosen(request: HttpRequest) -> QuerySet[Message]:
     """The messages ticked, or all that match the filter: of those no more than were there when the list was read."""
     visible = queue.visible_to(who(request))
     if request.POST.get("all_matching") == "1":
-        found: QuerySet[Message] = MessageFilter(QueryDict(request.POST.get("filter", "")[:4000]), queryset=visible).qs
+        found: QuerySet[Message] = MessageFilter(QueryDict(request.POST.get("filter", "")), queryset=visible).qs
         return found.filter(created_at__lte=_read_at(request.POST.get("read_at", "")))
     return visible.filter(pk__in=ids_in(request.POST.getlist("message")))
 

@@ -93,5 +93,5 @@ class RoleMiddleware:
 
 def back_to(request: HttpRequest, url: str) -> HttpResponse:
     """Redirect after an action, keeping the list's filter that the form passed on as `filter`."""
-    query = query_of(QueryDict(request.POST.get("filter", "")[:4000]))
+    query = query_of(QueryDict(request.POST.get("filter", "")))
     return HttpResponseRedirect(f"{url}?{query}" if query else url)
