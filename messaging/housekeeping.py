@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import User
@@ -27,8 +28,13 @@ from messaging.models import (
     Message,
     MessageEvent,
     MessageVersion,
+    Notice,
+    NoticeItem,
     Phrase,
     Reason,
+    RefusalStreak,
+    ScheduleRun,
+    Submitted,
     Upload,
 )
 from messaging.setup import oauth, opt_files
@@ -45,8 +51,25 @@ DRAFTS_KEPT = timedelta(days=1)
 PAUSES_KEPT = timedelta(days=90)
 TOKENS_KEPT = timedelta(days=200)  # no provider keeps a sign-in that long which nobody uses
 SIGN_IN_UNUSED = timedelta(hours=20)
+TOKEN_AHEAD = timedelta(hours=1)
 BLOBS_KEPT = timedelta(days=1)
 BLOBS = "blobs"
+CLOCK = "clock"  # the sign of life of the clock itself: when it was last found put forward or back
+STEADY = timedelta(days=1)
+# What retention is measured by.
+DATED: tuple[tuple[QuerySet[Any], str], ...] = (
+    (Batch.objects.filter(status=Batch.Status.DRAFT), "created_at"),
+    (AccountPause.history.all(), "ended_at"),
+    (Heartbeat.objects.exclude(name=CLOCK), "at"),
+    (Notice.objects.all(), "at"),
+    (NoticeItem.objects.all(), "told_at"),
+    (RefusalStreak.objects.all(), "last_at"),
+    (RefusalStreak.objects.all(), "answered_at"),
+    (RefusalStreak.objects.all(), "ended_at"),
+    (ScheduleRun.objects.all(), "started_at"),
+    (Submitted.objects.all(), "at"),
+    (Upload.objects.all(), "at"),
+)
 
 
 class ClockWatch:
@@ -68,22 +91,51 @@ def sweep(now: datetime, *, clock_jumped: bool = False) -> None:
     life, run schedules that nobody woke, see to notices; nine statements.
 
     Idempotent: two beats or a task delivered three times do no more than one. After a jump of the clock nobody's lease
-    has ended because of it: all get their full time again, and the living renew theirs.
+    has ended because of it: all get their full time again, and the living renew theirs. What a time decides for good
+    waits for the next sweep: by then the clock may be right again.
     """
     lineage.check(now)  # before anything else: what the others do with a restored database would not be true
     if clock_jumped:
-        log.warning("the clock was put forward or back; all leases get their full time again")
-        claims.renew_all(now)
+        _renew_leases(now)
+    by_time = [lambda: _end_waiting(now), lambda: pauses.end_due(now)]
+    later = [lambda: schedules.run_due(now), lambda: notices.look_after(now)]
     _each(
         lambda: refusal.tell(opt_files.read(), now),
         lambda: rescue(now, lambda: _was_away(now)),
-        lambda: sign_of_life(SWEEP, now),
-        lambda: _end_waiting(now),
-        lambda: pauses.end_due(now),
+        lambda: _show_sweep(now),
+        *([] if clock_jumped else by_time),
         lambda: _wake_lanes(now),
-        lambda: schedules.run_due(now),
-        lambda: notices.look_after(now),
+        *([] if clock_jumped else later),
     )
+
+
+def _renew_leases(now: datetime) -> None:
+    log.warning("the clock was put forward or back; all leases get their full time again")
+    claims.renew_all(now)
+
+
+def _show_sweep(now: datetime) -> None:
+    """Leave the sweep's sign of life; where the one before lies in the future, or days ago, note it of the clock."""
+    swept = Heartbeat.objects.filter(name=SWEEP)
+    if swept.filter(at__range=(now - STEADY, now + _outage())).update(at=now):
+        return
+    before = swept.values_list("at", flat=True).first()
+    if before is not None and before > now:  # before this process began, so that it could not see it
+        _renew_leases(now)
+    if before is not None and abs(now - before) > STEADY:
+        log.warning("the last sweep was at %s: nothing is deleted until the clock has been steady for a day", before)
+        sign_of_life(CLOCK, now)
+    sign_of_life(SWEEP, now)
+
+
+def _was_away(now: datetime) -> bool:
+    """Whether there was an outage until now, of the database or of everything."""
+    before = Heartbeat.objects.filter(name=SWEEP).values_list("at", flat=True).first()
+    return before is not None and now - before > _outage()
+
+
+def _outage() -> timedelta:
+    return timedelta(seconds=max(settings.LEASE_SECONDS, 3 * settings.SWEEP_SECONDS))
 
 
 def _each(*parts: Callable[[], object]) -> None:
@@ -112,34 +164,54 @@ def sign_of_life(name: str, now: datetime) -> None:
         Heartbeat.objects.get_or_create(name=name, defaults={"at": now})
 
 
-def _was_away(now: datetime) -> bool:
-    """Whether there was an outage until now, of the database or of everything."""
-    before = Heartbeat.objects.filter(name=SWEEP).values_list("at", flat=True).first()
-    longest = max(settings.LEASE_SECONDS, 3 * settings.SWEEP_SECONDS)
-    return before is not None and now - before > timedelta(seconds=longest)
-
-
 def tidy(now: datetime) -> None:
-    """Drop forgotten drafts, old pauses, runs, notices, notes and tokens; once more cancel what a crash left, and give
-    beat what it lacks of schedules.
+    """Once more cancel what a crash left, give beat what it lacks of schedules, and once a day use each sign-in. Drop
+    forgotten drafts, old pauses, runs, notices, notes and tokens, and attachment files that nothing names.
 
-    Once a day each sign-in is used, and attachment files that nothing names go.
+    What is dropped is gone: none of it while the clock may be wrong.
     """
-    _each(
+    in_time = _past(now) if is_clock_steady(now) else []
+    _each(_cancel_the_rest, schedules.repair, *in_time, lambda: _distrust_tokens(now), lambda: _keep_signed_in(now))
+
+
+def _past(now: datetime) -> list[Callable[[], object]]:
+    """What drops what is old enough."""
+    return [
+        lambda: _bring_back(now),
         lambda: refusal.forget(now),
         lambda: schedules.forget(now),
-        schedules.repair,
         lambda: notices.forget(now),
         lambda: streaks.forget(now),
         lambda: AccountPause.history.filter(ended_at__lt=now - PAUSES_KEPT).delete(),
         lambda: Batch.objects.filter(status=Batch.Status.DRAFT, created_at__lt=now - DRAFTS_KEPT).delete(),
-        _cancel_the_rest,
         lambda: AccessToken.objects.filter(updated_at__lt=now - TOKENS_KEPT).delete(),
         lambda: uploads.forget(now),
         lambda: submitted.forget(now),
         lambda: _forget_blobs(now),
-        lambda: _keep_signed_in(now),
-    )
+    ]
+
+
+def is_clock_steady(now: datetime) -> bool:
+    """Whether sweeps have gone on for a day, and the clock was not put forward or back by a day meanwhile.
+
+    A machine that was off for longer looks the same as one whose clock is wrong: it waits for a day as well.
+    """
+    found = dict(Heartbeat.objects.filter(name__in=[SWEEP, CLOCK]).values_list("name", "at"))
+    if SWEEP in found and abs(now - found[SWEEP]) > STEADY:
+        return False
+    return not (CLOCK in found and timedelta() <= now - found[CLOCK] < STEADY)
+
+
+def _bring_back(now: datetime) -> None:
+    """What a clock that was ahead has dated counts from now, or it would be kept for years."""
+    for rows, name in DATED:
+        rows.filter(**{f"{name}__gt": now + STEADY}).update(**{name: now})
+
+
+def _distrust_tokens(now: datetime) -> None:
+    """A token that came while the clock was ahead looks fresh for years: it is renewed."""
+    ahead = AccessToken.objects.filter(updated_at__gt=now + TOKEN_AHEAD)
+    ahead.update(updated_at=now - SIGN_IN_UNUSED, expires_at=None, renewing_until=None)
 
 
 def _cancel_the_rest() -> None:
@@ -152,7 +224,7 @@ def _cancel_the_rest() -> None:
 def _forget_blobs(now: datetime) -> None:
     """Once a day, remove attachment bodies that no message, version or upload names any more."""
     last, created = Heartbeat.objects.get_or_create(name=BLOBS, defaults={"at": now})
-    if not created and last.at > now - BLOBS_KEPT:
+    if not created and now - BLOBS_KEPT < last.at <= now:
         return
     Heartbeat.objects.filter(name=BLOBS).update(at=now)
     number = blobs.forget_unused(now - BLOBS_KEPT, _named_blobs)

@@ -46,20 +46,22 @@ def run_due(now: datetime, *, only: int | None = None) -> list[ScheduleRun]:
 
     Of several times that passed since its last run, the latest one counts for all.
     """
-    found = with_last(Schedule.objects.filter(is_on=True))
+    found = with_last(Schedule.objects.filter(is_on=True), now)
     runs = []
     for each in found.filter(pk=only) if only else found:
         try:
-            if _due(each, now) is not None:
+            if each.since > now:  # the clock was ahead when it was put on, or given other times
+                Schedule.objects.filter(pk=each.pk, since__gt=now).update(since=now)
+            elif _due(each, now) is not None:
                 runs.append(_run_if_due(each.pk, now))
         except Exception:  # one that fails keeps no other from running; it is tried again with the next sweep
             log.exception("schedule %s did not run", each.pk)
     return [run for run in runs if run is not None]
 
 
-def with_last(schedules: QuerySet[Schedule]) -> QuerySet[Schedule]:
-    """With `last_due`, the time of the last run that nobody ordered."""
-    last = ScheduleRun.objects.filter(schedule=OuterRef("pk"), by=None).order_by("-due_at")
+def with_last(schedules: QuerySet[Schedule], now: datetime) -> QuerySet[Schedule]:
+    """With `last_due`, the time of the last run that nobody ordered; not one that a clock made that was ahead."""
+    last = ScheduleRun.objects.filter(schedule=OuterRef("pk"), by=None, due_at__lte=now).order_by("-due_at")
     return schedules.annotate(last_due=Subquery(last.values("due_at")[:1]))
 
 
@@ -81,7 +83,7 @@ def _run_if_due(pk: int, now: datetime) -> ScheduleRun | None:
         # Whoever has it locked runs it, or changes it: then the next sweep sees what there is to do.
         locked = Schedule.objects.select_for_update(of=("self",), no_key=True, skip_locked=True)
         row = locked.filter(pk=pk, is_on=True).first()
-        schedule: Any = row and with_last(Schedule.objects.select_related("account")).get(pk=pk)
+        schedule: Any = row and with_last(Schedule.objects.select_related("account"), now).get(pk=pk)
         due_at = _due(schedule, now) if schedule else None
         if due_at is None:
             return None
@@ -181,9 +183,10 @@ def run_now(schedule: Schedule, *, by: User) -> ScheduleRun:
 def forget(now: datetime) -> None:
     """Drop old runs, and sooner those that found nothing; never the last one, from which the next is counted."""
     newer = ScheduleRun.objects.filter(schedule=OuterRef("schedule"), by=None, due_at__gt=OuterRef("due_at"))
-    runs = ScheduleRun.objects.filter(Exists(newer))
+    runs = ScheduleRun.objects.filter(Exists(newer.filter(due_at__lte=now)))
     runs.filter(outcome=Outcome.NOTHING, due_at__lt=now - NOTHING_KEPT).delete()
     runs.filter(due_at__lt=now - RUNS_KEPT).delete()
+    ScheduleRun.objects.filter(due_at__gt=now, started_at__lt=now - RUNS_KEPT).delete()
 
 
 # --- How it stands -----------------------------------------------------------------------------------------

@@ -47,7 +47,7 @@ def break_off(row: Submitted) -> None:
 
 def what_became(row: Submitted) -> tuple[Submitted.State, Phrase | None]:
     """The state, and how it is told: None while it is being sent."""
-    if row.state == State.SENDING and timezone.now() - row.at > LONGEST:
+    if row.state == State.SENDING and abs(timezone.now() - row.at) > LONGEST:
         return State.BROKEN_OFF, BROKEN_OFF
     return State(row.state), row.told
 

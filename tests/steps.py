@@ -59,3 +59,10 @@ def sweeps(times=8):
     """Sweep as if half a minute had passed each time."""
     for number in range(1, times):
         housekeeping.sweep(timezone.now() + number * dt.timedelta(seconds=31))
+
+
+def days_pass(clock, days):
+    """As on a machine that runs on: the last sweep is of now."""
+    housekeeping.sweep(clock.goes_on(days=days - 1))
+    housekeeping.sweep(clock.goes_on(days=1))
+    return clock.now

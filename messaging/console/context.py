@@ -87,8 +87,8 @@ def obstacles(person: User | None = None) -> Obstacles:
     told = next(iter(beats.values()), None)
     found = [] if told is not None and not told.paused else sending.gravest_first(pauses)
     refusing = {} if told is not None and not told.noted else _noted(notes)
-    alive = {name for name, heart in beats.items() if now - heart.at <= SILENT_AFTER}
-    since = beats[SWEEP].at if SWEEP in beats else None
+    alive = {name for name, heart in beats.items() if abs(now - heart.at) <= SILENT_AFTER}
+    since = beats[SWEEP].at if SWEEP in beats and beats[SWEEP].at <= now else None
     here = opt_files.read()
     if here.errors:
         refusing[refusal.server_name()] = [str(error) for error in here.errors]

@@ -71,7 +71,7 @@ def tell(files: OptFiles, now: datetime) -> None:
 
 def notes(now: datetime) -> QuerySet[Heartbeat]:
     """The servers that send nothing because of their files: those that said so within the last minute."""
-    return Heartbeat.objects.filter(name__startswith=PREFIX, at__gte=now - FRESH)
+    return Heartbeat.objects.filter(name__startswith=PREFIX, at__range=(now - FRESH, now + FRESH))
 
 
 def errors_of(note: Heartbeat) -> list[Phrase]:

@@ -156,16 +156,17 @@ def _current(account_id: int | None, refusal: Refusal, now: datetime) -> Refusal
 
 def _is_over(streak: RefusalStreak, now: datetime) -> bool:
     if streak.answered_at is not None and streak.answer:
-        return streak.answered_at <= now - ANSWER_HOLDS
+        return abs(now - streak.answered_at) >= ANSWER_HOLDS  # one that lies far ahead holds no longer
     if streak.asked_at is not None:
         return False
-    return streak.last_at <= now - FORGOTTEN_AFTER or _has_accepted_since(streak)
+    is_there = now - FORGOTTEN_AFTER < streak.last_at <= now + LONGEST_TRY
+    return not is_there or _has_accepted_since(streak, now)
 
 
-def _has_accepted_since(streak: RefusalStreak) -> bool:
+def _has_accepted_since(streak: RefusalStreak, now: datetime) -> bool:
     """Whether the account's server let anybody past the stage after the last refusal."""
     begun = SendAttempt.objects.filter(account_id=streak.account_id, started_at__gt=streak.last_at - LONGEST_TRY)
-    ended = begun.filter(finished_at__gt=streak.last_at).order_by("-started_at")
+    ended = begun.filter(finished_at__gt=streak.last_at, finished_at__lte=now + LONGEST_TRY).order_by("-started_at")
     if ended.filter(outcome=AttemptOutcome.ACCEPTED).exists():
         return True
     others = ended.exclude(outcome=AttemptOutcome.ACCEPTED).values_list("recipients", flat=True)[:MOST_LOOKED_AT]

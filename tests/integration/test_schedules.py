@@ -31,7 +31,7 @@ from messaging.wording import in_words
 from tests.factories import make_message, make_user, set_up
 from tests.pages import source, words
 from tests.sizes import sampled
-from tests.steps import in_threads, run_lane
+from tests.steps import days_pass, in_threads, run_lane
 
 pytestmark = pytest.mark.django_db
 
@@ -275,8 +275,8 @@ def test_run_now_works_while_it_is_off(admin, monday, email_setup):
 def test_old_runs_are_dropped_and_never_the_last(evening, monday):
     sweep_at(monday, "17:00")
     sweep_at(monday, "07:30", day=24)
-    monday.goes_on(days=8)
-    housekeeping.tidy(monday.now)
+    schedules.save(evening.pk, {"is_on": False}, by=None)
+    housekeeping.tidy(days_pass(monday, 8))
     assert outcomes() == [("nothing", "24 07:30")]
 
 

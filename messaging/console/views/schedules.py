@@ -57,8 +57,9 @@ class Preview:
 @require_safe
 def all_schedules(request: HttpRequest) -> HttpResponse:
     """Every schedule with its next and its last run."""
-    latest = ScheduleRun.objects.filter(schedule=OuterRef("pk")).order_by("-due_at").values("pk")[:1]
-    rows_found = schedules.with_last(Schedule.objects.select_related("account"))
+    now = timezone.now()
+    latest = ScheduleRun.objects.filter(schedule=OuterRef("pk"), due_at__lte=now).order_by("-due_at").values("pk")[:1]
+    rows_found = schedules.with_last(Schedule.objects.select_related("account"), now)
     found = list(rows_found.annotate(last_run=Subquery(latest)))
     runs = ScheduleRun.objects.select_related("batch", "by").in_bulk([row.last_run for row in found])
     rows = [_row(schedule, runs.get(schedule.last_run)) for schedule in found]
@@ -92,9 +93,8 @@ def new(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def schedule_page(request: HttpRequest, pk: int) -> HttpResponse:
     """One schedule: change it, see what ran."""
-    return _form_page(
-        request, get_object_or_404(schedules.with_last(Schedule.objects.select_related("account")), pk=pk)
-    )
+    rows = schedules.with_last(Schedule.objects.select_related("account"), timezone.now())
+    return _form_page(request, get_object_or_404(rows, pk=pk))
 
 
 def _form_page(request: HttpRequest, schedule: Schedule | None) -> HttpResponse:
