@@ -28,7 +28,7 @@ from messaging.setup import opt_files
 log = logging.getLogger(__name__)
 
 SECONDS = 3.0
-SILENT_AFTER = timedelta(seconds=60)
+SILENT_AFTER = timedelta(seconds=max(60, 4 * settings.SWEEP_SECONDS))
 
 
 class NotWell(Exception):

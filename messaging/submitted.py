@@ -3,6 +3,7 @@
 import uuid
 from datetime import datetime, timedelta
 
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.utils import timezone
@@ -10,8 +11,8 @@ from django.utils import timezone
 from messaging.models import Message, Phrase, Submitted
 
 KEPT = timedelta(days=2)
-# The longest that a server may take for an answer; after that its process must have died.
-LONGEST = timedelta(minutes=15)
+ALL_STAGES = 2100.0  # seconds for which a server may be silent before the end of the data, at a scale of 1
+RECORDING = 900.0  # to write down what came of it, while the database comes and goes
 State = Submitted.State
 BROKEN_OFF = Phrase("form-broken-off")
 
@@ -47,9 +48,15 @@ def break_off(row: Submitted) -> None:
 
 def what_became(row: Submitted) -> tuple[Submitted.State, Phrase | None]:
     """The state, and how it is told: None while it is being sent."""
-    if row.state == State.SENDING and abs(timezone.now() - row.at) > LONGEST:
+    if row.state == State.SENDING and abs(timezone.now() - row.at) > longest():
         return State.BROKEN_OFF, BROKEN_OFF
     return State(row.state), row.told
+
+
+def longest() -> timedelta:
+    """As long as a server and the database may take for their answers; after that its process must have died."""
+    server = ALL_STAGES * settings.SMTP_TIMEOUT_SCALE + settings.SMTP_FINAL_REPLY_TIMEOUT
+    return timedelta(seconds=server + RECORDING)
 
 
 def forget(now: datetime) -> None:

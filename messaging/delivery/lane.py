@@ -84,7 +84,7 @@ class Lane:
     patience: Patience = field(
         default_factory=lambda: Patience(settings.SMTP_TIMEOUT_SCALE, settings.SMTP_FINAL_REPLY_TIMEOUT)
     )
-    owner: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}")
+    owner: str = field(default_factory=lambda: f"{socket.gethostname()[:60]}:{os.getpid()}:{uuid.uuid4().hex[:8]}")
     delivered: int = 0
     connection: Connection | None = None
     halted_by: Verdict | None = None
