@@ -528,3 +528,42 @@ def test_a_broken_connection_is_no_refusal(server):
     run_lane()
     assert not AccountPause.objects.filter(kind="doubt").exists()
     assert not SendAttempt.objects.filter(outcome="permanent").exists()
+
+
+# --- A clock that was ahead ----------------------------------------------------------------------------
+
+AHEAD = dt.timedelta(days=400)
+
+
+def test_what_was_accepted_in_the_future_ends_no_streak(server):
+    make_message("kunde@accepted.example")
+    run_lane()
+    SendAttempt.objects.update(started_at=timezone.now() + AHEAD, finished_at=timezone.now() + AHEAD)
+    refuse(server)
+    queue(5)
+    run_lane()
+    assert is_paused()
+
+
+def test_refusals_of_the_future_are_not_counted_with_those_of_now(server):
+    refuse(server)
+    queue(4)
+    run_lane()
+    RefusalStreak.objects.update(last_at=timezone.now() + AHEAD)
+    queue(1, first=4)
+    run_lane()
+    assert not is_paused()
+    queue(4, first=5)
+    run_lane()
+    assert is_paused()
+
+
+def test_answer_of_the_future_holds_no_longer(server, boss):
+    refuse(server)
+    queue(5)
+    run_lane()
+    answer(boss, "go-on")
+    RefusalStreak.objects.update(answered_at=timezone.now() + AHEAD)
+    queue(5, first=5)
+    run_lane()
+    assert is_paused()
