@@ -56,13 +56,14 @@ BLOBS_KEPT = timedelta(days=1)
 BLOBS = "blobs"
 CLOCK = "clock"  # the sign of life of the clock itself: when it was last found put forward or back
 STEADY = timedelta(days=1)
-# What retention is measured by.
+# What retention, and the wait of a notice, is measured by.
 DATED: tuple[tuple[QuerySet[Any], str], ...] = (
     (Batch.objects.filter(status=Batch.Status.DRAFT), "created_at"),
     (AccountPause.history.all(), "ended_at"),
     (Heartbeat.objects.exclude(name=CLOCK), "at"),
     (Notice.objects.all(), "at"),
     (NoticeItem.objects.all(), "told_at"),
+    (NoticeItem.objects.filter(told_at=None), "at"),  # else it waits for that time to be told
     (RefusalStreak.objects.all(), "last_at"),
     (RefusalStreak.objects.all(), "answered_at"),
     (RefusalStreak.objects.all(), "ended_at"),

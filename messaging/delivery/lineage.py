@@ -110,7 +110,7 @@ def _settled(now: datetime, left: list[witness.HandedOver]) -> Any:
 
 
 def _pause_all(evidence: Phrase, now: datetime) -> None:
-    alive = Heartbeat.objects.aggregate(latest=Max("at"))["latest"]
+    alive = Heartbeat.objects.filter(at__lte=now).aggregate(latest=Max("at"))["latest"]
     restore = Restore.objects.create(noticed_at=now, last_alive_at=alive, evidence=evidence)
     AccountPause.objects.get_or_create(
         account=None, kind=AccountPause.Kind.RESTORED, defaults={"since": now, "reason": Phrase(Reason.RESTORED)}

@@ -244,6 +244,13 @@ def test_what_a_clock_dated_that_was_ahead_is_kept_no_longer_than_usual(noon, op
     assert number_of_things() == dict.fromkeys(number_of_things(), 0)
 
 
+def test_failure_that_was_noted_in_the_future_is_told(noon, operator, ahead):
+    NoticeItem.objects.create(kind="failed", at=noon.now + ahead)
+    housekeeping.tidy(noon.now)
+    housekeeping.sweep(noon.goes_on(hours=1))
+    assert NoticeItem.objects.get().told_at is not None
+
+
 def test_clock_that_nobody_corrects_for_a_day_is_believed(noon, operator):
     kept_things(operator, noon.now)
     housekeeping.sweep(noon.goes_on(days=400))
