@@ -16,7 +16,7 @@ from messaging.delivery.group_commit import is_away
 from messaging.delivery.outcomes import judge
 from messaging.delivery.reply import sign_in_failed
 from messaging.delivery.rescue import rescue
-from messaging.lifecycle import transitions
+from messaging.lifecycle import limits, transitions
 from messaging.lifecycle.waiting import FREE
 from messaging.models import (
     AccessToken,
@@ -183,6 +183,7 @@ def _past(now: datetime) -> list[Callable[[], object]]:
         lambda: schedules.forget(now),
         lambda: notices.forget(now),
         lambda: streaks.forget(now),
+        lambda: limits.forget(now),
         lambda: AccountPause.history.filter(ended_at__lt=now - PAUSES_KEPT).delete(),
         lambda: Batch.objects.filter(status=Batch.Status.DRAFT, created_at__lt=now - DRAFTS_KEPT).delete(),
         lambda: AccessToken.objects.filter(updated_at__lt=now - TOKENS_KEPT).delete(),

@@ -16,16 +16,16 @@ from django.contrib.auth.models import User
 from django.db import DatabaseError, transaction
 from django.utils import timezone
 
-from messaging import notices, queue, sending, wake
-from messaging.delivery import claims, lineage, streaks
+from messaging import notices, queue, wake
+from messaging.delivery import lineage, streaks
 from messaging.delivery.dialogue import Patience
 from messaging.delivery.lane import Lane
 from messaging.delivery.outcomes import Reply, judge
 from messaging.delivery.reply import OPENING_STAGES
 from messaging.delivery.smtp import Result
 from messaging.intake import gate
-from messaging.models import AccountPause, Category, CompanyOptions, Message, MessageEvent, Phrase, Reason, Recipient
-from messaging.setup import windows
+from messaging.lifecycle import limits
+from messaging.models import Category, CompanyOptions, Message, MessageEvent, Phrase, Reason, Recipient
 from messaging.setup.layers import resolve
 from messaging.setup.options import options, urgent_categories
 from messaging.wording import advice, in_words, kept
@@ -34,7 +34,6 @@ log = logging.getLogger(__name__)
 
 Status = Message.Status
 LATER = "Put it in the queue, or send it later."
-AT_ONCE_STOPS = (*sending.BY_PEOPLE, AccountPause.Kind.LIMIT)
 
 
 class State(StrEnum):
@@ -101,7 +100,12 @@ def hand_in(
     connection as long as the author stays the same. Where no connection comes about, the messages after the first are
     not tried.
 
+    The limits of the account hold as they do for lanes: a connection is waited for, at most for limits.PATIENCE.
+
     Within a transaction of the caller's the record of what was sent is part of it, and goes if that is rolled back.
+    Until it is committed, nobody else on PostgreSQL sees what was sent in it, nor the connection: what several such
+    transactions send at one time may together exceed the limits. SQLite has one writer, so there nobody else sends
+    meanwhile, and no connection is waited for.
 
     Args:
         is_watched: a person sees the outcome, so nobody else need be told of it.
@@ -195,6 +199,7 @@ class _AtOnce:
         self._lane: Lane | None = None
         self._ends = ExitStack()
         self._unopened: Outcome | None = None
+        self._patience = limits.PATIENCE
 
     def close(self) -> None:
         """End the connection."""
@@ -211,17 +216,21 @@ class _AtOnce:
         message, account = rows.message, rows.message.author
         if message.status == Status.FAILED:  # it names nobody
             return self._ended_before(rows, Outcome(message, State.FAILED, reason=message.reason))
-        obstacle = _obstacle(account, is_urgent=message.urgent)
-        if obstacle is not None:
-            outcome = Outcome(message, State.FAILED, reason=obstacle, advice=LATER, may_queue=True)
+        try:
+            lane = self._lane_of(account, is_urgent=message.urgent)
+            if self._unopened is not None:
+                return self._ended_before(rows, _unopened_too(self._unopened, rows))
+            lane.take_on(message, lambda: self._store(rows, account))
+        except limits.NotNow as obstacle:
+            why = kept(obstacle.pause) if obstacle.pause is not None else obstacle.reason
+            reason = Phrase(Reason.NOT_SENT, why=why)
+            outcome = Outcome(message, State.FAILED, reason=reason, advice=LATER, may_queue=True)
             return self._ended_before(rows, outcome)
-        lane = self._lane_of(account)
-        if self._unopened is not None:
-            return self._ended_before(rows, replace(self._unopened, message=message))
-        message.account = account
-        claims.own(message, lane.owner, lane.clock())
-        _store([rows], self.takes_its_place())
         return self._delivered(message, lane)
+
+    def _store(self, rows: gate.Rows, account: User | None) -> None:
+        rows.message.account = account
+        _store([rows], self.takes_its_place())
 
     def _delivered(self, message: Message, lane: Lane) -> Outcome:
         outcome: Outcome | None = None
@@ -241,13 +250,20 @@ class _AtOnce:
             log.exception("message %s was handed over, and what came of it could not be written down", message.pk)
             return outcome or Outcome(message, State.UNKNOWN, reason=Phrase(Reason.UNWRITTEN), result=lane.result)
 
-    def _lane_of(self, account: User | None) -> Lane:
+    def _lane_of(self, account: User | None, *, is_urgent: bool) -> Lane:
+        """Raises NotNow; for all messages together, connections are waited for no longer than for one."""
         key = account.pk if account else None
         if self._lane is None or self._lane.account_id != key:
             self.close()
-            self._lane = Lane(key)
-            self._lane.patience = self.patience or self._lane.patience
-            self._ends.enter_context(self._lane.at_once())
+            lane = Lane(key)
+            lane.patience = self.patience or lane.patience
+            limits.standing(key, resolve(account), lane.clock()).let_through(urgent=is_urgent)
+            try:
+                self._ends.enter_context(lane.at_once(self._patience))
+            except limits.NotNow:
+                self._patience = 0.0
+                raise
+            self._lane = lane
         return self._lane
 
     def _ended_before(self, rows: gate.Rows, outcome: Outcome) -> Outcome:
@@ -276,25 +292,16 @@ class _AtOnce:
             elif has_failed and not outcome.is_recorded and not self.is_watched:
                 notices.note_unrecorded(message, outcome.reason)
             if not outcome.is_recorded and message.pk:
-                message.delete()
+                limits.delete(message, timezone.now())
         return outcome
 
 
-def _obstacle(account: User | None, *, is_urgent: bool) -> Phrase | None:
-    """Why an account may not send now though it could: a limit; and if it is not urgent a person's pause, its hours."""
-    now = timezone.now()
-    for pause in sending.holding_account(account, now, urgent=is_urgent):
-        if pause.kind in AT_ONCE_STOPS:
-            return Phrase(Reason.NOT_SENT, why=kept(pause))
-    setup = resolve(account)
-    if not is_urgent and windows.next_opening(setup.sending_window, setup.time_zone, now) is not None:
-        outside = Phrase(Reason.OUTSIDE_WINDOW, window=setup.sending_window, zone=setup.time_zone)
-        return Phrase(Reason.NOT_SENT, why=outside)
-    try:
-        claims.check_rates(account.pk if account else None, setup.rates, now)
-    except claims.LimitReached as reached:
-        return Phrase(Reason.NOT_SENT, why=reached.reason)
-    return None
+def _unopened_too(first: Outcome, rows: gate.Rows) -> Outcome:
+    """What came of a message that was not tried, because no connection came about for the one before."""
+    reply = first.reply
+    assert reply is not None
+    refused = tuple(Refusal(each.address, reply, judge(reply).reason) for each in rows.recipients)
+    return replace(first, message=rows.message, accepted=(), refused=refused, result=Result(reply))
 
 
 def _outcome(message: Message, lane: Lane, is_recorded: bool) -> Outcome:

@@ -1,5 +1,8 @@
 """*Check connection* and *Send test message* of Email Setup: the very same delivery code, told step by step.
 
+A test message keeps to the limits of its account as all mail does. A check of the connection sends nothing and counts
+for none: where all connections are taken, it tells what the server says to one more.
+
 The work is done in a thread of its own, so that whoever asked sees each step when it happens.
 """
 
@@ -16,7 +19,6 @@ from django.db import connections
 from django.utils import timezone
 
 from messaging import roles
-from messaging.delivery import claims
 from messaging.delivery.diagnosis import Finding, diagnose
 from messaging.delivery.dialogue import Patience, StageFailed
 from messaging.delivery.lane import Lane
@@ -25,7 +27,8 @@ from messaging.delivery.outcomes import LocalError, Reply, judge
 from messaging.delivery.smtp import Connection
 from messaging.delivery.steps import STEP_NAMES, Step, own_words
 from messaging.intake.gate import Refused, Rows, Submission, prepare, store
-from messaging.models import AttemptOutcome, Message
+from messaging.lifecycle import limits
+from messaging.models import AttemptOutcome, Message, Phrase, Reason
 from messaging.setup.layers import EmailSetup, resolve
 from messaging.wording import advice, in_words
 
@@ -233,9 +236,15 @@ def _deliver(rows: Rows, account: User | None, witness: Witness, source: str, *,
     message.account = account
     message.notified_at = message.created_at  # whoever sends it sees what comes of it
     lane = Lane(account.pk if account else None, say=witness.say, hear=witness.hear, patience=PATIENCE)
-    claims.own(message, lane.owner, lane.clock())
-    for _ in lane.run_each(store([rows])):
-        message.refresh_from_db()
+    try:
+        with lane.at_once():
+            lane.take_on(message, lambda: store([rows]))
+            lane.deliver_at_once(message)
+    except limits.NotNow as obstacle:
+        words = in_words(Phrase(Reason.NOT_SENT, why=obstacle.reason))
+        witness.hear(Step("Limits", words, state="failed"))
+        return Conclusion(False, words, "Send another test message in a while.", dialogue=witness.dialogue)
+    message.refresh_from_db()
     attempt = message.attempts.last()
     if attempt is None:
         return Conclusion(explanation="The test message was not sent.", dialogue=witness.dialogue, message=message)

@@ -4,7 +4,6 @@ Whatever is paused waits in the queue, its tries unspent; urgent messages go out
 """
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
@@ -16,6 +15,8 @@ from django.utils import timezone
 
 from messaging import wake
 from messaging.delivery import claims, pauses
+from messaging.lifecycle import limits
+from messaging.lifecycle.limits import OF_SETTINGS, gravest_first
 from messaging.models import AccountPause, Batch, EmailSettings, Message, Phrase, Reason
 from messaging.setup.layers import EmailSetup, resolve_each
 from messaging.wording import person
@@ -23,10 +24,6 @@ from messaging.wording import person
 Kind = AccountPause.Kind
 Status = Message.Status
 
-# The gravest first: what a person has to know before anything else.
-ORDER = [Kind.RESTORED, Kind.ALL, Kind.PERSON, Kind.DOUBT, Kind.FAULT, Kind.BUSY, Kind.WINDOW, Kind.LIMIT]
-BY_PEOPLE = (Kind.RESTORED, Kind.ALL, Kind.PERSON)
-OF_SETTINGS = (Kind.LIMIT, Kind.WINDOW)
 LONGEST_REASON = 300
 LONGEST_PAUSE = timedelta(days=3660)
 
@@ -161,7 +158,7 @@ def _check_time(until: datetime | None, now: datetime) -> None:
 
 def holding(now: datetime) -> QuerySet[AccountPause]:
     """The pauses that keep something from being sent at `now`, with the people they name."""
-    still = Q(until=None) | Q(until__gt=now) | Q(kind__in=AccountPause.PROBED)
+    still = limits.in_force(now) | Q(kind__in=AccountPause.PROBED)
     return AccountPause.objects.filter(still).select_related("account", "by")
 
 
@@ -174,11 +171,6 @@ def holding_account(account: User | None, now: datetime, *, urgent: bool = False
 def after_restore() -> AccountPause | None:
     """The pause of all sending after a restore (messaging/restores.py), if there is one."""
     return AccountPause.objects.filter(kind=Kind.RESTORED).first()
-
-
-def gravest_first(found: Iterable[AccountPause]) -> list[AccountPause]:
-    """Pauses in the order in which people want to hear of them."""
-    return sorted(found, key=lambda pause: (ORDER.index(Kind(pause.kind)), pause.pk))
 
 
 def so_far() -> QuerySet[AccountPause]:
@@ -225,21 +217,21 @@ class Overview:
 
 
 def overview() -> Overview:
-    """Every account that has settings of its own, messages with it, or a pause; five statements."""
+    """Every account that has settings of its own, messages with it, or a pause; six statements."""
     now = timezone.now()
     found = gravest_first(holding(now))
     whole = {pause.kind: pause for pause in found if pause.kind in AccountPause.OF_EVERYBODY}
     own = [pause for pause in found if pause.kind not in AccountPause.OF_EVERYBODY]
-    counts = _counts(now)
-    ids = {*counts, *(pause.account_id for pause in own), *EmailSettings.objects.values_list("account_id", flat=True)}
+    counts, lanes = _counts(now), limits.places_taken_by_each(now)
+    own_settings = EmailSettings.objects.values_list("account_id", flat=True)
+    ids = {*counts, *lanes, *(pause.account_id for pause in own), *own_settings}
     users = User.objects.filter(pk__in=[pk for pk in ids if pk is not None])
     accounts = [None, *sorted(users, key=lambda user: person(user).casefold())]
     states = []
     for account, setup in zip(accounts, resolve_each(accounts), strict=True):
         key = _key(account)
-        states.append(
-            AccountState(account, setup, [row for row in own if row.account_id == key], **counts.get(key, {}))
-        )
+        mine = [row for row in own if row.account_id == key]
+        states.append(AccountState(account, setup, mine, **counts.get(key, {}), lanes=lanes.get(key, 0)))
     return Overview(whole.get(Kind.ALL), whole.get(Kind.RESTORED), states)
 
 
@@ -251,7 +243,6 @@ def _counts(now: datetime) -> dict[int | None, dict[str, int]]:
         waiting=Count("pk", filter=queued & Q(not_before__gt=now)),
         due=Count("pk", filter=queued & Q(not_before__lte=now)),
         sending=Count("pk", filter=Q(status=Status.SENDING)),
-        lanes=Count("lease_owner", distinct=True, filter=Q(status=Status.SENDING, lease_expires_at__gte=now)),
     )
-    names = ("waiting", "due", "sending", "lanes")
+    names = ("waiting", "due", "sending")
     return {row[0]: dict(zip(names, row[1:], strict=True)) for row in counted.values_list("account_id", *names)}

@@ -9,6 +9,7 @@ from django.utils import timezone
 from kombu.exceptions import OperationalError
 
 from messaging.delivery import claims
+from messaging.lifecycle import limits
 from messaging.setup.layers import resolve
 
 log = logging.getLogger(__name__)
@@ -26,7 +27,7 @@ def wake(account_id: int | None) -> None:
     now = timezone.now()
     account = None if account_id is None else User.objects.filter(pk=account_id).first()
     wanted = -(-claims.due_count(account_id, now) // MESSAGES_PER_LANE)
-    idle = resolve(account).max_connections - claims.lanes_at_work(account_id, now)
+    idle = resolve(account).max_connections - limits.places_taken(account_id, now)
     for _ in range(min(wanted, idle)):
         _send(account_id)
 

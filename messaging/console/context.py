@@ -15,7 +15,8 @@ from messaging import notices, roles, sending
 from messaging.delivery import refusal
 from messaging.health import SILENT_AFTER
 from messaging.housekeeping import BEAT, SWEEP, WORKER
-from messaging.models import AccountPause, ActiveLane, Heartbeat, Notice
+from messaging.lifecycle import limits
+from messaging.models import AccountPause, Heartbeat, Notice
 from messaging.setup import opt_files
 from messaging.wording import in_words
 
@@ -97,7 +98,7 @@ def obstacles(person: User | None = None) -> Obstacles:
     worker_lives = is_swept or WORKER in alive
     # Only then it costs a statement. (A beat of an earlier version leaves no sign of its own.)
     may_be_busy = not is_swept and WORKER in alive and (BEAT in alive or BEAT not in beats)
-    is_busy = may_be_busy and ActiveLane.objects.filter(expires_at__gt=now).exists()
+    is_busy = may_be_busy and limits.at_work(now).exists()
     return Obstacles(
         [pause for pause in found if pause is not restored],
         restored=restored,

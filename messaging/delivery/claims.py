@@ -1,77 +1,37 @@
-"""Take due messages of an account under a lease, renew it, give them back; and who is at work.
+"""Take due messages of an account under a lease, renew it, give them back.
 
 A claim is (owner, fence): every write of a lane names both (ledger.py), so whoever lost the lease can write nothing.
 PostgreSQL locks the rows (SKIP LOCKED); SQLite takes the write lock at BEGIN (IMMEDIATE). The same code serves both.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Exists, OuterRef, Q, QuerySet
-from django.db.models.functions import Coalesce
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from messaging.lifecycle import transitions
-from messaging.models import (
-    AccountPause,
-    ActiveLane,
-    Attachment,
-    Batch,
-    Message,
-    MessageContent,
-    Phrase,
-    Reason,
-    Recipient,
-    SendAttempt,
-)
-from messaging.setup.layers import Rate
+from messaging.lifecycle import limits, transitions
+from messaging.lifecycle.limits import lease_end
+from messaging.models import Attachment, Batch, Message, MessageContent, Recipient
 
 Status = Message.Status
-ADVISORY_LOCK = 0x6F757472  # "outr": so that nobody else's advisory locks on this database are ours
 CONTENT_READ_AHEAD = 128 * 1024  # octets; larger texts are read when it is their turn
 
 
-class LimitReached(Exception):
-    """The account has sent what it may for now; `rate` is the limit, `until` when it may send again."""
-
-    def __init__(self, rate: Rate, until: datetime) -> None:
-        super().__init__(f"{rate.number} per {rate.unit} until {until}")
-        self.rate = rate
-        self.until = until
-
-    @property
-    def reason(self) -> Phrase:
-        return Phrase(Reason.LIMIT_REACHED, number=self.rate.number, unit=self.rate.unit)
-
-
-@dataclass(frozen=True)
-class Terms:
-    """What an account's claims have to keep to."""
-
-    rates: Sequence[Rate] = ()
-    urgent_only: bool = False
-
-
-def take(account_id: int | None, owner: str, limit: int, now: datetime, terms: Terms = Terms()) -> list[Message]:
-    """Claim up to `limit` due messages of an account: urgent ones first, then oldest due first.
-
-    Raises:
-        LimitReached: a rate is used up.
-    """
+def take(
+    account_id: int | None, owner: str, at_most: int, now: datetime, leave: limits.Leave = limits.NO_OBSTACLE
+) -> list[Message]:
+    """Claim due messages of an account, as many as it has leave for: urgent ones first, then oldest due first."""
+    at_most = min(at_most, leave.number)
+    if not at_most:
+        return []
     with transaction.atomic():
-        if terms.rates:
-            _one_at_a_time(account_id)
-            limit = min(limit, _allowance(account_id, terms.rates, now))
         due = _DUE.format(account="IS NULL" if account_id is None else f"= {int(account_id)}")
-        messages = _claim(f"{due} AND urgent", [now], owner, limit, now)
-        if len(messages) < limit and not terms.urgent_only:
-            paused = _PAUSED.format(account="IS NULL" if account_id is None else f"= {int(account_id)}")
-            which = f"{due} AND NOT urgent AND NOT EXISTS ({paused})"
-            messages += _claim(which, [now, now], owner, limit - len(messages), now)
+        messages = _claim(f"{due} AND urgent", [now], owner, at_most, now)
+        if len(messages) < at_most and not leave.urgent_only:
+            messages += _claim(f"{due} AND NOT urgent", [now], owner, at_most - len(messages), now)
         read_recipients(messages)
     return messages
 
@@ -85,9 +45,6 @@ def own(message: Message, owner: str, now: datetime) -> None:
 # Written out because a claim is as frequent as ten or twenty deliveries, and Django takes milliseconds to build it.
 _DUE = """due.account_id {account} AND due.not_before <= %s
     AND NOT EXISTS (SELECT 1 FROM messaging_batch WHERE id = due.batch_id AND status = 'cancelled')"""
-# Asked again here: sending may have been paused since the lane was given leave.
-_PAUSED = """SELECT 1 FROM messaging_accountpause WHERE ended_at IS NULL AND (until IS NULL OR until > %s)
-    AND (kind IN ('all', 'restored') OR kind IN ('person', 'doubt') AND account_id {account})"""
 _COLUMNS = ", ".join(
     str(field.column)
     for field in Message._meta.concrete_fields
@@ -147,75 +104,15 @@ def _text_size(message: Message) -> int:
     return message.size - sum(attachment.encoded_size for attachment in attachments)
 
 
-def enter(account_id: int | None, owner: str, at_most: int, now: datetime) -> bool:
-    """Register a lane at work; False when `at_most` are already."""
-    with transaction.atomic():
-        _one_at_a_time(account_id)
-        lanes = ActiveLane.objects.filter(account_id=account_id)
-        lanes.filter(expires_at__lt=now).delete()
-        if lanes.count() >= at_most:
-            return False
-        ActiveLane.objects.create(owner=owner, account_id=account_id, expires_at=lease_end(now))
-    return True
-
-
-def leave(owner: str) -> None:
-    """The lane has ended."""
-    ActiveLane.objects.filter(owner=owner).delete()
-
-
-def lanes_at_work(account_id: int | None, now: datetime, *, besides: str = "") -> int:
-    """How many lanes, `besides` one, are at work for an account."""
-    return ActiveLane.objects.filter(account_id=account_id, expires_at__gte=now).exclude(owner=besides).count()
-
-
-def lease_end(now: datetime) -> datetime:
-    """When a lease that is given or renewed now ends."""
-    return now + timedelta(seconds=settings.LEASE_SECONDS)
-
-
-def _one_at_a_time(account_id: int | None) -> None:
-    """Let the lanes of one account wait for each other, so that together they keep to its limits."""
-    if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [ADVISORY_LOCK, account_id or 0])
-
-
-def check_rates(account_id: int | None, rates: Sequence[Rate], now: datetime) -> None:
-    """Raises LimitReached when the account has sent what it may for now."""
-    if rates:
-        _allowance(account_id, rates, now)
-
-
-def _allowance(account_id: int | None, rates: Sequence[Rate], now: datetime) -> int:
-    """How many messages the account may take on now: counted from its attempts, so that nothing can get out of step.
-
-    Raises:
-        LimitReached: none.
-    """
-    attempts = SendAttempt.objects.filter(account_id=account_id, started_at__lte=now)
-    at_hand = Message.objects.filter(status=Status.SENDING, account_id=account_id).count()
-    free = []
-    for rate in rates:
-        begun = attempts.filter(started_at__gt=now - rate.period)
-        free.append(rate.number - begun.count() - at_hand)
-        if free[-1] <= 0:
-            times = begun.order_by("-started_at").values_list("started_at", flat=True)
-            in_the_way = max(0, rate.number - at_hand - 1)
-            oldest = times[in_the_way : in_the_way + 1].first() or now
-            raise LimitReached(rate, max(oldest + rate.period, now + timedelta(seconds=1)))
-    return min(free)
-
-
 def renew(owner: str, now: datetime) -> int:
     """Put the end of an owner's leases off; how many messages that were."""
-    ActiveLane.objects.filter(owner=owner).update(expires_at=lease_end(now))
+    limits.renew_places(now, owner)
     return Message.objects.filter(lease_owner=owner, status=Status.SENDING).update(lease_expires_at=lease_end(now))
 
 
 def renew_all(now: datetime) -> int:
     """Give every lease its full time from now on: the clock jumped, and what it says about their ends means nothing."""
-    ActiveLane.objects.update(expires_at=lease_end(now))
+    limits.renew_places(now)
     return Message.objects.filter(status=Status.SENDING).update(lease_expires_at=lease_end(now))
 
 
@@ -244,15 +141,13 @@ def _due(now: datetime) -> QuerySet[Message]:
     )
 
 
-def due_accounts(now: datetime) -> Sequence[int | None]:
+def due_accounts(now: datetime) -> list[int | None]:
     """Accounts with messages that are due and may go out; where a person paused, only urgent ones may."""
-    current = AccountPause.objects.annotate(key=Coalesce("account_id", 0)).filter(Q(until=None) | Q(until__gt=now))
-    own = current.filter(key=Coalesce(OuterRef("account_id"), 0))
-    everybody = current.filter(kind__in=AccountPause.OF_EVERYBODY)
-    stopped = Exists(own.filter(kind__in=AccountPause.STOP_URGENT))
-    waiting = Exists(own.exclude(kind__in=AccountPause.STOP_URGENT)) | Exists(everybody)
-    due = _due(now).exclude(stopped).exclude(Q(urgent=False) & waiting)
-    return list(due.order_by().values_list("account_id", flat=True).distinct())
+    due = list(_due(now).order_by().values_list("account_id", "urgent").distinct())
+    if not due:
+        return []
+    may_send = limits.may_send(now)
+    return list(dict.fromkeys(account_id for account_id, urgent in due if may_send(account_id, urgent)))
 
 
 def due_count(account_id: int | None, now: datetime) -> int:

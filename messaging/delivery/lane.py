@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,14 +20,14 @@ from django.utils import timezone
 
 from messaging import content
 from messaging.errors import words_of
-from messaging.models import AccountPause, AttemptOutcome, Message, MessageEvent, Phrase, Reason, Recipient, SendAttempt
-from messaging.setup import opt_files, windows
+from messaging.lifecycle import limits
+from messaging.models import AttemptOutcome, Message, MessageEvent, Phrase, Recipient, SendAttempt
+from messaging.setup import opt_files
 from messaging.setup.layers import EmailSetup, resolve
 from messaging.setup.opt_files import OptError, OptFiles
 from messaging.setup.options import RetryLimits, retry_limits
 
 from . import claims, ledger, lineage, pauses, refusal, retry, streaks, witness
-from .claims import LimitReached, Terms
 from .decision import (
     Judgement,
     PutOff,
@@ -46,7 +46,6 @@ from .dialogue import Patience, Say, StageFailed, is_out_of_files
 from .group_commit import is_away
 from .ledger import DATABASE_PATIENCE, LeaseLost
 from .outcomes import LocalError, Reply, Scope, Stage, Verdict
-from .pauses import Leave
 from .smtp import Abandoned, BareLineEnd, Connection, Envelope, Result
 from .steps import Hear
 
@@ -94,7 +93,7 @@ class Lane:
     is_alone: bool = False
     claim_size: int = FIRST_CLAIM
     setup: EmailSetup | None = None
-    limits: RetryLimits = retry.NO_LIMITS
+    retry_limits: RetryLimits = retry.NO_LIMITS
     database: str = ""
     journal: witness.Journal | None = None
     transaction: int = 0
@@ -109,13 +108,11 @@ class Lane:
         setup = self._resolve()
         if self._is_kept_back(setup.files):
             return 0
-        if not claims.enter(self.account_id, self.owner, setup.max_connections, self.clock()):
+        if not limits.take_place(self.account_id, self.owner, setup.max_connections, self.clock()):
             return 0
         with self._leases(), self._journal():
-            leave = pauses.leave_to_send(self.account_id, self.clock())
-            while leave.may_send and not self._must_end():
-                self.is_probe = leave.is_probe
-                claimed = self._claim(leave)
+            while not self._must_end():
+                claimed = self._claim()
                 if not claimed:
                     break
                 begun = time.monotonic()
@@ -124,29 +121,42 @@ class Lane:
                         break
                     self.deliver(message)
                 self._fit_claim_size(time.monotonic() - begun)
-                if self._must_end():
-                    break
-                leave = pauses.leave_to_send(self.account_id, self.clock())
         return self.delivered
 
-    def run_each(self, messages: Iterable[Message]) -> Iterator[Message]:
-        """Deliver, one by one, messages that were stored as claimed by this lane (see deliver_at_once)."""
-        with self.at_once():
-            for message in messages:
-                self.deliver_at_once(message)
-                yield message
-
     @contextmanager
-    def at_once(self) -> Iterator[None]:
-        """The lane is at work for whoever waits for it; its connection stays open from message to message."""
+    def at_once(self, patience: float | None = None) -> Iterator[None]:
+        """The lane is at work for whoever waits for it; its connection stays open from message to message.
+
+        Args:
+            patience: seconds to wait for one of the account's connections, if not limits.PATIENCE.
+
+        Raises:
+            NotNow: none became free.
+        """
         self.is_alone = True
-        self.limits = retry.ONCE
+        self.retry_limits = retry.ONCE
         self.database = lineage.check(self.clock())
+        patience = limits.PATIENCE if patience is None else patience
+        limits.wait_for_place(self.account_id, self.owner, self._resolve().max_connections, self.clock, patience)
         with self._leases():
             yield
 
+    def take_on(self, message: Message, store: Callable[[], object]) -> None:
+        """Let `store` store a message as claimed by this lane, if it may be sent now; within `at_once`.
+
+        Asked and stored in one step, so that several who send at once keep to the rates together.
+
+        Raises:
+            NotNow: it may not; nothing is stored.
+        """
+        setup, now = self._resolve(), self.clock()
+        with limits.turn(self.account_id, alone=bool(setup.rates)):
+            limits.standing(self.account_id, setup, now).let_through(urgent=message.urgent)
+            claims.own(message, self.owner, now)
+            store()
+
     def deliver_at_once(self, message: Message) -> None:
-        """Deliver a message that was stored as claimed by this lane (claims.own), with one try; within `at_once`.
+        """Deliver a message that this lane has taken on, with one try; within `at_once`.
 
         Its outcome is committed then, and `result` and `error` say what was heard. Its failure pauses nobody, unless
         it was one refusal in the same unknown words too many; a success ends a pause.
@@ -170,25 +180,22 @@ class Lane:
         self.refused_by = files.errors
         return refusal.keeps_back(files, self.clock())
 
-    def _claim(self, leave: Leave) -> list[Message]:
+    def _claim(self) -> list[Message]:
         """Claim what the account's limits and sending window leave to claim; note what they do not."""
         self._settle()
         if self._is_kept_back(opt_files.read()):
             return []
         now = self.clock()
-        self.limits = retry_limits()
+        self.retry_limits = retry_limits()
         setup = self.setup or self._resolve()
-        opens = windows.next_opening(setup.sending_window, setup.time_zone, now)
-        if opens is not None:
-            outside = Phrase(Reason.OUTSIDE_WINDOW, window=setup.sending_window, zone=setup.time_zone)
-            pauses.wait_until(self.account_id, AccountPause.Kind.WINDOW, opens, outside, now)
-        terms = Terms(setup.rates, urgent_only=leave.urgent_only or opens is not None)
-        limit = 1 if leave.is_probe else min(self.claim_size, settings.CLAIM_SIZE)
-        try:
-            claimed = claims.take(self.account_id, self.owner, limit, now, terms)
-        except LimitReached as reached:
-            pauses.wait_until(self.account_id, AccountPause.Kind.LIMIT, reached.until, reached.reason, now)
-            return []
+        with limits.turn(self.account_id, alone=bool(setup.rates)):
+            leave = limits.standing(self.account_id, setup, now).leave()
+            self.is_probe = leave.is_probe
+            size = 1 if leave.is_probe else min(self.claim_size, settings.CLAIM_SIZE)
+            claimed = claims.take(self.account_id, self.owner, size, now, leave)
+        for wait in leave.waits:
+            if wait.until is not None:
+                pauses.wait_until(self.account_id, wait, now)
         if claimed and not lineage.goes_on(self.database, now):
             return []  # it is given back when the lane ends
         return claimed
@@ -228,7 +235,7 @@ class Lane:
                 if self.connection is not None:
                     self.connection.close(politely=True)
                 _persistently(lambda: claims.give_back(self.owner))
-                _persistently(lambda: claims.leave(self.owner))
+                _persistently(lambda: limits.free_place(self.owner))
                 keeper.join()
 
     def _keep(self, done: threading.Event) -> None:
@@ -400,7 +407,7 @@ class Lane:
             else:
                 decision = put_back(message, verdict, judgement.reply.stage, now)
         else:
-            decision = decide(message, pending, judgement, result, now, self.limits)
+            decision = decide(message, pending, judgement, result, now, self.retry_limits)
             self._end_probe(now)
         self._write(message, attempt, pending, decision)
         return []
@@ -417,7 +424,7 @@ class Lane:
                 written()
             except IntegrityError:
                 # The account (or the batch) was deleted meanwhile; what happened to the message is kept all the same.
-                attempt.account_id = attempt.batch_id = None
+                _forget_account(attempt)
                 ledger.record(message, attempt, pending, decision)
 
         self.settle = settle
@@ -442,14 +449,14 @@ class Lane:
                 if ruling.is_ours:
                     decision = streaks.put_back(message, attempt, ruling, now)
                 else:
-                    decision = ruling.tell(decide(message, pending, judgement, result, now, self.limits))
+                    decision = ruling.tell(decide(message, pending, judgement, result, now, self.retry_limits))
                 ledger.record(message, attempt, pending, decision)
             return ruling
 
         try:
             ruling = _persistently(write)
         except IntegrityError:  # the account (or the batch) was deleted meanwhile: there is nobody to ask about
-            attempt.account_id = attempt.batch_id = None
+            _forget_account(attempt)
             ruling = _persistently(lambda: write(does_count=False))
         self.delivered += 1
         if ruling.others is not None:
@@ -486,8 +493,14 @@ class Lane:
         if not is_turned_away:
             return False
         # Off the list first: of several turned away together, the last one finds nobody and pauses.
-        _persistently(lambda: claims.leave(self.owner))
-        return _persistently(lambda: claims.lanes_at_work(self.account_id, self.clock())) > 0
+        _persistently(lambda: limits.free_place(self.owner))
+        return _persistently(lambda: limits.places_taken(self.account_id, self.clock())) > 0
+
+
+def _forget_account(attempt: SendAttempt) -> None:
+    """The account (or the batch) of a try was deleted while it was made."""
+    attempt.account_is_gone = attempt.account_id is not None
+    attempt.account_id = attempt.batch_id = None
 
 
 def _ended_between(reply: Reply) -> bool:

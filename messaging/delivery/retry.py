@@ -68,11 +68,6 @@ def next_try(
     return again if again <= last else None
 
 
-def next_probe(failures: int, now: datetime) -> datetime:
-    """When to probe an account again after `failures` set-up failures in a row."""
-    return now + timedelta(seconds=_gap(settings.PROBE_GAPS or [900], failures))
-
-
 def slow_down_until(verdict: Verdict, failures: int, now: datetime) -> datetime:
     """How long an account leaves a server alone that wants it slower, for the `failures`th time in a row."""
     return now + max(timedelta(seconds=_gap(PACE_GAPS[verdict.pace], failures)), verdict.wait)

@@ -13,6 +13,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 from django.db.models.functions import Coalesce
 
+from messaging.lifecycle import limits
 from messaging.lifecycle.transitions import lock
 from messaging.models import (
     AccountPause,
@@ -27,7 +28,7 @@ from messaging.models import (
 )
 from messaging.setup.options import options
 
-from . import claims, ledger, pauses, retry
+from . import claims, ledger, pauses
 from .decision import Judgement
 from .ledger import Decision
 from .masking import masked
@@ -238,7 +239,7 @@ def put_back(message: Message, attempt: SendAttempt, ruling: Ruling, now: dateti
     """The message waits for the answer, its try unspent; one that is urgent tries again, less and less often."""
     attempt.outcome, attempt.category = AttemptOutcome.SETUP, Category.SETUP
     attempt.reason = ruling.reason(attempt.reason)
-    again = retry.next_probe(message.fence, now) if message.urgent else now
+    again = limits.next_probe(message.fence, now) if message.urgent else now
     return Decision(
         Message.Status.QUEUED,
         message.tries,

@@ -1,7 +1,7 @@
 """The rows of the queue. Models know no other part of Outtray."""
 
 from . import caseless  # noqa: F401  (registers its lookups)
-from .attempt import AttemptOutcome, Category, SendAttempt
+from .attempt import AttemptOutcome, Category, PastTry, SendAttempt
 from .audit import AuditEntry
 from .batch import Batch, BatchItem
 from .draft import MessageVersion, Submitted, Upload
@@ -36,6 +36,7 @@ __all__ = [
     "NoticeKind",
     "NoticeRule",
     "NoticesSeen",
+    "PastTry",
     "Phrase",
     "PhraseError",
     "PhraseField",

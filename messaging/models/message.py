@@ -32,6 +32,7 @@ class Reason(StrEnum):
     UNWRITTEN = "unwritten"  # what came of it
     LIMIT_REACHED = "limit-reached"
     OUTSIDE_WINDOW = "outside-window"
+    NO_CONNECTION = "no-connection"  # free among those at once
     PAUSED = "paused"
     REFUSED_ALIKE = "refused-alike"  # as others were, in words that nobody knows: it may be us
     ASKED = "asked"  # whether it is us: why an account is paused

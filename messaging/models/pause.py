@@ -37,6 +37,8 @@ class AccountPause(models.Model):
     STOP_URGENT = (Kind.FAULT, Kind.BUSY, Kind.LIMIT)
     # These end when a message gets through.
     PROBED = (Kind.FAULT, Kind.BUSY)
+    # These people order, or answer.
+    BY_PEOPLE = (Kind.RESTORED, Kind.ALL, Kind.PERSON)
     # These keep every account from sending.
     OF_EVERYBODY = (Kind.ALL, Kind.RESTORED)
 
@@ -53,6 +55,9 @@ class AccountPause(models.Model):
     notified_at = models.DateTimeField(null=True, blank=True, help_text="Noted for the notices.")
     ended_at = models.DateTimeField(null=True, blank=True)
     ended_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
+
+    # Set by lifecycle/limits.told: its end, or the next try, is still to come.
+    is_in_force = False
 
     history = models.Manager()  # first, so that Django itself sees all rows
     objects = CurrentPauses()
@@ -122,7 +127,7 @@ class RefusalStreak(models.Model):
 
 
 class ActiveLane(models.Model):
-    """A lane at work for an account (none: the company's): one connection at the most, counted against its limit."""
+    """A lane at work for an account (none: the company's), or who sends at once: one connection of its limit."""
 
     owner = models.CharField(max_length=80, primary_key=True, help_text="As in Message.lease_owner.")
     account = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, null=True, related_name="+")

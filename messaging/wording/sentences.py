@@ -257,6 +257,10 @@ OWN: dict[str, Words] = {
     Reason.NOT_SENT: lambda why: f"It was not sent: {why[:1].lower()}{why[1:]}",
     Reason.UNWRITTEN: "The message was handed over, and what the mail server answered could not be written down.",
     Reason.LIMIT_REACHED: "The limit of {number} messages per {unit} is reached.",
+    Reason.NO_CONNECTION: lambda number: (
+        f"The limit of {number} {'connection' if number == 1 else 'connections'} at once is reached,"
+        " and none became free in time."
+    ),
     Reason.OUTSIDE_WINDOW: "Outside the sending window ({window}, {zone}).",
     Reason.PAUSED: lambda **facts: _paused(**facts).why_not_sent,
     Reason.RESTORED: "This database was restored from a backup, or moved.",

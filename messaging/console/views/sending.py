@@ -128,7 +128,7 @@ def _try_now(request: HttpRequest, whose: Whose) -> HttpResponse:
         raise Http404
     if not sending.try_now(whose):
         notes.info(request, f"{_name(whose)} does not wait for a try any more.")
-    elif any(pause.kind in sending.BY_PEOPLE for pause in sending.holding_account(whose, timezone.now())):
+    elif any(pause.kind in AccountPause.BY_PEOPLE for pause in sending.holding_account(whose, timezone.now())):
         notes.warning(request, f"{_name(whose)} is paused: it is tried once that is resumed.")
     else:
         notes.success(request, "It is tried now, with the next message that is due.")
