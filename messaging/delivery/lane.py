@@ -77,7 +77,7 @@ class Lane:
     account_id: int | None
     stop: Callable[[], bool] = lambda: False
     turn_seconds: float = math.inf
-    clock: Clock = timezone.now
+    clock: Clock = lambda: timezone.now()
     say: Say | None = None
     hear: Hear | None = None
     patience: Patience = field(

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from messaging import batches, roles, sending
 from messaging.delivery import claims
+from messaging.lifecycle import limits
 from messaging.models import AccountPause, Batch, EmailSettings, Heartbeat, Message, Phrase
 from messaging.wording import in_words, moment
 from tests.factories import fitting, make_message, make_user, said, set_up
@@ -35,6 +36,12 @@ def anna(operator):
 
 def ahead(**time):
     return (timezone.now() + dt.timedelta(**time)).replace(second=0, microsecond=0)
+
+
+def end_of(pause):
+    """When it ends as sentences have it: "at 14:05", or "30 Nov 00:05" on another day."""
+    told = moment(pause.until)
+    return told if " " in told else f"at {told}"
 
 
 def pause_by_form(browser, whose="all", why=WHY, until="", **options):
@@ -99,8 +106,9 @@ def test_how_many_wait_are_due_and_are_being_sent(admin, anna):
     Message.objects.filter(pk=ids[0]).update(not_before=ahead(hours=2))
     batch = Batch.objects.create(status=Batch.Status.CANCELLED, created_at=timezone.now())
     Message.objects.filter(pk=ids[1]).update(batch=batch)
-    claims.take(None, "one", 2, timezone.now())
-    claims.take(None, "two", 1, timezone.now())
+    claims.take(None, "one", 3, timezone.now())
+    for owner in ("one", "two, between two messages"):
+        assert limits.take_place(None, owner, 3, timezone.now())
     page = admin.get("/sending/")
     (state,) = [row.state for row in page.context["rows"]]
     assert (state.waiting, state.due, state.sending, state.lanes) == (1, 1, 3, 2)
@@ -122,21 +130,21 @@ def test_limits_in_force_are_told_with_their_source(admin, ben):
 def test_each_kind_of_pause_has_its_words_and_several_may_hold(admin, anna):
     set_up_company()
     until = ahead(days=1)
-    hold("limit", until=until, explanation="The limit of 30 messages per minute is reached.")
+    limit = hold("limit", until=ahead(minutes=1), explanation="The limit of 30 messages per minute is reached.")
     hold("window", until=until, explanation="Outside the sending window (Sun 10:00-11:00, UTC).")
     hold("busy", until=until, explanation="The mail server asks to come back later.")
-    hold("fault", until=until, explanation="The mail server refused the user name or the password.",
+    fault = hold("fault", until=ahead(minutes=15), explanation="The mail server refused the user name or the password.",
          server="smtp.example.com:587", reply_text="535 5.7.8 <bad>")  # fmt: skip
     hold("person", until=until, explanation=WHY, by=anna)
     when = moment(until)
     row = account_row(admin.get("/sending/"))
     expected = [
         f"Paused by Anna Lindqvist until {when}: {WHY}.",
-        f"next try {when}: The mail server refused the user name or the password.",
+        f"next try {end_of(fault)}: The mail server refused the user name or the password.",
         "smtp.example.com:587: 535 5.7.8 <bad>",
         f"Slowed down by the mail server, next try {when}: The mail server asks to come back later.",
         f"Outside the sending window (Sun 10:00-11:00, UTC); opens {when}.",
-        f"The limit of 30 messages per minute is reached; goes on {when}.",
+        f"The limit of 30 messages per minute is reached; goes on {end_of(limit)}.",
     ]
     places = [row.find(text) for text in expected]
     assert -1 not in places, (expected[places.index(-1)], row)
@@ -492,9 +500,8 @@ def standing(browser, message):
 
 def test_message_says_first_what_its_account_waits_for(bens_browser, anna):
     message = make_message("c@example.com")
-    limit = hold("limit", until=ahead(days=1), explanation="The limit of 30 messages per minute is reached.")
-    when = moment(limit.until)
-    told = f"Waits: the limit of 30 messages per minute is reached; goes on {when}."
+    limit = hold("limit", until=ahead(minutes=30), explanation="The limit of 30 messages per minute is reached.")
+    told = f"Waits: the limit of 30 messages per minute is reached; goes on {end_of(limit)}."
     assert standing(bens_browser, message).startswith(told)
     sending.pause(None, by=anna, why=WHY)
     told = standing(bens_browser, message)
@@ -609,9 +616,9 @@ def batch(anna, ben):
 
 
 def test_review_and_progress_name_a_limit(bens_browser, ben, batch):
-    pause = hold("limit", account=ben, until=ahead(days=1),
+    pause = hold("limit", account=ben, until=ahead(minutes=30),
                  explanation="The limit of 30 messages per minute is reached.")  # fmt: skip
-    told = f"he limit of 30 messages per minute is reached; goes on {moment(pause.until)}."
+    told = f"he limit of 30 messages per minute is reached; goes on {end_of(pause)}."
     assert f"T{told} You can confirm the batch; its messages wait until then." in words(
         bens_browser.get(f"/batches/{batch.pk}/")
     )

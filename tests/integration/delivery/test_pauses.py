@@ -413,3 +413,86 @@ def test_lane_that_ends_takes_no_probe(server):
     run_lane(stop=lambda: bool(ends))
     row = AccountPause.objects.get()
     assert row.failures == 1, "the probe was taken by a lane that had ended"
+
+
+# --- A clock that was wrong once -----------------------------------------------------------------------
+
+
+def unreachable(server):
+    set_up(server, host="127.0.0.1", port=1)
+
+
+def too_many(server):
+    server.at("MAIL", "421 4.7.0 Too many messages, try again later")
+
+
+def at_its_limit(server):
+    set_up(server, per_hour=1)
+
+
+def outside_its_window(server):
+    set_up(server, sending_window="Mon 07:00-07:01", time_zone="UTC")
+
+
+@pytest.mark.parametrize("days", [1, 400, 3650])
+@pytest.mark.parametrize(
+    ("kind", "bring_about"),
+    [("fault", unreachable), ("busy", too_many), ("limit", at_its_limit), ("window", outside_its_window)],
+)
+def test_pause_put_there_by_a_wrong_clock_is_over_with_it(server, clock, kind, bring_about, days, woken):
+    begun = clock.now.replace(year=2026, month=12, day=9, hour=12)  # a Wednesday
+    clock.now = begun + dt.timedelta(days=days + 8)
+    make_message("a@example.com"), make_message("b@example.com")
+    bring_about(server)
+    run_lane(clock=clock)
+    assert pause_of(kind).until > clock.now
+    clock.now = begun
+    server.mend()
+    set_up(server, per_hour=0, sending_window="")  # written past the form, which would end the pause
+    make_message("c@example.com")
+    housekeeping.sweep(clock.now)
+    assert woken == [None]
+    run_lane(clock=clock)
+    assert [recipient for taken in server.accepted for recipient in taken.recipients][-1] == "c@example.com"
+    assert sending.holding_account(None, clock.now) == []
+
+
+def test_persons_pause_holds_for_as_long_as_they_said(mail_server, clock, staff):
+    set_up(mail_server)
+    sending.pause(None, by=staff, why=NEWS, until=clock.now + dt.timedelta(days=3000))
+    queue(1)
+    run_lane(clock=clock)
+    assert mail_server.received == []
+
+
+# --- What happens between reading and writing ----------------------------------------------------------
+
+
+def test_pause_that_is_prolonged_while_the_sweep_ends_what_is_over_goes_on(clock, staff, ben, monkeypatch):
+    """Anna's pause is looked at first; at that moment somebody prolongs Ben's, which was over."""
+    sending.pause(staff, by=staff, why=NEWS)
+    sending.pause(ben, by=staff, why=NEWS, until=clock.now + dt.timedelta(minutes=1))
+    clock.goes_on(minutes=2)
+    later = clock.now + dt.timedelta(hours=1)
+
+    def prolong(*arguments, **options):
+        AccountPause.objects.filter(account=ben).update(until=later)
+
+    monkeypatch.setattr(claims, "take_back", prolong)
+    housekeeping.sweep(clock.now)
+    assert pause_of("person", ben).until == later
+
+
+@pytest.mark.parametrize("kind", ["limit", "window"])
+def test_limit_that_is_reached_again_while_the_sweep_ends_it_goes_on(clock, staff, monkeypatch, kind):
+    sending.pause(None, by=staff, why=NEWS)
+    over = {"since": clock.now, "until": clock.now, "reason": said("X.")}
+    row = AccountPause.objects.create(account=staff, kind=kind, **over)
+    later = clock.goes_on(minutes=1) + dt.timedelta(minutes=1)
+
+    def prolong(*arguments, **options):
+        AccountPause.objects.filter(pk=row.pk).update(until=later)
+
+    monkeypatch.setattr(claims, "take_back", prolong)
+    housekeeping.sweep(clock.now)
+    assert pause_of(kind, staff).until == later

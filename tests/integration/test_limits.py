@@ -1,0 +1,295 @@
+"""The limits of Email Setup hold for lanes and for what is sent at once, recorded or not, from however many threads."""
+
+import datetime as dt
+import threading
+
+import pytest
+from django.utils import timezone
+
+from messaging import housekeeping, outgoing, probe
+from messaging.delivery import claims
+from messaging.models import AccountPause, ActiveLane, EmailSettings, Message, SendAttempt
+from messaging.wording import in_words
+from tests.factories import hold_mail, make_message, make_user, set_up, submission
+from tests.steps import elsewhere, in_threads, run_lane
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+RECORDED = {"recorded": (True, False), "not recorded": (False, False)}
+LIMIT_OF_ONE = "The limit of 1 messages per hour is reached."
+NO_CONNECTION = "It was not sent: the limit of 1 connection at once is reached, and none became free in time."
+
+
+@pytest.fixture(params=RECORDED)
+def recorded(request, db):
+    """With and without a record of what is sent at once."""
+    hold_mail(*RECORDED[request.param])
+
+
+@pytest.fixture
+def nobody_waits(monkeypatch):
+    """For a connection to become free."""
+    monkeypatch.setattr("messaging.lifecycle.limits.PATIENCE", 0, raising=False)
+
+
+def send_at_once(recipient="ada@example.com", **options):
+    [outcome] = outgoing.hand_in([submission(recipient, **options)])
+    return outcome
+
+
+class Watcher:
+    """Counts how many transactions a server is in at the same time."""
+
+    def __init__(self, server):
+        self.lock, self.now, self.most = threading.Lock(), 0, 0
+        server.at("END", self)
+
+    def __call__(self):
+        with self.lock:
+            self.now += 1
+            self.most = max(self.most, self.now)
+        threading.Event().wait(0.05)
+        with self.lock:
+            self.now -= 1
+        return "250 ok"
+
+
+# --- Messages per time -------------------------------------------------------------------------------
+
+
+def test_a_rate_holds_at_once_whether_it_is_recorded_or_not(server, recorded):
+    set_up(server, per_hour=1)
+    outcomes = [send_at_once() for _ in range(3)]
+    assert [outcome.state for outcome in outcomes] == ["sent", "failed", "failed"]
+    assert len(server.accepted) == 1
+    assert (outcomes[1].may_queue, "limit of 1 messages per hour" in outcomes[1].explanation) == (True, True)
+
+
+def test_what_is_not_recorded_leaves_nothing_but_the_time_and_that_for_an_hour(server, clock):
+    set_up(server, per_hour=1)
+    assert send_at_once().state == "sent"
+    assert not Message.objects.exists()
+    assert not SendAttempt.objects.exists()
+    clock.goes_on(minutes=59)
+    housekeeping.tidy(clock.now)
+    assert send_at_once().state == "failed"
+    clock.goes_on(minutes=2)
+    housekeeping.tidy(clock.now)
+    assert send_at_once().state == "sent"
+
+
+def test_tidying_drops_the_times_that_count_no_more_and_those_of_a_wrong_clock(server, clock):
+    from messaging.models import PastTry
+
+    send_at_once()
+    clock.goes_on(days=400)
+    send_at_once()
+    clock.goes_on(days=-400, minutes=30)
+    housekeeping.tidy(clock.now)
+    assert PastTry.objects.count() == 1
+    clock.goes_on(hours=1)
+    housekeeping.tidy(clock.now)
+    assert not PastTry.objects.exists()
+
+
+def test_lanes_count_what_was_sent_at_once_and_not_recorded(server, clock):
+    set_up(server, per_hour=2)
+    send_at_once()
+    make_message("b@example.com"), make_message("c@example.com")
+    run_lane(clock=clock)
+    assert len(server.accepted) == 2
+    pause = AccountPause.objects.get(kind="limit")
+    assert pause.until <= clock.now + dt.timedelta(hours=1)
+    clock.goes_on(minutes=61)
+    run_lane(clock=clock)
+    assert len(server.accepted) == 3
+
+
+@pytest.mark.slow
+def test_several_threads_that_send_at_once_keep_to_the_rate_together(server, recorded):
+    set_up(server, per_hour=1)
+    states = []
+    assert not in_threads(4, lambda: states.append(send_at_once().state))
+    assert sorted(states) == ["failed", "failed", "failed", "sent"]
+    assert len(server.accepted) == 1
+
+
+@pytest.mark.slow
+def test_lanes_and_threads_that_send_at_once_keep_to_the_rate_together(server, recorded):
+    set_up(server, per_hour=3)
+    for number in range(4):
+        make_message(f"c{number}@example.com")
+    turns = iter([send_at_once, run_lane] * 3)
+    assert not in_threads(6, lambda: next(turns)())
+    assert len(server.accepted) == 3
+
+
+def test_a_rate_holds_when_the_clock_is_put_back_a_little(server, clock):
+    set_up(server, per_hour=1)
+    send_at_once()
+    clock.goes_on(seconds=-30)
+    assert send_at_once().state == "failed"
+
+
+def test_what_a_wrong_clock_left_in_the_future_does_not_count(server, clock, recorded):
+    set_up(server, per_hour=1)
+    clock.goes_on(days=400)
+    assert send_at_once().state == "sent"
+    clock.goes_on(days=-400)
+    assert send_at_once().state == "sent"
+    assert send_at_once().state == "failed"
+
+
+@pytest.mark.parametrize("record", [True, False])
+def test_what_a_deleted_user_sent_does_not_count_for_the_company(server, ben, record):
+    hold_mail(record, hold=False)
+    EmailSettings.objects.create(account=ben, host="127.0.0.1", port=server.port)
+    assert send_at_once(author=ben).state == "sent"
+    set_up(server, per_hour=1)
+    ben.delete()
+    assert send_at_once().state == "sent"
+    assert send_at_once().state == "failed"
+
+
+def test_what_a_user_sent_who_was_deleted_meanwhile_does_not_count_for_the_company(server, ben):
+    EmailSettings.objects.create(account=ben, host="127.0.0.1", port=server.port)
+    message = make_message("a@example.com")
+    Message.objects.update(account=ben)
+    server.at("END", [lambda: (elsewhere(ben.delete)(), "250 ok")[1]])
+    run_lane(ben.pk)
+    assert message.attempts.get().account is None
+    set_up(server, per_hour=1)
+    assert send_at_once().state == "sent"
+
+
+def test_what_comes_back_untried_uses_up_no_limit(server, clock):
+    """One lane has all that may go at hand; another one notes no limit, because nothing was sent yet."""
+    set_up(server, per_hour=2)
+    for number in range(4):
+        make_message(f"c{number}@example.com")
+    claims.take(None, "lane", 2, clock.now)
+    run_lane(clock=clock)
+    assert not server.accepted
+    claims.give_back("lane")
+    run_lane(clock=clock)
+    assert len(server.accepted) == 2
+
+
+def test_each_transaction_of_a_message_to_many_counts_as_the_server_counts_it(server, recording):
+    server.most_recipients = 2
+    set_up(server, per_hour=3)
+    [outcome] = outgoing.hand_in([submission(*(f"c{number}@example.com" for number in range(5)))])
+    assert outcome.state == "sent"
+    assert len(server.accepted) == 3
+    assert send_at_once().state == "failed"
+
+
+# --- Connections at once -----------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_several_threads_that_send_at_once_wait_for_each_others_connections(server, recorded):
+    set_up(server, max_connections=1)
+    watcher, states = Watcher(server), []
+    assert not in_threads(4, lambda: states.append(send_at_once().state))
+    assert states == ["sent"] * 4
+    assert watcher.most == 1
+    assert not ActiveLane.objects.exists()
+
+
+@pytest.mark.slow
+def test_lanes_and_threads_that_send_at_once_keep_to_the_connections_together(server, recorded):
+    set_up(server, max_connections=2)
+    for number in range(6):
+        make_message(f"c{number}@example.com")
+    watcher, turns = Watcher(server), iter([send_at_once, run_lane] * 3)
+    assert not in_threads(6, lambda: next(turns)())
+    assert watcher.most <= 2
+
+
+def test_without_a_free_connection_it_fails_names_the_limit_and_offers_the_queue(server, recorded, nobody_waits):
+    set_up(server, max_connections=1)
+    make_message("c@example.com")
+    outcomes = []
+    server.at("END", [lambda: (elsewhere(lambda: outcomes.append(send_at_once()))(), "250 ok")[1]])
+    run_lane()
+    [outcome] = outcomes
+    assert (outcome.state, outcome.may_queue) == ("failed", True)
+    assert outcome.explanation == NO_CONNECTION
+    assert len(server.accepted) == 1
+    assert send_at_once().state == "sent", "the lane has ended"
+
+
+def test_a_lane_finds_no_connection_while_something_is_sent_at_once(server, recorded):
+    set_up(server, max_connections=1)
+    make_message("c@example.com")
+    server.at("END", [lambda: (elsewhere(run_lane)(), "250 ok")[1]])
+    assert send_at_once().state == "sent"
+    assert len(server.accepted) == 1
+    assert run_lane() == 1
+
+
+def test_the_connection_of_a_process_that_was_killed_is_free_after_its_lease(server, recorded, clock, nobody_waits):
+    set_up(server, max_connections=1)
+    ActiveLane.objects.create(owner="killed", expires_at=clock.now + dt.timedelta(seconds=30))
+    assert send_at_once().explanation == NO_CONNECTION
+    clock.goes_on(seconds=31)
+    assert send_at_once().state == "sent"
+
+
+def test_the_connection_of_a_process_that_was_killed_under_a_wrong_clock_is_free(server, recorded, nobody_waits):
+    set_up(server, max_connections=1)
+    ActiveLane.objects.create(owner="killed", expires_at=timezone.now() + dt.timedelta(days=400))
+    assert send_at_once().state == "sent"
+    make_message("c@example.com")
+    assert run_lane() == 1
+
+
+def test_whoever_sends_as_several_accounts_gives_back_the_connection_of_the_last(server, recorded, nobody_waits):
+    set_up(server, max_connections=1)
+    authors = [None, make_user("cleo"), None, make_user("dora")]
+    for author in authors:
+        if author is not None:
+            EmailSettings.objects.create(account=author)
+    messages = [submission("a@example.com", author=author) for author in authors]
+    states = []
+    for outcome in outgoing.hand_in(messages):
+        states.append(outcome.state)
+        assert ActiveLane.objects.count() == 1
+    assert states == ["sent"] * 4
+    assert not ActiveLane.objects.exists()
+
+
+# --- The test message --------------------------------------------------------------------------------
+
+
+def concluded(told):
+    return next(event for event in told if isinstance(event, probe.Conclusion))
+
+
+def test_a_test_message_keeps_to_the_rate_and_says_so(server, operator):
+    set_up(server, per_hour=1)
+    assert concluded(probe.send_test_message(None, "a@example.com", operator)).ok
+    second = concluded(probe.send_test_message(None, "a@example.com", operator))
+    assert "the limit of 1 messages per hour is reached" in second.explanation
+    assert len(server.accepted) == 1
+
+
+def test_a_test_message_waits_for_a_connection_and_says_so(server, operator, nobody_waits):
+    set_up(server, max_connections=1)
+    ActiveLane.objects.create(owner="lane", expires_at=timezone.now() + dt.timedelta(seconds=20))
+    told = concluded(probe.send_test_message(None, "a@example.com", operator))
+    assert told.explanation == NO_CONNECTION
+    assert not server.accepted
+
+
+# --- A failed opening --------------------------------------------------------------------------------
+
+
+def test_after_a_failed_opening_each_message_names_its_own_recipients(server, recorded):
+    server.at("GREETING", "554 5.7.1 not you")
+    outcomes = list(outgoing.hand_in([submission("a@example.com"), submission("b@example.com", "c@example.com")]))
+    assert [outcome.state for outcome in outcomes] == ["failed", "failed"]
+    named = [[refusal.address for refusal in outcome.refused] for outcome in outcomes]
+    assert named == [["a@example.com"], ["b@example.com", "c@example.com"]]
+    assert in_words(outcomes[0].reason) == in_words(outcomes[1].reason)
