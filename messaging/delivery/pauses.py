@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 
 from messaging.lifecycle import limits
 from messaging.models import AccountPause, Phrase
@@ -88,23 +88,29 @@ def wait_until(account_id: int | None, wait: limits.Wait, now: datetime) -> None
 
 
 def end_due(now: datetime) -> None:
-    """End what ends by itself and is over, as it stands then. (What is probed ends when a message gets through.)
+    """End what ends by itself and is over, as it stands then. What is probed ends when a message gets through.
 
     Where a person's pause or a doubt holds, what a lane claimed at that very moment is taken from it, too.
     """
-    for row in limits.told(now).exclude(kind__in=AccountPause.PROBED):
-        if row.is_in_force and row.kind not in limits.OF_SETTINGS:
-            claims.take_back(row.account_id, everybody=row.kind == Kind.ALL)
+    for row in limits.told(now):
+        if row.kind in AccountPause.PROBED:
+            if not row.is_in_force and row.until is not None and row.until > now:  # by a clock that was wrong
+                _as_read(row).update(until=now)
         elif not row.is_in_force:
             _end(row)
+        elif row.kind not in limits.OF_SETTINGS:
+            claims.take_back(row.account_id, everybody=row.kind == Kind.ALL)
 
 
 def _end(row: AccountPause) -> None:
     """End a pause, unless it was prolonged since it was read."""
-    same = AccountPause.objects.filter(pk=row.pk, until=row.until)
     if row.kind not in limits.OF_SETTINGS:
-        same.update(ended_at=F("until"))
+        _as_read(row).update(ended_at=F("until"))
         return
     with transaction.atomic():
-        for locked in same.select_for_update(of=("self",)):
+        for locked in _as_read(row).select_for_update(of=("self",)):
             locked.delete()
+
+
+def _as_read(row: AccountPause) -> QuerySet[AccountPause]:
+    return AccountPause.objects.filter(pk=row.pk, until=row.until)

@@ -91,6 +91,7 @@ def _last_words(message: Message) -> SendAttempt:
     return SendAttempt(
         message=message,
         account=message.account,
+        account_is_gone=message.account_id is None and said.get("account") is not None,
         batch=message.batch,
         fence=message.fence,
         started_at=started_at,

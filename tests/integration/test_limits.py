@@ -4,10 +4,11 @@ import datetime as dt
 import threading
 
 import pytest
+from django.db import transaction
 from django.utils import timezone
 
 from messaging import housekeeping, outgoing, probe
-from messaging.delivery import claims
+from messaging.delivery import claims, ledger
 from messaging.models import AccountPause, ActiveLane, EmailSettings, Message, SendAttempt
 from messaging.wording import in_words
 from tests.factories import hold_mail, make_message, make_user, set_up, submission
@@ -162,6 +163,38 @@ def test_what_a_user_sent_who_was_deleted_meanwhile_does_not_count_for_the_compa
     assert send_at_once().state == "sent"
 
 
+def killed_in_data(clock, account=None):
+    """A message whose worker was killed while the server took it; what the sweep makes of it."""
+    message = make_message("a@example.com")
+    Message.objects.filter(pk=message.pk).update(account=account)
+    [claimed] = claims.take(account and account.pk, "killed", 1, clock.now)
+    attempt = SendAttempt(message=claimed, account=account, fence=claimed.fence, started_at=clock.now, stage="data")
+    ledger.start_data(claimed, attempt, clock.now)
+    return message
+
+
+def swept(message, clock):
+    housekeeping.sweep(clock.now)
+    for _ in range(5):
+        housekeeping.sweep(clock.goes_on(seconds=20))
+    message.refresh_from_db()
+    return message.status
+
+
+def test_what_may_have_arrived_counts(server, clock):
+    set_up(server, per_hour=1)
+    assert swept(killed_in_data(clock), clock) == "unknown"
+    assert send_at_once().state == "failed"
+
+
+def test_what_may_have_arrived_from_a_deleted_user_does_not_count_for_the_company(server, clock, ben):
+    set_up(server, per_hour=1)
+    message = killed_in_data(clock, ben)
+    ben.delete()
+    assert swept(message, clock) == "unknown"
+    assert send_at_once().state == "sent"
+
+
 def test_what_comes_back_untried_uses_up_no_limit(server, clock):
     """One lane has all that may go at hand; another one notes no limit, because nothing was sent yet."""
     set_up(server, per_hour=2)
@@ -258,6 +291,31 @@ def test_whoever_sends_as_several_accounts_gives_back_the_connection_of_the_last
         assert ActiveLane.objects.count() == 1
     assert states == ["sent"] * 4
     assert not ActiveLane.objects.exists()
+
+
+@pytest.mark.postgresql
+def test_nobody_waits_for_the_end_of_a_callers_transaction(server, recorded):
+    set_up(server, per_hour=5)
+    run_lane()  # the database is known from now on, as everywhere but at the very first start
+    make_message("c@example.com")
+
+    def others():
+        states.append(send_at_once().state)
+        run_lane()
+
+    states = []
+    server.at("END", [lambda: (elsewhere(others)(), "250 ok")[1]])
+    with transaction.atomic():
+        states.append(send_at_once().state)
+    assert states == ["sent", "sent"]
+    assert len(server.accepted) == 3
+
+
+def test_no_connections_at_all_is_a_fault_of_the_set_up_as_the_form_says(server, recorded):
+    set_up(server, max_connections=0)
+    outcome = send_at_once()
+    assert (outcome.state, outcome.reply.stage) == ("failed", "connect")
+    assert not server.connections
 
 
 # --- The test message --------------------------------------------------------------------------------

@@ -452,6 +452,7 @@ def test_pause_put_there_by_a_wrong_clock_is_over_with_it(server, clock, kind, b
     make_message("c@example.com")
     housekeeping.sweep(clock.now)
     assert woken == [None]
+    assert not AccountPause.objects.filter(until__gt=clock.now).exists(), "no page names that time"
     run_lane(clock=clock)
     assert [recipient for taken in server.accepted for recipient in taken.recipients][-1] == "c@example.com"
     assert sending.holding_account(None, clock.now) == []
