@@ -27,7 +27,7 @@ def take(
     at_most = min(at_most, leave.number)
     if not at_most:
         return []
-    with transaction.atomic():
+    with transaction.atomic(savepoint=False):
         due = _DUE.format(account="IS NULL" if account_id is None else f"= {int(account_id)}")
         messages = _claim(f"{due} AND urgent", [now], owner, at_most, now)
         if len(messages) < at_most and not leave.urgent_only:

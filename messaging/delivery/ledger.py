@@ -203,7 +203,8 @@ def is_minded_alone(message: Message) -> bool:
     refused = SendAttempt.objects.filter(message=message, stage__in=MESSAGE_STAGES)
     refused = refused.exclude(outcome=AttemptOutcome.ACCEPTED).order_by("-id")
     times = list(refused.values_list("started_at", flat=True)[:2])
-    taken = SendAttempt.objects.filter(account_id=message.account_id, outcome=AttemptOutcome.ACCEPTED)
+    accepted = SendAttempt.objects.filter(outcome=AttemptOutcome.ACCEPTED)
+    taken = accepted.filter(account_id=message.account_id, account_is_gone=False)
     return (
         len(times) == 2
         and taken.filter(started_at__gt=times[0]).exists()

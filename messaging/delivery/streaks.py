@@ -166,7 +166,8 @@ def _is_over(streak: RefusalStreak, now: datetime) -> bool:
 
 def _has_accepted_since(streak: RefusalStreak, now: datetime) -> bool:
     """Whether the account's server let anybody past the stage after the last refusal."""
-    begun = SendAttempt.objects.filter(account_id=streak.account_id, started_at__gt=streak.last_at - LONGEST_TRY)
+    begun = SendAttempt.objects.filter(account_id=streak.account_id, account_is_gone=False)
+    begun = begun.filter(started_at__gt=streak.last_at - LONGEST_TRY)
     ended = begun.filter(finished_at__gt=streak.last_at, finished_at__lte=now + LONGEST_TRY).order_by("-started_at")
     if ended.filter(outcome=AttemptOutcome.ACCEPTED).exists():
         return True

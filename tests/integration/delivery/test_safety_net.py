@@ -12,7 +12,7 @@ from django.utils import timezone
 from messaging import answers, batches, housekeeping, outgoing
 from messaging.console.preflight import refused_before
 from messaging.delivery.lane import Lane
-from messaging.models import AccountPause, BatchItem, Message, Recipient, RefusalStreak, SendAttempt
+from messaging.models import AccountPause, BatchItem, EmailSettings, Message, Recipient, RefusalStreak, SendAttempt
 from messaging.queue import NotPossible
 from messaging.setup import changes, options
 from messaging.wording import in_words
@@ -258,6 +258,22 @@ def test_what_is_sent_at_once_counts_fails_and_is_told(server):
     assert is_paused()
     assert told[5][0].explanation == "Refused in the same words as 5 other messages: the fault may be ours."
     assert Recipient.objects.filter(streak__isnull=False).count() == 6
+
+
+def test_what_a_deleted_user_sent_is_no_acceptance_of_the_company(server, ben):
+    refuse(server)
+    queue(4)
+    run_lane()
+    with FaultServer() as own:
+        EmailSettings.objects.create(account=ben, host="127.0.0.1", port=own.port)
+        make_message("kunde@bens.example")
+        Message.objects.filter(status="queued").update(account=ben)
+        run_lane(ben.pk)
+        assert own.accepted
+    ben.delete()
+    queue(1, first=4)
+    run_lane()
+    assert is_paused()
 
 
 def test_without_recording_an_acceptance_between_counts_although_nothing_is_kept(server):
