@@ -10,7 +10,7 @@ from django.utils import timezone
 from messaging import housekeeping, outgoing, probe
 from messaging.delivery import claims, ledger
 from messaging.intake import gate
-from messaging.models import AccountPause, ActiveLane, EmailSettings, Message, SendAttempt
+from messaging.models import AccountPause, ActiveLane, EmailSettings, Message, PastTry, SendAttempt
 from messaging.wording import in_words
 from tests.factories import hold_mail, make_message, make_user, set_up, submission
 from tests.steps import elsewhere, in_threads, run_lane
@@ -81,8 +81,6 @@ def test_what_is_not_recorded_leaves_nothing_but_the_time_and_that_for_an_hour(s
 
 
 def test_tidying_drops_the_times_that_count_no_more_and_those_of_a_wrong_clock(server, clock):
-    from messaging.models import PastTry
-
     send_at_once()
     clock.goes_on(days=400)
     send_at_once()
