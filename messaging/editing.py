@@ -1,5 +1,6 @@
 """Messages corrected before they are sent: header, text and attachments; what was accepted once is kept."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -48,11 +49,7 @@ Change = dict[str, str]  # {"field": "subject", "before": …, "after": …}
 
 
 class EditedMeanwhile(Exception):
-    """Somebody else edited it since the form was shown: `versions` are what they replaced, the latest last."""
-
-    def __init__(self, versions: list[MessageVersion]) -> None:
-        super().__init__("The message was edited meanwhile.")
-        self.versions = versions
+    """It is not in the version any more that an edit is based on."""
 
 
 class Unread(gate.Refused):
@@ -65,7 +62,7 @@ class Unread(gate.Refused):
 
 @dataclass(frozen=True)
 class Edit:
-    """What a message is to be. `text` None leaves it as it is; `removed` are numbers of attachments."""
+    """What a message is to be. `text` None leaves it as it is; `removed` are numbers of the version it is based on."""
 
     to: Sequence[Mailbox]
     cc: Sequence[Mailbox]
@@ -89,6 +86,7 @@ class Current:
     text: str
     why_text_stays: str
     removable: set[int]
+    attachments: list[Attachment]
 
 
 def why_not(message: Message) -> str:
@@ -119,17 +117,35 @@ def why_not(message: Message) -> str:
 
 def current(message: Message) -> Current:
     """What can be edited. Raises NotPossible when an attachment is missing from the disk."""
+    attachments = list(message.attachments.all())
     try:
-        raw = b"".join(content.assemble(message))
+        raw = b"".join(content.put_together(bytes(message.content.skeleton), attachments))
     except content.MissingContent as error:
         raise NotPossible(str(error)) from error
+    recipients = [(row.kind, row.name, row.address) for row in message.recipients.all()]
+    return _read(message.versions.count(), raw, recipients, attachments)
+
+
+def as_of(message: Message, version: int, now: Current) -> Current:
+    """What a form of that version showed; its `raw` has no attachments in it. A version that never was is `now`."""
+    row = message.versions.filter(number=version + 1).first()
+    if row is None:
+        return now
+    recipients = [(each["kind"], each["name"], each["address"]) for each in row.recipients]
+    attachments = [Attachment(**columns) for columns in row.attachments]
+    return _read(version, bytes(row.skeleton), recipients, attachments)
+
+
+def _read(
+    version: int, raw: bytes, recipients: Sequence[tuple[str, str, str]], attachments: list[Attachment]
+) -> Current:
     by_kind: dict[str, list[Mailbox]] = {kind: [] for kind in Kind.values}
-    for row in message.recipients.all():
-        by_kind[row.kind].append(Mailbox(row.name, row.address))
+    for kind, name, address in recipients:
+        by_kind[kind].append(Mailbox(name, address))
     fields = {name.lower(): value for name, value in reversed(content.bodies_of(raw).headers)}
     why = exchange.why_text_stays(raw)
     return Current(
-        message.versions.count(),
+        version,
         raw,
         by_kind[Kind.TO],
         by_kind[Kind.CC],
@@ -138,7 +154,25 @@ def current(message: Message) -> Current:
         "" if why else exchange.text_in(raw),
         why,
         exchange.removable(raw),
+        attachments,
     )
+
+
+def counterparts(base: Current, now: Current) -> dict[int, int]:
+    """Which attachment of `now` is which of `base`, by their numbers: the same content of the same name, in order."""
+    left: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    for row in now.attachments:
+        left[_identity(row)].append(row.number)
+    return {row.number: left[_identity(row)].pop(0) for row in base.attachments if left[_identity(row)]}
+
+
+def _identity(row: Attachment) -> tuple[str, ...]:
+    return row.sha256, row.encoding, row.filename, row.content_type, row.content_id
+
+
+def since(message: Message, seen: int) -> list[MessageVersion]:
+    """What was replaced since version `seen`, the latest last."""
+    return list(message.versions.select_related("by").defer("skeleton").filter(number__gt=seen))
 
 
 def apply(message: Message, edit: Edit, *, by: User, seen: int) -> list[Change]:
@@ -161,18 +195,18 @@ def apply(message: Message, edit: Edit, *, by: User, seen: int) -> list[Change]:
     message.refresh_from_db()
     _check(message)
     before = current(message)
-    changes = _changes(message, before, edit)
+    if seen != before.version:
+        raise EditedMeanwhile
+    changes = _changes(before, edit)
     if not changes:
         return []
-    if seen != before.version:
-        raise EditedMeanwhile(_since(message, seen))
     now = timezone.now()
     rows = _prepared(message, before, edit, now)
     with transaction.atomic():
         message.refresh_from_db(from_queryset=transitions.lock(Message.objects.all()))
         _check(message)
         if message.versions.count() != seen:
-            raise EditedMeanwhile(_since(message, seen))
+            raise EditedMeanwhile
         _keep_version(message, seen + 1, changes, by, now)
         _replace(message, rows)
         Message.objects.filter(pk=message.pk).update(**{name: getattr(rows.message, name) for name in COLUMNS})
@@ -194,11 +228,7 @@ def _check(message: Message) -> None:
         raise NotPossible(obstacle)
 
 
-def _since(message: Message, seen: int) -> list[MessageVersion]:
-    return list(message.versions.select_related("by").filter(number__gt=seen))
-
-
-def _changes(message: Message, before: Current, edit: Edit) -> list[Change]:
+def _changes(before: Current, edit: Edit) -> list[Change]:
     changes = []
     if edit.subject != before.subject:
         changes.append(_change("subject", before.subject, edit.subject))
@@ -208,7 +238,7 @@ def _changes(message: Message, before: Current, edit: Edit) -> list[Change]:
             changes.append(_change(name, composing.as_typed(old), composing.as_typed(new)))
     if _has_new_text(before, edit):
         changes.append(_change("text", before.text, edit.text or ""))
-    names = {row.number: str(row) for row in message.attachments.all()}
+    names = {row.number: str(row) for row in before.attachments}
     changes += [_change("attachment", names[number], "") for number in sorted(edit.removed & names.keys())]
     changes += [_change("attachment", "", file.filename) for file in edit.added]
     return changes

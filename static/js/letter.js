@@ -34,9 +34,10 @@ class Completion {
     const before = this.input.value.slice(0, this.input.selectionStart);
     let start = 0;
     let quoted = false;
-    for (const [place, letter] of [...before].entries()) {
-      if (letter === '"') quoted = !quoted;
-      if (!quoted && (letter === "," || letter === ";")) start = place + 1;
+    // By code units, as the cursor counts: a character outside of the basic plane has two.
+    for (let place = 0; place < before.length; place += 1) {
+      if (before[place] === '"') quoted = !quoted;
+      if (!quoted && (before[place] === "," || before[place] === ";")) start = place + 1;
     }
     return { start, text: before.slice(start).trim() };
   }
@@ -152,7 +153,8 @@ class Files {
     this.said = region.querySelector("[data-said]");
     this.files = [];
     region.querySelector("[data-drop-hint]").hidden = false;
-    for (const box of this.list.querySelectorAll("input")) this.giveButton(box);
+    // What is not ticked was taken out on a page before this one: its box stays, to have it back.
+    for (const box of this.list.querySelectorAll("input:checked")) this.giveButton(box);
     this.input.addEventListener("change", () => this.add([...this.input.files]));
     // A file dropped beside the zone would open in place of the page, and what was written would be gone.
     form.addEventListener("dragover", (event) => {

@@ -5,7 +5,6 @@ import threading
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.test import Client
 
 from messaging import batches, editing, queue
 from messaging.composing import Letter, raw_of
@@ -353,24 +352,6 @@ def test_viewers_edit_nothing(client, email_setup):
 
 
 # --- Two at once ---------------------------------------------------------------------------------------
-
-
-def test_second_of_two_sees_what_the_first_did_and_loses_nothing(office):
-    message = make_message("b@example.com", due=False)
-    url = f"/messages/{message.pk}/edit/"
-    bert = Client()
-    bert.force_login(make_user("bert", first_name="Bert"))
-    theirs = fields_of(bert.get(url)) | {"text": "Bert’s text"}
-    edit(office, message, subject="Corrected")
-    response = bert.post(url, theirs | {"files": SimpleUploadedFile("kept.txt", b"x")})
-    assert response.status_code == 409
-    assert re.search(r"Anna [\d:]+: subject from “Your appointment” to “Corrected”\.", source(response))
-    assert "Bert’s text</textarea>" in source(response) and "kept.txt" in source(response)
-    assert received(message)["Subject"] == "Corrected"
-    assert bert.post(url, fields_of(response)).status_code == 302, "saved again, it goes in the place of that"
-    mail = received(message)
-    assert mail["Subject"] == "Your appointment" and mail.get_body().get_content() == "Bert’s text\r\n"
-    assert message.versions.count() == 2
 
 
 @pytest.mark.django_db(transaction=True)

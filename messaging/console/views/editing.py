@@ -1,5 +1,7 @@
 """A message corrected before it is sent, and the versions it had before."""
 
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from django.contrib import messages as notes
@@ -9,9 +11,8 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_safe
 
 from messaging import content, editing, queue
-from messaging.composing import as_typed
 from messaging.console.filters import ids_in
-from messaging.console.forms.compose import LetterForm
+from messaging.console.forms.edited import EditedForm, shown
 from messaging.intake.errors import Refused
 from messaging.models import Attachment, Message, MessageVersion
 from messaging.queue import NotPossible
@@ -22,6 +23,98 @@ from .guard import operators_only, who
 from .letter_files import LetterFiles, place
 
 
+TITLES = {"to": "To", "cc": "Cc", "bcc": "Bcc", "subject": "Subject", "text": "Text"}
+
+
+@dataclass
+class _Editing:
+    """One request of a person who edits: the message as it is now, and as the form was shown with it (`base`)."""
+
+    request: HttpRequest
+    message: Message
+    now: editing.Current
+    base: editing.Current
+    form: EditedForm
+    files: LetterFiles
+
+    @classmethod
+    def of(cls, request: HttpRequest, message: Message, files: LetterFiles | None = None) -> "_Editing":
+        """Raises NotPossible when an attachment is missing from the disk."""
+        now = editing.current(message)
+        if request.method != "POST":
+            return cls(request, message, now, now, EditedForm(now), LetterFiles())
+        seen = next(iter(ids_in([request.POST.get("version", "")])), 0)
+        base = now if seen == now.version else editing.as_of(message, seen, now)
+        return cls(request, message, now, base, EditedForm(now, base, request.POST), files or LetterFiles.of(request))
+
+    @cached_property
+    def counterparts(self) -> dict[int, int]:
+        return editing.counterparts(self.base, self.now)
+
+    @cached_property
+    def taken_out(self) -> set[int]:
+        """The numbers, in `base`, of the attachments that this person takes out."""
+        if self.request.method != "POST":
+            return set()
+        return self.base.removable - set(ids_in(self.request.POST.getlist("stay")))
+
+    @property
+    def removed(self) -> frozenset[int]:
+        """The same in `now`: what somebody else took out as well is none of them."""
+        return frozenset(self.counterparts[number] for number in self.taken_out & self.counterparts.keys())
+
+    @property
+    def is_overtaken(self) -> bool:
+        """Whether something of this person's is to be put together with what others saved."""
+        mine = self.form.touched or self.taken_out or self.files.kept or self.files.picked
+        return self.base is not self.now and bool(mine)
+
+    def edit(self) -> editing.Edit:
+        given = self.form.cleaned_data
+        text = given["text"] if "text" in self.form.touched and not self.now.why_text_stays else None
+        return editing.Edit(
+            given["to"], given["cc"], given["bcc"], given["subject"], text, self.removed, self.files.read()
+        )
+
+    def attachments(self) -> list[tuple[Attachment, bool, bool, str]]:
+        """Each with whether it may be taken out, whether it stays, and what others did with it."""
+        was_there = set(self.counterparts.values())
+        names = {
+            row.filename for row in self.base.attachments if row.number in self.taken_out - self.counterparts.keys()
+        }
+        rows = []
+        for row in self.now.attachments:
+            note = "" if row.number in was_there else "attached meanwhile"
+            if note and row.filename in names:
+                note = "attached meanwhile in the place of the one that you took out"
+            rows.append((row, row.number in self.now.removable, row.number not in self.removed, note))
+        return rows
+
+    def show(self, *, status: int = 200, obstacle: str = "") -> HttpResponse:
+        versions = editing.since(self.message, self.base.version) if self.is_overtaken else []
+        context: dict[str, Any] = {
+            "message": self.message,
+            "current": self.now,
+            "form": self.form,
+            "files": self.files.keep(),
+            "attachments": self.attachments(),
+            "obstacle": obstacle,
+            "meanwhile": [f"{_by(version)}: {changes_in_words(version.changes)}." for version in versions],
+            "conflicts": [self._conflict(name, versions) for name in self.form.conflicts],
+        }
+        return render(self.request, "messaging/message_edit.html", context, status=status)
+
+    def _conflict(self, name: str, versions: list[MessageVersion]) -> dict[str, str]:
+        """A field that both changed: what the other person wrote, and who that was."""
+        theirs = [each for each in versions if any(change["field"] == name for change in each.changes)]
+        by = _by(theirs[-1]) if theirs else ""
+        return {"name": name, "title": TITLES[name], "by": by, "theirs": shown(self.now)[name]}
+
+
+def _by(version: MessageVersion) -> str:
+    return f"{person(version.by, 'A deleted user')} {moment(version.at)}"
+
+
 @operators_only
 @require_http_methods(["GET", "HEAD", "POST"])
 def edit(request: HttpRequest, pk: int) -> HttpResponse:
@@ -29,94 +122,39 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
     message = get_object_or_404(queue.visible_to(who(request)).select_related("handed_to", "content", "author"), pk=pk)
     obstacle = editing.why_not(message)
     try:
-        current = editing.current(message)
+        opened = _Editing.of(request, message)
     except NotPossible as error:
         notes.warning(request, str(error))
         return redirect(message)
     if request.method == "POST":
-        return _save(request, message, current, obstacle)
+        return opened.show(status=409, obstacle=obstacle) if obstacle else _save(opened)
     if obstacle:
         notes.warning(request, f"It cannot be edited. {obstacle}")
         return redirect(message)
-    form = LetterForm(
-        initial={
-            "to": as_typed(current.to),
-            "cc": as_typed(current.cc),
-            "bcc": as_typed(current.bcc),
-            "subject": current.subject,
-            "no_subject": not current.subject,
-            "text": current.text,
-        }
-    )
-    return _show(request, message, current, form, LetterFiles())
+    return opened.show()
 
 
-def _save(request: HttpRequest, message: Message, current: editing.Current, obstacle: str) -> HttpResponse:
-    form, files = LetterForm(request.POST), LetterFiles.of(request)
-    if obstacle:
-        return _show(request, message, current, form, files.keep(), status=409, obstacle=obstacle)
-    if not form.is_valid() or files.error:
-        return _show(request, message, current, form, files.keep(), status=422)
-    given = form.cleaned_data
-    wanted = editing.Edit(
-        given["to"],
-        given["cc"],
-        given["bcc"],
-        given["subject"],
-        None if current.why_text_stays else given["text"],
-        frozenset(current.removable - set(_stay(request))),
-        files.read(),
-    )
+def _save(opened: _Editing) -> HttpResponse:
+    request, message, form, files = opened.request, opened.message, opened.form, opened.files
+    is_valid = form.is_valid()
+    if opened.is_overtaken:
+        return opened.show(status=409)
+    if not is_valid or files.error:
+        return opened.show(status=422)
     was_failed = message.status == Message.Status.FAILED
-    seen = next(iter(ids_in([request.POST.get("version", "")])), -1)
     try:
-        changes = editing.apply(message, wanted, by=who(request), seen=seen)
+        changes = editing.apply(message, opened.edit(), by=who(request), seen=opened.now.version)
     except NotPossible as error:
-        return _show(request, message, current, form, files.keep(), status=409, obstacle=str(error))
-    except editing.EditedMeanwhile as error:
+        return opened.show(status=409, obstacle=str(error))
+    except editing.EditedMeanwhile:
         message.refresh_from_db()
-        fresh = editing.current(message)
-        return _show(request, message, fresh, form, files.keep(), status=409, meanwhile=error.versions)
+        return _save(_Editing.of(request, message, files))
     except Refused as error:
         place(error, form, files)
-    else:
-        back = " It is back in the queue." if was_failed else ""
-        notes.success(request, f"Saved.{back}" if changes else "Nothing was changed.")
-        return redirect(message)
-    return _show(request, message, current, form, files.keep(), status=422)
-
-
-def _stay(request: HttpRequest) -> list[int]:
-    return ids_in(request.POST.getlist("stay"))
-
-
-def _show(
-    request: HttpRequest,
-    message: Message,
-    current: editing.Current,
-    form: LetterForm,
-    files: LetterFiles,
-    *,
-    status: int = 200,
-    obstacle: str = "",
-    meanwhile: list[MessageVersion] | None = None,
-) -> HttpResponse:
-    stay = set(_stay(request)) if request.method == "POST" else current.removable
-    context: dict[str, Any] = {
-        "message": message,
-        "current": current,
-        "form": form,
-        "files": files,
-        "attachments": [
-            (row, row.number in current.removable, row.number in stay) for row in message.attachments.all()
-        ],
-        "obstacle": obstacle,
-        "meanwhile": [
-            f"{person(version.by, 'Somebody')} {moment(version.at)}: {changes_in_words(version.changes)}."
-            for version in meanwhile or []
-        ],
-    }
-    return render(request, "messaging/message_edit.html", context, status=status)
+        return opened.show(status=422)
+    back = " It is back in the queue." if was_failed and message.status == Message.Status.QUEUED else ""
+    notes.success(request, f"Saved.{back}" if changes else "Nothing was changed.")
+    return redirect(message)
 
 
 @require_safe
