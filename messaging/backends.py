@@ -24,14 +24,17 @@ from django.db import DatabaseError
 from messaging import outgoing
 from messaging.delivery.reply import LocalError, Reply, Stage
 from messaging.intake import addresses, gate
-from messaging.intake.wire import CATEGORY
-from messaging.mime import displayable
+from messaging.intake.addresses import Mailbox
+from messaging.intake.wire import ADDRESSES, CATEGORY
+from messaging.mime import decoded_words, displayable
 from messaging.outgoing import Outcome, State
 from messaging.setup.options import options
 
 logger = logging.getLogger(__name__)
 
 _NAME = re.compile(r"[!-9;-~]+")  # RFC 5322 2.2
+_LOCAL_PART = re.compile(r"=\?[^?\s]+\?[bBqQ]\?[^?\s]*\?=(?=@)")
+_ATOMS = re.compile(r'[^\s<>"(),:;@\\\[\]]+')
 _category: ContextVar[str] = ContextVar("category", default="")
 _INJECTION = re.compile(r"\r(?!\n)|\n(?![ \t])|\0")
 
@@ -107,7 +110,7 @@ class QueueEmailBackend(BaseEmailBackend):
     def _submission(self, message: EmailMessage, author: User | None) -> gate.Submission:
         mime = message.message()
         return gate.Submission(
-            raw=_as_bytes(message, mime),
+            raw=_as_bytes(mime),
             reverse_path=_bare(message.from_email),
             recipients=[_bare(recipient) for recipient in message.recipients()],
             author=author,
@@ -216,13 +219,13 @@ def _encoded(message: EmailMessage, address: str) -> str:
 # --- From Django's message to bytes --------------------------------------------------------------------
 
 
-def _as_bytes(message: EmailMessage, mime: MimeMessage) -> bytes:
+def _as_bytes(mime: MimeMessage) -> bytes:
     for part in mime.walk():
         for name, value in part.raw_items():
             if not _NAME.fullmatch(name) or _INJECTION.search(str(value)):
                 shown = displayable(name, 80)
                 raise BadHeaderError(f"The header field “{shown}” contains a line break. Remove it.")
-    _restore_smtputf8(message, mime)
+    _restore_smtputf8(mime)
     octets = BytesIO()
     try:
         BytesGenerator(octets, mangle_from_=False).flatten(mime, linesep="\r\n")
@@ -231,23 +234,23 @@ def _as_bytes(message: EmailMessage, mime: MimeMessage) -> bytes:
     return octets.getvalue()
 
 
-def _restore_smtputf8(message: EmailMessage, mime: MimeMessage) -> None:
-    """Django writes a local part that is not ASCII as an encoded word, which is nobody's address (RFC 2047 5)."""
-    originals = {
-        "From": [message.extra_headers.get("From", message.from_email)],
-        "To": message.to,
-        "Cc": message.cc,
-        "Reply-To": message.reply_to,
-    }
-    for name, values in originals.items():
-        text = ", ".join(map(str, values))
-        if (
-            name in mime
-            and not text.isascii()
-            and any(not _has_ascii_local_part(each.address) for each in addresses.mailboxes(text))
-        ):
+def _restore_smtputf8(mime: MimeMessage) -> None:
+    """Django writes a local part that is not ASCII as an encoded word, which is nobody's address (RFC 2047 5).
+
+    What its header fields name stands, wherever they have it from.
+    """
+    written = [(name, value) for name, value in mime.raw_items() if name.lower() in ADDRESSES]
+    for name, value in written:
+        text = _LOCAL_PART.sub(_local_part, str(value))
+        if mime.get_all(name) == [value] and any(not _has_ascii_local_part(each) for each in addresses.mailboxes(text)):
             # The generator writes surrogates as the octets they stand for; the gate does the encoding.
             mime.replace_header(name, _AsItIs(name, text.encode().decode("ascii", "surrogateescape")))
+
+
+def _local_part(found: re.Match[str]) -> str:
+    """An encoded local part as it was; everything else that looks like one stays as it is written."""
+    text = decoded_words(found[0])
+    return text if not text.isascii() and _ATOMS.fullmatch(text) else found[0]
 
 
 class _AsItIs(str):
@@ -264,8 +267,8 @@ class _AsItIs(str):
         return f"{self.name}: {self}{policy.linesep}"
 
 
-def _has_ascii_local_part(address: str) -> bool:
-    return address.rpartition("@")[0].isascii()
+def _has_ascii_local_part(mailbox: Mailbox) -> bool:
+    return mailbox.address.rpartition("@")[0].isascii()
 
 
 def _user(name: str) -> User:

@@ -36,7 +36,8 @@ class Completion {
     let quoted = false;
     // By code units, as the cursor counts: a character outside of the basic plane has two.
     for (let place = 0; place < before.length; place += 1) {
-      if (before[place] === '"') quoted = !quoted;
+      if (quoted && before[place] === "\\") place += 1;
+      else if (before[place] === '"') quoted = !quoted;
       if (!quoted && (before[place] === "," || before[place] === ";")) start = place + 1;
     }
     return { start, text: before.slice(start).trim() };

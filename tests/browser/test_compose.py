@@ -80,6 +80,53 @@ def test_message_is_written_and_sent_by_keyboard(site, signed_in, company):
     assert (file.get_filename(), file.get_content()) == ("offer.pdf", b"%PDF-1.4 dropped")
 
 
+def test_completion_after_an_emoji_leaves_the_others_as_they_are(site, signed_in):
+    site.queue("cilla@compose.example")
+    page = signed_in
+    page.goto(f"{site.url}/messages/new/")
+    to = page.get_by_label("To", exact=True)
+    typed = '😀😀 Ann <ann@example.com>, "Smile \\" 🎉, Ltd" <smile@example.com>, '
+    to.fill(typed)
+    to.press_sequentially("cilla")
+    expect(page.get_by_role("listbox").get_by_role("option")).to_have_count(1)
+    to.press("Enter")
+    expect(to).to_have_value(f"{typed}cilla@compose.example, ")
+
+
+MEANWHILE = """
+from dataclasses import replace
+from django.contrib.auth.models import User
+from messaging import editing
+from messaging.uploads import File
+bert, _ = User.objects.get_or_create(username="bert", first_name="Bert", last_name="Holm")
+message = Message.objects.get(pk={pk})
+now = editing.current(message)
+file = File("contract.pdf", "application/pdf", b"%PDF contract")
+wanted = editing.Edit(now.to, now.cc, now.bcc, "Berts subject, which is better", None, frozenset([1]), [file])
+answer = len(editing.apply(message, wanted, by=bert, seen=now.version))
+"""
+
+
+def test_edited_meanwhile_shows_both_and_takes_what_is_chosen(site, signed_in, company):
+    company(record_mail=True, hold_mail=True)
+    [pk] = site.queue("dora@compose.example")
+    page = signed_in
+    page.goto(f"{site.url}/messages/{pk}/edit/")
+    site.installation.ask(MEANWHILE.format(pk=pk))
+    page.get_by_label("Subject").fill("Annas subject")
+    page.get_by_label("Cc", exact=True).fill("copy@compose.example")
+    page.get_by_role("button", name="Remove invoice.pdf").click()
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("the message was edited meanwhile")).to_be_visible()
+    look(page, "edited-meanwhile")
+    expect(page.get_by_label("Subject", exact=True)).to_have_value("Annas subject")
+    page.get_by_label("Take this instead (Bert Holm").check()
+    page.get_by_role("button", name="Save again").click()
+    expect(page.get_by_role("heading", name="Berts subject, which is better")).to_be_visible()
+    expect(page.get_by_text("contract.pdf").first).to_be_visible()
+    expect(page.get_by_text("copy@compose.example").first).to_be_visible()
+
+
 def test_refusal_keeps_what_was_written_and_the_queue_takes_it(site, signed_in, point_at):
     page = signed_in
     page.goto(f"{site.url}/messages/new/")

@@ -4,6 +4,7 @@ What is sent at once is in test_outgoing.py.
 """
 
 import logging
+import re
 from email.mime.image import MIMEImage
 
 import pytest
@@ -18,11 +19,13 @@ from django.core.mail import (
 )
 from django.db import DatabaseError
 
-from messaging import content
+from messaging import content, mime
+from messaging.intake.addresses import envelope_address, mailboxes
 from messaging.intake.gate import Refused
+from messaging.intake.wire import ADDRESSES
 from messaging.models import Message
 from messaging.wording import in_words
-from tests.rows import received, wire
+from tests.rows import parsed, received, wire
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("holding", "queue_backend")]
 
@@ -110,6 +113,55 @@ def test_an_address_that_needs_smtputf8_stays_an_address():
         ("to", "", "b@example.com"),
     ]
     assert "zoë@example.com".encode() in wire(message).partition(b"\r\n\r\n")[0]
+
+
+HIDDEN = ["jörg@example.com", "secret@example.com"]
+
+
+@pytest.mark.parametrize("kind", [EmailMessage, EmailMultiAlternatives])
+@pytest.mark.parametrize(
+    ("argument", "name"), [("to", "To"), ("cc", "Cc"), ("reply_to", "Reply-To"), ("bcc", "X-Note")]
+)
+def test_given_header_stands_and_names_no_hidden_recipient(kind, argument, name):
+    given = {name: "Customers <list@example.com>"}
+    who = {"to": ["b@example.com"]} | {argument: HIDDEN}
+    kind("x", "y", "office@example.com", headers=given, **who).send()
+    head = wire(Message.objects.get()).partition(b"\r\n\r\n")[0].decode()
+    assert f"{name}: Customers <list@example.com>" in head.splitlines()
+    assert (name in ("Sender",)) or ("secret@" not in head and "jörg@" not in head)
+
+
+@pytest.mark.parametrize("name", ["from", "FROM", "to", "TO", "cc", "Reply-to", "sender", "SENDER", "Resent-To"])
+@pytest.mark.parametrize("value", ["Customers <list@example.com>", "Jörg <jörg@bücher.example>, Ann <a@example.com>"])
+def test_header_says_what_django_says(name, value):
+    """Whatever the case of a given name, and whether Django takes it or not; only how an address is written differs."""
+    value = value.partition(",")[0] if name.lower() in ("from", "sender") else value
+    mail = EmailMessage("x", "y", "zoë@example.com", HIDDEN, headers={name: value}, reply_to=["ö@example.com"])
+    django = {each.lower(): _named(text) for each, text in mail.message().items() if each.lower() in ADDRESSES}
+    mail.send()
+    fields = mime.head(wire(Message.objects.get()))[0]
+    assert {each.name: _named(each.text) for each in fields if each.name in ADDRESSES} == django
+
+
+def _named(value):
+    """Who is named, and by which address, in whatever way it is written."""
+    text = re.sub(r"=\?[^?]+\?[bq]\?[^?]*\?=(?=@)", lambda found: mime.decoded_words(found[0]), str(value))
+    return [(each.name, envelope_address(each.address)) for each in mailboxes(text)]
+
+
+def test_name_that_looks_like_an_encoded_local_part_stays_a_name():
+    name = '"=?utf-8?q?=C3=B6=22_=3Cevil=40example.com=3E?=@y" <a@example.com>'
+    EmailMessage("x", "y", "office@example.com", ["ö@example.com", name]).send()
+    message = Message.objects.get()
+    assert list(message.recipients.values_list("kind", "address")) == [("to", "ö@example.com"), ("to", "a@example.com")]
+    assert b"<evil@" not in wire(message)
+
+
+def test_message_id_and_date_that_are_given_stand():
+    given = {"message-id": "<own@example.com>", "DATE": "Mon, 02 Mar 2026 10:00:00 +0000"}
+    EmailMessage("x", "y", "office@example.com", HIDDEN, headers=given).send()
+    mail = parsed(wire(Message.objects.get()))
+    assert (mail.get_all("Message-ID"), mail.get_all("Date")) == ([given["message-id"]], [given["DATE"]])
 
 
 def test_the_author_is_recorded(operator):

@@ -65,7 +65,8 @@ def shown(current: Current) -> dict[str, str]:
 def _is_touched(name: str, data: QueryDict, before: dict[str, str], present: dict[str, str]) -> bool:
     if name not in data or data.get(f"take-{name}") == THEIRS:
         return False
-    return not _same(name, data[name], before[name]) and not _same(name, data[name], present[name])
+    typed = str(data[name])
+    return not _same(name, typed, before[name]) and not _same(name, typed, present[name])
 
 
 def _same(name: str, one: str, other: str) -> bool:

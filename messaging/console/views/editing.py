@@ -22,7 +22,6 @@ from .content import streamed
 from .guard import operators_only, who
 from .letter_files import LetterFiles, place
 
-
 TITLES = {"to": "To", "cc": "Cc", "bcc": "Bcc", "subject": "Subject", "text": "Text"}
 
 
