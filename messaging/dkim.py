@@ -1,4 +1,4 @@
-"""DKIM signatures (RFC 6376) that a message brings along, and which of them a change makes untrue.
+"""Signatures of a domain that a message brings along (DKIM, RFC 6376; ARC; DomainKeys), and what makes them untrue.
 
 A verifier treats a signature that fails as none (RFC 6376 6.1), so the message can go without; it must not go with one
 that says something untrue.
@@ -6,10 +6,12 @@ that says something untrue.
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from messaging import mime
 
+DKIM, ARC, DOMAINKEY = "dkim-signature", "arc-message-signature", "domainkey-signature"
+SIGNATURES = frozenset((DKIM, ARC, DOMAINKEY))
 _TAG = re.compile(r"\s*([a-z]\w*)\s*=\s*([^;]*)", re.IGNORECASE)
 
 
@@ -17,30 +19,53 @@ def still_true(before: bytes, after: bytes) -> tuple[bytes, tuple[str, ...]]:
     """`after` without the signatures that do not fit any more, as they did in `before`, and the domains they were of.
 
     Compared is what was signed, in the form in which it was; keys are not asked for. A body signed up to a length (l=)
-    counts as changed wherever it was.
+    counts as changed wherever it was. A signature over others goes with any of them. An ARC chain (RFC 8617 5.2) fails
+    with its newest message signature, so it goes as a whole.
     """
     fields, body = mime.head(after)
-    signatures = _signatures(fields)
-    if not signatures:
+    if not any(field.name in SIGNATURES for field in fields):
         return after, ()
     given, given_body = mime.head(before)
     has_body = _body(before[given_body:]) == _body(after[body:])
     values = {relaxed: (_values(given, relaxed), _values(fields, relaxed)) for relaxed in (False, True)}
-    kept, domains, position = [], [], 0
-    for as_given, signature in zip(_signatures(given), signatures, strict=True):
-        tags = {tag.lower(): value.strip() for tag, value in _TAG.findall(as_given.text)}
-        names = [name.strip().lower() for name in tags.get("h", "").split(":")]
-        earlier, later = values[tags.get("c", "").lower().startswith("relaxed")]
+    gone: list[mime.Field] = []
+    for as_given, signature in zip(_signatures(given), _signatures(fields), strict=True):
+        tags = _tags(as_given)
+        # What DomainKeys signs without naming it is all that follows (RFC 4870 3.3).
+        names = _names(tags) if "h" in tags else [*values[False][0], *values[False][1]]
+        earlier, later = values[signature.name != DOMAINKEY and tags.get("c", "").lower().startswith("relaxed")]
         has_fields = _signed(earlier, names) == _signed(later, names)
         if not (has_body and has_fields and _value(as_given) == _value(signature)):
-            kept.append(after[position : signature.start])
-            position = signature.stop
-            domains.append(mime.displayable(tags.get("d", ""), 255))
+            gone.append(signature)
+    gone = _with_those_over_them(gone, _signatures(fields))
+    domains = dict.fromkeys(mime.displayable(_tags(each).get("d", ""), 255) for each in gone)
+    if any(each.name == ARC for each in gone):
+        gone = [each for each in fields if each in gone or each.name.startswith("arc-")]
+    kept, position = [], 0
+    for each in gone:
+        kept.append(after[position : each.start])
+        position = each.stop
     return b"".join([*kept, after[position:]]), tuple(domains)
 
 
+def _with_those_over_them(gone: list[mime.Field], signatures: Sequence[mime.Field]) -> list[mime.Field]:
+    """Whatever of them is gone, and each that signs one of those that are, in their order."""
+    names = {field.name for field in gone}
+    more = [field for field in signatures if field in gone or names & set(_names(_tags(field)))]
+    return more if len(more) == len(gone) else _with_those_over_them(more, signatures)
+
+
 def _signatures(fields: Iterable[mime.Field]) -> list[mime.Field]:
-    return [field for field in fields if field.name == "dkim-signature"]
+    return [field for field in fields if field.name in SIGNATURES]
+
+
+def _tags(field: mime.Field) -> dict[str, str]:
+    return {tag.lower(): value.strip() for tag, value in _TAG.findall(field.text)}
+
+
+def _names(tags: Mapping[str, str]) -> list[str]:
+    """The names of h=, which may be folded anywhere (RFC 6376 3.2)."""
+    return "".join(tags.get("h", "").split()).lower().split(":")
 
 
 def _body(octets: bytes) -> bytes:

@@ -2,6 +2,7 @@
 
 import re
 import threading
+from dataclasses import replace
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -166,14 +167,81 @@ def test_signed_message_takes_no_attachment(office):
     assert not MessageVersion.objects.exists()
 
 
-@pytest.mark.parametrize(("values", "stays"), [({"subject": "Other"}, False), ({"cc": "c@example.com"}, True)])
-def test_dkim_signature_of_what_was_edited_goes_and_that_is_told(office, values, stays):
-    signature = b"DKIM-Signature: v=1; d=example.com; c=relaxed/relaxed; h=From:Subject; bh=a; b=c\r\n"
-    message = make_message("b@example.com", raw=signature + raw_of(LETTER), due=False)
+def signature(names, name="DKIM-Signature", more=""):
+    return f"{name}: v=1; a=rsa-sha256; d=example.com; {more}\r\n h={names};\r\n bh=a; b=c\r\n".encode()
+
+
+def with_signatures(*signatures):
+    letter = replace(LETTER, files=[File("one.pdf", "application/pdf", b"%PDF one")])
+    return make_message("b@example.com", raw=b"".join(signatures) + raw_of(letter), due=False)
+
+
+def picked(name="new.pdf"):
+    return SimpleUploadedFile(name, b"%PDF", "application/pdf")
+
+
+@pytest.mark.parametrize(("values", "names"), [
+    ({"subject": "Other"}, "From:Subject"),
+    ({"subject": "Other"}, "from : To\r\n :sub\r\n\tject"),
+    ({"subject": "Other"}, "From:Subject:Subject"),
+    ({"to": "Bo B <b@example.com>"}, "From:To"),
+    ({"to": "b@example.com, new@example.com"}, "From:To:To"),
+    ({"cc": "c@example.com"}, "From:Cc"),
+    ({"to": "", "cc": "b@example.com"}, "From:To"),
+    ({"text": "Other"}, "From"),
+    ({"files": picked()}, "From"),
+    ({"stay": None}, "From"),
+])  # fmt: skip
+@pytest.mark.parametrize("more", ["c=relaxed/relaxed;", "c=simple/simple;", "c=relaxed/simple; l=10;", ""])
+def test_signature_of_what_was_edited_goes_and_that_is_told(office, values, names, more):
+    message = with_signatures(signature(names, more=more))
     edit(office, message, **values)
-    assert (signature in wire(message)) is stays
-    told = "The DKIM signature of example.com was removed" in source(office.get(f"/messages/{message.pk}/"))
-    assert told is not stays
+    assert message.versions.count() == 1 and b"DKIM-Signature" not in wire(message)
+    assert "The DKIM signature of example.com was removed" in source(office.get(f"/messages/{message.pk}/"))
+
+
+@pytest.mark.parametrize(("values", "names"), [
+    ({"cc": "c@example.com"}, "From:Subject"),
+    ({"subject": "Other"}, "From:To:Cc:Cc"),
+    ({"bcc": "hidden@example.com"}, "From:To:Subject:Cc:Bcc:Content-Type"),
+    ({"to": "new@example.com"}, "From:Subject:MIME-Version"),
+])  # fmt: skip
+def test_signature_of_what_was_not_edited_stays(office, values, names):
+    signed = signature(names, more="c=relaxed/relaxed;")
+    message = with_signatures(signed)
+    before = wire(message)
+    edit(office, message, **values)
+    assert wire(message).startswith(signed) and before.startswith(signed)
+    assert "was removed" not in source(office.get(f"/messages/{message.pk}/"))
+
+
+def test_of_several_signatures_those_go_that_no_longer_hold(office):
+    over_subject = signature("From:Subject")
+    over_that = signature("From:DKIM-Signature", more="s=over;")
+    over_others = signature("From:To", more="s=others;")
+    message = with_signatures(over_that, over_subject, over_others)
+    edit(office, message, subject="Other")
+    assert [each for each in (over_subject, over_that, over_others) if each in wire(message)] == [over_others]
+
+
+@pytest.mark.parametrize("stays", [True, False])
+def test_arc_chain_goes_as_a_whole_when_it_no_longer_holds(office, stays):
+    chain = [
+        b"ARC-Seal: i=1; a=rsa-sha256; cv=none; d=example.com; b=x\r\n",
+        signature("From:To" if stays else "From:Subject", "ARC-Message-Signature", "i=1;"),
+        b"ARC-Authentication-Results: i=1; mx.example.com; dkim=pass\r\n",
+    ]
+    message = with_signatures(*chain)
+    edit(office, message, subject="Other")
+    assert [each in wire(message) for each in chain] == [stays] * 3
+
+
+@pytest.mark.parametrize(("names", "stays"), [("h=From:To;", True), ("h=From:Subject;", False), ("", False)])
+def test_domainkeys_signature_of_what_was_edited_goes(office, names, stays):
+    signed = f"DomainKey-Signature: a=rsa-sha1; c=nofws; d=example.com; {names} b=x\r\n".encode()
+    message = with_signatures(signed)
+    edit(office, message, subject="Other")
+    assert (signed in wire(message)) is stays
 
 
 def test_nothing_changed_is_no_version(office):
