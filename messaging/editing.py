@@ -1,7 +1,7 @@
 """Messages corrected before they are sent: header, text and attachments; what was accepted once is kept."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,11 +11,14 @@ from django.db import transaction
 from django.utils import timezone
 
 from messaging import composing, content, dkim, exchange, queue, wake
+from messaging.delivery.outcomes import judge
+from messaging.delivery.reply import Reply
 from messaging.intake import gate
 from messaging.intake.addresses import Mailbox
 from messaging.lifecycle import transitions
 from messaging.models import (
     Attachment,
+    AttemptOutcome,
     Category,
     Message,
     MessageContent,
@@ -43,6 +46,11 @@ ATTACHMENT_COLUMNS = (
     "number", "offset", "sha256", "encoding", "encoded_size", "size", "filename", "content_type", "content_id",
     "is_inline",
 )  # fmt: skip
+OUTCOME_COLUMNS = ("status", "reply_code", "enhanced_code", "reply_text", "said", "decided_at", "streak_id")
+NOBODY_LEFT = (
+    "Everybody who would be left was refused for good, so there is nobody to send it to. Correct an address, or cancel "
+    "the message."
+)
 LONGEST_TOLD = 300
 UNREAD = "\ufffd"
 Change = dict[str, str]  # {"field": "subject", "before": …, "after": …}
@@ -179,7 +187,8 @@ def apply(message: Message, edit: Edit, *, by: User, seen: int) -> list[Change]:
     """Replace a message by what a person made of it, checked like a new one; it keeps its Message-ID and its place.
 
     An edit releases nothing: queued and held stay so. One that failed goes back into the queue, where it waits for a
-    batch while the company holds mail, and is due now otherwise.
+    batch while the company holds mail, and is due now otherwise; it stays failed where only those are left who were
+    refused for good.
 
     Args:
         seen: the version that the edit is based on.
@@ -207,13 +216,16 @@ def apply(message: Message, edit: Edit, *, by: User, seen: int) -> list[Change]:
         _check(message)
         if message.versions.count() != seen:
             raise EditedMeanwhile
+        _keep_outcomes(message, rows.recipients)
+        if message.status != Status.FAILED and not is_anybody_left(rows.recipients):
+            raise gate.Refused(NOBODY_LEFT)
         _keep_version(message, seen + 1, changes, by, now)
         _replace(message, rows)
         Message.objects.filter(pk=message.pk).update(**{name: getattr(rows.message, name) for name in COLUMNS})
-        has_failed = message.status == Status.FAILED
+        is_queued_anew = message.status == Status.FAILED and is_anybody_left(rows.recipients)
         transitions.carry_out(
-            transitions.CORRECT if has_failed else transitions.EDIT, [message.pk], by=by, at=now,
-            params={"version": seen + 1}, **(_anew(message, by, now) if has_failed else {}),
+            transitions.CORRECT if is_queued_anew else transitions.EDIT, [message.pk], by=by, at=now,
+            params={"version": seen + 1}, **(_anew(message, by, now) if is_queued_anew else {}),
         )  # fmt: skip
         for note in rows.notes:
             note.message = message
@@ -305,13 +317,52 @@ def _exchanged(before: Current, edit: Edit) -> bytes:
     if edit.removed - before.removable:
         raise gate.Refused("One of the attachments belongs to the text and cannot be taken out.")
     raw = exchange.with_files(raw, edit.removed, edit.added)
+    gone = _addresses(before.to, before.cc, before.bcc) - _addresses(edit.to, edit.cc)
+    gone |= _addresses(edit.bcc)  # who is named in the header is no blind copy
     for name, old, new in (("To", before.to, edit.to), ("Cc", before.cc, edit.cc)):
-        if _differ(old, new):
-            raw = exchange.with_mailboxes(raw, name, new, before=before.raw, kept=[*before.to, *before.cc])
+        named = exchange.named(before.raw, name)
+        if _differ(old, new) or gone & named.keys():
+            others = [text for address, text in named.items() if address not in gone | _addresses(old, new)]
+            raw = exchange.with_mailboxes(
+                raw, name, new, before=before.raw, kept=[*before.to, *before.cc], others=others
+            )
     if edit.subject != before.subject:
         field = composing.subject_field(edit.subject) if edit.subject else b""
         raw = exchange.with_field(raw, "Subject", field)
     return raw
+
+
+def _addresses(*lists: Sequence[Mailbox]) -> set[str]:
+    return {mailbox.address for mailboxes in lists for mailbox in mailboxes}
+
+
+def _keep_outcomes(message: Message, recipients: Sequence[Recipient]) -> None:
+    """Who was refused for good under the same address stays so: another subject makes no mailbox.
+
+    Not where it was the content that was refused, or the tries were used up, or the words may be about us.
+    """
+    before = {row.address: row for row in message.recipients.all() if row.status == Recipient.Status.FAILED}
+    heard = {each["address"]: each for attempt in message.attempts.order_by("pk") for each in attempt.recipients}
+    for row in recipients:
+        old = before.get(row.address)
+        is_in_doubt = old is not None and old.streak_id is not None and message.reason_category == Category.SETUP
+        if old is not None and not is_in_doubt and _is_dead(heard.get(row.address)):
+            for name in OUTCOME_COLUMNS:
+                setattr(row, name, getattr(old, name))
+
+
+def _is_dead(heard: dict[str, Any] | None) -> bool:
+    """Whether a server refused an address for good; `heard` as in SendAttempt.recipients."""
+    if heard is None:
+        return False
+    said = Phrase.of(heard["said"]) if heard["said"] else None
+    verdict = judge(Reply.recorded(heard["stage"], heard["reply_code"], heard["reply_text"], said)).confined()
+    return verdict.outcome == AttemptOutcome.PERMANENT and verdict.category == Category.ADDRESS
+
+
+def is_anybody_left(recipients: Iterable[Recipient]) -> bool:
+    """Whether there is anybody to send it to."""
+    return any(row.status == Recipient.Status.PENDING for row in recipients)
 
 
 def _keep_version(message: Message, number: int, changes: list[Change], by: User, now: datetime) -> None:

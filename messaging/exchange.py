@@ -39,11 +39,20 @@ def with_field(raw: bytes, name: str, field: bytes) -> bytes:
     return raw[:end] + field + raw[end:]
 
 
-def with_mailboxes(raw: bytes, name: str, new: Sequence[Mailbox], *, before: bytes, kept: Collection[Mailbox]) -> bytes:
-    """Other mailboxes in the address field of that name; the `kept` ones stay as they are written in `before`."""
-    if not new:
-        return with_field(raw, name, b"")
-    written = _written(before)
+def with_mailboxes(
+    raw: bytes,
+    name: str,
+    new: Sequence[Mailbox],
+    *,
+    before: bytes,
+    kept: Collection[Mailbox],
+    others: Collection[str] = (),
+) -> bytes:
+    """Other mailboxes in the address field of that name; the `kept` ones stay as they are written in `before`.
+
+    `others`, as they are written, follow: who is named and not sent to.
+    """
+    written = named(before, "To", "Cc")
     known = set(map(same, kept))
     values = [
         written[mailbox.address]
@@ -51,7 +60,8 @@ def with_mailboxes(raw: bytes, name: str, new: Sequence[Mailbox], *, before: byt
         else composing.address_value([mailbox])
         for mailbox in new
     ]
-    return with_field(raw, name, (f"{name}: " + ",\r\n ".join(values) + "\r\n").encode())
+    values += others
+    return with_field(raw, name, (f"{name}: " + ",\r\n ".join(values) + "\r\n").encode() if values else b"")
 
 
 def same(mailbox: Mailbox) -> tuple[str, str]:
@@ -59,11 +69,11 @@ def same(mailbox: Mailbox) -> tuple[str, str]:
     return " ".join(mailbox.name.split()), mailbox.address
 
 
-def _written(raw: bytes) -> dict[str, str]:
-    """How each address stands in To and Cc, with its name and comments."""
+def named(raw: bytes, *names: str) -> dict[str, str]:
+    """How each address stands in the fields of these names, with its name and comments."""
     found: dict[str, str] = {}
     for field in mime.head(raw)[0]:
-        if field.name in ("to", "cc"):
+        if field.name in map(str.lower, names):
             value = field.value.decode("utf-8", "replace")  # as the gate made it, folds included
             for text in (text for listed in address_list.split(value) for text in listed.mailboxes):
                 for mailbox in addresses.mailboxes(text):

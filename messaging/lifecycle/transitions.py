@@ -163,9 +163,7 @@ MARK_AS_SENT = Transition(
     {"once": False}, given=("status", "not_before", "sent_at", "reason", "reason_category", "notified_at"),
     heard=((Outcome.UNKNOWN,), Outcome.ACCEPTED),
 )  # fmt: skip
-EDIT = Transition(
-    "edit", (Status.QUEUED, Status.HELD), _SAME, _PEOPLE, Kind.EDITED
-)  # fmt: skip
+EDIT = Transition("edit", (Status.QUEUED, Status.HELD, Status.FAILED), _SAME, _PEOPLE, Kind.EDITED)
 CORRECT = Transition(
     "correct", (Status.FAILED,), (Status.QUEUED,), _PEOPLE, Kind.EDITED, ANEW | {"status": Status.QUEUED},
     given=("account", "not_before", "reason", "reason_category"), leaves=Leaves.AS_IT_WAS,

@@ -75,8 +75,10 @@ def signed_in(site, page, cookies):
     page.set_default_timeout(10_000)
 
     def hear(said):
-        # Blocking a remote image is what the message page is asked to do; 422 answers a form that was not accepted.
-        if said.type == "error" and not any(meant in said.text for meant in ("tracker.example", "status of 422")):
+        # Blocking a remote image is what the message page is asked to do; 422 and 409 answer a form that was not
+        # accepted.
+        meant = ("tracker.example", "status of 422", "status of 409")
+        if said.type == "error" and not any(words in said.text for words in meant):
             complaints.append(said.text)
 
     page.on("console", hear)

@@ -3,6 +3,7 @@
 import re
 import threading
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -248,6 +249,116 @@ def test_nothing_changed_is_no_version(office):
     message = written()
     assert "Nothing was changed." in source(office.get(edit(office, message).url))
     assert not MessageVersion.objects.exists()
+
+
+# --- Who is named, and who is sent to ------------------------------------------------------------------
+
+
+def named(to, cc, *envelope):
+    head = f"From: o@brightwater.example\r\nTo: {to}\r\n" + (f"Cc: {cc}\r\n" if cc else "")
+    return accept(Submission(f"{head}Subject: x\r\n\r\nHi\r\n".encode(), "o@b.example", envelope))
+
+
+@pytest.mark.parametrize(("values", "to", "cc", "envelope"), [
+    ({"to": "b@example.com, n@example.com"}, "b@example.com, n@example.com, All (of us) <all@x.example>", "c@x.example",
+     ["to b@", "to n@"]),
+    ({"to": "n@example.com"}, "n@example.com, All (of us) <all@x.example>", "c@x.example", ["to n@"]),
+    ({"to": "", "bcc": "b@example.com"}, "All (of us) <all@x.example>", "c@x.example", ["bcc b@"]),
+    ({"cc": "n@example.com"}, "b@example.com, All (of us) <all@x.example>", "n@example.com, c@x.example",
+     ["to b@", "cc n@"]),
+    ({"bcc": "all@x.example"}, "b@example.com", "c@x.example", ["to b@", "bcc all@"]),
+    ({"bcc": "c@x.example"}, "b@example.com, All (of us) <all@x.example>", None, ["to b@", "bcc c@"]),
+    ({"cc": "all@x.example"}, "b@example.com, All (of us) <all@x.example>", "all@x.example, c@x.example",
+     ["to b@", "to all@"]),
+])  # fmt: skip
+def test_who_is_named_and_not_sent_to_stays_named(office, values, to, cc, envelope):
+    message = named("b@example.com, All (of us) <all@x.example>", "c@x.example", "b@example.com")
+    edit(office, message, **values)
+    mail = parsed(wire(message))
+    fields = {name: re.sub(r"\s+", " ", value) for name, value in mail.raw_items()}
+    assert (fields.get("To"), fields.get("Cc")) == (to, cc)
+    assert [f"{kind} {address.partition('@')[0]}@" for kind, address, _ in addressees(message)] == envelope
+
+
+def test_who_is_named_twice_and_taken_out_is_named_nowhere(office):
+    message = named("b@example.com, d@example.com", "b@example.com, c@x.example", "b@example.com", "d@example.com")
+    edit(office, message, to="d@example.com")
+    mail = received(message)
+    assert (mail["To"], mail["Cc"]) == ("d@example.com", "c@x.example")
+
+
+# --- What a server said of a recipient -----------------------------------------------------------------
+
+
+def failed(mail_server, *to, **replies):
+    """A message that a server refused, with its recipients a, b and so on."""
+    mail_server.replies |= {name if name == "END" else f"{name}@example.com": said for name, said in replies.items()}
+    message = make_message(*(f"{name}@example.com" for name in to))
+    run_lane()
+    message.refresh_from_db()
+    assert message.status == "failed"
+    return message
+
+
+def standing(message):
+    return [f"{address.partition('@')[0]} {status}" for _, address, status in addressees(message)]
+
+
+def test_who_was_refused_for_good_is_not_asked_again_by_another_subject(office, operator, mail_server):
+    message = failed(mail_server, "a", "b", a="550 5.1.1 no such mailbox", b="550 5.1.1 no such mailbox")
+    edit(office, message, subject="Corrected", to="a@example.com, new@example.com")
+    assert standing(message) == ["a failed", "new pending"]
+    assert [row.reply_text for row in message.recipients.all()] == ["5.1.1 no such mailbox", ""]
+    run_lane(operator.pk)
+    assert [taken.recipients for taken in mail_server.received] == [["new@example.com"]]
+    message.refresh_from_db()
+    assert message.status == "failed" and standing(message) == ["a failed", "new accepted"]
+
+
+@pytest.mark.parametrize(("stage", "said"), [
+    ("END", "554 5.7.1 spam message rejected"),
+    ("END", "552 5.3.4 message too big"),
+    ("a", "550 5.7.1 blocked by policy"),
+])  # fmt: skip
+def test_who_was_refused_because_of_the_content_is_asked_again(office, mail_server, stage, said):
+    message = failed(mail_server, "a", **{stage: said})
+    edit(office, message, subject="Corrected")
+    message.refresh_from_db()
+    assert standing(message) == ["a pending"] and message.status == "queued"
+
+
+def test_who_failed_because_the_tries_were_used_up_is_asked_again(office, mail_server):
+    mail_server.replies["a@example.com"] = "450 4.2.1 try later"
+    message = make_message("a@example.com")
+    run_lane()
+    run_lane(after=timedelta(days=30))
+    assert standing(message) == ["a failed"]
+    edit(office, message, subject="Corrected")
+    assert standing(message) == ["a pending"]
+
+
+def test_edit_that_leaves_nobody_to_ask_is_kept_and_says_what_to_do(office, mail_server):
+    message = failed(mail_server, "a", a="550 5.1.1 no such mailbox")
+    reason = message.reason
+    shown = source(office.get(edit(office, message, subject="Corrected").url))
+    message.refresh_from_db()
+    assert (message.status, message.reason, message.subject) == ("failed", reason, "Corrected")
+    assert "Saved. It stays failed, because its recipients were refused for good." in shown
+    assert "Correct their addresses" in shown and message.versions.count() == 1
+    edit(office, message, to="right@example.com")
+    message.refresh_from_db()
+    assert message.status == "queued" and standing(message) == ["right pending"]
+
+
+def test_waiting_message_is_not_left_with_nobody_to_ask(office, operator, mail_server):
+    mail_server.replies |= {"a@example.com": "550 5.1.1 no such mailbox", "b@example.com": "450 4.2.1 later"}
+    message = make_message("a@example.com", "b@example.com")
+    run_lane()
+    edit(office, message, subject="Corrected")
+    assert standing(message) == ["a failed", "b pending"]
+    response = edit(office, message, to="a@example.com")
+    assert response.status_code == 422 and "was refused for good" in source(response)
+    assert standing(message) == ["a failed", "b pending"]
 
 
 # --- The version before --------------------------------------------------------------------------------

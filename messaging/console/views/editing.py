@@ -25,6 +25,12 @@ from .letter_files import LetterFiles, place
 TITLES = {"to": "To", "cc": "Cc", "bcc": "Bcc", "subject": "Subject", "text": "Text"}
 
 
+STAYS_FAILED = (
+    " It stays failed, because its recipients were refused for good. Correct their addresses; or, if they are right, "
+    "Retry."
+)
+
+
 @dataclass
 class _Editing:
     """One request of a person who edits: the message as it is now, and as the form was shown with it (`base`)."""
@@ -151,8 +157,10 @@ def _save(opened: _Editing) -> HttpResponse:
     except Refused as error:
         place(error, form, files)
         return opened.show(status=422)
-    back = " It is back in the queue." if was_failed and message.status == Message.Status.QUEUED else ""
-    notes.success(request, f"Saved.{back}" if changes else "Nothing was changed.")
+    more = ""
+    if was_failed:
+        more = STAYS_FAILED if message.status == Message.Status.FAILED else " It is back in the queue."
+    notes.success(request, f"Saved.{more}" if changes else "Nothing was changed.")
     return redirect(message)
 
 
