@@ -43,13 +43,28 @@ class _Mailboxes(forms.CharField):
         return found
 
 
+class _Subject(forms.CharField):
+    """One line."""
+
+    def clean(self, value: Any) -> str:
+        subject: str = super().clean(value)
+        if any(ord(character) < 32 or ord(character) == 127 for character in subject):
+            raise forms.ValidationError("The subject has a line break or another control character. Remove it.")
+        if len(subject) > LONGEST_SUBJECT:
+            raise forms.ValidationError(
+                f"The subject has {len(subject):,} characters, and at most {LONGEST_SUBJECT} are possible. Shorten it; "
+                "the rest can go into the text."
+            )
+        return subject
+
+
 class LetterForm(forms.Form):
     """Recipients, subject and text."""
 
     to = _Mailboxes("To")
     cc = _Mailboxes("Cc")
     bcc = _Mailboxes("Bcc")
-    subject = forms.CharField(
+    subject = _Subject(
         required=False, label="Subject", widget=forms.TextInput(attrs={"class": "form-control", "autocomplete": "off"})
     )
     no_subject = forms.BooleanField(
@@ -63,17 +78,6 @@ class LetterForm(forms.Form):
         label="Text",
         widget=forms.Textarea(attrs={"class": "form-control", "rows": 11, "dir": "auto"}),
     )
-
-    def clean_subject(self) -> str:
-        subject: str = self.cleaned_data["subject"]
-        if any(ord(character) < 32 or ord(character) == 127 for character in subject):
-            raise forms.ValidationError("The subject has a line break or another control character. Remove it.")
-        if len(subject) > LONGEST_SUBJECT:
-            raise forms.ValidationError(
-                f"The subject has {len(subject):,} characters, and at most {LONGEST_SUBJECT} are possible. Shorten it; "
-                "the rest can go into the text."
-            )
-        return subject
 
     def clean(self) -> dict[str, Any]:
         given: dict[str, Any] = super().clean() or self.cleaned_data
