@@ -18,8 +18,8 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("email_setup"), pyt
 BLANKS = [
     " ", "\xa0", "\u3000", "\u2003", "\u2028", "\u2029", "\x85", "\t", "\x0b", "\x0c", "\x1c", "\r\n", "\n", "\r", "\0"
 ]  # fmt: skip
-SIGNS = ["a", "B", "ö", "漢", "😀", "\u200b", "\u202e", "\ufeff", "\ufffd", "&amp;", "<b>", '"', "\\", ",", ";", "(", "，",
-         "“", "=?utf-8?q?x?=", "@", "e\u0301", "İ"]  # fmt: skip
+SIGNS = ["a", "B", "ö", "漢", "😀", "\u200b", "\u202e", "\ufeff", "\ufffd", "&amp;", "<b>", '"', "\\", ",", ";", "(",
+         "，", "“", "=?utf-8?q?x?=", "@", "e\u0301", "İ"]  # fmt: skip
 TEXTS = st.lists(st.sampled_from([*BLANKS, *SIGNS]) | st.characters(codec="utf-8"), max_size=6).map("".join)
 
 
