@@ -14,6 +14,8 @@ from messaging.intake import addresses, typed
 from messaging.intake.addresses import Mailbox
 from messaging.uploads import File
 
+# What `read_mailboxes` would take for something else than a part of a name; as in letter.js.
+_NEEDS_QUOTES = re.compile(r"""[]()<>@,:;".\\[，、،；؛＠＜＞“”„‟«»]|=\?|^['‘]""")
 _PARAGRAPHS = re.compile(r"\n[ \t]*\n\s*")
 
 
@@ -52,7 +54,7 @@ def as_typed(mailboxes: Iterable[Mailbox]) -> str:
 def _typed(mailbox: Mailbox) -> str:
     if not mailbox.name:
         return mailbox.address
-    if re.search(r'[]()<>@,:;".\\[]', mailbox.name):
+    if _NEEDS_QUOTES.search(mailbox.name):
         quoted = mailbox.name.replace("\\", "\\\\").replace('"', '\\"')
         return f'"{quoted}" <{mailbox.address}>'
     return f"{mailbox.name} <{mailbox.address}>"

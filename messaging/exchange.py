@@ -65,8 +65,14 @@ def with_mailboxes(
 
 
 def same(mailbox: Mailbox) -> tuple[str, str]:
-    """What of a mailbox a form shows and takes back."""
-    return " ".join(mailbox.name.split()), mailbox.address
+    """What of a mailbox comes back from a form that shows it."""
+    if not mailbox.name or (mailbox.name.isascii() and mailbox.name.isalnum()):
+        return mailbox
+    try:
+        [back] = composing.read_mailboxes(composing.as_typed([mailbox]))
+    except (BadAddress, ValueError):
+        back = mailbox
+    return " ".join(back.name.split()), mailbox.address
 
 
 def named(raw: bytes, *names: str) -> dict[str, str]:

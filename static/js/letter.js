@@ -134,7 +134,8 @@ class Completion {
 
 function typed(name, address) {
   if (!name) return address;
-  return /[\]()<>@,:;".\\[]/.test(name) ? `"${name.replace(/["\\]/g, "\\$&")}" <${address}>` : `${name} <${address}>`;
+  const needsQuotes = /[\]()<>@,:;".\\[，、،；؛＠＜＞“”„‟«»]|=\?|^['‘]/; // as in composing.py
+  return needsQuotes.test(name) ? `"${name.replace(/["\\]/g, "\\$&")}" <${address}>` : `${name} <${address}>`;
 }
 
 // --- Files ----------------------------------------------------------------------------------------------------

@@ -171,6 +171,13 @@ def test_form_that_was_not_touched_undoes_nothing(office, bert, message):
     assert received(message)["Subject"] == "Anna’s" and names(message) == ["one.pdf"]
 
 
+def test_form_that_is_sent_twice_is_saved_once(office, message):
+    page = opened(office, message)
+    for _ in range(2):
+        assert saved(office, message, page, subject="Corrected", stay=["1", "2"]).status_code == 302
+    assert message.versions.count() == 1 and names(message) == ["one.pdf", "two.pdf"]
+
+
 def test_files_of_another_person_are_not_attached(office, bert, message):
     refused = saved(office, message, to="nobody", files=picked("secret.pdf"))
     kept = sent_by_browser(refused)["kept"]

@@ -3,6 +3,8 @@
 import pytest
 
 from messaging.composing import as_typed, read_mailboxes
+from messaging.exchange import same
+from messaging.intake.addresses import Mailbox
 
 
 @pytest.mark.parametrize("typed", [
@@ -12,3 +14,14 @@ from messaging.composing import as_typed, read_mailboxes
 def test_addresses_shown_and_sent_back_are_the_same(typed):
     once = read_mailboxes(typed)
     assert once and read_mailboxes(as_typed(once)) == once
+
+
+@pytest.mark.parametrize("name", [
+    "李，明", "a、b", "a؛b", "Bo＜", "ann＠x", "«Ann»", "“Bo” Berg", "“", "„x“", "‘q’", "'q'", "=?utf-8?q?x?=", "O’Neil",
+    "(home)",
+])  # fmt: skip
+def test_name_that_is_shown_can_be_sent_back(name):
+    mailboxes = [Mailbox("", "a@example.com"), Mailbox(name, "b@example.com"), Mailbox("Zoë", "z@example.com")]
+    found = read_mailboxes(as_typed(mailboxes))
+    assert [each.address for each in found] == [each.address for each in mailboxes]
+    assert list(map(same, found)) == list(map(same, mailboxes)), "so that nobody's name counts as changed"

@@ -71,7 +71,7 @@ class _Editing:
     @property
     def is_overtaken(self) -> bool:
         """Whether something of this person's is to be put together with what others saved."""
-        mine = self.form.touched or self.taken_out or self.files.kept or self.files.picked
+        mine = self.form.touched or self.removed or self.replaced or self.files.kept or self.files.picked
         return self.base is not self.now and bool(mine)
 
     def edit(self) -> editing.Edit:
@@ -81,19 +81,26 @@ class _Editing:
             given["to"], given["cc"], given["bcc"], given["subject"], text, self.removed, self.files.read()
         )
 
+    @cached_property
+    def added(self) -> set[int]:
+        """The numbers, in `now`, of what others attached."""
+        return {row.number for row in self.now.attachments} - set(self.counterparts.values())
+
+    @cached_property
+    def replaced(self) -> set[int]:
+        """Those of them that have the name of an attachment that both took out."""
+        gone = self.taken_out - self.counterparts.keys()
+        names = {row.filename for row in self.base.attachments if row.number in gone}
+        return {row.number for row in self.now.attachments if row.number in self.added and row.filename in names}
+
     def attachments(self) -> list[tuple[Attachment, bool, bool, str]]:
         """Each with whether it may be taken out, whether it stays, and what others did with it."""
-        was_there = set(self.counterparts.values())
-        names = {
-            row.filename for row in self.base.attachments if row.number in self.taken_out - self.counterparts.keys()
-        }
-        rows = []
-        for row in self.now.attachments:
-            note = "" if row.number in was_there else "attached meanwhile"
-            if note and row.filename in names:
-                note = "attached meanwhile in the place of the one that you took out"
-            rows.append((row, row.number in self.now.removable, row.number not in self.removed, note))
-        return rows
+        notes = dict.fromkeys(self.added, "attached meanwhile")
+        notes |= dict.fromkeys(self.replaced, "attached meanwhile in the place of the one that you took out")
+        return [
+            (row, row.number in self.now.removable, row.number not in self.removed, notes.get(row.number, ""))
+            for row in self.now.attachments
+        ]
 
     def show(self, *, status: int = 200, obstacle: str = "") -> HttpResponse:
         versions = editing.since(self.message, self.base.version) if self.is_overtaken else []
