@@ -17,8 +17,8 @@ def test_addresses_shown_and_sent_back_are_the_same(typed):
 
 
 @pytest.mark.parametrize("name", [
-    "李，明", "a、b", "a؛b", "Bo＜", "ann＠x", "«Ann»", "“Bo” Berg", "“", "„x“", "‘q’", "'q'", "=?utf-8?q?x?=", "O’Neil",
-    "(home)",
+    "李，明", "a、b", "a؛b", "Bo＜", "ann＠x", "«Ann»", "“Bo” Berg", "“", "„x“", "‘q’", "'q'", "=?utf-8?q?x?=",
+    "O’Neil", "(home)",
 ])  # fmt: skip
 def test_name_that_is_shown_can_be_sent_back(name):
     mailboxes = [Mailbox("", "a@example.com"), Mailbox(name, "b@example.com"), Mailbox("Zoë", "z@example.com")]
