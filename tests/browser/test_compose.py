@@ -1,5 +1,7 @@
 """A message written, completed by keyboard, with a dropped file; a refusal; and a correction: in a real browser."""
 
+import re
+
 import pytest
 from playwright.sync_api import expect
 
@@ -102,7 +104,7 @@ bert, _ = User.objects.get_or_create(username="bert", first_name="Bert", last_na
 message = Message.objects.get(pk={pk})
 now = editing.current(message)
 file = File("contract.pdf", "application/pdf", b"%PDF contract")
-wanted = editing.Edit(now.to, now.cc, now.bcc, "Berts subject, which is better", None, frozenset([1]), [file])
+wanted = editing.Edit(now.to, now.cc, now.bcc, "Berts subject, which is better", None, frozenset(), [file])
 answer = len(editing.apply(message, wanted, by=bert, seen=now.version))
 """
 
@@ -118,12 +120,16 @@ def test_edited_meanwhile_shows_both_and_takes_what_is_chosen(site, signed_in, c
     page.get_by_role("button", name="Remove invoice.pdf").click()
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_text("the message was edited meanwhile")).to_be_visible()
+    taken_out = page.get_by_label(re.compile("invoice.pdf"))
+    expect(taken_out).to_be_visible()
+    expect(taken_out).not_to_be_checked()
     look(page, "edited-meanwhile")
     expect(page.get_by_label("Subject", exact=True)).to_have_value("Annas subject")
     page.get_by_label("Take this instead (Bert Holm").check()
     page.get_by_role("button", name="Save again").click()
     expect(page.get_by_role("heading", name="Berts subject, which is better")).to_be_visible()
     expect(page.get_by_text("contract.pdf").first).to_be_visible()
+    expect(page.get_by_role("link", name=re.compile("invoice.pdf"))).to_have_count(0)
     expect(page.get_by_text("copy@compose.example").first).to_be_visible()
 
 
