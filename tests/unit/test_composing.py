@@ -1,6 +1,9 @@
 """How addresses are shown in a form, and read from it."""
 
+import re
+
 import pytest
+from django.conf import settings
 
 from messaging.composing import as_typed, read_mailboxes
 from messaging.exchange import same
@@ -25,3 +28,12 @@ def test_name_that_is_shown_can_be_sent_back(name):
     found = read_mailboxes(as_typed(mailboxes))
     assert [each.address for each in found] == [each.address for each in mailboxes]
     assert list(map(same, found)) == list(map(same, mailboxes)), "so that nobody's name counts as changed"
+
+
+def test_completion_quotes_the_names_that_a_form_quotes():
+    script = (settings.BASE_DIR / "static" / "js" / "letter.js").read_text()
+    needs_quotes = re.compile(re.search(r"needsQuotes = /(.+)/;", script)[1])
+    for sign in map(chr, (*range(32, 0x3100), *range(0xFF00, 0xFFF0))):
+        for name in (f"a{sign}b", f"{sign}b", f"=?{sign}"):
+            shown = as_typed([Mailbox(name, "a@example.com")])
+            assert shown.startswith('"') is (needs_quotes.search(name) is not None), name
