@@ -678,7 +678,7 @@ def test_times_of_beat_that_nothing_has_are_dropped_by_the_upgrade(tasks):
     rows += [IntervalSchedule.objects.create(every=45, period="minutes") for _ in range(2)]
     for name in tasks:
         PeriodicTask.objects.create(name=name, task="another.task", crontab=rows[0])
-    importlib.import_module("messaging.migrations.0012_schedules").drop_times_that_nothing_has(apps, None)
+    importlib.import_module("messaging.migrations.0011_schedules").drop_times_that_nothing_has(apps, None)
     assert list(CrontabSchedule.objects.all()) == ([rows[0]] if tasks else [])
     assert not IntervalSchedule.objects.exists()
 

@@ -10,7 +10,7 @@ def drop_times_that_nothing_has(apps, schema_editor):
 class Migration(migrations.Migration):
     dependencies = [
         ("django_celery_beat", "0019_alter_periodictasks_options"),
-        ("messaging", "0009_who_ran_a_batch"),
+        ("messaging", "0010_limits"),
     ]
 
     operations = [

@@ -46,7 +46,7 @@ def repair(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("messaging", "0009_who_ran_a_batch")]
+    dependencies = [("messaging", "0011_schedules")]
 
     operations = [
         migrations.RunPython(repair, migrations.RunPython.noop),
