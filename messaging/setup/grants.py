@@ -31,7 +31,7 @@ WORDS: dict[str, Words] = {
     "sign-in server error": "The sign-in server answers: {words}.",
     "sign-in server not oauth": "What the sign-in server answers is not OAuth 2.0.",
     "sign-in says nothing": "The sign-in server gave neither a token nor a reason.",
-    "sign-in waits": "Another process has been waiting for the sign-in server for a minute.",
+    "sign-in waits": "Another process is still waiting for the sign-in server.",
     "no refresh token": "Microsoft gave no refresh token.",
     "service account key": "The service account key cannot be read. It is a JSON file with client_email and "
     "private_key.",

@@ -23,7 +23,7 @@ from .certificates import make_tls_context
 from .grants import BadAnswer, RefusedUrl
 from .servers import is_loopback
 
-# For each of at most eight addresses, tried beside each other. msal asks twice; RENEWAL in oauth.py has to hold both.
+# For each of at most eight addresses, tried beside each other.
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 20.0
 MAX_OCTETS = 256 * 1024

@@ -1,15 +1,22 @@
 """Access tokens for SMTP (XOAUTH2): asked for once, kept encrypted, renewed in time by one process at a time.
 
-No transaction is open while a provider is asked: SQLite would let nobody else write.
+Whoever renews has a turn, `renewing_until`, and puts its end off while the provider is asked: a process that dies
+leaves a turn that ends sooner than anybody stops waiting for it. No transaction is open while a provider is asked:
+SQLite would let nobody else write.
 """
 
 import hashlib
 import json
 import logging
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.conf import settings
+from django.db import DatabaseError, connections
 from django.db.models import Q
 from django.utils import timezone
 
@@ -26,9 +33,6 @@ log = logging.getLogger(__name__)
 
 EARLY = timedelta(minutes=5)
 JUST_NOW = timedelta(minutes=1)
-RENEWAL = timedelta(minutes=2)  # no renewal takes longer: see http.py
-UNTIL_NEXT_TRY = timedelta(seconds=30)
-WAIT_SECONDS = 60.0
 LOOK_SECONDS = 0.1
 
 # What a token is asked for with, beside the way to sign in. No more than that: accounts that share a refresh token
@@ -71,24 +75,25 @@ def access_token(setup: EmailSetup, now: datetime | None = None, *, refused: str
 
     Args:
         setup: one that `uses_oauth` and has no problems.
-        now: for tests.
+        now: what time it is at the call.
         refused: the token that the mail server has just refused; another is asked for, unless it is brand-new.
 
     Raises:
         SignInFailed: there is none to be had, and why.
     """
     key = _key(setup)
-    give_up = time.monotonic() + WAIT_SECONDS
+    begun = time.monotonic()
     while True:
-        at = now or timezone.now()
+        waited = time.monotonic() - begun
+        at = timezone.now() if now is None else now + timedelta(seconds=waited)
         held = _held(key)
         if held.is_fresh(at, refused):
             return held.token
-        if _take_turn(held.row, at):
-            return _renew(setup, held, at, refused)
+        if turn := _take_turn(held.row, at):
+            return _renew(setup, held, at, turn, refused)
         if held.still_serves(at, refused):
             return held.token
-        if time.monotonic() > give_up:
+        if waited > wait_seconds():
             raise SignInFailed(Trouble.UNREACHABLE, detail=Phrase("sign-in waits"))
         time.sleep(LOOK_SECONDS)
 
@@ -116,32 +121,84 @@ def _held(key: str) -> Held:
         return _held(key)
 
 
-def _take_turn(row: AccessToken, now: datetime) -> bool:
-    """Whether it is now on us to renew the row as it was read; if so, others wait."""
+def turn_seconds() -> float:
+    """How long a turn lasts from when it was taken, or put off: what is left of it when its process dies."""
+    return settings.LEASE_SECONDS / 3
+
+
+def wait_seconds() -> float:
+    """How long to wait for another process: for two that die one after the other, and for no longer than a lease."""
+    return settings.LEASE_SECONDS
+
+
+def _turn_end(now: datetime) -> datetime:
+    return now + timedelta(seconds=turn_seconds())
+
+
+def _take_turn(row: AccessToken, now: datetime) -> datetime | None:
+    """Until when it is on us to renew the row as it was read; None: it is on another process, or the row changed."""
+    end = _turn_end(now)
     free = Q(renewing_until=None) | Q(renewing_until__lte=now)
-    free |= Q(renewing_until__gt=now + 2 * RENEWAL)  # the clock was put back
+    free |= Q(renewing_until__gt=_turn_end(end))  # the clock was put back
     as_read = AccessToken.objects.filter(
         pk=row.pk, token_encrypted=row.token_encrypted, refresh_token_encrypted=row.refresh_token_encrypted
     )
-    return bool(as_read.filter(free).update(renewing_until=now + RENEWAL))
+    return end if as_read.filter(free).update(renewing_until=end) else None
 
 
-def _renew(setup: EmailSetup, held: Held, now: datetime, refused: str) -> Secret:
+class _Turn:
+    """A turn that was taken, until `end`; another process that took the next one is not disturbed."""
+
+    def __init__(self, row: AccessToken, end: datetime) -> None:
+        self.row, self.end = row, end
+
+    def put_off(self, end: datetime | None) -> None:
+        """Let it end at another time; with None, now."""
+        if AccessToken.objects.filter(pk=self.row.pk, renewing_until=self.end).update(renewing_until=end) and end:
+            self.end = end
+
+    @contextmanager
+    def going_on(self) -> Iterator[None]:
+        """Put its end off, from another thread, as long as what is within takes."""
+        done = threading.Event()
+        keeper = threading.Thread(target=self._keep, args=(done,), name="turn to renew a token", daemon=True)
+        keeper.start()
+        try:
+            yield
+        finally:
+            done.set()
+            keeper.join()
+
+    def _keep(self, done: threading.Event) -> None:
+        while not done.wait(turn_seconds() / 3):
+            try:
+                self.put_off(_turn_end(timezone.now()))
+            except DatabaseError:
+                log.warning("the turn to renew an access token is not put off: the database is away")
+            finally:
+                connections.close_all()  # of this thread
+
+
+def _renew(setup: EmailSetup, held: Held, now: datetime, end: datetime, refused: str) -> Secret:
     refresh_token = setup.secret("refresh_token") if "refresh_token" in ASKED_WITH[SignIn(setup.sign_in)] else Secret()
     if refresh_token:
         refresh_token = held.refresh_token or refresh_token
     from . import providers  # not before it is needed: msal and google-auth cost 0.1 s and 11 MB
 
+    turn = _Turn(held.row, end)
     try:
-        grant = providers.ask(setup, refresh_token)
+        with turn.going_on():
+            grant = providers.ask(setup, refresh_token)
     except SignInFailed as failed:
-        serves = held.still_serves(now, refused)
-        until = now + UNTIL_NEXT_TRY if serves else None
-        AccessToken.objects.filter(pk=held.row.pk).update(renewing_until=until)
-        if not serves:
+        if not held.still_serves(now, refused):
+            turn.put_off(None)
             raise
+        turn.put_off(_turn_end(now))  # so that it is not asked again at once
         log.warning("the access token is not renewed, and still good for a while: %s", failed)
         return held.token
+    except BaseException:
+        turn.put_off(None)
+        raise
     _keep(held, grant, now)
     return grant.token
 

@@ -13,7 +13,7 @@ from messaging import housekeeping, probe
 from messaging.delivery import meanings
 from messaging.delivery.outcomes import LocalError, Reply, Stage, judge
 from messaging.models import AccessToken, AccountPause, Message
-from messaging.setup import changes, oauth, providers
+from messaging.setup import changes, grants, oauth, providers
 from messaging.setup.layers import resolve
 from messaging.setup.oauth import SignInFailed, access_token
 from messaging.wording import advice, in_words
@@ -23,7 +23,7 @@ from tests.fault_server import FaultServer
 from tests.identity import CLIENT, TENANT, Identity, Refused
 from tests.rows import dump, heard
 from tests.sizes import matrix, sampled
-from tests.steps import run_lane
+from tests.steps import elsewhere, run_lane
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -291,23 +291,123 @@ def test_token_that_another_process_got_between_look_and_turn_is_used(sign_in_by
     assert len(identity.token_requests) == 1
 
 
-def test_process_that_dies_while_it_renews_delays_the_others_only(sign_in_by, identity, monkeypatch):
-    setup, now = sign_in_by("microsoft-user"), timezone.now()
+class Killed(BaseException):
+    """In the place of SIGKILL: tests/system/test_oauth_kill.py has the real one."""
 
-    class Killed(BaseException):
-        pass
+
+def die_while_renewing(setup, monkeypatch):
+    """A process asks the provider, and leaves what SIGKILL leaves: nothing of it cleans up."""
 
     def die(*args):
-        raise Killed
+        taken = dict(AccessToken.objects.values_list("pk", "renewing_until"))
+        raise Killed(taken)
 
-    with monkeypatch.context() as patch, pytest.raises(Killed):
+    with monkeypatch.context() as patch, pytest.raises(Killed) as killed:
         patch.setattr(providers, "ask", die)
-        access_token(setup, now)
-    monkeypatch.setattr(oauth, "WAIT_SECONDS", 0.05)
-    monkeypatch.setattr(oauth, "LOOK_SECONDS", 0.01)
-    with pytest.raises(SignInFailed, match="sign-in unreachable"):
-        access_token(setup, now)
-    assert access_token(setup, now + dt.timedelta(minutes=2, seconds=1))
+        access_token(setup)
+    for key, until in killed.value.args[0].items():
+        AccessToken.objects.filter(pk=key).update(renewing_until=until)
+
+
+@pytest.fixture
+def waiting(clock, monkeypatch):
+    """Waiting takes no time: the clock goes on instead. How many seconds were waited so far, in a list."""
+    waited = []
+
+    class Time:
+        @staticmethod
+        def monotonic():
+            return sum(waited)
+
+        @staticmethod
+        def sleep(seconds):
+            waited.append(seconds)
+            clock.goes_on(seconds=seconds)
+
+    monkeypatch.setattr(oauth, "time", Time)
+    return waited
+
+
+def test_process_that_dies_while_it_renews_delays_the_others_only(sign_in_by, identity, monkeypatch, waiting):
+    die_while_renewing(sign_in_by("microsoft-user"), monkeypatch)
+    assert deliver().status == "sent"
+    assert 0 < sum(waiting) <= oauth.turn_seconds() + 1
+    assert not AccountPause.history.exists()
+
+
+def test_hourly_look_waits_for_the_dead_as_well(sign_in_by, identity, monkeypatch, waiting, clock):
+    die_while_renewing(sign_in_by("microsoft-user"), monkeypatch)
+    housekeeping.tidy(clock())
+    assert AccessToken.objects.exclude(token_encrypted="").exists()
+    assert not AccountPause.history.exists()
+
+
+def test_two_processes_that_die_one_after_the_other_pause_nothing(sign_in_by, identity, monkeypatch, waiting):
+    setup = sign_in_by("microsoft-user")
+    message = make_message("ann@example.com")
+    die_while_renewing(setup, monkeypatch)
+    dies = [True]
+    look = oauth._take_turn
+
+    def be_overtaken(row, now):
+        if dies and row.renewing_until is not None and row.renewing_until <= now:
+            dies.clear()
+            die_while_renewing(setup, monkeypatch)
+        return look(row, now)
+
+    monkeypatch.setattr(oauth, "_take_turn", be_overtaken)
+    run_lane()
+    message.refresh_from_db()
+    assert message.status == "sent"
+    assert not AccountPause.history.exists()
+
+
+def test_turn_left_by_the_dead_ends_before_anybody_stops_waiting_and_that_before_a_lease(settings):
+    for settings.LEASE_SECONDS in (1, 30, 600):
+        assert 2 * oauth.turn_seconds() < oauth.wait_seconds() <= settings.LEASE_SECONDS
+        assert oauth.turn_seconds() > oauth.LOOK_SECONDS
+
+
+def test_turn_is_put_off_as_long_as_the_provider_takes(sign_in_by, identity, settings):
+    """Whoever is slow keeps its turn, however long that is: a refresh token used twice may end the sign-in."""
+    settings.LEASE_SECONDS = 0.6
+    setup = sign_in_by("microsoft-user")
+    identity.gate.clear()
+    thread = threading.Thread(target=elsewhere(lambda: access_token(setup)))
+    thread.start()
+    while not (taken := AccessToken.objects.exclude(renewing_until=None).first()):
+        thread.join(0.01)
+    while AccessToken.objects.get().renewing_until <= taken.renewing_until + dt.timedelta(seconds=1):
+        thread.join(0.01)
+    identity.gate.set()
+    thread.join(20)
+    assert len(identity.token_requests) == 1
+    assert AccessToken.objects.get().renewing_until is None
+
+
+def test_late_end_of_a_renewal_takes_nobody_elses_turn(sign_in_by, identity, monkeypatch):
+    setup, theirs = sign_in_by("microsoft-user"), timezone.now() + dt.timedelta(seconds=5)
+
+    def fail_late(*args):
+        AccessToken.objects.update(renewing_until=theirs)  # its own was over, and another process took the next
+        raise SignInFailed(grants.Trouble.UNREACHABLE)
+
+    monkeypatch.setattr(providers, "ask", fail_late)
+    with pytest.raises(SignInFailed):
+        access_token(setup)
+    assert AccessToken.objects.get().renewing_until == theirs
+
+
+def test_error_of_ours_while_renewing_leaves_no_turn_behind(sign_in_by, identity, monkeypatch):
+    setup = sign_in_by("microsoft-user")
+
+    def fail(*args):
+        raise RuntimeError("ours")
+
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError):
+        patch.setattr(providers, "ask", fail)
+        access_token(setup)
+    assert AccessToken.objects.get().renewing_until is None
 
 
 def test_outage_of_the_provider_does_not_stop_sending_while_the_token_is_good(sign_in_by, identity, caplog):
@@ -317,7 +417,7 @@ def test_outage_of_the_provider_does_not_stop_sending_while_the_token_is_good(si
     later = now + dt.timedelta(minutes=56)
     assert access_token(setup, later) == first
     assert access_token(setup, later) == first
-    assert len(identity.token_requests) == 2, "it is not asked again for half a minute"
+    assert len(identity.token_requests) == 2, "it is not asked again at once"
     assert "not renewed, and still good for a while" in caplog.text
     with pytest.raises(SignInFailed, match="503"):
         access_token(setup, now + dt.timedelta(minutes=61))
