@@ -98,7 +98,7 @@ class Notice(models.Model):
     """What people were told: one kind of failure, collected. `mail_to` are the addresses it went to by mail.
 
     `author` set: told to that person about their own messages only. `mail_due` is True until it was handed to the
-    queue as mail.
+    queue as mail, or there was no need any more (`is_moot`).
     """
 
     kind = models.CharField(max_length=12, choices=NoticeKind)
@@ -106,6 +106,9 @@ class Notice(models.Model):
     author = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, null=True, blank=True, related_name="+")
     mail_to = models.TextField(blank=True, help_text="Addresses, one per line.")
     mail_due = models.BooleanField(default=False)
+    is_moot = models.BooleanField(
+        default=False, db_default=False, help_text="Not mailed: all of it was dealt with by then, or its reader left."
+    )
     mail = models.ForeignKey("Message", models.SET_NULL, null=True, blank=True, related_name="+")
 
     class Meta:

@@ -1,7 +1,8 @@
 """Who is told about failures, and when (seed rows S2 and S15).
 
 Failures are noted as items (collect.py). When the oldest of a kind has waited for as long as its rule says, all that
-wait are told together (telling.py), in the console and by mail (mail.py). Idempotent, as the sweep is.
+wait, and are still so (standing.py), are told together (telling.py), in the console and by mail (mail.py). Idempotent,
+as the sweep is.
 """
 
 from datetime import datetime, timedelta

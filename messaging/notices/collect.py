@@ -8,6 +8,8 @@ from django.utils import timezone
 from messaging.models import AccountPause, Message, Notice, NoticeItem, NoticeKind, Phrase
 from messaging.wording import person
 
+from . import standing
+
 CHUNK = 1000
 # The very words of the partial index message_to_notify, which SQLite would not choose by itself.
 _INDEXED = {"sqlite": "INDEXED BY message_to_notify"}
@@ -71,9 +73,8 @@ def _collect_messages(now: datetime) -> int:
 
 
 def _item(message: Message, now: datetime) -> NoticeItem:
-    kind = NoticeKind.UNKNOWN if message.status == Message.Status.UNKNOWN else NoticeKind.FAILED
     return NoticeItem(
-        kind=kind if message.recipient_count else NoticeKind.NO_ADDRESS,
+        kind=standing.kind_of(message) or NoticeKind.FAILED,
         at=now,
         author_id=message.author_id,
         message=message,

@@ -13,12 +13,12 @@ from messaging import roles, wake
 from messaging.delivery.group_commit import is_away
 from messaging.intake import gate
 from messaging.lifecycle import transitions
-from messaging.models import AccountPause, Message, Notice
+from messaging.models import AccountPause, Message, Notice, NoticeItem, NoticeKind
 from messaging.setup.layers import EmailSetup, resolve_each
 from messaging.setup.options import local
 from messaging.wording import person
 
-from . import text
+from . import standing, text
 
 log = logging.getLogger(__name__)
 
@@ -47,12 +47,22 @@ def _mail(notice: Notice, sender: Sender, now: datetime) -> None:
     with transaction.atomic():
         notice.mail_due = False
         try:
-            notice.mail = _queue(notice, sender, now)
+            items = _worth_a_mail(notice)
+            notice.is_moot = not items
+            notice.mail = _queue(notice, items, sender, now) if items else None
         except (OSError, DatabaseError):
             raise
         except Exception:  # it stays in the console, and the others are mailed all the same
             log.exception("notice %d cannot be mailed", notice.pk)
-        notice.save(update_fields=["mail_due", "mail"])
+        notice.save(update_fields=["mail_due", "mail", "is_moot"])
+
+
+def _worth_a_mail(notice: Notice) -> list[NoticeItem]:
+    """What is told by mail: what is so at this moment, and that a pause is over. Nothing to an author who has left."""
+    if notice.author is not None and not notice.author.is_active:
+        return []
+    items = text.items_of(notice)
+    return items if notice.kind == NoticeKind.PAUSED else [item for item in items if standing.is_so(item)]
 
 
 def move_waiting(now: datetime) -> None:
@@ -101,11 +111,11 @@ def _sign_in(setup: EmailSetup) -> tuple[str, ...]:
     return tuple(str(setup.values[name].value) for name in ("host", "port", "auth_type", "sign_in", "username"))
 
 
-def _queue(notice: Notice, sender: Sender, now: datetime) -> Message:
+def _queue(notice: Notice, items: list[NoticeItem], sender: Sender, now: datetime) -> Message:
     account, setup = sender
     recipients = notice.mail_to.splitlines()
     with local() as company:
-        told = text.told(notice, company)
+        told = text.told(notice, items, company)
     address = setup.from_address or company.company_address or recipients[0]
     name = " ".join(company.company_name.split()) or "Outtray"
     headers = {"Auto-Submitted": "auto-generated"}

@@ -13,8 +13,10 @@ from messaging import roles
 from messaging.delivery.group_commit import is_away
 from messaging.intake.addresses import envelope_address
 from messaging.intake.errors import BadAddress
-from messaging.models import CompanyOptions, Message, Notice, NoticeItem, NoticeKind, NoticeRule
+from messaging.models import CompanyOptions, Message, Notice, NoticeItem, NoticeRule
 from messaging.setup.options import notice_rules, options
+
+from . import standing
 
 log = logging.getLogger(__name__)
 
@@ -22,9 +24,8 @@ CHUNK = 5000
 NOT_NEEDED = [
     f"message__{field.name}"
     for field in Message._meta.concrete_fields
-    if field.name not in ("id", "status", "notified_at")
+    if field.name not in ("id", "reason", *standing.FIELDS)
 ]
-Status = Message.Status
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Audience:
 
 def tell(now: datetime) -> bool:
     """Tell each kind whose oldest item has waited for as long as its rule says; whether a mail is due now."""
+    _follow(now)
     rules, has_mail = notice_rules(), False
     waiting = NoticeItem.objects.filter(told_at=None).order_by().values("kind").annotate(oldest=Min("at"))
     for row in waiting:
@@ -52,6 +54,25 @@ def tell(now: datetime) -> bool:
     return has_mail
 
 
+def _follow(now: datetime) -> None:
+    """Let what waits to be told be what its message has become: of another kind, or nothing to tell.
+
+    A message that may fail again is noted again then.
+    """
+    moved = standing.moved_on().select_related("message").defer(*NOT_NEEDED).order_by("pk")
+    with transaction.atomic():
+        for item in moved.select_for_update(of=("self",), skip_locked=True)[:CHUNK]:
+            message = item.message
+            assert message is not None
+            kind = standing.kind_of(message)
+            # As it was read: what changes at this moment is looked at by the next sweep.
+            noted = Message.objects.filter(pk=message.pk, notified_at=item.at, status=message.status)
+            if message.notified_at != item.at or (kind is None and noted.update(notified_at=None)):
+                NoticeItem.objects.filter(pk=item.pk).update(told_at=now)
+            elif kind is not None and noted.update(notified_at=now):
+                NoticeItem.objects.filter(pk=item.pk).update(kind=kind, at=now)
+
+
 def _tell_kind(rule: NoticeRule, now: datetime) -> bool:
     company = options()
     with transaction.atomic():
@@ -59,30 +80,28 @@ def _tell_kind(rule: NoticeRule, now: datetime) -> bool:
         rows = NoticeItem.objects.filter(kind=rule.kind, told_at=None).order_by("pk")
         rows = rows.select_related("author", "message", "pause").defer(*NOT_NEEDED)
         items = list(rows.select_for_update(of=("self",)))
-        ids = [item.pk for item in items]
+        still = [item for item in items if standing.is_so(item)]
+        # A message that moved on at this moment is looked at again by the next sweep; a pause that ended is not told.
+        over = [item for item in items if item.pause is not None or item.message is None]
+        ids = [item.pk for item in {item.pk: item for item in [*still, *over]}.values()]
         for start in range(0, len(ids), CHUNK):
             NoticeItem.objects.filter(pk__in=ids[start : start + CHUNK]).update(told_at=now)
         if not rule.is_on:
             return False
-        still = _still_so(items)
+        _read_reasons(still)
         made = [_make(rule, audience, now) for audience in _audiences(rule, still, company)]
         return any(notice.mail_due for notice in made)
 
 
-def _still_so(items: list[NoticeItem]) -> list[NoticeItem]:
-    """Leave out what somebody has dealt with meanwhile: messages that were retried, accounts that send again."""
-    if items and items[0].kind == NoticeKind.PAUSED:
-        return [item for item in items if item.pause is not None and item.pause.ended_at is None]
-    latest = {item.message_id: item.pk for item in items}
-    return [
-        item
-        for item in items
-        if item.message is None or (_is_open(item.message) and latest[item.message_id] == item.pk)
-    ]
-
-
-def _is_open(message: Message) -> bool:
-    return message.status in (Status.FAILED, Status.UNKNOWN) and message.notified_at is not None
+def _read_reasons(items: list[NoticeItem]) -> None:
+    """The reason may be another one by now: the same words have refused others since, or a person has answered."""
+    changed = []
+    for item in items:
+        about = item.pause or item.message
+        if about is not None and about.reason != item.reason:
+            item.reason = about.reason
+            changed.append(item)
+    NoticeItem.objects.bulk_update(changed, ["reason"], batch_size=500)
 
 
 def _audiences(rule: NoticeRule, items: list[NoticeItem], company: CompanyOptions) -> Iterator[Audience]:

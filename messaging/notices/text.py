@@ -9,9 +9,14 @@ from django.utils.http import urlencode
 from messaging.models import CompanyOptions, Message, Notice, NoticeItem, NoticeKind, Reason
 from messaging.wording import advice, in_words, moment, person, sentence
 
+from . import standing
+
 NOT_NEEDED = [
-    f"message__{field.name}" for field in Message._meta.concrete_fields if field.name not in ("id", "reason_category")
+    f"message__{field.name}"
+    for field in Message._meta.concrete_fields
+    if field.name not in ("id", "reason_category", *standing.FIELDS)
 ]
+DEALT_WITH = "Nothing is left to do here."
 NAMED = 20
 REASONS = 10
 STATUS = {NoticeKind.FAILED: "failed", NoticeKind.UNKNOWN: "unknown", NoticeKind.NO_ADDRESS: "failed"}
@@ -53,10 +58,14 @@ class Words(NamedTuple):
     text: str
 
 
-def told(notice: Notice, company: CompanyOptions) -> Words:
-    """What a notice says of its items (at least one), in the time zone and language that are active."""
+def items_of(notice: Notice) -> list[NoticeItem]:
+    """The items of a notice, with what its words need."""
+    return list(notice.items.select_related("author", "message", "pause").defer(*NOT_NEEDED).order_by("pk"))
+
+
+def told(notice: Notice, items: list[NoticeItem], company: CompanyOptions) -> Words:
+    """What a notice says of items of its (at least one), in the time zone and language that are active."""
     kind = NoticeKind(notice.kind)
-    items = list(notice.items.select_related("author", "message", "pause").defer(*NOT_NEEDED).order_by("pk"))
     subject = subject_of(notice, items, len(items))
     first, last = moment(items[0].at), moment(items[-1].at)
     when = f"noted {first}" if first == last else f"noted from {first} to {last}"
@@ -75,7 +84,10 @@ def told(notice: Notice, company: CompanyOptions) -> Words:
 
 
 def next_step(kind: NoticeKind, items: list[NoticeItem]) -> str:
-    """What to do about items of one kind."""
+    """What to do about items of one kind; about what is over, nothing."""
+    items = [item for item in items if standing.is_so(item)]
+    if not items:
+        return DEALT_WITH
     keys = {item.reason.key if item.reason is not None else "" for item in items}
     own = [words for key, words in OWN_STEPS.items() if key in keys]
     return " ".join(own if keys <= set(OWN_STEPS) else [NEXT[kind], *own])
@@ -86,7 +98,10 @@ def subject_of(notice: Notice, items: list[NoticeItem], number: int) -> str:
     if not items:
         return notice.get_kind_display()
     if notice.kind == NoticeKind.PAUSED:
-        return f"{what_of(items[0])} is paused" if number == 1 else f"Sending is paused for {number:,} accounts"
+        state = "is" if any(map(standing.is_so, items)) else "was"
+        return (
+            f"{what_of(items[0])} {state} paused" if number == 1 else f"Sending {state} paused for {number:,} accounts"
+        )
     whose = " of yours" if notice.author_id is not None else ""
     what = f"1 message{whose}" if number == 1 else f"{number:,} messages{whose}"
     match notice.kind:
@@ -142,7 +157,8 @@ def _which(kind: NoticeKind, items: list[NoticeItem], url: str) -> Iterator[str]
         by = f", by {person(item.author)}" if item.author and kind != NoticeKind.PAUSED else ""
         reason = why_of(item)
         why = f": {sentence(reason)}" if reason and reason != shared else ""
-        yield f"  - {_cut(what_of(item), 100)}{to}{by}{why}"
+        since = f" It sends again since {moment(item.pause.ended_at)}." if item.pause and item.pause.ended_at else ""
+        yield f"  - {_cut(what_of(item), 100)}{to}{by}{why}{since}"
         if url and item.message_id:
             yield f"    {url}/messages/{item.message_id}/"
         elif item.message_id is None and kind != NoticeKind.PAUSED:

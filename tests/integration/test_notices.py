@@ -73,7 +73,7 @@ def fail_many(number, **values):
 def told(notice):
     """Subject and text of a notice."""
     with local() as company:
-        return notice_text.told(notice, company)
+        return notice_text.told(notice, notice_text.items_of(notice), company)
 
 
 def rules(by=None, **kinds):
@@ -218,7 +218,7 @@ def test_what_failed_again_after_a_retry_is_told_once(clock, boss, operator, ser
     message.refresh_from_db()
     queue.retry(message, by=operator)
     deliver(operator, clock=clock)
-    sweep_after(clock)
+    sweep_after(clock, minutes=1)
     sweep_after(clock, minutes=20)
     assert told(Notice.objects.get()).subject == "1 message could not be sent"
 

@@ -15,7 +15,7 @@ from messaging import wording
 from messaging.console import audit_words, words
 from messaging.console.filters import MOST_COUNTED
 from messaging.models import Message, ScheduleRun
-from messaging.notices import text
+from messaging.notices import standing, text
 from messaging.setup import windows
 from messaging.setup.fields import LABELS
 
@@ -28,6 +28,7 @@ register.filter("said", words.said)
 register.filter("has_other_replies", words.has_other_replies)
 register.filter("what_of", text.what_of)
 register.filter("why_of", text.why_of)
+register.filter("is_so", standing.is_so)
 register.filter("person", wording.person)
 register.filter("sending_account", words.sending_account)
 register.filter("moment", wording.moment)

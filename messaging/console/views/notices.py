@@ -12,13 +12,13 @@ from messaging import notices
 from messaging.console.paging import page_of
 from messaging.models import Message, Notice, NoticeItem, NoticeKind
 from messaging.notices.mail import TRIED_FOR
+from messaging.notices.standing import is_so
 from messaging.notices.text import NAMED, next_step, shared_reason, subject_of
-from messaging.wording import in_words
+from messaging.wording import in_words, person
 
 from .guard import who
 
 PER_PAGE = 25
-DEALT_WITH = "Nothing is left to do here."
 
 
 class Listed(NamedTuple):
@@ -36,8 +36,8 @@ class Listed(NamedTuple):
 @require_safe
 def notice_list(request: HttpRequest) -> HttpResponse:
     """The notices, the newest first; whoever opens it has seen them."""
-    person = who(request)
-    found = notices.visible_to(person)
+    reader = who(request)
+    found = notices.visible_to(reader)
     named = NoticeItem.objects.select_related("author", "message__author", "pause__account").order_by("pk")[:NAMED]
     rows = (
         Notice.objects.select_related("author", "mail")
@@ -46,10 +46,10 @@ def notice_list(request: HttpRequest) -> HttpResponse:
         .prefetch_related(Prefetch("items", named, to_attr="named"))
     )
     page = page_of(found, rows, request.GET.get("page"), total=found.count(), size=PER_PAGE)
-    unseen = set(notices.unseen(person).filter(pk__in=[row.pk for row in page.rows]).values_list("pk", flat=True))
+    unseen = set(notices.unseen(reader).filter(pk__in=[row.pk for row in page.rows]).values_list("pk", flat=True))
     listed = [_listed(row, row.pk in unseen) for row in page.rows]
     if request.method == "GET":
-        notices.mark_seen(person)
+        notices.mark_seen(reader)
     return render(request, "messaging/notice_list.html", {"page": page, "notices": listed})
 
 
@@ -57,15 +57,8 @@ def _listed(notice: Notice, is_unread: bool) -> Listed:
     named: list[NoticeItem] = notice.named  # type: ignore[attr-defined]  # prefetched
     subject = subject_of(notice, named, notice.number)  # type: ignore[attr-defined]  # annotated
     is_all = notice.number == len(named)  # type: ignore[attr-defined]
-    todo = DEALT_WITH if is_all and all(map(_is_dealt_with, named)) else next_step(NoticeKind(notice.kind), named)
+    todo = next_step(NoticeKind(notice.kind), named) if is_all or any(map(is_so, named)) else ""
     return Listed(notice, subject, is_unread, _mailed(notice), todo, named, shared_reason(named))
-
-
-def _is_dealt_with(item: NoticeItem) -> bool:
-    """Whether what was told is so no more: the account sends, the message was sent on or cancelled."""
-    if item.kind == NoticeKind.PAUSED:
-        return item.pause is None or item.pause.ended_at is not None
-    return item.message is not None and item.message.status not in (Message.Status.FAILED, Message.Status.UNKNOWN)
 
 
 def _mailed(notice: Notice) -> str:
@@ -73,6 +66,10 @@ def _mailed(notice: Notice) -> str:
     whom = ", ".join(notice.mail_to.splitlines())
     if not whom:
         return "Not mailed: nobody who is told has an e-mail address."
+    if notice.is_moot and notice.author is not None and not notice.author.is_active:
+        return f"Not mailed: {person(notice.author)} may not sign in any more."
+    if notice.is_moot:
+        return "Not mailed: all of it had been dealt with by then."
     if notice.mail_due and notice.at > timezone.now() - TRIED_FOR:
         return f"Mailed to {whom} as soon as an account can send."
     if notice.mail is None:
