@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet, Value
 
-from messaging import batches, blobs, notices, schedules, submitted, uploads, wake
+from messaging import batches, blobs, leaving, notices, schedules, submitted, uploads, wake
 from messaging.delivery import claims, lineage, pauses, refusal, streaks
 from messaging.delivery.group_commit import is_away
 from messaging.delivery.outcomes import judge
@@ -89,7 +89,7 @@ class ClockWatch:
 
 def sweep(now: datetime, *, clock_jumped: bool = False) -> None:
     """Rescue ended leases, end holds and pauses, fail what waited too long, wake lanes for what is due, leave a sign of
-    life, run schedules that nobody woke, see to notices; nine statements.
+    life, run schedules that nobody woke, see to notices and to what people left behind; ten statements.
 
     Idempotent: two beats or a task delivered three times do no more than one. After a jump of the clock nobody's lease
     has ended because of it: all get their full time again, and the living renew theirs. What a time decides for good
@@ -105,6 +105,7 @@ def sweep(now: datetime, *, clock_jumped: bool = False) -> None:
         lambda: rescue(now, lambda: _was_away(now)),
         lambda: _show_sweep(now),
         *([] if clock_jumped else by_time),
+        leaving.carry_on,
         lambda: _wake_lanes(now),
         *([] if clock_jumped else later),
     )

@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,13 +11,15 @@ from django.contrib.auth.password_validation import validate_password
 from django.db import transaction
 from django.db.models import QuerySet
 
-from messaging import audit, roles
+from messaging import audit, leaving, roles
 from messaging.audit import Action, Area, Source, Subject
 from messaging.models import AuditEntry
+from messaging.wording import person
 
 CONSONANTS = "bdfghklmnprstvz"
 VOWELS = "aeiou"
 
+SENDERS = (roles.OPERATOR, roles.ADMIN)
 FIELDS = ("username", "first_name", "last_name", "email", "is_active")
 
 
@@ -84,35 +87,74 @@ def set_password(user: User, password: str, *, by: User | None = None, via: str 
         audit.record(_subject(user), user, {"password": Action.SECRET_CHANGED}, Source(by, via))
 
 
-def change(user: User, values: Mapping[str, Any], *, by: User) -> list[AuditEntry]:
+@dataclass(frozen=True)
+class Change:
+    """What changed of a user, and what became of what was under way in their name, where that was decided."""
+
+    entries: list[AuditEntry]
+    left: leaving.Outcome | None = None
+
+
+def change(user: User, values: Mapping[str, Any], *, by: User, decision: leaving.Decision | None = None) -> Change:
     """Set some of FIELDS and `role` of a user; what is so already is left alone.
 
-    Returns:
-        What changed.
+    Args:
+        decision: what becomes of what is under way in their name, where they may not send any more.
 
     Raises:
         NotAllowed: nobody would be left who administers, or somebody would shut themselves out.
+        leaving.Undecided: something is under way in their name, and there is no decision.
+        leaving.BadSuccessor: it cannot be passed on to that account.
     """
     with transaction.atomic():
-        # One change at a time: two administrators must not take the role from each other.
+        # One change at a time: two administrators must not take the role from each other. (Not a lock that keeps lanes
+        # from writing down what they did with this account: they may hold messages that are wanted here.)
         _lock_admins()
-        user = User.objects.select_for_update().get(pk=user.pk)
+        user = User.objects.select_for_update(no_key=True).get(pk=user.pk)
         row = SimpleNamespace(role=roles.given(user), **{name: getattr(user, name) for name in FIELDS})
         subject = Subject(Area.USERS, str(user.pk), values.get("username", user.get_username()))
         found = audit.record(subject, row, values, Source(by))
         changed = {entry.field: entry.after for entry in found}
         _check(user, changed, by)
+        left = _leave(user, row, changed, subject, decision, by)
         for name in FIELDS:
             setattr(user, name, getattr(row, name))
         user.save()
         if "role" in changed:
             roles.give(user, row.role)
-        return found
+        return Change(found, left)
+
+
+def _leave(
+    user: User,
+    row: SimpleNamespace,
+    changed: Mapping[str, Any],
+    subject: Subject,
+    decision: leaving.Decision | None,
+    by: User,
+) -> leaving.Outcome | None:
+    """See to what is under way where this change takes from a user the right to send, or to sign in."""
+    is_deactivated = changed.get("is_active") is False
+    is_demoted = user.is_active and roles.given(user) in SENDERS and row.role not in SENDERS
+    if not (is_deactivated or is_demoted):
+        return None
+    found = leaving.under_way(user)
+    if not found:
+        return None
+    if decision is None:
+        raise leaving.Undecided(found)
+    left = leaving.settle(user, decision, is_inactive=is_deactivated, by=by)
+    successor = decision.successor
+    kept = {"choice": decision.choice.value, "messages": left.done, "sending": left.sending}
+    if decision.choice == leaving.Choice.PASS_ON:
+        kept["to"] = successor and {"id": successor.pk, "name": person(successor)}
+    audit.record(subject, SimpleNamespace(under_way=None), {"under_way": kept}, Source(by))
+    return left
 
 
 def _lock_admins() -> None:
-    admins = roles.admins().order_by().values_list("pk", flat=True)
-    list(User.objects.filter(pk__in=list(admins)).select_for_update().order_by("pk").values_list("pk", flat=True))
+    admins = User.objects.filter(pk__in=list(roles.admins().order_by().values_list("pk", flat=True)))
+    list(admins.select_for_update(no_key=True).order_by("pk").values_list("pk", flat=True))
 
 
 def _check(user: User, wanted: Mapping[str, Any], by: User) -> None:

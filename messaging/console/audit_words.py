@@ -19,7 +19,7 @@ LABELS: dict[str, Mapping[str, str]] = {
     Area.NOTICES: option_words.RULE_LABELS,
     Area.USERS: {
         "username": "Sign-in name", "first_name": "First name", "last_name": "Last name", "email": "E-mail",
-        "is_active": "Active", "role": "Role", "password": "Sign-in password",
+        "is_active": "Active", "role": "Role", "password": "Sign-in password", "under_way": "What was under way",
     },
     Area.SCHEDULES: {
         "name": "Name", "kind": "When", "minutes": "Every … minutes", "times": "Times", "days": "Days",
@@ -89,6 +89,8 @@ def describe(entry: AuditEntry) -> str:
         return f"as {words}" if entry.area == Area.USERS else words
     if entry.action == Action.DELETED:
         return f"it was “{_whole(entry.area, entry.before)}”"
+    if entry.area == Area.USERS and entry.field == "under_way":
+        return _left(entry.after)
     if entry.area in (Area.OPTIONS, Area.NOTICES) and isinstance(entry.after, bool):
         return f"switched {ON_OFF[entry.after]}"
     before, after = (_value(entry.area, entry.field, value) for value in (entry.before, entry.after))
@@ -107,6 +109,21 @@ def _whole(area: str, values: Any) -> str:
         return f"{in_words(Phrase(values['evidence']))} Unsent messages: {values['unsent']:,}"
     schedule = Schedule(**{name: values[name] for name in WHEN if name in values})
     return f"{values['name']}: {timetable.in_words(schedule)}, {ON_OFF[values['is_on']]}"
+
+
+LEFT = {"hold": "held", "pass-on": "passed on to", "cancel": "cancelled", "let-go": "let go"}
+
+
+def _left(what: Any) -> str:
+    """What became of what was under way in the name of a user: "held: 3 messages, and 1 that was being sent"."""
+    done = LEFT.get(what["choice"], what["choice"])
+    if what["choice"] == "pass-on":
+        done = f"{done} {what['to']['name'] if what.get('to') else 'the company'}"
+    if what["choice"] == "let-go":
+        return done
+    number = "1 message" if what["messages"] == 1 else f"{what['messages']:,} messages"
+    sending = f", and {what['sending']:,} being sent if it comes back" if what["sending"] else ""
+    return f"{done}: {number}{sending}"
 
 
 def _is_worded(value: Any) -> bool:

@@ -10,6 +10,7 @@ from .message import Attachment, Message, MessageContent, MessageEvent, Reason, 
 from .options import CompanyOptions, Notice, NoticeItem, NoticeKind, NoticeRule, NoticesSeen
 from .pause import AccountPause, ActiveLane, RefusalStreak
 from .phrase import Phrase, PhraseError, PhraseField, Words
+from .recall import Recall
 from .schedule import Schedule, ScheduleRun
 from .setup import AccessToken, EmailSettings, Heartbeat
 
@@ -41,6 +42,7 @@ __all__ = [
     "PhraseError",
     "PhraseField",
     "Reason",
+    "Recall",
     "Recipient",
     "RefusalStreak",
     "Restore",

@@ -289,6 +289,7 @@ class MessageEvent(models.Model):
         RESCUED = "rescued", "Back in the queue after its worker stopped"
         STOPPED = Reason.STOPPED.value, "Not sent at once, because its process stopped"
         REROUTED = "rerouted", "Given to an account that works"
+        PASSED_ON = "passed-on", "Passed on to another account"
         UNSIGNED = "dkim-taken-out", "DKIM signature taken out"
         IT_WAS_US = "it-was-us", "Queued again: our set-up was at fault"
         GO_ON = "go-on", "Left failed: the message was at fault"

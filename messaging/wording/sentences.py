@@ -269,6 +269,9 @@ OWN: dict[str, Words] = {
     "restore-ordered": "RESTORED={value} is set, and has not been acted on before.",
     "restore-behind": "This installation sent messages after this state of the database was saved.",
     "restore-elsewhere": _elsewhere,
+    # Why a message does not go out with its account.
+    "was-deactivated": "{account} was deactivated.",
+    "may-not-send": "{account} may not send any more.",
     "setup-incomplete": "Email Setup is not complete.",
     # Who decided about a recipient.
     "marked-as-sent-by": "Marked as sent by {by}",
@@ -324,6 +327,7 @@ OWN: dict[str, Words] = {
     Kind.IT_WAS_US: "Answered “It was us”: queued again with all its tries",
     Kind.GO_ON: "Answered “Go on”: left failed",
     Kind.NOT_SINCE_BACKUP: "Answered “Nothing was sent since”: put back as it was before the restore",
+    Kind.PASSED_ON: lambda account, why: f"Passed on to {account or 'the company’s account'}: {why}",
     Kind.REROUTED: lambda account: (
         f"Given to {account or 'the company’s account'}: the account it was to use is paused"
     ),

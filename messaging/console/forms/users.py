@@ -9,6 +9,7 @@ from django.core.exceptions import ValidationError
 
 from messaging import roles, users
 from messaging.console.forms.helper import fields_alone
+from messaging.leaving import Decision
 
 WHAT_FOR = {
     roles.VIEWER: "looks at messages and batches, and changes nothing",
@@ -43,10 +44,10 @@ class UserForm(forms.ModelForm):
             raise ValidationError("Somebody else has this user name. Choose another one.")
         return name
 
-    def save_as(self, by: User) -> int:
-        """Save what differs; how many fields that were. Raises ValidationError, with the field that is wrong."""
+    def save_as(self, by: User, decision: Decision | None = None) -> users.Change:
+        """Save what differs; what that was. Raises ValidationError, with the field that is wrong; and leaving's."""
         try:
-            return len(users.change(self.instance, self.cleaned_data, by=by))
+            return users.change(self.instance, self.cleaned_data, by=by, decision=decision)
         except users.NotAllowed as error:
             raise ValidationError({error.field: str(error)}) from error
 

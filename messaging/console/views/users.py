@@ -11,8 +11,9 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
-from messaging import roles, users
+from messaging import leaving, roles, users
 from messaging.console import audit_words
+from messaging.console.forms.leaving import UNASKED, LeavingForm
 from messaging.console.forms.users import NewUserForm, UserForm
 from messaging.wording import person
 
@@ -59,26 +60,78 @@ def _list(request: HttpRequest, form: NewUserForm, status: int = 200) -> HttpRes
 @admins_only
 @require_http_methods(["GET", "HEAD", "POST"])
 def one(request: HttpRequest, pk: int) -> HttpResponse:
-    """One user; POST changes name, address, role and whether they may sign in."""
+    """One user; POST changes name, address, role and whether they may sign in.
+
+    Where that takes from them the right to send, and something is under way in their name, it is asked what becomes of
+    it, and nothing is saved before that is said.
+    """
     user = get_object_or_404(User, pk=pk)
-    form = UserForm(
-        request.POST if request.method == "POST" else None, instance=user, initial={"role": roles.given(user)}
-    )
-    if request.method == "POST" and form.is_valid():
+    if request.method != "POST":
+        return _one(request, user, UserForm(None, instance=user, initial={"role": roles.given(user)}))
+    form = UserForm(request.POST, instance=user, initial={"role": roles.given(user)})
+    asked = LeavingForm(request.POST, leaving.successors(user)) if "leaving-asked" in request.POST else None
+    is_valid = form.is_valid()
+    if asked is not None and not asked.is_valid():
+        return _one(request, user, form, asked)
+    if is_valid:
         try:
-            number = form.save_as(who(request))
+            change = form.save_as(who(request), asked.decision if asked is not None else None)
         except ValidationError as error:
             form.add_error(None, error)
+        except leaving.Undecided:
+            return _one(request, user, form, asked or LeavingForm(None, leaving.successors(user)))
+        except leaving.BadSuccessor as error:
+            assert asked is not None
+            asked.add_error("successor", str(error))
+            return _one(request, user, form, asked)
         else:
-            notes.success(request, "Saved.") if number else notes.info(request, "Nothing was changed.")
+            _tell(request, User.objects.get(pk=pk), change)
             return redirect("setup-users")
+    return _one(request, user, form, asked)
+
+
+def _one(request: HttpRequest, user: User, form: UserForm, asked: LeavingForm | None = None) -> HttpResponse:
+    """The page of a user; with `asked`, the question is put."""
     # As it is stored: a form that is refused has written into its user.
+    account = User.objects.get(pk=user.pk)
+    if asked is not None and asked.is_bound and not asked.errors and not asked.decision:
+        asked.add_error("choice", UNASKED)
+    has_left = roles.given(account) not in users.SENDERS or not account.is_active
     context = {
-        "account": User.objects.get(pk=pk),
+        "account": account,
         "form": form,
-        "changes": audit_words.tell(users.log(user)[:CHANGES_SHOWN]),
+        "asked": asked,
+        "under_way": leaving.under_way(account) if asked is not None or has_left else None,
+        "changes": audit_words.tell(users.log(account)[:CHANGES_SHOWN]),
     }
-    return render(request, "messaging/setup_user.html", context, status=422 if form.errors else 200)
+    return render(request, "messaging/setup_user.html", context, status=422 if form.errors or asked else 200)
+
+
+def _tell(request: HttpRequest, account: User, change: users.Change) -> None:
+    """What was saved, and what became of what was under way."""
+    if not change.entries:
+        notes.info(request, "Nothing was changed.")
+        return
+    left = change.left
+    words = ["Saved."]
+    if left is not None and left.done:
+        words.append(f"{_messages(left.done)} dealt with as you chose; the history of each says so.")
+    if left is not None and left.sending:
+        words.append(
+            f"{_messages(left.sending)} being sent at this moment: that cannot be stopped. What comes back for another "
+            "try is dealt with as you chose."
+        )
+    is_back = any(entry.field == "is_active" and entry.after for entry in change.entries)
+    if is_back and (number := leaving.number_held(account)):
+        words.append(
+            f"{_messages(number)} still held under this account: deactivating is not undone. Release or cancel what "
+            "is held in the message queue."
+        )
+    (notes.warning if len(words) > 2 or (is_back and len(words) > 1) else notes.success)(request, " ".join(words))
+
+
+def _messages(number: int) -> str:
+    return "1 message is" if number == 1 else f"{number:,} messages are"
 
 
 @admins_only

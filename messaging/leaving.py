@@ -1,0 +1,190 @@
+"""When a person may not send any more: what is under way in their name, and what becomes of it.
+
+What is under way goes out with their account, although they cannot see or stop it. Whoever deactivates them, or takes
+the role away, decides: hold it, pass it on to another account, cancel it, or let it go (users.change asks).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.db.models import Exists, OuterRef, Q, QuerySet
+
+from messaging import roles, wake
+from messaging.delivery import claims
+from messaging.models import Batch, Message, MessageEvent, Phrase, Recall, Schedule
+from messaging.queue import Order, carry_out_for_all, to_cancel, to_hold
+from messaging.setup.layers import resolve_each
+from messaging.wording import person
+
+Choice = Recall.Choice
+Status = Message.Status
+NAMED = 5
+CHUNK = 500
+
+
+@dataclass(frozen=True)
+class Group:
+    """Messages that stand alike: how many, and the first of them."""
+
+    number: int
+    named: Sequence[Message]
+
+
+@dataclass(frozen=True)
+class UnderWay:
+    """What is under way in a person's name, by how it stands; false when nothing is."""
+
+    queued: Group
+    sending: Group
+    held: Group
+    drafts: Group
+    unknown: Group
+    batches: Sequence[Batch]
+    schedules: Sequence[Schedule]
+
+    def __bool__(self) -> bool:
+        groups = (self.queued, self.sending, self.held, self.drafts, self.unknown)
+        return any(group.number for group in groups) or bool(self.batches) or bool(self.schedules)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What becomes of it; `successor` is the account that it is passed on to (None: the company's)."""
+
+    choice: Recall.Choice
+    successor: User | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How many messages a decision was carried out for, and how many are being sent: for these, if they come back."""
+
+    done: int
+    sending: int
+
+
+class Undecided(Exception):
+    """Nothing was changed: something is under way in the person's name, and nobody said what becomes of it."""
+
+    def __init__(self, under_way: UnderWay) -> None:
+        super().__init__("Something is under way in this user’s name. Say what becomes of it.")
+        self.under_way = under_way
+
+
+class BadSuccessor(Exception):
+    """In plain words: why it cannot be passed on to that account."""
+
+
+def under_way(user: User) -> UnderWay:
+    """What goes out, or may, with the account of a person, and what of theirs only a person can settle."""
+    schedules = Schedule.objects.filter(account=user, is_on=True)
+    return UnderWay(
+        queued=_group(_queued(user)),
+        sending=_group(_sending(user)),
+        held=_group(_held(user)),
+        drafts=_group(Message.objects.filter(status=Status.HELD, handed_to=user)),
+        unknown=_group(Message.objects.filter(status=Status.UNKNOWN, account=user)),
+        batches=list(_batches(user)),
+        schedules=list(schedules),
+    )
+
+
+def _group(messages: QuerySet[Message]) -> Group:
+    named = list(messages.only("subject", "recipients_text", "not_before", "status").order_by("pk")[:NAMED])
+    return Group(messages.count() if len(named) == NAMED else len(named), named)
+
+
+def _queued(user: User) -> QuerySet[Message]:
+    """Due, at a next try or at a time; what waits for a batch goes out with the account of whoever runs that."""
+    return Message.objects.filter(status=Status.QUEUED, account=user, not_before__isnull=False)
+
+
+def _sending(user: User) -> QuerySet[Message]:
+    return Message.objects.filter(status=Status.SENDING, account=user)
+
+
+def _held(user: User) -> QuerySet[Message]:
+    return Message.objects.filter(status=Status.HELD, account=user, handed_to=None)
+
+
+def _batches(user: User) -> QuerySet[Batch]:
+    unfinished = Message.objects.filter(batch=OuterRef("pk"), status__in=[Status.QUEUED, Status.SENDING])
+    return Batch.objects.filter(Exists(unfinished), status=Batch.Status.CONFIRMED, account=user)
+
+
+def number_held(user: User) -> int:
+    """How many messages under a person's account are held, and stay so when they may send again."""
+    return _held(user).count()
+
+
+def successors(user: User) -> list[User | None]:
+    """The accounts that can send in place of a person's: people who may send, and the company (None)."""
+    people = User.objects.filter(is_active=True).exclude(pk=user.pk).order_by("first_name", "username")
+    accounts = [None, *filter(roles.may_operate, people)]
+    return [each for each, setup in zip(accounts, resolve_each(accounts), strict=True) if not setup.problems()]
+
+
+def settle(user: User, decision: Decision, *, is_inactive: bool, by: User) -> Outcome:
+    """Carry out what was decided, within the transaction in which the person leaves.
+
+    What a lane has claimed and not begun is taken back first. What is being sent at this moment is finished; should it
+    come back for another try, `carry_on` sees to it.
+
+    Raises:
+        BadSuccessor: that account cannot send, or is theirs.
+    """
+    if decision.choice == Choice.PASS_ON and decision.successor not in successors(user):
+        raise BadSuccessor("This account cannot send in their place. Choose another one.")
+    if decision.choice == Choice.LET_GO:
+        return Outcome(0, 0)
+    claims.take_back(user.pk)
+    sending = list(_sending(user).filter(once=False).values_list("pk", flat=True))
+    Recall.objects.filter(message__in=sending).delete()
+    Recall.objects.bulk_create(
+        (
+            Recall(message_id=pk, account=user, choice=decision.choice, successor=decision.successor,
+                   is_inactive=is_inactive, by=by)
+            for pk in sending
+        ),
+        batch_size=CHUNK,
+    )  # fmt: skip
+    waiting = Q(pk__in=_queued(user).values("pk"))
+    if decision.choice != Choice.HOLD:
+        waiting |= Q(pk__in=_held(user).values("pk"))
+    order = _order(decision, user, is_inactive)
+    tally = carry_out_for_all(order, Message.objects.filter(waiting), by=by)
+    if decision.choice == Choice.PASS_ON:
+        wake.wake_after_commit(decision.successor.pk if decision.successor else None)
+    return Outcome(tally.done, len(sending))
+
+
+def carry_on() -> None:
+    """See to what was being sent when its person left, and is not any more; one statement while there is none."""
+    back = Recall.objects.exclude(message__status=Status.SENDING).select_related("account", "successor", "by")
+    for recall in back[:CHUNK]:
+        with transaction.atomic():
+            decision = Decision(Choice(recall.choice), recall.successor)
+            order = _order(decision, recall.account, recall.is_inactive)
+            carry_out_for_all(order, _queued(recall.account).filter(pk=recall.message_id), by=recall.by)
+            recall.delete()
+            if decision.choice == Choice.PASS_ON:
+                wake.wake_after_commit(decision.successor.pk if decision.successor else None)
+
+
+def _order(decision: Decision, user: User, is_inactive: bool) -> Order:
+    why = Phrase("was-deactivated" if is_inactive else "may-not-send", account=person(user))
+    match decision.choice:
+        case Choice.HOLD:
+            order = to_hold("")
+            # Released, it waits for a batch: it must not go out at once in the name of the person who left.
+            values: dict[str, Any] = {**order.values, "reason": why, "not_before": None}
+            return replace(order, what=Phrase(MessageEvent.Kind.HELD, why=why), values=values)
+        case Choice.CANCEL:
+            order = to_cancel()
+            values = {**order.values, "reason": why}
+            return replace(order, what=Phrase(MessageEvent.Kind.CANCELLED, why=why), values=values)
+    what = Phrase(MessageEvent.Kind.PASSED_ON, account=person(decision.successor), why=why)
+    return Order((Status.QUEUED, Status.HELD), what, {"account": decision.successor})

@@ -1,0 +1,269 @@
+"""A user may not send any more while something is under way in their name: it is asked what becomes of it."""
+
+import datetime as dt
+
+import pytest
+from django.utils import timezone
+
+from messaging import batches, housekeeping, queue, roles, schedules, users
+from messaging.delivery import claims
+from messaging.leaving import Undecided
+from messaging.models import (
+    AuditEntry,
+    Batch,
+    EmailSettings,
+    Message,
+    MessageEvent,
+    Recall,
+    Schedule,
+    ScheduleRun,
+)
+from messaging.wording import in_words
+from messaging.wording.sentences import event
+from tests.factories import draft_batch, make_message, make_user, put
+from tests.pages import words
+from tests.steps import run_lane
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("email_setup")]
+
+
+def save(browser, user, **values):
+    """The user's page, filled in as it is shown, with some values changed; None leaves a field out."""
+    form = {name: getattr(user, name) for name in ("username", "first_name", "last_name", "email")}
+    form |= {"role": roles.given(user), "is_active": "on" if user.is_active else None} | values
+    sent = {name: value for name, value in form.items() if value is not None}
+    return browser.post(f"/setup/users/{user.pk}/", sent, follow=True)
+
+
+def decide(browser, user, choice, successor="", **values):
+    answer = {"leaving-asked": "1", "leaving-choice": choice, "leaving-successor": successor}
+    return save(browser, user, **{"is_active": None} | answer | values)
+
+
+@pytest.fixture
+def greylisted(ben, server):
+    """Ben confirmed a batch of two; one was sent, one is to be tried again in his name."""
+    server.at("RCPT", "450 4.2.0 greylisted, come back later", recipient="later@example.com")
+    now, later = make_message("now@example.com", due=False), make_message("later@example.com", due=False)
+    batch = draft_batch(now, later, by=ben)
+    batches.confirm(batch, by=ben)
+    run_lane(ben.pk)
+    later.refresh_from_db()
+    assert (later.status, later.tries, later.account) == ("queued", 1, ben)
+    return later
+
+
+def history(message):
+    return [event(row) for row in message.events.order_by("pk")]
+
+
+# --- It is asked -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("change", [{"is_active": None}, {"role": roles.VIEWER}, {"role": ""}])
+def test_nothing_is_saved_before_it_is_said_what_becomes_of_it(admin, ben, greylisted, change):
+    page = save(admin, ben, **change)
+    assert page.status_code == 422
+    said = words(page)
+    assert "Nothing was saved yet: something is under way in this user’s name" in said
+    assert "1 message queued, with a next try or a time" in said
+    assert f'href="/messages/{greylisted.pk}/"' in page.text
+    assert f'href="/batches/{greylisted.batch_id}/"' in page.text
+    again = save(admin, ben, **change | {"leaving-asked": "1"})
+    assert again.status_code == 422
+    assert "Choose what becomes of it." in words(again)
+    ben = type(ben).objects.get(pk=ben.pk)
+    assert (ben.is_active, roles.given(ben)) == (True, roles.OPERATOR)
+    greylisted.refresh_from_db()
+    assert greylisted.status == "queued"
+    assert not AuditEntry.objects.filter(area="users").exists()
+
+
+def test_what_was_typed_stays_in_the_form_while_it_is_asked(admin, ben, greylisted):
+    page = save(admin, ben, is_active=None, last_name="Oak")
+    assert 'value="Oak"' in page.text
+    assert 'name="is_active"' in page.text
+    decide(admin, ben, "let-go", last_name="Oak")
+    ben.refresh_from_db()
+    assert (ben.last_name, ben.is_active) == ("Oak", False)
+
+
+def test_nothing_under_way_is_no_question(admin, ben):
+    make_message("waits@example.com", author=ben, due=False)  # for a batch, with the account of whoever runs it
+    assert "Saved." in words(save(admin, ben, is_active=None))
+
+
+def test_everything_in_the_name_of_a_user_is_named(admin, ben, clock):
+    held = make_message("held@example.com", subject="Held one")
+    put(held, account=ben)
+    queue.hold(held, by=ben, why="not yet")
+    put(make_message("timed@example.com", subject="Timed one"), account=ben, not_before=clock() + dt.timedelta(days=1))
+    put(make_message("lost@example.com", subject="Lost one"), account=ben, status="unknown", not_before=None)
+    put(make_message("sending@example.com", subject="Sending one"), account=ben, status="sending", in_data=True)
+    draft = make_message("draft@example.com", subject="Draft one", due=False)
+    EmailSettings.objects.create(account=ben, send_type=1)
+    queue.hand_over(draft, by=ben)
+    Schedule.objects.create(name="Every night", account=ben, since=clock(), times="02:00", time_zone="UTC")
+    page = save(admin, ben, is_active=None)
+    said = words(page)
+    for subject in ("Held one", "Timed one", "Lost one", "Sending one", "Draft one", "Every night"):
+        assert subject in said, subject
+    assert said.count("1 message ") == 5
+
+
+@pytest.mark.parametrize("values", [{"is_active": False}, {"role": roles.VIEWER}])
+def test_no_door_leads_around_the_question(ben, operator, greylisted, values):
+    roles.give(operator, roles.ADMIN)
+    with pytest.raises(Undecided):
+        users.change(ben, values, by=operator)
+
+
+# --- What becomes of it ------------------------------------------------------------------------------------
+
+
+def test_held_for_a_reason_that_names_the_deactivation(admin, ben, greylisted, server):
+    server.mend()
+    page = decide(admin, ben, "hold")
+    assert "1 message is dealt with as you chose" in words(page)
+    greylisted.refresh_from_db()
+    assert (greylisted.status, in_words(greylisted.reason)) == ("held", "Ben Okoro was deactivated.")
+    assert history(greylisted)[-1] == "Held: Ben Okoro was deactivated."
+    assert greylisted.events.last().by.username == "anna"
+    run_lane(ben.pk, after=dt.timedelta(days=1))
+    assert Message.objects.get(pk=greylisted.pk).status == "held"
+    assert batches.report(Batch.objects.get()).counts["held"] == 1
+    ben.refresh_from_db()
+    assert not ben.is_active
+
+
+def test_released_later_it_does_not_go_out_in_the_name_of_who_left(admin, ben, operator, greylisted):
+    decide(admin, ben, "hold")
+    queue.release(Message.objects.get(pk=greylisted.pk), by=operator)
+    greylisted.refresh_from_db()
+    assert (greylisted.status, greylisted.not_before) == ("queued", None)
+
+
+def test_cancelled(admin, ben, greylisted):
+    held = put(make_message("held@example.com"), account=ben)
+    queue.hold(held, by=ben, why="not yet")
+    decide(admin, ben, "cancel")
+    for message in (greylisted, held):
+        message.refresh_from_db()
+        assert (message.status, in_words(message.reason)) == ("cancelled", "Ben Okoro was deactivated.")
+
+
+@pytest.mark.parametrize("to", ["company", "anna"])
+def test_passed_on_to_another_account(to, admin, ben, operator, greylisted, server, woken):
+    server.mend()
+    account = operator if to == "anna" else None
+    decide(admin, ben, "pass-on", str(account.pk) if account else "company")
+    greylisted.refresh_from_db()
+    assert (greylisted.status, greylisted.account) == ("queued", account)
+    assert history(greylisted)[-1] == (
+        f"Passed on to {'Anna' if account else 'the company’s account'}: Ben Okoro was deactivated."
+    )
+    run_lane(account and account.pk, after=dt.timedelta(days=1))
+    assert Message.objects.get(pk=greylisted.pk).status == "sent"
+
+
+def test_let_go_it_goes_out_as_planned(admin, ben, greylisted, server):
+    server.mend()
+    decide(admin, ben, "let-go")
+    run_lane(ben.pk, after=dt.timedelta(days=1))
+    assert Message.objects.get(pk=greylisted.pk).status == "sent"
+
+
+@pytest.mark.parametrize("who", ["viewer", "inactive", "mapi", "themselves", "", "nobody"])
+def test_it_is_passed_on_only_to_an_account_that_can_send(who, admin, ben, greylisted):
+    carla = make_user("carla", role=roles.VIEWER if who == "viewer" else roles.OPERATOR, is_active=who != "inactive")
+    if who == "mapi":
+        EmailSettings.objects.create(account=carla, send_type=1)
+    to = {"themselves": str(ben.pk), "": "", "nobody": "4711"}.get(who, str(carla.pk))
+    page = decide(admin, ben, "pass-on", to)
+    assert page.status_code == 422
+    said = words(page)
+    assert "Choose the account that it is passed on to" in said or "cannot send in their place" in said
+    ben.refresh_from_db()
+    assert ben.is_active
+
+
+def test_role_that_is_taken_away_is_named_as_such(admin, ben, greylisted):
+    decide(admin, ben, "hold", is_active="on", role=roles.VIEWER)
+    greylisted.refresh_from_db()
+    assert in_words(greylisted.reason) == "Ben Okoro may not send any more."
+    assert roles.given(type(ben).objects.get(pk=ben.pk)) == roles.VIEWER
+
+
+def test_audit_log_says_what_was_decided(admin, ben, operator, greylisted):
+    decide(admin, ben, "pass-on", str(operator.pk))
+    assert "What was under way passed on to Anna: 1 message" in words(admin.get(f"/setup/users/{ben.pk}/"))
+
+
+# --- What a lane has at that moment -------------------------------------------------------------------------
+
+
+def test_what_a_lane_has_claimed_and_not_begun_is_taken_back(admin, ben):
+    message = put(make_message("c@example.com"), account=ben)
+    claims.take(ben.pk, "lane", 5, timezone.now())
+    decide(admin, ben, "hold")
+    message.refresh_from_db()
+    assert (message.status, message.lease_owner) == ("held", "")
+
+
+@pytest.mark.parametrize(("choice", "status"), [("hold", "held"), ("cancel", "cancelled"), ("pass-on", "queued")])
+def test_what_is_being_sent_and_comes_back_is_dealt_with_as_well(choice, status, admin, ben, clock):
+    message = put(make_message("c@example.com"), account=ben)
+    claims.take(ben.pk, "lane", 5, clock())
+    put(message, in_data=True)
+    page = decide(admin, ben, choice, "company" if choice == "pass-on" else "")
+    assert "1 message is being sent at this moment: that cannot be stopped" in words(page)
+    housekeeping.sweep(clock.goes_on(seconds=5))
+    message.refresh_from_db()
+    assert message.status == "sending", "nobody decides about it while its lane lives"
+    put(message, status="queued", in_data=False, lease_owner="", not_before=clock() + dt.timedelta(minutes=10))
+    housekeeping.sweep(clock.goes_on(seconds=5))
+    message.refresh_from_db()
+    assert (message.status, message.account) == (status, None if choice == "pass-on" else ben)
+    assert not Recall.objects.exists()
+
+
+def test_what_was_being_sent_and_arrived_stays_sent(admin, ben, clock):
+    message = put(make_message("c@example.com"), account=ben)
+    claims.take(ben.pk, "lane", 5, clock())
+    put(message, in_data=True)
+    decide(admin, ben, "cancel")
+    put(message, status="sent", in_data=False, lease_owner="")
+    housekeeping.sweep(clock.goes_on(seconds=5))
+    assert not Recall.objects.exists()
+    assert not MessageEvent.objects.filter(message=message, kind="cancelled").exists()
+
+
+# --- Afterwards -------------------------------------------------------------------------------------------
+
+
+def test_reactivating_undoes_nothing_and_says_so(admin, ben, greylisted):
+    decide(admin, ben, "hold")
+    ben.refresh_from_db()
+    page = save(admin, ben, is_active="on")
+    assert "1 message is still held under this account: deactivating is not undone" in words(page)
+    assert Message.objects.get(pk=greylisted.pk).status == "held"
+
+
+def test_page_of_who_left_says_what_is_still_under_way(admin, ben, greylisted):
+    decide(admin, ben, "let-go")
+    page = admin.get(f"/setup/users/{ben.pk}/")
+    assert page.status_code == 200
+    assert "Still under way in the name of Ben Okoro" in words(page)
+
+
+def test_schedule_of_a_deactivated_account_refuses_its_runs_and_says_why(admin, ben, clock):
+    make_message("c@example.com", due=False)
+    Schedule.objects.create(name="Often", kind="every", minutes=5, account=ben, since=clock(), time_zone="UTC")
+    assert "Once they may not sign in, its runs are refused" in words(save(admin, ben, is_active=None))
+    decide(admin, ben, "let-go")
+    schedules.run_due(clock.goes_on(minutes=6))
+    run = ScheduleRun.objects.get()
+    assert (run.outcome, in_words(run.remarks)) == (
+        "refused",
+        "Ben Okoro may not sign in any more. Choose another account for this schedule.",
+    )
