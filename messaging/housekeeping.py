@@ -45,6 +45,7 @@ log = logging.getLogger(__name__)
 SWEEP = "sweep"
 CHUNK = 500  # messages in one sweep
 EXPIRES = "expires"
+RECALLED = "recalled"
 WORKER = "worker"
 BEAT = "beat"
 DRAFTS_KEPT = timedelta(days=1)
@@ -89,7 +90,7 @@ class ClockWatch:
 
 def sweep(now: datetime, *, clock_jumped: bool = False) -> None:
     """Rescue ended leases, end holds and pauses, fail what waited too long, wake lanes for what is due, leave a sign of
-    life, run schedules that nobody woke, see to notices and to what people left behind; ten statements.
+    life, run schedules that nobody woke, see to notices; nine statements.
 
     Idempotent: two beats or a task delivered three times do no more than one. After a jump of the clock nobody's lease
     has ended because of it: all get their full time again, and the living renew theirs. What a time decides for good
@@ -105,7 +106,6 @@ def sweep(now: datetime, *, clock_jumped: bool = False) -> None:
         lambda: rescue(now, lambda: _was_away(now)),
         lambda: _show_sweep(now),
         *([] if clock_jumped else by_time),
-        leaving.carry_on,
         lambda: _wake_lanes(now),
         *([] if clock_jumped else later),
     )
@@ -264,15 +264,21 @@ def _keep_signed_in(now: datetime) -> None:
 
 
 def _end_waiting(now: datetime) -> None:
-    """End the holds that are over, and fail what waited longer than Company options allow.
+    """End the holds that are over, fail what waited longer than Company options allow, and see to what was being sent
+    when its person left.
 
-    One statement finds the holds and reads that option.
+    One statement finds all that and reads that option.
     """
     holds = _holds_over(now)
     limit = CompanyOptions.objects.exclude(expire_days=None).annotate(what=Value(EXPIRES))
-    found = limit.values_list("expire_days", "what").union(holds.order_by().values_list("pk", "status"), all=True)
+    recalled = leaving.come_back().annotate(what=Value(RECALLED))
+    found = limit.values_list("expire_days", "what").union(
+        holds.order_by().values_list("pk", "status"), recalled.values_list("pk", "what"), all=True
+    )
     rows = list(found.order_by()[:CHUNK])
-    if ended := [pk for pk, what in rows if pk and what != EXPIRES]:
+    if any(what == RECALLED for _, what in rows):
+        leaving.carry_on()
+    if ended := [pk for pk, what in rows if what == Message.Status.HELD]:
         _end_holds(holds.filter(pk__in=ended), now)
     for days, what in rows:
         if days and what == EXPIRES:

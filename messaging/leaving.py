@@ -161,10 +161,14 @@ def settle(user: User, decision: Decision, *, is_inactive: bool, by: User) -> Ou
     return Outcome(tally.done, len(sending))
 
 
+def come_back() -> QuerySet[Recall]:
+    """Of what was being sent when its person left, what is not any more."""
+    return Recall.objects.exclude(message__status=Status.SENDING)
+
+
 def carry_on() -> None:
-    """See to what was being sent when its person left, and is not any more; one statement while there is none."""
-    back = Recall.objects.exclude(message__status=Status.SENDING).select_related("account", "successor", "by")
-    for recall in back[:CHUNK]:
+    """See to what has come back for another try; what came of the rest is known."""
+    for recall in come_back().select_related("account", "successor", "by")[:CHUNK]:
         with transaction.atomic():
             decision = Decision(Choice(recall.choice), recall.successor)
             order = _order(decision, recall.account, recall.is_inactive)

@@ -29,7 +29,9 @@ class LeavingForm(forms.Form):
         required=False,
         error_messages={"invalid_choice": UNASKED},
     )
-    successor = forms.ChoiceField(label="The account it is passed on to", required=False)
+    successor = forms.ChoiceField(
+        label="The account it is passed on to", required=False, widget=forms.Select(attrs={"class": "form-select"})
+    )
 
     def __init__(self, data: Mapping[str, Any] | None, successors: Sequence[User | None], **options: Any) -> None:
         super().__init__(data, prefix="leaving", **options)

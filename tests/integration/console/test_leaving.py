@@ -263,7 +263,5 @@ def test_schedule_of_a_deactivated_account_refuses_its_runs_and_says_why(admin, 
     decide(admin, ben, "let-go")
     schedules.run_due(clock.goes_on(minutes=6))
     run = ScheduleRun.objects.get()
-    assert (run.outcome, in_words(run.remarks)) == (
-        "refused",
-        "Ben Okoro may not sign in any more. Choose another account for this schedule.",
-    )
+    assert (run.outcome, run.batch) == ("refused", None)
+    assert "Ben Okoro may not sign in any more. Choose another account for this schedule." in in_words(run.remarks)
