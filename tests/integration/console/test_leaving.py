@@ -1,13 +1,15 @@
 """A user may not send any more while something is under way in their name: it is asked what becomes of it."""
 
 import datetime as dt
+import threading
 
 import pytest
+from django.db import connection, transaction
 from django.utils import timezone
 
 from messaging import batches, housekeeping, queue, roles, schedules, users
 from messaging.delivery import claims
-from messaging.leaving import Undecided
+from messaging.leaving import Decision, Undecided
 from messaging.models import (
     AuditEntry,
     Batch,
@@ -17,12 +19,13 @@ from messaging.models import (
     Recall,
     Schedule,
     ScheduleRun,
+    SendAttempt,
 )
 from messaging.wording import in_words
 from messaging.wording.sentences import event
 from tests.factories import draft_batch, make_message, make_user, put
 from tests.pages import words
-from tests.steps import run_lane
+from tests.steps import elsewhere, run_lane
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("email_setup")]
 
@@ -265,3 +268,36 @@ def test_schedule_of_a_deactivated_account_refuses_its_runs_and_says_why(admin, 
     run = ScheduleRun.objects.get()
     assert (run.outcome, run.batch) == ("refused", None)
     assert "Ben Okoro may not sign in any more. Choose another account for this schedule." in in_words(run.remarks)
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_deactivating_and_a_lane_that_writes_down_an_attempt_do_not_wait_in_a_circle(ben, operator):
+    """The lane has a message and refers to its account; whoever deactivates has the account and wants the message."""
+    roles.give(operator, roles.ADMIN)
+    message = put(make_message("c@example.com"), account=ben)
+    errors = []
+
+    def deactivate():
+        try:
+            users.change(ben, {"is_active": False}, by=operator, decision=Decision(Recall.Choice.HOLD))
+        except Exception as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=elsewhere(deactivate))
+    with transaction.atomic():
+        Message.objects.select_for_update(of=("self",)).get(pk=message.pk)
+        thread.start()
+        while not _somebody_waits_for_us():
+            thread.join(0.01)
+        SendAttempt.objects.create(message=message, account=ben, fence=1, started_at=timezone.now(), stage="connect")
+    thread.join(20)
+    assert errors == []
+    message.refresh_from_db()
+    assert message.status == "held"
+
+
+def _somebody_waits_for_us():
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))")
+        return cursor.fetchone() is not None
