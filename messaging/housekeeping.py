@@ -278,7 +278,7 @@ def _end_waiting(now: datetime) -> None:
     rows = list(found.order_by()[:CHUNK])
     if any(what == RECALLED for _, what in rows):
         leaving.carry_on()
-    if ended := [pk for pk, what in rows if what == Message.Status.HELD]:
+    if ended := [pk for pk, what in rows if pk and what == Message.Status.HELD]:
         _end_holds(holds.filter(pk__in=ended), now)
     for days, what in rows:
         if days and what == EXPIRES:

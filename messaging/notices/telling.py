@@ -81,9 +81,8 @@ def _tell_kind(rule: NoticeRule, now: datetime) -> bool:
         rows = rows.select_related("author", "message", "pause").defer(*NOT_NEEDED)
         items = list(rows.select_for_update(of=("self",)))
         still = [item for item in items if standing.is_so(item)]
-        # A message that moved on at this moment is looked at again by the next sweep; a pause that ended is not told.
-        over = [item for item in items if item.pause is not None or item.message is None]
-        ids = [item.pk for item in {item.pk: item for item in [*still, *over]}.values()]
+        # What becomes of a message that moves on at this moment the next sweep tells; a pause that is over, nobody.
+        ids = [item.pk for item in items if item.message is None or standing.is_so(item)]
         for start in range(0, len(ids), CHUNK):
             NoticeItem.objects.filter(pk__in=ids[start : start + CHUNK]).update(told_at=now)
         if not rule.is_on:

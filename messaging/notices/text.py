@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from django.utils import timezone
 from django.utils.http import urlencode
 
 from messaging.models import CompanyOptions, Message, Notice, NoticeItem, NoticeKind, Reason
@@ -71,7 +72,7 @@ def told(notice: Notice, items: list[NoticeItem], company: CompanyOptions) -> Wo
     when = f"noted {first}" if first == last else f"noted from {first} to {last}"
     url = company.console_url.rstrip("/")
     parts = [
-        f"{subject} ({when}).",
+        f"{subject} ({when}; as of {moment(timezone.now())}).",
         "\n".join(_why(kind, items, url)),
         "\n".join(_which(kind, items, url)),
         next_step(kind, items),
