@@ -18,7 +18,7 @@ from messaging.setup.layers import EmailSetup, resolve_each
 from messaging.setup.options import local
 from messaging.wording import person
 
-from . import standing, text
+from . import text
 
 log = logging.getLogger(__name__)
 
@@ -61,8 +61,7 @@ def _worth_a_mail(notice: Notice) -> list[NoticeItem]:
     """What is told by mail: what is so at this moment, and that a pause is over. Nothing to an author who has left."""
     if notice.author is not None and not notice.author.is_active:
         return []
-    items = text.items_of(notice)
-    return items if notice.kind == NoticeKind.PAUSED else [item for item in items if standing.is_so(item)]
+    return text.items_of(notice) if notice.kind == NoticeKind.PAUSED else text.items_left(notice)
 
 
 def move_waiting(now: datetime) -> None:

@@ -1,6 +1,8 @@
 """Whether what was noted is so by now: a message that failed may have been retried, cancelled or sent since."""
 
-from django.db.models import F, Q, QuerySet
+from typing import Any
+
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from messaging.models import Message, NoticeItem, NoticeKind
 
@@ -9,11 +11,12 @@ OPEN = (Status.FAILED, Status.UNKNOWN)
 FIELDS = ("status", "recipient_count", "notified_at")  # of the message, that is what is asked here
 _ADDRESSED = Q(message__recipient_count__gt=0)
 # The same as is_so, of items with a message, for the database.
-_AS_NOTED = Q(message__notified_at=F("at")) & (
+_AS_NOTED = Q(message__notified_at__isnull=False) & (
     (_ADDRESSED & Q(kind=NoticeKind.FAILED, message__status=Status.FAILED))
     | (_ADDRESSED & Q(kind=NoticeKind.UNKNOWN, message__status=Status.UNKNOWN))
     | (~_ADDRESSED & Q(kind=NoticeKind.NO_ADDRESS, message__status__in=OPEN))
 )
+_NEWER = NoticeItem.objects.filter(message=OuterRef("message"), pk__gt=OuterRef("pk"))
 
 
 def kind_of(message: Message) -> NoticeKind | None:
@@ -26,16 +29,19 @@ def kind_of(message: Message) -> NoticeKind | None:
 
 
 def is_so(item: NoticeItem) -> bool:
-    """Whether an item tells how its message, or its account, stands; of one of which nothing is kept, it does.
-
-    A message that failed anew has been noted anew: that is for another item to tell.
-    """
+    """Whether an item tells how its message, or its account, stands; of one of which nothing is kept, it does."""
     if item.kind == NoticeKind.PAUSED:
         return item.pause is not None and item.pause.ended_at is None
     message = item.message
-    return message is None or (kind_of(message) == item.kind and message.notified_at == item.at)
+    return message is None or (kind_of(message) == item.kind and message.notified_at is not None)
 
 
-def moved_on() -> QuerySet[NoticeItem]:
-    """The items that were not told yet, and whose message is not as it was noted."""
-    return NoticeItem.objects.filter(told_at=None, message__isnull=False).exclude(_AS_NOTED)
+def latest(items: QuerySet[NoticeItem]) -> QuerySet[NoticeItem]:
+    """Without those whose message failed anew and was noted anew: that is for the later item to tell."""
+    return items.exclude(Exists(_NEWER))
+
+
+def moved_on() -> QuerySet[Any]:
+    """The items that were not told yet, and whose message is not as it was noted; `is_renoted`: it was noted anew."""
+    waiting = NoticeItem.objects.filter(told_at=None, message__isnull=False).annotate(is_renoted=Exists(_NEWER))
+    return waiting.filter(~_AS_NOTED | Q(is_renoted=True))

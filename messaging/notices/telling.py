@@ -66,10 +66,10 @@ def _follow(now: datetime) -> None:
             assert message is not None
             kind = standing.kind_of(message)
             # As it was read: what changes at this moment is looked at by the next sweep.
-            noted = Message.objects.filter(pk=message.pk, notified_at=item.at, status=message.status)
-            if message.notified_at != item.at or (kind is None and noted.update(notified_at=None)):
+            noted = Message.objects.filter(pk=message.pk, status=message.status, notified_at=message.notified_at)
+            if item.is_renoted or (kind is None and noted.update(notified_at=None)):
                 NoticeItem.objects.filter(pk=item.pk).update(told_at=now)
-            elif kind is not None and noted.update(notified_at=now):
+            elif kind is not None and message.notified_at is not None:
                 NoticeItem.objects.filter(pk=item.pk).update(kind=kind, at=now)
 
 

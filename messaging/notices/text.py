@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.http import urlencode
 
@@ -61,7 +62,16 @@ class Words(NamedTuple):
 
 def items_of(notice: Notice) -> list[NoticeItem]:
     """The items of a notice, with what its words need."""
-    return list(notice.items.select_related("author", "message", "pause").defer(*NOT_NEEDED).order_by("pk"))
+    return list(_with_all(notice.items.all()))
+
+
+def items_left(notice: Notice) -> list[NoticeItem]:
+    """Of these, what is still so, and no other notice tells anew."""
+    return [item for item in _with_all(standing.latest(notice.items.all())) if standing.is_so(item)]
+
+
+def _with_all(items: QuerySet[NoticeItem]) -> QuerySet[NoticeItem]:
+    return items.select_related("author", "message", "pause").defer(*NOT_NEEDED).order_by("pk")
 
 
 def told(notice: Notice, items: list[NoticeItem], company: CompanyOptions) -> Words:

@@ -218,7 +218,7 @@ def test_what_failed_again_after_a_retry_is_told_once(clock, boss, operator, ser
     message.refresh_from_db()
     queue.retry(message, by=operator)
     deliver(operator, clock=clock)
-    sweep_after(clock, minutes=1)
+    sweep_after(clock)
     sweep_after(clock, minutes=20)
     assert told(Notice.objects.get()).subject == "1 message could not be sent"
 

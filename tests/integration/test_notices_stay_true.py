@@ -235,6 +235,15 @@ def test_mail_names_only_what_is_still_so(unmailed, clock, operator):
     assert mails() == ["1 message could not be sent"]
 
 
+def test_what_failed_anew_before_the_mail_is_left_to_the_notice_of_that(unmailed, clock, operator, server):
+    queue.retry(unmailed[0], by=operator)
+    run_lane(operator.pk, clock=clock)
+    sweep(clock, minutes=1)
+    assert mails() == ["1 message could not be sent"]
+    sweep(clock, minutes=20)
+    assert mails() == ["1 message could not be sent"] * 2
+
+
 def test_nothing_is_mailed_of_what_was_dealt_with_and_the_page_says_so(unmailed, clock, operator, boss, client):
     for message in unmailed:
         queue.retry(message, by=operator)
