@@ -28,12 +28,16 @@ def kind_of(message: Message) -> NoticeKind | None:
     return NoticeKind.UNKNOWN if message.status == Status.UNKNOWN else NoticeKind.FAILED
 
 
-def is_so(item: NoticeItem) -> bool:
-    """Whether an item tells how its message, or its account, stands; of one of which nothing is kept, it does."""
+def now(item: NoticeItem) -> NoticeKind | None:
+    """What is to be told now of what an item is about; of a message of which nothing is kept, what was."""
     if item.kind == NoticeKind.PAUSED:
-        return item.pause is not None and item.pause.ended_at is None
-    message = item.message
-    return message is None or (kind_of(message) == item.kind and message.notified_at is not None)
+        return NoticeKind.PAUSED if item.pause is not None and item.pause.ended_at is None else None
+    return kind_of(item.message) if item.message is not None else NoticeKind(item.kind)
+
+
+def is_so(item: NoticeItem) -> bool:
+    """Whether an item tells how its message, or its account, stands."""
+    return now(item) == item.kind
 
 
 def latest(items: QuerySet[NoticeItem]) -> QuerySet[NoticeItem]:

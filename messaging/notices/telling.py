@@ -67,9 +67,10 @@ def _follow(now: datetime) -> None:
             kind = standing.kind_of(message)
             # As it was read: what changes at this moment is looked at by the next sweep.
             noted = Message.objects.filter(pk=message.pk, status=message.status, notified_at=message.notified_at)
-            if item.is_renoted or (kind is None and noted.update(notified_at=None)):
+            is_to_be_renoted = message.notified_at is None or (kind is None and noted.update(notified_at=None))
+            if item.is_renoted or is_to_be_renoted:
                 NoticeItem.objects.filter(pk=item.pk).update(told_at=now)
-            elif kind is not None and message.notified_at is not None:
+            elif kind is not None:
                 NoticeItem.objects.filter(pk=item.pk).update(kind=kind, at=now)
 
 

@@ -85,7 +85,7 @@ def told(notice: Notice, items: list[NoticeItem], company: CompanyOptions) -> Wo
         f"{subject} ({when}; as of {moment(timezone.now())}).",
         "\n".join(_why(kind, items, url)),
         "\n".join(_which(kind, items, url)),
-        next_step(kind, items),
+        next_step(items),
     ]
     if url:
         parts.append(f"All notices: {url}/notices/")
@@ -94,14 +94,15 @@ def told(notice: Notice, items: list[NoticeItem], company: CompanyOptions) -> Wo
     return Words(subject, "\n\n".join(part for part in parts if part) + "\n")
 
 
-def next_step(kind: NoticeKind, items: list[NoticeItem]) -> str:
-    """What to do about items of one kind; about what is over, nothing."""
-    items = [item for item in items if standing.is_so(item)]
-    if not items:
+def next_step(items: list[NoticeItem]) -> str:
+    """What to do about items as they stand now; about what is over, nothing."""
+    kinds = dict.fromkeys(kind for kind in map(standing.now, items) if kind is not None)
+    if not kinds:
         return DEALT_WITH
-    keys = {item.reason.key if item.reason is not None else "" for item in items}
+    left = [item for item in items if standing.now(item) is not None]
+    keys = {item.reason.key if item.reason is not None and standing.is_so(item) else "" for item in left}
     own = [words for key, words in OWN_STEPS.items() if key in keys]
-    return " ".join(own if keys <= set(OWN_STEPS) else [NEXT[kind], *own])
+    return " ".join(own if keys <= set(OWN_STEPS) else [*(NEXT[kind] for kind in kinds), *own])
 
 
 def subject_of(notice: Notice, items: list[NoticeItem], number: int) -> str:

@@ -292,3 +292,4 @@ def test_page_says_what_is_not_so_any_more(clock, boss, operator, server, client
     page = words(client.get("/notices/"))
     assert "Now: Failed" in page
     assert "choose Mark as sent or Send again" not in page
+    assert "Correct what is wrong, then choose Retry" in page

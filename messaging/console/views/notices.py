@@ -10,9 +10,9 @@ from django.views.decorators.http import require_safe
 
 from messaging import notices
 from messaging.console.paging import page_of
-from messaging.models import Message, Notice, NoticeItem, NoticeKind
+from messaging.models import Message, Notice, NoticeItem
+from messaging.notices import standing
 from messaging.notices.mail import TRIED_FOR
-from messaging.notices.standing import is_so
 from messaging.notices.text import NAMED, next_step, shared_reason, subject_of
 from messaging.wording import in_words, person
 
@@ -57,7 +57,7 @@ def _listed(notice: Notice, is_unread: bool) -> Listed:
     named: list[NoticeItem] = notice.named  # type: ignore[attr-defined]  # prefetched
     subject = subject_of(notice, named, notice.number)  # type: ignore[attr-defined]  # annotated
     is_all = notice.number == len(named)  # type: ignore[attr-defined]
-    todo = next_step(NoticeKind(notice.kind), named) if is_all or any(map(is_so, named)) else ""
+    todo = next_step(named) if is_all or any(map(standing.now, named)) else ""
     return Listed(notice, subject, is_unread, _mailed(notice), todo, named, shared_reason(named))
 
 
