@@ -5,8 +5,7 @@ the role away, decides: hold it, pass it on to another account, cancel it, or le
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 from django.contrib.auth.models import User
 from django.db import transaction
@@ -14,8 +13,9 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from messaging import roles, wake
 from messaging.delivery import claims
-from messaging.models import Batch, Message, MessageEvent, Phrase, Recall, Schedule
-from messaging.queue import Order, carry_out_for_all, to_cancel, to_hold
+from messaging.lifecycle import transitions
+from messaging.models import Batch, Message, Phrase, Recall, Schedule
+from messaging.queue import Order, carry_out_for_all
 from messaging.setup.layers import resolve_each
 from messaging.wording import person
 
@@ -182,13 +182,8 @@ def _order(decision: Decision, user: User, is_inactive: bool) -> Order:
     why = Phrase("was-deactivated" if is_inactive else "may-not-send", account=person(user))
     match decision.choice:
         case Choice.HOLD:
-            order = to_hold("")
-            # Released, it waits for a batch: it must not go out at once in the name of the person who left.
-            values: dict[str, Any] = {**order.values, "reason": why, "not_before": None}
-            return replace(order, what=Phrase(MessageEvent.Kind.HELD, why=why), values=values)
+            return Order(transitions.RECALL, {"reason": why, "held_until": None}, {"why": why})
         case Choice.CANCEL:
-            order = to_cancel()
-            values = {**order.values, "reason": why}
-            return replace(order, what=Phrase(MessageEvent.Kind.CANCELLED, why=why), values=values)
-    what = Phrase(MessageEvent.Kind.PASSED_ON, account=person(decision.successor), why=why)
-    return Order((Status.QUEUED, Status.HELD), what, {"account": decision.successor})
+            return Order(transitions.CANCEL, {"reason": why}, {"why": why})
+    successor = decision.successor
+    return Order(transitions.PASS_ON, {"account": successor}, {"account": person(successor), "why": why})

@@ -6,7 +6,7 @@ their rows as well, and a test keeps a message from changing in any other way.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum, StrEnum
 from typing import Any
@@ -142,7 +142,7 @@ HOLD = Transition(
 )  # fmt: skip
 RELEASE = Transition(
     "release", (Status.HELD,), (Status.QUEUED, Status.FAILED), _PEOPLE, Kind.RELEASED,
-    NOT_HELD | {"status": _WITHOUT_HOLD, "reason": None},
+    NOT_HELD | {"status": _WITHOUT_HOLD, "reason": None, "notified_at": None},
 )  # fmt: skip
 CANCEL = Transition(
     "cancel", (Status.QUEUED, Status.HELD), (Status.CANCELLED,), _PEOPLE, Kind.CANCELLED,
@@ -199,6 +199,11 @@ IT_WAS_US = Transition(
     "it was us", (Status.FAILED,), (Status.QUEUED,), _PEOPLE, Kind.IT_WAS_US, ANEW | {"status": Status.QUEUED},
     given=("account", "not_before"),
 )  # fmt: skip
+PASS_ON = Transition(
+    "pass on", (Status.QUEUED, Status.HELD), _SAME, _PEOPLE, Kind.PASSED_ON, given=("account",)
+)  # fmt: skip
+# Of an account whose person left: released, it waits for a batch, and does not go out at once in their name.
+RECALL = replace(HOLD, name="recall", writes={**HOLD.writes, "not_before": None})
 GO_ON = Transition(
     "go on", (Status.FAILED,), _SAME, _PEOPLE, Kind.GO_ON, given=("reason", "reason_category")
 )  # fmt: skip
@@ -242,8 +247,8 @@ TAKE_UP = Transition(
 
 TABLE = (
     QUEUE, TAKE, CLAIM, DELIVER, GIVE_BACK, RESCUE, STOP, LOSE, HOLD, RELEASE, CANCEL, TRY_NOW, RETRY, SEND_AGAIN,
-    MARK_AS_SENT, EDIT, CORRECT, WRITE_AGAIN, HAND_OVER, SENT_FROM_MAIL_PROGRAM, PUT_BACK, IT_WAS_US, GO_ON, IN_BATCH,
-    RETRY_IN_BATCH, OUT_OF_BATCH, END_HOLD, EXPIRE, REROUTE, SET_ASIDE, TAKE_UP,
+    MARK_AS_SENT, EDIT, CORRECT, WRITE_AGAIN, HAND_OVER, SENT_FROM_MAIL_PROGRAM, PUT_BACK, PASS_ON, RECALL, IT_WAS_US,
+    GO_ON, IN_BATCH, RETRY_IN_BATCH, OUT_OF_BATCH, END_HOLD, EXPIRE, REROUTE, SET_ASIDE, TAKE_UP,
 )  # fmt: skip
 
 

@@ -46,7 +46,7 @@ def repair(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("messaging", "0011_schedules")]
+    dependencies = [("messaging", "0012_notices")]
 
     operations = [
         migrations.RunPython(repair, migrations.RunPython.noop),
@@ -119,5 +119,10 @@ class Migration(migrations.Migration):
                 ),
                 name="message_time_fits_its_state",
             ),
+        ),
+        migrations.AlterField(
+            model_name='messageevent',
+            name='kind',
+            field=models.CharField(choices=[('queued', 'Accepted into the queue'), ('taken-at-once', 'Taken to be sent at once'), ('ended-early', 'Not sent at once, before a server was asked'), ('held', 'Held'), ('hold-ended', 'Hold ended by itself'), ('released', 'Released'), ('cancelled', 'Cancelled'), ('in-batch', 'Released in a batch'), ('out-of-batch', 'Taken out of a batch'), ('expired', 'Waited too long'), ('retry', 'Retry ordered'), ('try-now', 'Try now ordered'), ('marked-as-sent', 'Marked as sent'), ('send-again', 'Send again ordered'), ('edited', 'Edited'), ('written-again', 'Written again'), ('not-written-again', 'Not written again'), ('handed-over', 'Handed over to a mail program'), ('sent-from-mail-program', 'Sent from a mail program'), ('put-back', 'Put back, not sent from a mail program'), ('rescued', 'Back in the queue after its worker stopped'), ('stopped', 'Not sent at once, because its process stopped'), ('rerouted', 'Given to an account that works'), ('passed-on', 'Passed on to another account'), ('dkim-taken-out', 'DKIM signature taken out'), ('it-was-us', 'Queued again: our set-up was at fault'), ('go-on', 'Left failed: the message was at fault'), ('since-backup', 'May have gone out since the backup'), ('not-since-backup', 'Did not go out since the backup'), ('told', 'Told by a version that kept sentences')], max_length=24),
         ),
     ]

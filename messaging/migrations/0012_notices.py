@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
-        ("messaging", "0009_who_ran_a_batch"),
+        ("messaging", "0011_schedules"),
     ]
 
     operations = [
