@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Any
 
 from django.contrib.auth.models import User
-from django.db.models import QuerySet
+from django.db.models import Max, QuerySet
 from django.utils import timezone
 
 from messaging.models import AuditEntry
@@ -124,6 +124,11 @@ def log(*areas: Area, key: str | None = None) -> QuerySet[AuditEntry]:
     """What was changed in these areas (with `key`: of one object), the latest first."""
     found = AuditEntry.objects.filter(area__in=areas).select_related("by").order_by("-pk")
     return found if key is None else found.filter(object_key=key)
+
+
+def version_of(area: Area, key: str) -> int:
+    """The version that the last change left of an object which has no column for it."""
+    return log(area, key=key).aggregate(latest=Max("version"))["latest"] or 0
 
 
 def since(version: int, *areas: Area, key: str | None = None) -> QuerySet[AuditEntry]:

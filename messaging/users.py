@@ -12,7 +12,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from messaging import audit, leaving, roles
-from messaging.audit import Action, Area, Source, Subject
+from messaging.audit import Action, Area, ChangedMeanwhile, Source, Subject
 from messaging.models import AuditEntry
 from messaging.wording import person
 
@@ -95,13 +95,27 @@ class Change:
     left: leaving.Outcome | None = None
 
 
-def change(user: User, values: Mapping[str, Any], *, by: User, decision: leaving.Decision | None = None) -> Change:
+def version_of(user: User) -> int:
+    """Grows with each change of a user."""
+    return audit.version_of(Area.USERS, str(user.pk))
+
+
+def change(
+    user: User,
+    values: Mapping[str, Any],
+    *,
+    by: User,
+    decision: leaving.Decision | None = None,
+    seen: int | None = None,
+) -> Change:
     """Set some of FIELDS and `role` of a user; what is so already is left alone.
 
     Args:
+        seen: the version that the values are based on; None: whatever there is.
         decision: what becomes of what is under way in their name, where they may not send any more.
 
     Raises:
+        ChangedMeanwhile: another person changed the user.
         NotAllowed: nobody would be left who administers, or somebody would shut themselves out.
         leaving.Undecided: something is under way in their name, and there is no decision.
         leaving.BadSuccessor: it cannot be passed on to that account.
@@ -111,9 +125,12 @@ def change(user: User, values: Mapping[str, Any], *, by: User, decision: leaving
         # from writing down what they did with this account: they may hold messages that are wanted here.)
         _lock_admins()
         user = User.objects.select_for_update(no_key=True).get(pk=user.pk)
+        version = version_of(user)
+        if seen is not None and seen != version:
+            raise ChangedMeanwhile(changes_since(user, seen))
         row = SimpleNamespace(role=roles.given(user), **{name: getattr(user, name) for name in FIELDS})
         subject = Subject(Area.USERS, str(user.pk), values.get("username", user.get_username()))
-        found = audit.record(subject, row, values, Source(by))
+        found = audit.record(subject, row, values, Source(by), version=version + 1)
         changed = {entry.field: entry.after for entry in found}
         _check(user, changed, by)
         left = _leave(user, row, changed, subject, decision, by)
@@ -166,6 +183,11 @@ def _check(user: User, wanted: Mapping[str, Any], by: User) -> None:
     if list(roles.admins().values_list("pk", flat=True)) == [user.pk]:
         field = "is_active" if leaves else "role"
         raise NotAllowed(field, "This is the last active administrator. Make somebody else administrator first.")
+
+
+def changes_since(user: User, version: int) -> QuerySet[AuditEntry]:
+    """What was changed of a user after a version."""
+    return audit.since(version, Area.USERS, key=str(user.pk))
 
 
 def log(user: User | None = None) -> QuerySet[AuditEntry]:

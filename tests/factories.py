@@ -128,7 +128,8 @@ def fitting(**values):
         return values
     others = transitions.UNCLAIMED | transitions.NOT_HELD | {"sent_at": None}
     in_no_batch = {"batch": None} if values["status"] in ("held", "cancelled") else {}
-    return others | in_no_batch | FITTING[values["status"]] | values
+    as_draft = {"hold_kind": "mail-program", "status_before": "queued"} if values.get("handed_to") else {}
+    return others | in_no_batch | FITTING[values["status"]] | as_draft | values
 
 
 def put(message, **values):

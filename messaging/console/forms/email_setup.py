@@ -304,8 +304,7 @@ class EmailSetupForm(OvertakenMixin, ZoneMixin, forms.ModelForm):
         before = {change.field: change.before for change in reversed(self.overtaken)}
         for name in before.keys() & self.cleaned_data.keys() & set(self.names) - set(SECRETS):
             if changes.as_kept(name, self.cleaned_data[name]) == before[name]:
-                value = getattr(row, name, None)
-                data[name] = "" if value is None else str(value)
+                self._put(data, name, getattr(row, name, None))
 
     def _is_given(self, secret: str) -> bool:
         return bool(self.cleaned_data[secret] or self.cleaned_data.get(f"forget_{secret}"))

@@ -209,7 +209,16 @@ class CompanyOptionsForm(OvertakenMixin, ZoneMixin, forms.ModelForm):
         for field in before.keys() & mine.keys():
             value, now = mine[field]
             if options.as_kept(field, value) == before[field]:
-                _put(data, field, now)
+                self._show(data, field, now)
+
+    def _show(self, data: QueryDict, field: str, value: Any) -> None:
+        """Let the form show `value`; categories are two fields."""
+        if field == "urgent_categories":
+            ticked, others = _categories(value)
+            data.setlist("bypass", ticked)
+            data["other_categories"] = "\n".join(others)
+        else:
+            self._put(data, field, value)
 
 
 def rule_field(kind: str, name: str) -> str:
@@ -218,21 +227,8 @@ def rule_field(kind: str, name: str) -> str:
 
 
 def _field_of(change: AuditEntry) -> str:
-    """The form field of what was changed; that of categories are two, see `_put`."""
+    """The form field of what was changed; that of categories are two, see `_show`."""
     return rule_field(change.object_key, change.field) if change.area == Area.NOTICES else change.field
-
-
-def _put(data: QueryDict, field: str, value: Any) -> None:
-    """Let the form show `value` in a field."""
-    if field == "urgent_categories":
-        ticked, others = _categories(value)
-        data.setlist("bypass", ticked)
-        data["other_categories"] = "\n".join(others)
-        return
-    if value is False:
-        data.pop(field, None)
-    else:
-        data[field] = "on" if value is True else "" if value is None else str(value)
 
 
 def _categories(text: str) -> tuple[list[str], list[str]]:

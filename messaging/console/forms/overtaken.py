@@ -31,6 +31,14 @@ class OvertakenMixin:
             "what they changed: where you changed the same, Save again puts yours in its place."
         )
 
+    @staticmethod
+    def _put(data: QueryDict, field: str, value: Any) -> None:
+        """Let the form show `value` in a field."""
+        if value is False:
+            data.pop(field, None)
+        else:
+            data[field] = "on" if value is True else "" if value is None else str(value)
+
     def _take_theirs(self, data: QueryDict) -> None:
         """Fields that still say what they said before the others changed them were not touched here."""
         raise NotImplementedError

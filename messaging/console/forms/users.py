@@ -6,10 +6,14 @@ from django import forms
 from django.contrib.auth.models import User
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
+from django.http import QueryDict
 
 from messaging import roles, users
+from messaging.audit import ChangedMeanwhile
 from messaging.console.forms.helper import fields_alone
 from messaging.leaving import Decision
+
+from .overtaken import OvertakenMixin
 
 WHAT_FOR = {
     roles.VIEWER: "looks at messages and batches, and changes nothing",
@@ -19,9 +23,11 @@ WHAT_FOR = {
 NO_ROLE = ("", "No role – may sign in, and see nothing")
 
 
-class UserForm(forms.ModelForm):
+class UserForm(OvertakenMixin, forms.ModelForm):
     """Name, address, role, and whether the user may sign in."""
 
+    WHAT = "this user"
+    version = forms.IntegerField(required=False, widget=forms.HiddenInput())
     role = forms.ChoiceField(
         choices=[*((role, f"{role} – {words}") for role, words in WHAT_FOR.items()), NO_ROLE], required=False
     )
@@ -34,6 +40,9 @@ class UserForm(forms.ModelForm):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
+        self.seen = users.version_of(self.instance) if self.instance.pk else 0
+        self.initial["version"] = self.seen
+        self.overtaken = []
         self.helper = fields_alone()
         for field in self.fields.values():
             field.widget.attrs.setdefault("autocomplete", "off")
@@ -44,10 +53,27 @@ class UserForm(forms.ModelForm):
             raise ValidationError("Somebody else has this user name. Choose another one.")
         return name
 
+    def clean(self) -> dict[str, Any]:
+        values = super().clean() or self.cleaned_data
+        version = values.get("version")
+        if version is not None and version != self.seen:
+            self.add_error(None, self._overtaken(users.changes_since(self.instance, version)))
+        return values
+
+    def _take_theirs(self, data: QueryDict) -> None:
+        account = User.objects.get(pk=self.instance.pk)
+        before = {change.field: change.before for change in reversed(self.overtaken)}
+        for name in before.keys() & self.cleaned_data.keys():
+            if self.cleaned_data[name] == before[name]:
+                self._put(data, name, roles.given(account) if name == "role" else getattr(account, name))
+
     def save_as(self, by: User, decision: Decision | None = None) -> users.Change:
         """Save what differs; what that was. Raises ValidationError, with the field that is wrong; and leaving's."""
+        values = {name: self.cleaned_data[name] for name in (*users.FIELDS, "role")}
         try:
-            return users.change(self.instance, self.cleaned_data, by=by, decision=decision)
+            return users.change(self.instance, values, by=by, decision=decision, seen=self.cleaned_data["version"])
+        except ChangedMeanwhile as error:
+            raise self._overtaken(error.changes) from error
         except users.NotAllowed as error:
             raise ValidationError({error.field: str(error)}) from error
 
@@ -67,6 +93,7 @@ class NewUserForm(UserForm):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
+        del self.fields["version"]
         self.fields["role"].initial = roles.OPERATOR
 
     def clean_password(self) -> str:

@@ -102,6 +102,7 @@ def _one(request: HttpRequest, user: User, form: UserForm, asked: LeavingForm | 
         "form": form,
         "asked": asked,
         "under_way": leaving.under_way(account) if asked is not None or has_left else None,
+        "overtaken": audit_words.tell(form.overtaken),
         "changes": audit_words.tell(users.log(account)[:CHANGES_SHOWN]),
     }
     return render(request, "messaging/setup_user.html", context, status=422 if form.errors or asked else 200)

@@ -2,7 +2,9 @@
 
 import pytest
 
-from tests.audit import EMAIL, OPTIONS, SCHEDULES, as_shown, make_schedule, post, save
+from messaging import roles
+from tests.audit import EMAIL, OPTIONS, SCHEDULES, USERS, as_shown, make_schedule, post, save, words
+from tests.factories import make_user
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
@@ -57,3 +59,19 @@ def test_schedule_of_others_is_not_saved_over(admin, second_admin, email_setup):
         assert response.status_code == 422
         opened = in_form(response)
     assert as_shown(admin, path) == expected
+
+
+@pytest.mark.parametrize(
+    "theirs", [{"role": roles.VIEWER}, {"is_active": None}, {"email": "b@example.com", "role": ""}]
+)
+def test_role_that_another_administrator_took_is_not_given_back(admin, second_admin, theirs):
+    path = f"{USERS}{make_user('carla').pk}/"
+    opened = as_shown(admin, path) | {"last_name": "Okoro-Smith"}
+    save(second_admin, path, **theirs)
+    expected = as_shown(second_admin, path)
+    response = post(admin, path, opened)
+    assert response.status_code == 422
+    assert "Somebody else changed this user" in words(response)
+    assert post(admin, path, in_form(response)).status_code == 302
+    now = as_shown(admin, path)
+    assert now | {"version": 0} == expected | {"last_name": "Okoro-Smith", "version": 0}
