@@ -163,7 +163,7 @@ def _wake_lanes(now: datetime) -> None:
 def sign_of_life(name: str, now: datetime) -> None:
     """Leave word that a process works: WORKER and BEAT live; SWEEP is both at work, unless the worker is too busy."""
     if not Heartbeat.objects.filter(name=name).update(at=now):
-        Heartbeat.objects.get_or_create(name=name, defaults={"at": now})
+        Heartbeat.objects.bulk_create([Heartbeat(name=name, at=now)], ignore_conflicts=True)
 
 
 def tidy(now: datetime) -> None:

@@ -181,7 +181,7 @@ def _needs_smtputf8(fitted: wire.Wire, envelope: list[str]) -> bool:
 
 def _set_status(message: Message, hold_reason: str) -> None:
     if not message.recipient_count:
-        message.status, message.not_before = Message.Status.FAILED, None
+        message.status = Message.Status.FAILED
         message.reason_category = Category.ADDRESS
         message.reason = Phrase(Reason.NO_ADDRESS)
     elif hold_reason:

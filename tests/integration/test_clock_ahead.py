@@ -26,7 +26,7 @@ from messaging.models import (
     Upload,
 )
 from messaging.setup import options
-from tests.factories import make_message
+from tests.factories import fitting, make_message
 from tests.pages import source, words
 from tests.steps import days_pass
 
@@ -266,7 +266,7 @@ def test_clock_that_is_found_to_jump_decides_nothing_in_that_sweep(noon, operato
     options.save({"record_mail": True, "hold_mail": True, "expire_days": 30}, by=operator)
     held = make_message("a@example.com", due=False)
     make_message("b@example.com", due=False)
-    Message.objects.filter(pk=held.pk).update(status="held", held_until=noon.now + dt.timedelta(days=1))
+    Message.objects.filter(pk=held.pk).update(**fitting(status="held", held_until=noon.now + dt.timedelta(days=1)))
     Schedule.objects.create(name="x", kind="every", minutes=1, time_zone="UTC", since=noon.now)
     housekeeping.sweep(noon.now + dt.timedelta(days=400), clock_jumped=True)
     assert list(Message.objects.order_by("pk").values_list("status", flat=True)) == ["held", "queued"]

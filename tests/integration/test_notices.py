@@ -66,7 +66,7 @@ def fail_many(number, **values):
     like = make_message("nobody@example.com", due=False)
     Message.objects.all().delete()
     fields = {field.attname: getattr(like, field.attname) for field in Message._meta.concrete_fields}
-    fields |= {"id": None, "status": "failed", "reason": Phrase("no-mailbox")} | values
+    fields |= fitting(status="failed") | {"id": None, "reason": Phrase("no-mailbox")} | values
     Message.objects.bulk_create([Message(**fields) for _ in range(number)], batch_size=500)
 
 

@@ -63,9 +63,9 @@ def shown(current: Current) -> dict[str, str]:
 
 
 def _is_touched(name: str, data: QueryDict, before: dict[str, str], present: dict[str, str]) -> bool:
-    if name not in data or data.get(f"take-{name}") == THEIRS:
+    if data.get(f"take-{name}") == THEIRS or (name == "text" and name not in data):  # a text that stays has no field
         return False
-    typed = str(data[name])
+    typed = data.get(name, "")
     return not _same(name, typed, before[name]) and not _same(name, typed, present[name])
 
 
