@@ -225,8 +225,8 @@ OUT_OF_BATCH = Transition(
 
 # Due by the clock.
 END_HOLD = Transition(
-    "end of a hold", (Status.HELD,), (Status.QUEUED, Status.FAILED), _CLOCK, Kind.HOLD_ENDED,
-    NOT_HELD | {"status": _WITHOUT_HOLD, "reason": None},
+    "end of a hold", (Status.HELD,), (Status.QUEUED,), _CLOCK, Kind.HOLD_ENDED,
+    NOT_HELD | {"status": Status.QUEUED, "reason": None},
 )  # fmt: skip
 EXPIRE = Transition(
     "expire", (Status.QUEUED,), (Status.FAILED,), _CLOCK, Kind.EXPIRED,
