@@ -1,0 +1,139 @@
+"""What each message and each batch should be, written down beside the product and compared with its rows."""
+
+from dataclasses import dataclass, field, replace
+
+from messaging.lifecycle.transitions import CLAIM, DELIVER, GIVE_BACK, LOSE, TABLE
+
+# What a person may order for a message, by where it stands (see `place`).
+OFFERED = {
+    "hold": {"waiting", "timed", "in batch"},
+    "cancel": {"waiting", "timed", "in batch", "held", "nobody's draft"},
+    "release": {"held", "nobody's draft"},
+    "try_now": {"timed", "in batch"},
+    "retry": {"failed"},
+    "mark_as_sent": {"unknown"},
+    "send_again": {"unknown"},
+    "sent_from_mail_program": {"in mail program"},
+    "put_back": {"in mail program"},
+    "hand_over": {"waiting", "timed", "held", "nobody's draft", "failed"},
+    "edit": {"waiting", "timed", "held", "nobody's draft", "failed", "nobody named"},
+}
+IN_BULK = ("hold", "release", "cancel")
+PLACES = (
+    "waiting", "timed", "in batch", "held", "in mail program", "nobody's draft", "sending", "in data", "sent",
+    "failed", "nobody named", "unknown", "cancelled",
+)  # fmt: skip
+REFUSALS = {(order, place) for order, places in OFFERED.items() for place in PLACES if place not in places}
+REFUSALS |= {(f"{order} in bulk", place) for order in IN_BULK for place in PLACES if place not in OFFERED[order]}
+
+# What a transition leaves beside its event: an attempt, or nothing yet.
+ATTEMPTED, SILENT = (DELIVER, LOSE), (CLAIM, GIVE_BACK)
+TRANSITIONS = {transition.name: transition for transition in TABLE}
+# A hold that ends by itself was ordered for what was queued, so somebody is left to send it to.
+NEVER = {("end of a hold", "held", "failed")}
+WAYS = {(each.name, source or "new", target) for each in TABLE for source, target in each.pairs} - NEVER
+
+
+@dataclass
+class Expected:
+    """A message: the columns that say how it stands, and its recipients' outcomes."""
+
+    status: str
+    author: int | None = None
+    recipients: dict = field(default_factory=dict)
+    account: int | None = None
+    batch: int | None = None
+    why: str = ""
+    not_before: object = None
+    held_until: object = None
+    hold_kind: str = ""
+    handed_to: int | None = None
+    status_before: str = ""
+    once: bool = False
+    urgent: bool = False
+    tries: int = 0
+    is_leased: bool = False
+    in_data: bool = False
+    # Not columns: since when it waits, the end of its lease, what was heard before the end of data.
+    since: object = None
+    why_before: str = ""
+    lease_ends: object = None
+    heard: dict = field(default_factory=dict)
+    versions: int = 0
+    stood: object = None
+
+    @property
+    def place(self):
+        """Where it stands, as orders see it."""
+        if self.status == "queued":
+            return "in batch" if self.batch else "waiting" if self.not_before is None else "timed"
+        if self.status == "held":
+            if self.hold_kind == "mail-program":
+                return "in mail program" if self.handed_to else "nobody's draft"
+            return "held"
+        if self.status == "sending":
+            return "in data" if self.in_data else "sending"
+        return "nobody named" if self.status == "failed" and not self.recipients else self.status
+
+    def columns(self):
+        return (
+            self.why, self.is_leased, dict(self.recipients), self.status, self.author, self.account, self.batch,
+            self.not_before, self.held_until, self.hold_kind, self.handed_to, self.status_before, self.once,
+            self.urgent, self.tries, self.in_data,
+        )  # fmt: skip
+
+    def has(self, *outcomes):
+        return any(outcome in outcomes for outcome in self.recipients.values())
+
+    def allows(self, order, *, by_mapi):
+        """Whether the order is carried out, given by a person whose settings open a mail program or send over SMTP."""
+        if self.place not in OFFERED[order]:
+            return False
+        if order == "hand_over":
+            return by_mapi and not self.has("accepted", "unknown")
+        if order == "edit":
+            return not self.has("accepted", "unknown")
+        return not (by_mapi and order in ("retry", "send_again"))
+
+    def offered(self, *, by_mapi):
+        """What its page offers."""
+        orders = [order for order in OFFERED if order != "edit" and self.allows(order, by_mapi=by_mapi)]
+        # Offered although it is refused, with what to change.
+        more = ["send_again"] if by_mapi and self.place == "unknown" else []
+        if by_mapi and self.place == "failed" and not self.allows("hand_over", by_mapi=True):
+            more.append("retry")
+        return {*orders, *more}
+
+    def copy(self):
+        return replace(self, recipients=dict(self.recipients), heard=dict(self.heard))
+
+
+FIELDS = (
+    "why", "is leased", "recipients", "status", "author", "account", "batch", "not_before", "held_until", "hold_kind",
+    "handed_to", "status_before", "once", "urgent", "tries", "in_data",
+)  # fmt: skip
+
+
+@dataclass
+class ExpectedBatch:
+    """A batch, and of each message chosen: (state, the outcome written down)."""
+
+    created_by: int | None
+    account: int | None
+    status: str = "draft"
+    is_retry: bool = False
+    items: dict = field(default_factory=dict)
+
+    def results(self, batch, messages):
+        """Of each message, what the report says."""
+        return {pk: self.result(batch, pk, messages[pk]) for pk in self.items}
+
+    def result(self, batch, pk, message):
+        state, outcome = self.items[pk]
+        if state != "released":
+            return state
+        if outcome:
+            return outcome
+        if message.batch == batch and message.status == "queued":
+            return "retrying" if message.tries else "waiting"
+        return message.status

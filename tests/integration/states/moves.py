@@ -1,0 +1,75 @@
+"""What may happen next, and what would help most."""
+
+from functools import partial
+
+from .batching import BATCH, draft, process_all
+from .changes import answer_restore, pause, question, reroute, restore, sweep
+from .delivery import at_once, come_in, due, lane
+from .model import IN_BULK, OFFERED, REFUSALS
+from .office import ENDS, HEARD, MESSAGES
+from .orders import carry_out, change_rights, in_bulk, not_found, orphan, refuse_all, write_again
+
+
+def possible(office):
+    """The moves that there are now, as (what it is counted as, what does it)."""
+    found = []
+    if len(office.messages) < MESSAGES:
+        ways = ("waits", "timed", "urgent", "held", "nobody")
+        found += [(("come in", way), partial(come_in, way=way)) for way in ways]
+        if office.restored is None:
+            ways = [*ENDS, *HEARD, "some", "fault", "kill before", "kill after", "nobody", "unrecorded", "paused"]
+            found += [(("at once", way), partial(at_once, way=way)) for way in ways]
+    for pk, message in office.messages.items():
+        found += [(("refused", message.place), partial(refuse_all, pk=pk))]
+        for order in OFFERED:
+            if any(message.allows(order, by_mapi=mapi) for mapi in (False, True)):
+                found.append(((order, message.place), partial(carry_out, pk=pk, order=order)))
+        if message.place == "failed" and message.author == office.olga.pk and office.restored is None:
+            found.append((("write again", message.place), partial(write_again, pk=pk)))
+        if message.allows("hand_over", by_mapi=True):
+            found.append((("draft of a user who goes", message.place), partial(orphan, pk=pk)))
+        if not all(office.sees(person, pk) for person in office.people):
+            found.append((("404", message.place), partial(not_found, pk=pk)))
+    if office.messages:
+        found += [(("bulk", order), partial(in_bulk, order=order)) for order in IN_BULK]
+        found += [(("draft",), draft), (("pause",), pause), (("sees",), change_rights)]
+        found += [(("sweep", gap), partial(sweep, gap=gap)) for gap in ("now", "lease", "two leases", "hours", "days")]
+    if office.waiting():
+        found.append((("process all",), process_all))
+    for pk, batch in office.batches.items():
+        found += [((name, batch.status, batch.is_retry), partial(move, pk=pk)) for name, move in BATCH.items()]
+    if office.restored is None:
+        ways = [*ENDS, *HEARD, "some", "kill before", "kill after", "fault"]
+        for account in due(office):
+            found += [(("lane", way), partial(lane, account=account, way=way)) for way in ways]
+        if office.quentin.pk not in {*due(office), *office.faults}:
+            found += [(("question", answer), partial(question, answer=answer)) for answer in ("it was us", "go on")]
+        if any(message.status in ("queued", "held", "sending") for message in office.messages.values()):
+            found.append((("restore",), restore))
+        if not office.faults:
+            found.append((("reroute",), reroute))
+    else:
+        found += [(("answer", what), partial(answer_restore, what=what)) for what in ("moved", "sent-since")] * 2
+    return found
+
+
+# What brings a message to a place where orders are refused.
+LEADS_TO = {
+    "in batch": {("process all",)}, "in data": {("lane", "kill after"), ("at once", "kill after")},
+    "sending": {("lane", "kill before"), ("at once", "kill before")}, "in mail program": {("hand_over", "held")},
+    "held": {("come in", "held")}, "timed": {("come in", "timed")}, "waiting": {("come in", "waits")},
+    "nobody named": {("come in", "nobody")}, "sent": {("at once", "taken")}, "unknown": {("at once", "lost")},
+    "failed": {("at once", "spam")}, "cancelled": {("cancel", "waiting")},
+    "nobody's draft": {("draft of a user who goes", "held"), ("draft of a user who goes", "waiting")},
+}  # fmt: skip
+
+
+def towards(office, moves):
+    """Of the moves, those that help to try the refusals that were seen least; all where none does."""
+    seen = {place: min(office.seen["refused", *each] for each in REFUSALS if each[1] == place) for place in LEADS_TO}
+    for place in sorted(seen, key=seen.get)[:3]:
+        wanted = {("refused", place)} if any(key == ("refused", place) for key, _ in moves) else LEADS_TO[place]
+        found = [each for each in moves if each[0] in wanted]
+        if found:
+            return found
+    return moves

@@ -1,0 +1,314 @@
+"""An office of three people and its mail: what may happen to messages, each with what the model says of it."""
+
+import datetime as dt
+import string
+from collections import Counter
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.test import Client
+
+from messaging import batches, roles
+from messaging.answers import open_questions
+from messaging.console.forms.compose import NewMessageForm, senders_of
+from messaging.delivery import claims
+from messaging.delivery.dialogue import StageFailed
+from messaging.delivery.lane import Lane
+from messaging.delivery.outcomes import LocalError, Reply, Stage
+from messaging.delivery.smtp import Abandoned, Result
+from messaging.lifecycle.waiting import waiting
+from messaging.models import Batch, EmailSettings, Message, MessageEvent, NoticeRule, Recipient, SendAttempt
+from messaging.setup import options
+from messaging.setup.layers import resolve
+from tests.factories import OFFICE, make_user
+
+from .model import ATTEMPTED, FIELDS, SILENT, TRANSITIONS
+
+LEASE = dt.timedelta(seconds=settings.LEASE_SECONDS)
+SECOND = dt.timedelta(seconds=1)
+EXPIRE_DAYS = 3
+TRIES = 2
+MESSAGES = 6
+STEPS = 60  # in one world
+REPLIES = {
+    "no such mailbox": Reply(Stage.RCPT, 550, "5.1.1 no such user"),
+    "later": Reply(Stage.RCPT, 451, "4.7.1 greylisted, come back in 5 minutes"),
+    "hello": Reply(Stage.MAIL, 250, "2.1.0 ok"),
+    "welcome": Reply(Stage.RCPT, 250, "2.1.5 ok"),
+    "taken": Reply(Stage.END, 250, "2.0.0 taken"),
+    "spam": Reply(Stage.END, 554, "5.7.1 message is spam"),
+    "content later": Reply(Stage.END, 451, "4.3.0 mailbox busy, try again later"),
+    "lost": Reply(Stage.END, None, "", LocalError.CONNECTION_LOST),
+    "wrong password": Reply(Stage.AUTH, 535, "5.7.8 authentication failed: wrong password"),
+}
+HEARD = {"no such mailbox": "failed", "later": "pending"}
+ENDS = {"taken": "accepted", "spam": "failed", "content later": "pending", "lost": "unknown"}
+TABLES = ("attachment", "messagecontent", "messageversion", "messageevent", "sendattempt", "recipient", "batchitem",
+          "setaside", "noticeitem_notices", "noticeitem", "notice", "submitted", "refusalstreak", "message", "batch",
+          "accountpause", "activelane", "restore", "auditentry", "heartbeat")  # fmt: skip
+
+
+class Killed(BaseException):
+    """The process is no more."""
+
+
+class MailServer:
+    """What the server says to whom, and when the process that speaks to it is killed: set before each run."""
+
+    def __init__(self):
+        self.rcpt, self.end, self.fault, self.kill = {}, "taken", False, ""
+        self.has_it, self.again = set(), []
+        self.is_killed = False
+
+    def killed(self):
+        self.is_killed = True
+        raise Killed
+
+    def connection(self, setup, patience, say=None, hear=None):
+        return _Connection(self, setup)
+
+
+class _Connection:
+    def __init__(self, server, setup):
+        self.mail_server, self.setup, self.server = server, setup, "mail.example:25"
+        self.tls, self.transactions, self.is_open = "", 0, False
+
+    def open(self):
+        if self.mail_server.fault:
+            raise StageFailed(REPLIES["wrong password"])
+        self.is_open = True
+
+    def close(self, politely=False):
+        self.is_open = False
+
+    def transact(self, envelope, content, before_end):
+        server = self.mail_server
+        b"".join(content)
+        self.transactions += 1
+        if server.kill == "before":
+            server.killed()
+        said = {address: server.rcpt.get(address, "welcome") for address in envelope.recipients}
+        result = Result(REPLIES["hello"], {address: REPLIES[words] for address, words in said.items()})
+        taken = [address for address, words in said.items() if words == "welcome"]
+        if not taken:
+            result.final = REPLIES[list(said.values())[-1]]
+            return result
+        if not before_end(result):
+            self.is_open = False
+            raise Abandoned
+        server.again += server.has_it.intersection(taken)
+        if server.end == "taken" and not server.kill:
+            server.has_it.update(taken)
+        if server.kill:
+            server.killed()
+        result.final = REPLIES[server.end]
+        self.is_open = server.end != "lost"
+        return result
+
+
+class Office:
+    """The people, the model of all that is there, and how often what was seen."""
+
+    def __init__(self, patch, server, clock):
+        self.patch, self.server, self.clock, self.settings = patch, server, clock, settings
+        self.number = 0
+        self.seen, self.moves = Counter(), Counter()
+        self.company = {}
+        self.olga = make_user("olga", OFFICE)
+        self.mia = make_user("mia", "mia@brightwater.example")
+        self.ada = make_user("ada", "ada@brightwater.example", role=roles.ADMIN)
+        self.people = [self.olga, self.mia, self.ada]
+        self.quentin = make_user("quentin")  # whose mail a server refuses in words that nobody knows
+        EmailSettings.objects.create(account=None, send_type=2, host="127.0.0.1", port=2525)
+        EmailSettings.objects.create(account=self.quentin, send_type=2, host="127.0.0.2", port=2525)
+        EmailSettings.objects.create(account=self.mia, send_type=1)
+        NoticeRule.objects.update(is_on=False)
+        for kind in ("failed", "unknown", "paused", "no-address"):
+            NoticeRule.objects.update_or_create(kind=kind, defaults={"is_on": False})
+        give_back = claims.give_back
+        patch.setattr(claims, "give_back", lambda owner: 0 if self.server.is_killed else give_back(owner))
+        senders = senders_of(self.olga, resolve(self.olga), options.options())
+        self.sender = next(iter(NewMessageForm(senders).senders))
+        self.browsers = {person.pk: Client() for person in self.people}
+        self.begin()
+
+    def begin(self):
+        """An empty queue."""
+        with transaction.atomic(), connection.cursor() as cursor:
+            for table in TABLES:
+                cursor.execute(f"DELETE FROM messaging_{table}")
+        self.messages, self.batches, self.faults = {}, {}, set()
+        self.restored, self.swept, self.done = None, None, []
+        self.choose_options(record=True, hold=True, sees_all=True)
+        self.last_event = MessageEvent.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
+        self.last_attempt = SendAttempt.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
+        self.events, self.attempts = [], []
+
+    @property
+    def now(self):
+        return self.clock.now
+
+    def browser(self, person):
+        browser = self.browsers[person.pk]
+        browser.force_login(person)  # time goes on by weeks
+        return browser
+
+    def next_number(self):
+        self.number += 1
+        return self.number
+
+    def killing(self, work):
+        """Do it in a process that may be killed: nothing that it holds is given back then."""
+        try:
+            return work()
+        finally:
+            self.server.is_killed = False
+
+    def why(self, pk):
+        """The reason in the row, where it is the words of a server."""
+        row = Message.objects.get(pk=pk)
+        assert (row.reason is None) == (row.status == "sent")
+        return row.reason.key if row.reason else ""
+
+    def later(self, pk):
+        """When the row says that it is tried again: the gaps are not of equal length."""
+        not_before = Message.objects.values_list("not_before", flat=True).get(pk=pk)
+        assert not_before is not None and not_before > self.now
+        return not_before
+
+    def ask(self, pks):
+        """Have messages refused in words that nobody knows, until a person is asked."""
+        number = self.next_number()
+        letters = "".join(string.ascii_lowercase[int(digit)] for digit in str(number))
+        options.save({"same_refusals": len(pks)}, by=None)
+        Message.objects.filter(pk__in=pks).update(account=self.quentin, not_before=self.now)
+        for row in Recipient.objects.filter(message__in=pks):
+            self.server.rcpt[row.address] = "odd"
+        self.server.fault, self.server.kill = False, ""
+        REPLIES["odd"] = Reply(Stage.RCPT, 550, f"the stars are against {letters}")
+        Lane(self.quentin.pk, clock=self.clock).run()
+        options.save({"same_refusals": 0}, by=None)
+        return open_questions().get()
+
+    # --- The model ---------------------------------------------------------------------------------
+
+    def change(self, pk, name, by=None, **values):
+        """In the model, something happens to a message."""
+        message = self.messages[pk]
+        before, status = message.status, values.get("status", message.status)
+        way = TRANSITIONS[name]
+        assert (before, status) in way.pairs, f"{name}: from {before} to {status} is not in the table"
+        for column, value in values.items():
+            setattr(message, column, value)
+        self.seen[name, before or "new", str(status)] += 1
+        if way in ATTEMPTED:
+            self.attempts.append(pk)
+        elif way not in SILENT:
+            self.events.append((pk, way.event, by.pk if by is not None else None))
+        message.since = self.now
+
+    def leave(self, pk, outcome=""):
+        """In the model, a message leaves its batch."""
+        message = self.messages[pk]
+        batch = self.batches.get(message.batch)
+        if batch is not None and batch.items[pk][1] == "":
+            batch.items[pk] = (batch.items[pk][0], outcome or message.status)
+
+    def anew(self, account, not_before, batch=None):
+        return {
+            "status": "queued", "account": account, "not_before": not_before, "batch": batch, "tries": 0,
+            "once": False, "why": "",
+        }  # fmt: skip
+
+    def sees(self, person, pk):
+        return person == self.ada or self.company["sees_all"] or self.messages[pk].author == person.pk
+
+    # --- What the rows say ---------------------------------------------------------------------------
+
+    def check(self):
+        """All rows are what the model says, and all that happened is written down once."""
+        rows = self.rows()
+        for pk, message in self.messages.items():
+            assert pk in rows, f"message {pk} is gone"
+            for name, wanted, found in zip(FIELDS, message.columns(), rows[pk], strict=True):
+                assert wanted == found, f"message {pk}: {name} is {found!r} and should be {wanted!r}"
+        assert rows.keys() == self.messages.keys(), "there are other messages"
+        assert not self.server.again, "whoever has it gets it again"
+        events = MessageEvent.objects.filter(pk__gt=self.last_event).order_by("pk")
+        found = list(events.values_list("pk", "message_id", "kind", "by_id"))
+        assert Counter(row[1:] for row in found) == Counter(self.events)
+        attempts = SendAttempt.objects.filter(pk__gt=self.last_attempt).order_by("pk")
+        attempts = list(attempts.values_list("pk", "message_id"))
+        assert Counter(pk for _, pk in attempts) == Counter(self.attempts)
+        self.last_event = max([self.last_event, *(row[0] for row in found)])
+        self.last_attempt = max([self.last_attempt, *(row[0] for row in attempts)])
+        self.events, self.attempts = [], []
+        self.check_batches()
+        found = set(Message.objects.filter(waiting(self.now)).values_list("pk", flat=True))
+        assert found == set(self.waiting())
+
+    def rows(self):
+        people = {}
+        for pk, address, status in Recipient.objects.values_list("message_id", "address", "status"):
+            people.setdefault(pk, {})[address] = status
+        found = {}
+        for pk, owner, ends, why, *row in Message.objects.order_by().values_list(
+            "pk", "lease_owner", "lease_expires_at", "reason", "status", "author", "account", "batch", "not_before",
+            "held_until", "hold_kind", "handed_to", "status_before", "once", "urgent", "tries", "in_data",
+        ):  # fmt: skip
+            assert bool(owner) == (ends is not None) == (row[0] == "sending")
+            found[pk] = (why.key if why else "", bool(owner), people.get(pk, {}), *row)
+        return found
+
+    def check_batches(self):
+        rows = {row.pk: row for row in Batch.objects.all()}
+        assert rows.keys() == self.batches.keys()
+        counts = batches.counts_of(rows.values())
+        for pk, batch in self.batches.items():
+            assert (rows[pk].status, rows[pk].account_id) == (batch.status, batch.account), f"batch {pk}"
+            wanted = Counter(batch.results(pk, self.messages).values())
+            assert Counter(counts[pk]) == wanted, f"batch {pk}: {counts[pk]} and should be {wanted}"
+        for pk in list(self.batches)[-1:]:
+            report = batches.report(rows[pk]).counts
+            results = batch.results(pk, self.messages).values()
+            assert (
+                report["total"]
+                == len(batch.items)
+                == sum(report[name] for name in batches.RESULTS) + list(results).count("chosen")
+            )
+            assert all(report[name] == list(results).count(name) for name in batches.RESULTS)
+
+    def waiting(self):
+        return [
+            pk
+            for pk, message in self.messages.items()
+            if message.place in ("waiting", "timed") and (message.not_before is None or message.not_before <= self.now)
+        ]
+
+    def everything(self):
+        """All rows of all tables that an order may change."""
+        names = ("message", "recipient", "batch", "batchitem", "messageevent", "sendattempt", "messageversion")
+        found = []
+        with connection.cursor() as cursor:
+            for name in names:
+                cursor.execute(f"SELECT * FROM messaging_{name} ORDER BY 1")
+                found.append(cursor.fetchall())
+        return found
+
+    # --- Options -------------------------------------------------------------------------------------
+
+    def choose_options(self, **values):
+        self.company |= values
+        options.save(
+            {
+                "record_mail": self.company["record"] or self.company["hold"], "hold_mail": self.company["hold"],
+                "operators_see_all": self.company["sees_all"], "expire_days": EXPIRE_DAYS, "max_tries": TRIES,
+                "retry_hours": 24 * 30, "same_refusals": 0,
+            },
+            by=None,
+        )  # fmt: skip
+
+
+def raw(addresses, subject="Invoice"):
+    to = ", ".join(addresses) or "undisclosed-recipients:;"
+    return f"From: Office <{OFFICE}>\r\nTo: {to}\r\nSubject: {subject}\r\n\r\nDear customer\r\n".encode()

@@ -1,0 +1,196 @@
+"""What people order for messages, and what they are refused."""
+
+import datetime as dt
+import uuid
+from functools import partial
+
+import pytest
+
+from messaging import batches, editing, queue
+from messaging.intake.addresses import Mailbox
+from messaging.models import EmailSettings, Message
+from tests.factories import make_user
+
+from .delivery import _addresses, leave_cancelled
+from .model import IN_BULK, OFFERED, Expected
+
+FUNCTIONS = {
+    "hold": partial(queue.hold, why="wait"), "release": queue.release, "cancel": queue.cancel, "retry": queue.retry,
+    "send_again": queue.send_again, "mark_as_sent": queue.mark_as_sent, "try_now": queue.try_now,
+    "hand_over": queue.hand_over, "sent_from_mail_program": queue.sent_from_mail_program, "put_back": queue.put_back,
+}  # fmt: skip
+
+
+BULK = {"hold": lambda: queue.to_hold("wait"), "release": queue.to_release, "cancel": queue.to_cancel}
+
+
+def carry_out(office, choose, pk, order):
+    row = office.messages[pk]
+    person = choose([each for each in office.people if row.allows(order, by_mapi=each == office.mia)])
+    message = Message.objects.get(pk=pk)
+    if order == "edit":
+        edit(office, choose, message, person)
+        return
+    more = {}
+    if order == "hold":
+        more["until"] = choose([None, office.now + dt.timedelta(hours=1)])
+    FUNCTIONS[order](message, by=person, **more)
+    ordered(office, pk, order, person, **more)
+
+
+def ordered(office, pk, order, person, until=None):
+    """In the model, what came of an order."""
+    row = office.messages[pk]
+    nowhere = {"handed_to": None, "hold_kind": "", "status_before": "", "why_before": ""}
+    recipients = dict(row.recipients)
+    if order == "hold":
+        office.leave(pk, "held")
+        values = {"status": "held", "hold_kind": "hold", "held_until": until, "why": "said", "batch": None}
+        values["not_before"] = None if row.batch else row.not_before
+    elif order == "release":
+        values = nowhere | {"status": "queued" if row.has("pending") else "failed", "held_until": None, "why": ""}
+    elif order == "cancel":
+        office.leave(pk, "cancelled")
+        values = nowhere | {"status": "cancelled", "held_until": None, "not_before": None, "batch": None, "why": ""}
+    elif order == "try_now":
+        values = {"not_before": office.now}
+    elif order in ("retry", "send_again"):
+        again = "failed" if order == "retry" else "unknown"
+        recipients = {address: "pending" if outcome == again else outcome for address, outcome in recipients.items()}
+        office.leave(pk)
+        values = office.anew(person.pk, office.now)
+    elif order == "mark_as_sent":
+        recipients = {each: "accepted" if outcome == "unknown" else outcome for each, outcome in recipients.items()}
+        values = {"once": False, "not_before": None}
+        if "pending" in recipients.values():
+            values |= {"status": "queued", "not_before": office.now, "why": ""}
+        elif "failed" in recipients.values():
+            values |= {"status": "failed", "why": "recipient-refused"}
+        else:
+            values |= {"status": "sent", "why": ""}
+    elif order == "hand_over":
+        office.leave(pk)
+        values = {
+            "status": "held", "hold_kind": "mail-program", "handed_to": person.pk, "batch": None, "why": "handed-over",
+        }  # fmt: skip
+        if row.place != "nobody's draft":
+            values |= {"status_before": row.status, "why_before": row.why}
+    elif order == "sent_from_mail_program":
+        recipients = dict.fromkeys(recipients, "accepted")
+        values = nowhere | {
+            "status": "sent", "account": row.handed_to, "held_until": None, "not_before": None, "why": "",
+        }  # fmt: skip
+    else:
+        values = nowhere | {"status": row.status_before, "why": row.why_before}
+        values |= {"hold_kind": "hold"} if row.status_before == "held" else {"held_until": None}
+    office.change(pk, order.replace("_", " "), person, recipients=recipients, **values)
+    if order == "mark_as_sent":
+        leave_cancelled(office, pk)
+
+
+def orphan(office, choose, pk):
+    """Somebody has it as a draft, and then their account is deleted."""
+    person = make_user(f"mona{office.next_number()}")
+    EmailSettings.objects.create(account=person, send_type=1)
+    queue.hand_over(Message.objects.get(pk=pk), by=person)
+    ordered(office, pk, "hand_over", person)
+    office.check()
+    person.delete()
+    office.messages[pk].handed_to = None
+
+
+def edit(office, choose, message, person):
+    pk, row = message.pk, office.messages[message.pk]
+    office.choose_options(hold=choose([True, True, False]))
+    addresses = list(row.recipients)
+    if row.status == "failed" or choose([True, False]):
+        addresses = _addresses(office, choose)
+    wanted = editing.Edit([Mailbox("", each) for each in addresses], [], [], f"Invoice {office.next_number()}")
+    if row.versions:
+        before = office.everything()
+        with pytest.raises(editing.EditedMeanwhile):
+            editing.apply(message, wanted, by=person, seen=row.versions - 1)
+        assert office.everything() == before
+        office.seen["edited meanwhile", row.place] += 1
+    assert editing.apply(message, wanted, by=person, seen=row.versions)
+    row.versions += 1
+    values = {"recipients": dict.fromkeys(addresses, "pending")}
+    has_failed = row.status == "failed"
+    if has_failed:
+        office.leave(pk)
+        waits = office.company["hold"] and not row.urgent
+        account = None if waits or person == office.mia else person.pk
+        values |= office.anew(account, None if waits else office.now)
+    office.change(pk, "correct" if has_failed else "edit", person, **values)
+
+
+def refuse_all(office, choose, pk):
+    """Each order that is not offered now is refused, and changes nothing."""
+    row = office.messages[pk]
+    person = choose(office.people)
+    by_mapi = person == office.mia
+    message = Message.objects.get(pk=pk)
+    offered = queue.possible_actions(message, batches.resolve(person))
+    assert set(offered) == row.offered(by_mapi=by_mapi), (row.place, offered)
+    before = office.everything()
+    for order in OFFERED:
+        if row.allows(order, by_mapi=by_mapi):
+            continue
+        message = Message.objects.get(pk=pk)
+        with pytest.raises(queue.NotPossible):
+            if order == "edit":
+                wanted = editing.Edit([Mailbox("", "new@example.com")], [], [], "New")
+                editing.apply(message, wanted, by=person, seen=row.versions)
+            else:
+                FUNCTIONS[order](message, by=person)
+        office.seen["refused", order, row.place] += 1
+    for order in IN_BULK:
+        if not row.allows(order, by_mapi=by_mapi):
+            tally = queue.carry_out_for_all(BULK[order](), Message.objects.filter(pk=pk), by=person)
+            assert (tally.done, sum(tally.refused.values())) == (0, 1)
+            office.seen["refused", f"{order} in bulk", row.place] += 1
+    assert office.everything() == before
+
+
+def not_found(office, choose, pk):
+    """Who does not see a message can order nothing for it."""
+    person = choose([each for each in office.people if not office.sees(each, pk)])
+    before = office.everything()
+    order = choose([*FUNCTIONS, "edit"]).replace("_", "-")
+    answer = office.browser(person).post(f"/messages/{pk}/{order}/", {"why": "wait"})
+    assert answer.status_code == 404
+    assert office.everything() == before
+    office.seen["404", office.messages[pk].place] += 1
+
+
+def write_again(office, choose, pk):
+    """The form of what was refused, sent once more: another message takes its place."""
+    number = office.next_number()
+    office.choose_options(hold=True)
+    form = {
+        "sender": office.sender, "to": f"a@{number}.example.com", "subject": "Invoice", "text": "Dear customer",
+        "key": uuid.uuid4().hex, "do": "queue", "earlier": pk,
+    }  # fmt: skip
+    before = set(office.messages)
+    answer = office.browser(office.olga).post("/messages/new/", form)
+    assert answer.status_code == 302, answer.content.decode()[-3000:]
+    [new] = set(Message.objects.values_list("pk", flat=True)) - before
+    office.leave(pk)
+    office.change(pk, "write again", office.olga, status="cancelled", why="written-again", batch=None)
+    office.messages[new] = Expected("", office.olga.pk, {form["to"]: "pending"})
+    office.change(new, "queue", office.olga, status="queued")
+
+
+def in_bulk(office, choose, order):
+    person = choose(office.people)
+    seen = {pk for pk in office.messages if office.sees(person, pk)}
+    tally = queue.carry_out_for_all(BULK[order](), queue.visible_to(person), by=person)
+    done = [pk for pk in sorted(seen) if office.messages[pk].allows(order, by_mapi=False)]
+    assert tally.done == len(done)
+    assert sum(tally.refused.values()) == len(seen) - len(done)
+    for pk in done:
+        ordered(office, pk, order, person)
+
+
+def change_rights(office, choose):
+    office.choose_options(sees_all=not office.company["sees_all"])
