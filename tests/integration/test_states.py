@@ -40,7 +40,7 @@ def walk(office, chance):
     try:
         for _ in range(STEPS):
             if office.restored is None and chance.random() < 0.2:
-                way, story = rarest(office)
+                way, story = rarest(_seen(office))
                 moves = [(("story", *way), move) for move in story]
             else:
                 found = possible(office)

@@ -3,7 +3,7 @@
 from .batching import cancel_batch, confirm, process_all, retry_draft
 from .changes import answer_restore, pause, restore, sweep
 from .delivery import at_once, come_in, lane
-from .orders import carry_out, orphan, write_again
+from .orders import carry_out, not_found, orphan, write_again
 
 
 def _last(options):
@@ -41,6 +41,10 @@ def _then(move, **how):
 
 def _by_olga(options):
     return options[1]
+
+
+def _each_their_own(office):
+    office.choose_options(sees_all=False)
 
 
 _MOVED = [_then(restore), _then(answer_restore, what="moved")]
@@ -81,10 +85,15 @@ STORIES = {
     ("cancel", "queued", "cancelled"): [_come("waits"), _order("cancel")],
     ("try now", "queued", "queued"): [_come("timed"), _order("try_now")],
     ("edit", "held", "held"): [_come("held"), _order("edit")],
+    ("edited meanwhile",): [_come("held"), _order("edit"), _order("edit")],
+    ("refused", "confirm"): [_come("waits"), _then(process_all), _batch(confirm)],
+    ("refused", "cancel a batch"): [_come("waits"), _then(process_all), _batch(cancel_batch), _batch(cancel_batch)],
+    ("refused", "retry draft"): [_come("waits"), _then(process_all), _batch(retry_draft)],
+    ("404",): [_come("held"), _each_their_own, _newest(not_found)],
 }  # fmt: skip
 
 
-def rarest(office):
-    """The story of the transition that was seen least."""
-    way = min(STORIES, key=lambda way: office.seen[way])
+def rarest(seen):
+    """The story of what was seen least."""
+    way = min(STORIES, key=seen.get)
     return way, STORIES[way]
