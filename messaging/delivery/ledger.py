@@ -16,7 +16,7 @@ from django.conf import settings
 from django.db import OperationalError, connection
 from django.utils import timezone
 
-from messaging.lifecycle.transitions import UNCLAIMED, leave_cancelled_batch
+from messaging.lifecycle.transitions import GIVE_BACK, UNCLAIMED, leave_cancelled_batch
 from messaging.models import AttemptOutcome, Message, Phrase, Recipient, SendAttempt
 
 from . import claims
@@ -92,8 +92,8 @@ def start_data(message: Message, attempt: SendAttempt, now: datetime) -> None:
             # It may be written yet, and nothing will be sent: written behind it, this takes it back. What is sent at
             # once does not go back to the queue: whoever sent it is told, and its lease ends as one that was not begun.
             not_begun = {"in_data": False, "handover": None}
-            back = not_begun if message.once else UNCLAIMED | {"status": Status.QUEUED}
-            _commit(_Change(message, values | back))
+            back = not_begun if message.once else GIVE_BACK.writes
+            _commit(_Change(message, {**values, **back}))
         raise
     message.in_data = True
 
