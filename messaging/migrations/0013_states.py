@@ -36,7 +36,6 @@ def repair(apps, schema_editor):
         own.update(outcome=status)
     stray.update(batch=None)
 
-    messages.filter(status="sent", sent_at=None).update(sent_at=F("created_at"))
     messages.exclude(status="sent").filter(sent_at__isnull=False).update(sent_at=None)
     if schema_editor.connection.vendor == "postgresql":
         schema_editor.execute("SET CONSTRAINTS ALL IMMEDIATE")  # else the table cannot be altered in this transaction
@@ -106,11 +105,7 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="message",
             constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("sent_at__isnull", False), ("status", "sent")),
-                    models.Q(models.Q(("status", "sent"), _negated=True), ("sent_at", None)),
-                    _connector="OR",
-                ),
+                condition=models.Q(("status", "sent"), ("sent_at", None), _connector="OR"),
                 name="message_time_fits_its_state",
             ),
         ),

@@ -49,7 +49,7 @@ FITS = {
     "draft": Q(hold_kind="mail-program") & ~Q(status_before="")
     | ~Q(hold_kind="mail-program") & Q(handed_to=None, status_before=""),
     "batch": Q(batch=None) | Q(status__in=["queued", "sending", "sent", "failed", "unknown"]),
-    "time": Q(status="sent", sent_at__isnull=False) | ~Q(status="sent") & Q(sent_at=None),
+    "time": Q(status="sent") | Q(sent_at=None),
 }
 
 
