@@ -27,10 +27,11 @@ from messaging.console.views import batches as batch_pages
 from messaging.delivery import dialogue, ledger, outcomes, refusal, streaks
 from messaging.delivery.lane import Lane
 from messaging.intake import addresses, gate, message_ids
+from messaging.lifecycle import transitions
 from messaging.models import Message
 from messaging.notices import mail, telling
 from messaging.notices.collect import CHUNK as COLLECTED
-from messaging.setup import http, oauth
+from messaging.setup import oauth
 
 SECOND = dt.timedelta(seconds=1)
 SWEEP = settings.SWEEP_SECONDS * SECOND
@@ -81,9 +82,10 @@ IN_ORDER = [
     (schedules.NOTHING_KEPT, schedules.RUNS_KEPT, "runs that found nothing go sooner"),
     (366 * 24 * 3600 * SECOND, schedules.RUNS_KEPT, "of a yearly schedule there is always one to see"),
     (housekeeping.SIGN_IN_UNUSED, dt.timedelta(days=1), "each sign-in is used once a day"),
-    (http.CONNECT_SECONDS + 2 * http.READ_SECONDS, oauth.RENEWAL.total_seconds(), "a turn outlasts its renewal"),
+    (2 * oauth.turn_seconds(), oauth.wait_seconds(), "who waits sees the turns of two dead processes end"),
+    (oauth.wait_seconds(), settings.LEASE_SECONDS, "and waits for no longer than its leases last"),
     (oauth.EARLY, dt.timedelta(hours=1), "the usual token is not renewed at once"),
-    (oauth.RENEWAL, housekeeping.TOKEN_AHEAD, "a token that another machine renews now is none of the future"),
+    (oauth.turn_seconds() * SECOND, housekeeping.TOKEN_AHEAD, "what another machine renews now is none of the future"),
     # What people may say, and where it ends.
     (sending.LONGEST_REASON, 400, "as long as for a hold"),
     (compose.LONGEST_SUBJECT, column("Message.subject"), "a subject that is typed"),
@@ -113,7 +115,16 @@ def test_longest_name_of_a_machine_fits_into_what_it_signs(monkeypatch):
     assert len(refusal.PREFIX + refusal.server_name()) <= column("Heartbeat.name")
 
 
-CHUNKS = [batches.CHUNK, COLLECTED, telling.CHUNK, queue.CHUNK, streaks.CHUNK, housekeeping.CHUNK, export.CHUNK]
+CHUNKS = [
+    batches.CHUNK,
+    transitions.CHUNK,
+    COLLECTED,
+    telling.CHUNK,
+    queue.CHUNK,
+    streaks.CHUNK,
+    housekeeping.CHUNK,
+    export.CHUNK,
+]
 
 
 def test_no_statement_has_more_parameters_than_sqlite_takes():

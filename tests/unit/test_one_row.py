@@ -20,7 +20,8 @@ PLACES = {
     ("sending.py", "AccountPause"): {"account", "kind"},
     ("setup/oauth.py", "AccessToken"): {"pk"},
 }
-HIDDEN = {"rows": "RefusalStreak", "_orders_on": "AccountPause"}  # where the model is named elsewhere
+# Where the model is named elsewhere.
+HIDDEN = {"rows": "RefusalStreak", "limits": "AccountPause", "_orders_on": "AccountPause"}
 LOOKS_UP = ("get_or_create", "update_or_create", "aget_or_create", "aupdate_or_create")
 
 
