@@ -140,6 +140,9 @@ def settle(user: User, decision: Decision, *, is_inactive: bool, by: User) -> Ou
         raise BadSuccessor("This account cannot send in their place. Choose another one.")
     if decision.choice == Choice.LET_GO:
         return Outcome(0, 0)
+    # All of them before one is changed: what a lane has claimed is not the first by its key.
+    mine = Message.objects.filter(account=user, status__in=[Status.QUEUED, Status.SENDING, Status.HELD])
+    list(transitions.lock(mine).values_list("pk"))
     claims.take_back(user.pk)
     sending = list(_sending(user).filter(once=False).values_list("pk", flat=True))
     Recall.objects.filter(message__in=sending).delete()

@@ -2,9 +2,10 @@
 
 import datetime as dt
 import threading
+import time
 
 import pytest
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
 from messaging import batches, housekeeping, queue, roles, schedules, users
@@ -301,3 +302,47 @@ def _somebody_waits_for_us():
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1 FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))")
         return cursor.fetchone() is not None
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_leaving_and_an_order_for_many_do_not_wait_for_each_other(admin, ben, operator):
+    """What a lane has claimed is taken back; an order for many has the first message by then, and wants that one."""
+    first, second, claimed = [make_message(f"{name}@example.com") for name in "abc"]
+    for message in (first, second):
+        put(message, account=ben, not_before=timezone.now() + dt.timedelta(days=1))
+    put(claimed, account=ben)
+    assert claims.take(ben.pk, "a", 1, timezone.now()) == [claimed]
+    held, release, errors = threading.Event(), threading.Event(), []
+
+    def keep():
+        with transaction.atomic():
+            list(Message.objects.select_for_update(of=("self",)).filter(pk=second.pk))
+            held.set()
+            release.wait(20)
+
+    def attempt(work):
+        def run():
+            try:
+                work()
+            except DatabaseError as error:
+                errors.append(error)
+
+        return run
+
+    def hold_all():
+        queue.carry_out_for_all(queue.to_hold("wait"), Message.objects.all(), by=operator)
+
+    def leave():
+        users.change(ben, {"is_active": False}, by=operator, decision=Decision(Recall.Choice.HOLD))
+
+    threads = [threading.Thread(target=elsewhere(attempt(work))) for work in (keep, hold_all, leave)]
+    for thread in threads:
+        thread.start()
+        held.wait(10)
+        time.sleep(0.5)  # until it waits for a row
+    release.set()
+    for thread in threads:
+        thread.join(20)
+    assert not errors
+    assert {message.status for message in Message.objects.all()} == {"held"}
