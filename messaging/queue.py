@@ -23,6 +23,7 @@ Status = Message.Status
 GIVES_AWAY = transitions.HAND_OVER.sources  # to a person's mail program
 TAKEN = (Recipient.Status.ACCEPTED, Recipient.Status.UNKNOWN)  # by a server, certainly or maybe
 CHUNK = 1000  # messages that are changed in one transaction
+SENDS = ("try_now", "retry", "send_again")  # with the settings of an account
 AS_DRAFT = "draft"  # in a Tally: in a person's mail program
 
 
@@ -273,7 +274,8 @@ def why_not_handed_over(message: Message, setup: EmailSetup) -> str:
 def possible_actions(message: Message, setup: EmailSetup | None = None) -> list[str]:
     """Names of the functions above that make sense for the message now, the likeliest first.
 
-    `setup` are the settings of the person who asks; without them nothing is handed over.
+    `setup` are the settings of the person who asks: what these cannot send is not offered. Without them nothing is
+    handed over.
     """
     if message.handed_to_id is not None:
         return ["sent_from_mail_program", "put_back"]
@@ -284,9 +286,23 @@ def possible_actions(message: Message, setup: EmailSetup | None = None) -> list[
         Status.UNKNOWN: ["mark_as_sent", "send_again"],
         Status.FAILED: ["retry"] if message.recipient_count else [],
     }.get(Status(message.status), [])
-    if setup is not None and not why_not_handed_over(message, setup):
-        return ["hand_over", *(name for name in actions if name != "retry")]
-    return actions
+    if setup is None:
+        return actions
+    if why_not_sent(message, setup):
+        actions = [name for name in actions if name not in SENDS]
+    return actions if why_not_handed_over(message, setup) else ["hand_over", *actions]
+
+
+def why_not_sent(message: Message, setup: EmailSetup) -> str:
+    """Why one of SENDS is refused to a person with these settings, in words; "" when none is."""
+    match message.status:
+        case Status.QUEUED if message.not_before is not None:
+            found = resolve(message.account).problems()
+        case Status.UNKNOWN | Status.FAILED if message.recipient_count:
+            found = setup.problems()
+        case _:
+            found = []
+    return " ".join(map(in_words, found))
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from messaging.console.preflight import doubts
 from messaging.console.words import counted_as_tries, never_tried, standing, told_attempts
 from messaging.lifecycle.waiting import stays
 from messaging.models import AccountPause, Batch, Message, Recipient, SendAttempt
-from messaging.setup.layers import resolve
+from messaging.setup.layers import EmailSetup, resolve
 from messaging.wording import event, waits
 
 from .bulk import OFFERED
@@ -96,6 +96,8 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
     events = list(message.events.select_related("by"))
     bodies = content.bodies(message)
     pauses = _pauses(message)
+    setup = resolve(who(request))
+    actions = _actions(message, pauses, setup)
     obstacle = editing.why_not(message)
     versions = editing.versions_of(message, events)
     by_number = {version.number: version for version in versions}
@@ -103,7 +105,8 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
         "message": message,
         "standing": standing(message, recipients, attempts, pauses, events),
         "sees_batch": message.batch is not None and _sees_batch(who(request), message.batch),
-        "actions": _actions(message, pauses, who(request)),
+        "actions": actions,
+        "send_obstacle": "" if "hand_over" in actions else queue.why_not_sent(message, setup),
         "hold_form": HoldForm(),
         "cancel_form": CancelForm(),
         "doubts": doubts(message, recipients),
@@ -137,9 +140,8 @@ def _pauses(message: Message) -> list[AccountPause]:
     return sending.holding_account(message.account, timezone.now(), urgent=message.urgent)
 
 
-def _actions(message: Message, pauses: list[AccountPause], person: User) -> list[str]:
+def _actions(message: Message, pauses: list[AccountPause], setup: EmailSetup) -> list[str]:
     """What may be done; Try now only where it would change something: what is due and paused waits all the same."""
-    setup = resolve(person) if message.status in queue.GIVES_AWAY else None
     is_due = message.not_before is not None and message.not_before <= timezone.now()
     return [name for name in queue.possible_actions(message, setup) if not (name == "try_now" and is_due and pauses)]
 

@@ -96,13 +96,8 @@ class Expected:
         return not (by_mapi and order in ("retry", "send_again"))
 
     def offered(self, *, by_mapi):
-        """What its page offers."""
-        orders = [order for order in OFFERED if order != "edit" and self.allows(order, by_mapi=by_mapi)]
-        # Offered although it is refused, with what to change.
-        more = ["send_again"] if by_mapi and self.place == "unknown" else []
-        if by_mapi and self.place == "failed" and not self.allows("hand_over", by_mapi=True):
-            more.append("retry")
-        return {*orders, *more}
+        """What its page offers: all that is not refused, but what has a page of its own."""
+        return {order for order in OFFERED if order != "edit" and self.allows(order, by_mapi=by_mapi)}
 
     def copy(self):
         return replace(self, recipients=dict(self.recipients), heard=dict(self.heard))
