@@ -47,7 +47,7 @@ def it_was_us(streak: RefusalStreak, *, by: User) -> int:
         hear(transitions.RETRY, refused, now)
         failed = [pk for pk, status in rows if status == Status.FAILED]
         cancelled = Message.objects.filter(pk__in=failed, batch__status=Batch.Status.CANCELLED)
-        leave_batch(cancelled)
+        leave_batch(list(cancelled.values_list("pk", flat=True)))
         cancelled.update(batch=None)
         carry_out(transitions.IT_WAS_US, failed, by=by, at=now, account=streak.account, not_before=now)
     return len(failed)

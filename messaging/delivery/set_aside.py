@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.db.models import F
 
-from messaging.lifecycle.transitions import lock
+from messaging.lifecycle.transitions import leave_cancelled_batch, lock
 from messaging.models import Category, Message, MessageEvent, Phrase, Reason, Recipient, Restore, SetAside
 
 UNSENT = (Message.Status.QUEUED, Message.Status.HELD, Message.Status.SENDING)
@@ -63,6 +63,7 @@ def put_back(restore: Restore, by: User, now: datetime) -> int:
     unknown = Recipient.objects.filter(status=Recipient.Status.UNKNOWN, message__in=kept)
     unknown.update(status=Recipient.Status.PENDING)
     number = _run(_BACK, [restore.pk])
+    leave_cancelled_batch(kept.values_list("message_id", flat=True), now)  # cancelled for others of its messages
     _tell(restore, MessageEvent.Kind.NOT_SINCE_BACKUP, by, now)
     forget(restore)
     return number

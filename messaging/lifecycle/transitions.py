@@ -5,7 +5,7 @@ writes what it heard by delivery/ledger.py, under its claim, and a restore write
 their rows as well, and a test keeps a message from changing in any other way.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum, StrEnum
@@ -142,7 +142,9 @@ HOLD = Transition(
 )  # fmt: skip
 RELEASE = Transition(
     "release", (Status.HELD,), (Status.QUEUED, Status.FAILED), _PEOPLE, Kind.RELEASED,
-    NOT_HELD | {"status": _WITHOUT_HOLD, "reason": None, "notified_at": None},
+    # What failed before it was handed over, to a person whose account was deleted since, has failed as it had.
+    NOT_HELD | {"status": _WITHOUT_HOLD, "reason": Case(When(Exists(_LEFT), then=None), default=F("reason_before")),
+                "notified_at": Case(When(Exists(_LEFT), then=None), default=F("notified_at"))},
 )  # fmt: skip
 CANCEL = Transition(
     "cancel", (Status.QUEUED, Status.HELD), (Status.CANCELLED,), _PEOPLE, Kind.CANCELLED,
@@ -285,7 +287,7 @@ def carry_out(
     for part in _parts(ids):
         chosen = Message.objects.filter(pk__in=part)
         if transition.leaves != Leaves.STAYS:
-            leave_batch(chosen, "" if transition.leaves == Leaves.AS_IT_WAS else transition.leaves.value)
+            leave_batch(part, "" if transition.leaves == Leaves.AS_IT_WAS else transition.leaves.value)
         if transition.heard is not None:
             hear(transition, Recipient.objects.filter(message__in=part), at, heard)
         if values:
@@ -306,23 +308,34 @@ def hear(
     recipients.filter(status__in=outcomes).update(status=outcome, **decided, **(more or {}))
 
 
-def leave_batch(messages: QuerySet[Message], outcome: str = "") -> None:
+def leave_batch(ids: Sequence[int], outcome: str = "") -> None:
     """Write down, for the report of the batch that messages are about to leave, what became of them there: `outcome`,
     or their status.
     """
     own = Message.objects.filter(pk=OuterRef("message_id"))
-    BatchItem.objects.filter(message__in=messages, batch=F("message__batch"), outcome="").update(
-        outcome=Value(outcome) if outcome else Subquery(own.values("status")[:1]),
-        reason=Subquery(own.values("reason")[:1]),
-    )
+    # Batch by batch: joined with the messages, it takes minutes for thousands that are new to the planner's statistics.
+    for batch_id, chosen in _by_batch(Message.objects.filter(pk__in=ids)).items():
+        BatchItem.objects.filter(batch=batch_id, message__in=chosen, outcome="").update(
+            outcome=Value(outcome) if outcome else Subquery(own.values("status")[:1]),
+            reason=Subquery(own.values("reason")[:1]),
+        )
 
 
-def leave_cancelled_batch(ids: Sequence[int], at: datetime) -> None:
+def leave_cancelled_batch(ids: Iterable[int], at: datetime) -> None:
     """What is queued again after its batch was cancelled waits for another batch, not for its next try."""
     back = Message.objects.filter(pk__in=ids, status=Status.QUEUED, batch__status=Batch.Status.CANCELLED)
     with transaction.atomic():
-        for pk, batch_id in list(lock(back).values_list("pk", "batch_id")):
-            carry_out(OUT_OF_BATCH, [pk], by=None, at=at, params={"batch": batch_id})
+        for batch_id, chosen in _by_batch(lock(back)).items():
+            carry_out(OUT_OF_BATCH, chosen, by=None, at=at, params={"batch": batch_id})
+
+
+def _by_batch(messages: QuerySet[Message]) -> dict[int, list[int]]:
+    """The keys of messages by that of the batch they are in; those in none are left out."""
+    found: dict[int, list[int]] = {}
+    for pk, batch_id in messages.values_list("pk", "batch_id"):
+        if batch_id is not None:
+            found.setdefault(batch_id, []).append(pk)
+    return found
 
 
 def _parts(ids: Sequence[int]) -> Iterator[Sequence[int]]:
