@@ -48,7 +48,8 @@ def ordered(office, pk, order, person, until=None):
         values = {"status": "held", "hold_kind": "hold", "held_until": until, "why": "said", "batch": None}
         values["not_before"] = None if row.batch else row.not_before
     elif order == "release":
-        values = nowhere | {"status": "queued" if row.has("pending") else "failed", "held_until": None, "why": ""}
+        values = nowhere | {"held_until": None}
+        values |= {"status": "queued", "why": ""} if row.has("pending") else {"status": "failed", "why": row.why_before}
     elif order == "cancel":
         office.leave(pk, "cancelled")
         values = nowhere | {"status": "cancelled", "held_until": None, "not_before": None, "batch": None, "why": ""}
