@@ -274,8 +274,8 @@ def why_not_handed_over(message: Message, setup: EmailSetup) -> str:
 def possible_actions(message: Message, setup: EmailSetup | None = None) -> list[str]:
     """Names of the functions above that make sense for the message now, the likeliest first.
 
-    `setup` are the settings of the person who asks: what these cannot send is not offered. Without them nothing is
-    handed over.
+    `setup` are the settings of the person who asks: what send types 0 and 1 cannot do is not offered. Without them
+    nothing is handed over.
     """
     if message.handed_to_id is not None:
         return ["sent_from_mail_program", "put_back"]
@@ -294,15 +294,17 @@ def possible_actions(message: Message, setup: EmailSetup | None = None) -> list[
 
 
 def why_not_sent(message: Message, setup: EmailSetup) -> str:
-    """Why one of SENDS is refused to a person with these settings, in words; "" when none is."""
+    """Why send types 0 and 1 (MAPI) cannot do one of SENDS for a person with these settings, in words; "" when they
+    can, or have nothing to do with it. What is only incomplete is told when it is tried: the person can complete it.
+    """
     match message.status:
         case Status.QUEUED if message.not_before is not None:
-            found = resolve(message.account).problems()
+            sender = resolve(message.account)
         case Status.UNKNOWN | Status.FAILED if message.recipient_count:
-            found = setup.problems()
+            sender = setup
         case _:
-            found = []
-    return " ".join(map(in_words, found))
+            return ""
+    return " ".join(map(in_words, sender.problems())) if sender.is_mapi else ""
 
 
 @contextmanager
