@@ -63,8 +63,8 @@ def put_back(restore: Restore, by: User, now: datetime) -> int:
     unknown = Recipient.objects.filter(status=Recipient.Status.UNKNOWN, message__in=kept)
     unknown.update(status=Recipient.Status.PENDING)
     number = _run(_BACK, [restore.pk])
-    leave_cancelled_batch(kept.values_list("message_id", flat=True), now)  # cancelled for others of its messages
     _tell(restore, MessageEvent.Kind.NOT_SINCE_BACKUP, by, now)
+    leave_cancelled_batch(kept.values_list("message_id", flat=True), now)  # cancelled for others of its messages
     forget(restore)
     return number
 
