@@ -19,6 +19,7 @@ from messaging.wording import person
 CONSONANTS = "bdfghklmnprstvz"
 VOWELS = "aeiou"
 
+TAKEN = "Somebody else has this user name. Choose another one."
 SENDERS = (roles.OPERATOR, roles.ADMIN)
 FIELDS = ("username", "first_name", "last_name", "email", "is_active")
 
@@ -63,6 +64,7 @@ def create(
     """
     user = User(username=username, email=email, first_name=first_name, last_name=last_name)
     with transaction.atomic():
+        _lock_admins()  # two administrators may add the same user
         if password is not None:
             validate_password(password, user)
         user.set_password(password)
@@ -116,7 +118,7 @@ def change(
 
     Raises:
         ChangedMeanwhile: another person changed the user.
-        NotAllowed: nobody would be left who administers, or somebody would shut themselves out.
+        NotAllowed: nobody would be left who administers, somebody would shut themselves out, or the name is taken.
         leaving.Undecided: something is under way in their name, and there is no decision.
         leaving.BadSuccessor: it cannot be passed on to that account.
     """
@@ -174,7 +176,14 @@ def _lock_admins() -> None:
     list(admins.select_for_update(no_key=True).order_by("pk").values_list("pk", flat=True))
 
 
+def is_taken(name: str, user: User) -> bool:
+    """Whether somebody other than `user` has a name, in whatever case."""
+    return User.objects.filter(username__iexact=name).exclude(pk=user.pk).exists()
+
+
 def _check(user: User, wanted: Mapping[str, Any], by: User) -> None:
+    if "username" in wanted and is_taken(wanted["username"], user):
+        raise NotAllowed("username", TAKEN)
     leaves = wanted.get("is_active") is False
     if leaves and user.pk == by.pk:
         raise NotAllowed("is_active", "You cannot deactivate yourself. Ask another administrator to do it.")

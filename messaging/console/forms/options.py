@@ -18,7 +18,7 @@ from messaging.option_values import CATEGORY_LENGTH, MOST_CATEGORIES, NUMBERS, O
 from messaging.setup import options
 from messaging.setup.options import RULE_NAMES
 
-from .overtaken import OvertakenMixin
+from .overtaken import OvertakenMixin, VersionField
 from .zone import ZoneMixin
 
 PLAIN = (
@@ -62,7 +62,7 @@ class CompanyOptionsForm(OvertakenMixin, ZoneMixin, forms.ModelForm):
         "X-Outtray-Category.",
         widget=forms.Textarea(attrs={"rows": 2, "spellcheck": "false", "class": "mono"}),
     )
-    version = forms.CharField(required=False, widget=forms.HiddenInput())
+    version = VersionField()
 
     WHAT = "these options"
 
@@ -166,11 +166,8 @@ class CompanyOptionsForm(OvertakenMixin, ZoneMixin, forms.ModelForm):
                 "hold_mail",
                 "What is not recorded cannot be held. Tick “Record outbound email” as well, or take this tick away.",
             )
-        posted = str(values.get("version") or "0")
-        version = int(posted) if posted.isascii() and posted.isdigit() and len(posted) < 10 else 0
-        values["version"] = version
-        if version != self.seen:
-            self.add_error(None, self._overtaken(options.since(version)))
+        if values["version"] != self.seen:
+            self.add_error(None, self._overtaken(options.since(values["version"])))
         return values
 
     # --- Saving ----------------------------------------------------------------------------------

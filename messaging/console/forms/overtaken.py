@@ -3,10 +3,22 @@
 from collections.abc import Iterable
 from typing import Any, cast
 
+from django import forms
 from django.core.exceptions import ValidationError
 from django.http import QueryDict
 
+from messaging.console.filters import ids_in
 from messaging.models import AuditEntry
+
+
+class VersionField(forms.CharField):
+    """The version that a form was shown with; 0, which is before every other, where its page named none."""
+
+    def __init__(self) -> None:
+        super().__init__(required=False, widget=forms.HiddenInput())
+
+    def clean(self, value: Any) -> Any:
+        return next(iter(ids_in([str(value or "")])), 0)
 
 
 class OvertakenMixin:

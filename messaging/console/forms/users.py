@@ -13,7 +13,7 @@ from messaging.audit import ChangedMeanwhile
 from messaging.console.forms.helper import fields_alone
 from messaging.leaving import Decision
 
-from .overtaken import OvertakenMixin
+from .overtaken import OvertakenMixin, VersionField
 
 WHAT_FOR = {
     roles.VIEWER: "looks at messages and batches, and changes nothing",
@@ -27,7 +27,7 @@ class UserForm(OvertakenMixin, forms.ModelForm):
     """Name, address, role, and whether the user may sign in."""
 
     WHAT = "this user"
-    version = forms.IntegerField(required=False, widget=forms.HiddenInput())
+    version = VersionField()
     role = forms.ChoiceField(
         choices=[*((role, f"{role} – {words}") for role, words in WHAT_FOR.items()), NO_ROLE], required=False
     )
@@ -49,15 +49,14 @@ class UserForm(OvertakenMixin, forms.ModelForm):
 
     def clean_username(self) -> str:
         name: str = self.cleaned_data["username"]
-        if User.objects.filter(username__iexact=name).exclude(pk=self.instance.pk).exists():
-            raise ValidationError("Somebody else has this user name. Choose another one.")
+        if users.is_taken(name, self.instance):
+            raise ValidationError(users.TAKEN)
         return name
 
     def clean(self) -> dict[str, Any]:
         values = super().clean() or self.cleaned_data
-        version = values.get("version")
-        if version is not None and version != self.seen:
-            self.add_error(None, self._overtaken(users.changes_since(self.instance, version)))
+        if self.instance.pk and values["version"] != self.seen:
+            self.add_error(None, self._overtaken(users.changes_since(self.instance, values["version"])))
         return values
 
     def _take_theirs(self, data: QueryDict) -> None:

@@ -43,7 +43,7 @@ def all_users(request: HttpRequest) -> HttpResponse:
         try:
             user, password = form.make(who(request))
         except ValidationError as error:
-            form.add_error("password", error)
+            form.add_error(None if hasattr(error, "error_dict") else "password", error)
         else:
             notes.success(request, f"{person(user)} was added.")
             return _shown_once(request, user, password) if password else redirect("setup-users")

@@ -75,3 +75,34 @@ def test_role_that_another_administrator_took_is_not_given_back(admin, second_ad
     assert post(admin, path, in_form(response)).status_code == 302
     now = as_shown(admin, path)
     assert now | {"version": 0} == expected | {"last_name": "Okoro-Smith", "version": 0}
+
+
+@pytest.mark.parametrize("version", [None, "", "0", "-1", "9" * 30, "abc"])
+def test_user_form_of_a_page_that_knew_no_versions_gives_no_role_back(admin, second_admin, version):
+    carla = make_user("carla")
+    path = f"{USERS}{carla.pk}/"
+    opened = as_shown(admin, path) | {"last_name": "Okoro-Smith", "version": version}
+    save(second_admin, path, role=roles.VIEWER)
+    response = post(admin, path, opened)
+    assert response.status_code == 422
+    assert roles.given(carla) == roles.VIEWER
+    assert post(admin, path, in_form(response)).status_code == 302
+    carla.refresh_from_db()
+    assert (carla.last_name, roles.given(carla)) == ("Okoro-Smith", roles.VIEWER)
+
+
+@pytest.mark.parametrize("fields", [{"email": "c@example.com"}, {"is_active": ""}, {"role": ""}])
+def test_stale_user_form_that_is_wrong_as_well_gives_no_role_back(admin, second_admin, fields):
+    """What is wrong is told with what others changed, and Save again puts nothing back that was not touched."""
+    carla = make_user("carla", email="old@example.com")
+    path = f"{USERS}{carla.pk}/"
+    opened = as_shown(admin, path) | {"first_name": "x" * 200}
+    save(second_admin, path, **fields)
+    expected = as_shown(second_admin, path)
+    response = post(admin, path, opened)
+    again = in_form(response) | {"first_name": "Carla Maria"}
+    while (response := post(admin, path, again)).status_code == 422:
+        assert "Somebody else changed this user" in words(response)
+        again = in_form(response)
+    now = as_shown(admin, path)
+    assert now | {"version": 0} == expected | {"first_name": "Carla Maria", "version": 0}

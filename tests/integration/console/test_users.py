@@ -6,6 +6,7 @@ import pytest
 from django.test import Client
 
 from messaging import roles, users
+from messaging.console.forms.users import UserForm
 from messaging.models import AuditEntry
 from messaging.setup import changes, options
 from tests.factories import make_message, make_user
@@ -19,7 +20,8 @@ LONG = "correct horse battery"
 def filled(user, **values):
     """The form of a user as the page shows it, with some values changed."""
     names = ("username", "first_name", "last_name", "email")
-    form = {name: getattr(user, name) for name in names} | {"role": roles.given(user)}
+    form = {name: getattr(user, name) for name in names}
+    form |= {"role": roles.given(user), "version": users.version_of(user)}
     form |= {"is_active": "on"} if user.is_active else {}
     form |= values
     return {name: value for name, value in form.items() if value is not None}
@@ -184,3 +186,15 @@ def test_deactivated_author_stays_on_messages(admin, ben):
     message = make_message("c@example.com", author=ben, due=False)
     save(admin, ben, is_active=None)
     assert "Ben Okoro" in words(admin.get(f"/messages/{message.pk}/"))
+
+
+def test_name_that_somebody_took_at_the_same_moment_is_told(admin, ben, operator, django_user_model, monkeypatch):
+    """The form found it free, and then it was not."""
+    vera = make_user("vera")
+    monkeypatch.setattr(UserForm, "clean_username", lambda form: form.cleaned_data["username"])
+    monkeypatch.setattr(UserForm, "validate_unique", lambda form: None)
+    for name in ("vera", "Vera"):
+        assert "Somebody else has this user name" in words(save(admin, ben, username=name))
+    added = admin.post("/setup/users/", {"username": "vera", "role": roles.OPERATOR, "password": ""})
+    assert added.status_code == 422 and "A user with that username already exists" in words(added)
+    assert set(django_user_model.objects.all()) == {operator, ben, vera}
