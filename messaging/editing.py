@@ -135,13 +135,13 @@ def current(message: Message) -> Current:
 
 
 def as_of(message: Message, version: int, now: Current) -> Current:
-    """What a form of that version showed; its `raw` has no attachments in it. A version that never was is `now`."""
-    row = message.versions.filter(number=version + 1).first()
+    """What a form of that version showed; its `raw` has no attachments in it. One that never was is the oldest."""
+    row = message.versions.filter(number=version + 1).first() or message.versions.order_by("number").first()
     if row is None:
         return now
     recipients = [(each["kind"], each["name"], each["address"]) for each in row.recipients]
     attachments = [Attachment(**columns) for columns in row.attachments]
-    return _read(version, bytes(row.skeleton), recipients, attachments)
+    return _read(row.number - 1, bytes(row.skeleton), recipients, attachments)
 
 
 def _read(

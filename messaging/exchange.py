@@ -221,8 +221,7 @@ def with_files(raw: bytes, removed: Collection[int], added: Sequence[File]) -> b
 def _entity(file: File) -> bytes:
     mail = EmailMessage(policy=policy.SMTP)
     attach(mail, file)
-    part = next(iter(mail.iter_parts()))
-    return part.as_bytes(policy=policy.SMTP).rstrip(b"\r\n") + (b"" if file.data else b"\r\n\r\n")
+    return next(iter(mail.iter_parts())).as_bytes(policy=policy.SMTP)
 
 
 def _wrapped(raw: bytes) -> bytes:

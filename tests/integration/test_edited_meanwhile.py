@@ -104,6 +104,22 @@ def test_attachment_replaced_by_the_other_is_shown_to_who_took_it_out(office, be
     assert names(message) == ["two.pdf", "three.pdf", "one.pdf"]
 
 
+def test_attachment_renamed_by_the_other_is_shown_to_who_took_it_out(office, bert, message):
+    page = opened(bert, message)
+    saved(office, message, stay=["2", "3"], files=picked("first.pdf", FILES[0].data))
+    again = saved(bert, message, page, stay=["2", "3"])
+    assert again.status_code == 409, "what Bert took out is still sent, under another name"
+    assert "attached meanwhile in the place of the one that you took out" in source(again)
+
+
+@pytest.mark.parametrize("version", [None, "", "x", "-1", "7", "9223372036854775807", "9" * 40])
+def test_form_that_names_no_version_that_ever_was_undoes_nothing(office, bert, message, version):
+    page = opened(bert, message)
+    saved(office, message, subject="Anna’s", files=picked("contract.pdf"))
+    saved(bert, message, page, version=version)
+    assert names(message)[-1] == "contract.pdf"
+
+
 @pytest.mark.parametrize(("choice", "subject"), [("mine", "Bert’s"), ("theirs", "Anna’s")])
 def test_where_both_changed_the_same_the_second_person_chooses(office, bert, message, choice, subject):
     page = opened(bert, message)

@@ -88,10 +88,14 @@ class _Editing:
 
     @cached_property
     def replaced(self) -> set[int]:
-        """Those of them that have the name of an attachment that both took out."""
-        gone = self.taken_out - self.counterparts.keys()
-        names = {row.filename for row in self.base.attachments if row.number in gone}
-        return {row.number for row in self.now.attachments if row.number in self.added and row.filename in names}
+        """Those of them that have the name or the content of an attachment that both took out."""
+        gone = [row for row in self.base.attachments if row.number in self.taken_out - self.counterparts.keys()]
+        names, contents = {row.filename for row in gone}, {row.sha256 for row in gone}
+        return {
+            row.number
+            for row in self.now.attachments
+            if row.number in self.added and (row.filename in names or row.sha256 in contents)
+        }
 
     def attachments(self) -> list[tuple[Attachment, bool, bool, str]]:
         """Each with whether it may be taken out, whether it stays, and what others did with it."""
