@@ -54,7 +54,7 @@ def is_attached(part: mime.Part) -> bool:
 
 def attached(part: mime.Part, inner: bytes) -> list[Edit]:
     """The edits that put `inner` in the place of an attached message."""
-    return [(part.body, part.stop, inner), *_labelled(part, b"" if inner.isascii() else b"8bit")]
+    return [_other_body(part, inner), *_labelled(part, b"" if inner.isascii() else b"8bit")]
 
 
 def encoded(part: mime.Part) -> list[Edit]:
@@ -95,7 +95,7 @@ def _base64(data: bytes) -> tuple[bytes, bytes]:
 
 def _exchanged(part: mime.Part, body: bytes, encoding: bytes, content_type: bytes = b"") -> list[Edit]:
     """The edits for another body, its encoding declared, and another type if one is named."""
-    edits = [(part.body, part.stop, body)]
+    edits = [_other_body(part, body)]
     if content_type:
         edits += _replaced(part, "content-type", b"Content-Type: " + content_type + b"\r\n")
     if any(each.name == "content-transfer-encoding" for each in part.fields):
@@ -103,8 +103,13 @@ def _exchanged(part: mime.Part, body: bytes, encoding: bytes, content_type: byte
     field = b"Content-Transfer-Encoding: " + encoding + b"\r\n"
     if part.start == 0 and not any(each.name == "mime-version" for each in part.fields):
         field = b"MIME-Version: 1.0\r\n" + field
+    return [*edits, (part.start, part.start, field)]
+
+
+def _other_body(part: mime.Part, body: bytes) -> Edit:
+    """The edit for another body. It may begin like a header field where what it replaces did not."""
     has_blank_line = part.body > (part.fields[-1].stop if part.fields else part.start)
-    return [*edits, (part.start, part.start, field if has_blank_line else field + b"\r\n")]
+    return (part.body, part.stop, body if has_blank_line else b"\r\n" + body)
 
 
 def _labelled(part: mime.Part, encoding: bytes) -> list[Edit]:

@@ -12,7 +12,7 @@ from messaging import content
 from messaging.intake.gate import BadAddress, Refused, Submission, accept, accept_many
 from messaging.models import Message, Recipient
 from messaging.wording import in_words
-from tests.rows import received, wire
+from tests.rows import parsed, received, wire
 
 pytestmark = pytest.mark.django_db
 
@@ -529,3 +529,16 @@ def test_a_message_over_the_limit_is_refused_with_both_sizes(settings):
 @pytest.mark.slow
 def test_twenty_megabytes_in_one_line_are_encoded():
     assert max(map(len, wire(submit(RAW + b"x" * 20_000_000)).split(b"\r\n"))) <= 998
+
+
+@pytest.mark.parametrize("label", [b"", b"Content-Transfer-Encoding: 8bit\n", b"Content-Transfer-Encoding: binary\n"])
+@pytest.mark.parametrize("first", [b"\xffX: y", b"no field", b"\xef\xbb\xbfX-Note: y"])
+@pytest.mark.parametrize("text", [b"x\0y", b"x" * 1200, b"x\0y" + b"\xff" * 900])
+def test_header_that_no_blank_line_ends_stays_header_and_the_text_stays_text(db, label, first, text):
+    head = b"From: a@example.com\nSubject: Invoice\n" + label
+    body = first + b"\nDKIM-Signature: d=example.com; h=From; b=x\n\n" + text + b"\n"
+    message = accept(Submission(head + body, "a@example.com", ["b@example.com"]))
+    mail = parsed(wire(message))
+    assert (message.subject, mail["Subject"], mail["From"]) == ("Invoice", "Invoice", "a@example.com")
+    assert mail["DKIM-Signature"] is None
+    assert mail.get_payload(decode=True).replace(b"\r\n", b"\n").rstrip(b"\n") == body.rstrip(b"\n")
