@@ -2,6 +2,7 @@
 // Without this file the fields are plain text fields, and the file field takes several files.
 
 const form = document.querySelector("[data-letter]");
+const separator = /[,;，、،；؛]/; // as in typed.py
 
 // --- Completion (ARIA combobox with a list) -------------------------------------------------------------------
 
@@ -29,7 +30,7 @@ class Completion {
     });
   }
 
-  // What is being typed: from the last comma (outside of quotes) before the cursor to the cursor.
+  // What is being typed: from the last separator (outside of quotes) before the cursor to the cursor.
   word() {
     const before = this.input.value.slice(0, this.input.selectionStart);
     let start = 0;
@@ -38,7 +39,7 @@ class Completion {
     for (let place = 0; place < before.length; place += 1) {
       if (quoted && before[place] === "\\") place += 1;
       else if (before[place] === '"') quoted = !quoted;
-      if (!quoted && (before[place] === "," || before[place] === ";")) start = place + 1;
+      if (!quoted && separator.test(before[place])) start = place + 1;
     }
     return { start, text: before.slice(start).trim() };
   }
@@ -116,7 +117,7 @@ class Completion {
     const { start } = this.word();
     const { value, selectionStart } = this.input;
     const before = value.slice(0, start);
-    const rest = value.slice(selectionStart).replace(/^[^,;]*[,;]?\s*/, "");
+    const rest = value.slice(selectionStart).replace(/^[^,;，、،；؛]*[,;，、،；؛]?\s*/, "");
     const put = `${before}${before && !before.endsWith(" ") ? " " : ""}${option.dataset.typed}, `;
     this.input.value = put + rest;
     this.input.setSelectionRange(put.length, put.length);

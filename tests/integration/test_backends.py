@@ -128,7 +128,7 @@ def test_given_header_stands_and_names_no_hidden_recipient(kind, argument, name)
     kind("x", "y", "office@example.com", headers=given, **who).send()
     head = wire(Message.objects.get()).partition(b"\r\n\r\n")[0].decode()
     assert f"{name}: Customers <list@example.com>" in head.splitlines()
-    assert (name in ("Sender",)) or ("secret@" not in head and "jörg@" not in head)
+    assert "secret@" not in head and "jörg@" not in head and mime.encoded_words("jörg") not in head
 
 
 @pytest.mark.parametrize("name", ["from", "FROM", "to", "TO", "cc", "Reply-to", "sender", "SENDER", "Resent-To"])

@@ -11,7 +11,7 @@ from messaging.console.filters import ids_in
 from messaging.models import AuditEntry
 
 
-class VersionField(forms.CharField):
+class VersionField(forms.Field):
     """The version that a form was shown with; 0, which is before every other, where its page named none."""
 
     def __init__(self) -> None:

@@ -30,7 +30,6 @@ FIELDS = {
     "ScheduleForm.q": "Schedule.filter",
     "ScheduleForm.sender": "Schedule.filter",
     "CompanyOptionsForm.other_categories": "CompanyOptions.urgent_categories",
-    "CompanyOptionsForm.version": NOT_KEPT,
     "TestMessageForm.recipient": "Recipient.address",
     "NewUserForm.password": NOT_KEPT,
     "SignIn.username": NOT_KEPT,
