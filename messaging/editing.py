@@ -1,6 +1,5 @@
 """Messages corrected before they are sent: header, text and attachments; what was accepted once is kept."""
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +9,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
-from messaging import composing, content, dkim, exchange, queue, wake
+from messaging import composing, dkim, exchange, queue, versions, wake
 from messaging.delivery.outcomes import judge
 from messaging.delivery.reply import Reply
 from messaging.intake import gate
@@ -22,8 +21,6 @@ from messaging.models import (
     Category,
     Message,
     MessageContent,
-    MessageEvent,
-    MessageVersion,
     Phrase,
     Reason,
     Recipient,
@@ -32,20 +29,11 @@ from messaging.queue import NotPossible
 from messaging.sealed import is_sealed
 from messaging.setup.options import options
 from messaging.uploads import File
+from messaging.versions import Change, Current
 from messaging.wording import person
 
 Status = Message.Status
 Kind = Recipient.Kind
-# What follows from the bytes and the envelope; everything else of a message is left alone by an edit.
-COLUMNS = (
-    "from_header", "subject", "recipients_text", "recipient_count", "attachment_count", "size", "is_8bit",
-    "needs_smtputf8", "doubt",
-)  # fmt: skip
-KEPT_COLUMNS = (*COLUMNS, "message_id", "reverse_path", "status", "reason")
-ATTACHMENT_COLUMNS = (
-    "number", "offset", "sha256", "encoding", "encoded_size", "size", "filename", "content_type", "content_id",
-    "is_inline",
-)  # fmt: skip
 OUTCOME_COLUMNS = ("status", "reply_code", "enhanced_code", "reply_text", "said", "decided_at", "streak_id")
 NOBODY_LEFT = (
     "Everybody who would be left was refused for good, so there is nobody to send it to. Correct an address, or cancel "
@@ -53,7 +41,6 @@ NOBODY_LEFT = (
 )
 LONGEST_TOLD = 300
 UNREAD = "\ufffd"
-Change = dict[str, str]  # {"field": "subject", "before": …, "after": …}
 
 
 class EditedMeanwhile(Exception):
@@ -79,22 +66,6 @@ class Edit:
     text: str | None = None
     removed: frozenset[int] = frozenset()
     added: Sequence[File] = ()
-
-
-@dataclass(frozen=True)
-class Current:
-    """A message as its form shows it; `version` grows with each edit."""
-
-    version: int
-    raw: bytes
-    to: list[Mailbox]
-    cc: list[Mailbox]
-    bcc: list[Mailbox]
-    subject: str
-    text: str
-    why_text_stays: str
-    removable: set[int]
-    attachments: list[Attachment]
 
 
 def why_not(message: Message) -> str:
@@ -123,66 +94,6 @@ def why_not(message: Message) -> str:
     return ""
 
 
-def current(message: Message) -> Current:
-    """What can be edited. Raises NotPossible when an attachment is missing from the disk."""
-    attachments = list(message.attachments.all())
-    try:
-        raw = b"".join(content.put_together(bytes(message.content.skeleton), attachments))
-    except content.MissingContent as error:
-        raise NotPossible(str(error)) from error
-    recipients = [(row.kind, row.name, row.address) for row in message.recipients.all()]
-    return _read(message.versions.count(), raw, recipients, attachments)
-
-
-def as_of(message: Message, version: int, now: Current) -> Current:
-    """What a form of that version showed; its `raw` has no attachments in it. One that never was is the oldest."""
-    row = message.versions.filter(number=version + 1).first() or message.versions.order_by("number").first()
-    if row is None:
-        return now
-    recipients = [(each["kind"], each["name"], each["address"]) for each in row.recipients]
-    attachments = [Attachment(**columns) for columns in row.attachments]
-    return _read(row.number - 1, bytes(row.skeleton), recipients, attachments)
-
-
-def _read(
-    version: int, raw: bytes, recipients: Sequence[tuple[str, str, str]], attachments: list[Attachment]
-) -> Current:
-    by_kind: dict[str, list[Mailbox]] = {kind: [] for kind in Kind.values}
-    for kind, name, address in recipients:
-        by_kind[kind].append(Mailbox(name, address))
-    fields = {name.lower(): value for name, value in reversed(content.bodies_of(raw).headers)}
-    why = exchange.why_text_stays(raw)
-    return Current(
-        version,
-        raw,
-        by_kind[Kind.TO],
-        by_kind[Kind.CC],
-        by_kind[Kind.BCC],
-        fields.get("subject", ""),
-        "" if why else exchange.text_in(raw),
-        why,
-        exchange.removable(raw),
-        attachments,
-    )
-
-
-def counterparts(base: Current, now: Current) -> dict[int, int]:
-    """Which attachment of `now` is which of `base`, by their numbers: the same content of the same name, in order."""
-    left: dict[tuple[str, ...], list[int]] = defaultdict(list)
-    for row in now.attachments:
-        left[_identity(row)].append(row.number)
-    return {row.number: left[_identity(row)].pop(0) for row in base.attachments if left[_identity(row)]}
-
-
-def _identity(row: Attachment) -> tuple[str, ...]:
-    return row.sha256, row.encoding, row.filename, row.content_type, row.content_id
-
-
-def since(message: Message, seen: int) -> list[MessageVersion]:
-    """What was replaced since version `seen`, the latest last."""
-    return list(message.versions.select_related("by").defer("skeleton").filter(number__gt=seen))
-
-
 def apply(message: Message, edit: Edit, *, by: User, seen: int) -> list[Change]:
     """Replace a message by what a person made of it, checked like a new one; it keeps its Message-ID and its place.
 
@@ -203,7 +114,7 @@ def apply(message: Message, edit: Edit, *, by: User, seen: int) -> list[Change]:
     """
     message.refresh_from_db()
     _check(message)
-    before = current(message)
+    before = versions.current(message)
     if seen != before.version:
         raise EditedMeanwhile
     changes = _changes(before, edit)
@@ -219,9 +130,9 @@ def apply(message: Message, edit: Edit, *, by: User, seen: int) -> list[Change]:
         _keep_outcomes(message, rows.recipients)
         if message.status != Status.FAILED and not is_anybody_left(rows.recipients):
             raise gate.Refused(NOBODY_LEFT)
-        _keep_version(message, seen + 1, changes, by, now)
+        versions.keep(message, seen + 1, changes, by, now)
         _replace(message, rows)
-        Message.objects.filter(pk=message.pk).update(**{name: getattr(rows.message, name) for name in COLUMNS})
+        Message.objects.filter(pk=message.pk).update(**{name: getattr(rows.message, name) for name in versions.COLUMNS})
         is_queued_anew = message.status == Status.FAILED and is_anybody_left(rows.recipients)
         transitions.carry_out(
             transitions.CORRECT if is_queued_anew else transitions.EDIT, [message.pk], by=by, at=now,
@@ -365,25 +276,6 @@ def is_anybody_left(recipients: Iterable[Recipient]) -> bool:
     return any(row.status == Recipient.Status.PENDING for row in recipients)
 
 
-def _keep_version(message: Message, number: int, changes: list[Change], by: User, now: datetime) -> None:
-    """What the message was until now."""
-    MessageVersion.objects.create(
-        message=message,
-        number=number,
-        at=now,
-        by=by,
-        changes=changes,
-        fields={name: _kept(getattr(message, name)) for name in KEPT_COLUMNS},
-        skeleton=bytes(message.content.skeleton),
-        recipients=list(message.recipients.values("kind", "address", "name")),
-        attachments=list(message.attachments.values(*ATTACHMENT_COLUMNS)),
-    )
-
-
-def _kept(value: Any) -> Any:
-    return value.as_row() if isinstance(value, Phrase) else value
-
-
 def _replace(message: Message, rows: gate.Rows) -> None:
     """Content, recipients and attachments as the gate made them of the new bytes."""
     message.recipients.all().delete()
@@ -408,10 +300,3 @@ def _anew(message: Message, by: User, now: datetime) -> dict[str, Any]:
         return values | {"reason": why, "reason_category": Category.SETUP}
     wake.wake_after_commit(sender.account.pk if sender.account else None)
     return values | {"account": sender.account, "not_before": now}
-
-
-def versions_of(message: Message, events: Sequence[MessageEvent]) -> list[MessageVersion]:
-    """Earlier versions of a message, the latest first, without their bytes; asked for where it was edited."""
-    if not any(event.kind == MessageEvent.Kind.EDITED for event in events):
-        return []
-    return list(message.versions.select_related("by").defer("skeleton").order_by("-number"))

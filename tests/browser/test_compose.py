@@ -104,11 +104,11 @@ def test_completion_leaves_the_others_as_they_are_in_whatever_script(site, signe
 MEANWHILE = """
 from dataclasses import replace
 from django.contrib.auth.models import User
-from messaging import editing
+from messaging import editing, versions
 from messaging.uploads import File
 bert, _ = User.objects.get_or_create(username="bert", first_name="Bert", last_name="Holm")
 message = Message.objects.get(pk={pk})
-now = editing.current(message)
+now = versions.current(message)
 file = File("contract.pdf", "application/pdf", b"%PDF contract")
 wanted = editing.Edit(now.to, now.cc, now.bcc, "Berts subject, which is better", None, frozenset(), [file])
 answer = len(editing.apply(message, wanted, by=bert, seen=now.version))

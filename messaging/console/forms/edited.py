@@ -7,7 +7,8 @@ from django.http import QueryDict
 
 from messaging.composing import as_typed, plain
 from messaging.console.forms.compose import LetterForm
-from messaging.editing import UNREAD, Current
+from messaging.editing import UNREAD
+from messaging.versions import Current
 
 NAMES = ("to", "cc", "bcc", "subject", "text")
 THEIRS = "theirs"

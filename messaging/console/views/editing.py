@@ -10,7 +10,7 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_safe
 
-from messaging import content, editing, queue
+from messaging import content, editing, queue, versions
 from messaging.console.filters import ids_in
 from messaging.console.forms.edited import EditedForm, shown
 from messaging.intake.errors import Refused
@@ -37,24 +37,24 @@ class _Editing:
 
     request: HttpRequest
     message: Message
-    now: editing.Current
-    base: editing.Current
+    now: versions.Current
+    base: versions.Current
     form: EditedForm
     files: LetterFiles
 
     @classmethod
     def of(cls, request: HttpRequest, message: Message, files: LetterFiles | None = None) -> "_Editing":
         """Raises NotPossible when an attachment is missing from the disk."""
-        now = editing.current(message)
+        now = versions.current(message)
         if request.method != "POST":
             return cls(request, message, now, now, EditedForm(now), LetterFiles())
         seen = next(iter(ids_in([request.POST.get("version", "")])), 0)
-        base = now if seen == now.version else editing.as_of(message, seen, now)
+        base = now if seen == now.version else versions.as_of(message, seen, now)
         return cls(request, message, now, base, EditedForm(now, base, request.POST), files or LetterFiles.of(request))
 
     @cached_property
     def counterparts(self) -> dict[int, int]:
-        return editing.counterparts(self.base, self.now)
+        return versions.counterparts(self.base, self.now)
 
     @cached_property
     def taken_out(self) -> set[int]:
@@ -107,7 +107,7 @@ class _Editing:
         ]
 
     def show(self, *, status: int = 200, obstacle: str = "") -> HttpResponse:
-        versions = editing.since(self.message, self.base.version) if self.is_overtaken else []
+        theirs = versions.since(self.message, self.base.version) if self.is_overtaken else []
         context: dict[str, Any] = {
             "message": self.message,
             "current": self.now,
@@ -115,14 +115,14 @@ class _Editing:
             "files": self.files.keep(),
             "attachments": self.attachments(),
             "obstacle": obstacle,
-            "meanwhile": [f"{_by(version)}: {changes_in_words(version.changes)}." for version in versions],
-            "conflicts": [self._conflict(name, versions) for name in self.form.conflicts],
+            "meanwhile": [f"{_by(version)}: {changes_in_words(version.changes)}." for version in theirs],
+            "conflicts": [self._conflict(name, theirs) for name in self.form.conflicts],
         }
         return render(self.request, "messaging/message_edit.html", context, status=status)
 
-    def _conflict(self, name: str, versions: list[MessageVersion]) -> dict[str, str]:
+    def _conflict(self, name: str, since: list[MessageVersion]) -> dict[str, str]:
         """A field that both changed: what the other person wrote, and who that was."""
-        theirs = [each for each in versions if any(change["field"] == name for change in each.changes)]
+        theirs = [each for each in since if any(change["field"] == name for change in each.changes)]
         by = _by(theirs[-1]) if theirs else ""
         return {"name": name, "title": TITLES[name], "by": by, "theirs": shown(self.now)[name]}
 

@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 from django_htmx.http import push_url
 
-from messaging import content, editing, queue, roles, sending
+from messaging import content, editing, queue, roles, sending, versions
 from messaging.console import option_words
 from messaging.console.company import company_of
 from messaging.console.filters import MessageFilter, query_of, toolbar
@@ -99,8 +99,8 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
     setup = resolve(who(request))
     actions = _actions(message, pauses, setup)
     obstacle = editing.why_not(message)
-    versions = editing.versions_of(message, events)
-    by_number = {version.number: version for version in versions}
+    earlier = versions.replaced(message, events)
+    by_number = {version.number: version for version in earlier}
     context = {
         "message": message,
         "standing": standing(message, recipients, attempts, pauses, events),
@@ -121,7 +121,7 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
         "now": timezone.now(),
         "may_edit": not obstacle and roles.may_operate(who(request)),
         "edit_obstacle": obstacle if message.status in EDITED_IN else "",
-        "versions": versions,
+        "versions": earlier,
         "events": [(row, event(row, by_number)) for row in events],
         "query": query_of(request.GET, "images"),
     }

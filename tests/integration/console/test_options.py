@@ -8,7 +8,7 @@ from django.db import connection, connections
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from messaging import batches, editing, housekeeping, queue, roles
+from messaging import batches, editing, housekeeping, queue, roles, versions
 from messaging.console.words import next_try
 from messaging.delivery.lane import Lane
 from messaging.models import AuditEntry, CompanyOptions, Message, NoticeKind, NoticeRule
@@ -541,7 +541,7 @@ def by_another_batch(message, operator):
 
 
 def by_correcting_it(message, operator):
-    current = editing.current(message)
+    current = versions.current(message)
     wanted = editing.Edit(current.to, current.cc, current.bcc, "Corrected", None, frozenset(), [])
     editing.apply(message, wanted, by=operator, seen=0)
 
