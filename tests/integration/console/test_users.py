@@ -6,6 +6,7 @@ import pytest
 from django.test import Client
 
 from messaging import roles, users
+from messaging.audit import ChangedMeanwhile
 from messaging.console.forms.users import UserForm
 from messaging.models import AuditEntry
 from messaging.setup import changes, options
@@ -198,3 +199,11 @@ def test_name_that_somebody_took_at_the_same_moment_is_told(admin, ben, operator
     added = admin.post("/setup/users/", {"username": "vera", "role": roles.OPERATOR, "password": ""})
     assert added.status_code == 422 and "A user with that username already exists" in words(added)
     assert set(django_user_model.objects.all()) == {operator, ben, vera}
+
+
+def test_change_of_another_administrator_after_the_form_was_checked_is_not_saved_over(ben, operator):
+    seen = users.version_of(ben)
+    users.change(ben, {"role": roles.VIEWER}, by=operator, seen=seen)
+    with pytest.raises(ChangedMeanwhile):
+        users.change(ben, {"role": roles.OPERATOR}, by=operator, seen=seen)
+    assert roles.given(ben) == roles.VIEWER
