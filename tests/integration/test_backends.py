@@ -131,9 +131,7 @@ def test_given_header_stands_and_names_no_hidden_recipient(kind, argument, name)
     assert "secret@" not in head and "jörg@" not in head and mime.encoded_words("jörg") not in head
 
 
-@pytest.mark.parametrize(
-    "name", ["from", "FROM", "to", "TO", "cc", "Reply-to", "sender", "SENDER", "Resent-To"]
-)
+@pytest.mark.parametrize("name", ["from", "FROM", "to", "TO", "cc", "Reply-to", "sender", "SENDER", "Resent-To"])
 @pytest.mark.parametrize("value", ["Customers <list@example.com>", "Jörg <jörg@bücher.example>, Ann <a@example.com>"])
 def test_header_says_what_django_says(name, value):
     """Whatever the case of a given name, and whether Django takes it or not; only how an address is written differs."""
