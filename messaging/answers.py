@@ -13,13 +13,13 @@ from django.db import transaction
 from django.db.models import F, QuerySet
 from django.utils import timezone
 
-from messaging import wake
+from messaging import roles, wake
 from messaging.delivery.meanings import MEANINGS
 from messaging.delivery.streaks import of_streak, question
 from messaging.lifecycle import transitions
 from messaging.lifecycle.transitions import carry_out, hear, leave_batch, lock
 from messaging.models import AccountPause, Batch, Message, Phrase, Reason, Recipient, RefusalStreak
-from messaging.queue import NotPossible
+from messaging.queue import NotPossible, lock_account
 
 Answer = RefusalStreak.Answer
 Status = Message.Status
@@ -36,10 +36,13 @@ def it_was_us(streak: RefusalStreak, *, by: User) -> int:
 
     They stay in their batch. The next refusal in these words within a day pauses the account at once.
 
+    They go out with the same account as before, or with that of who answers, where its person may not send any more.
+
     Raises:
         NotPossible: nobody is asked (any more), or the account was deleted.
     """
-    with _answer(streak, Answer.IT_WAS_US, by) as now:
+    account = streak.account if streak.account is None or roles.may_operate(streak.account) else by
+    with lock_account(account), _answer(streak, Answer.IT_WAS_US, by) as now:
         # Those that are queued wait for other recipients, who were to be tried later.
         found = lock(of_streak(streak, Status.FAILED, Status.QUEUED))
         rows = list(found.values_list("pk", "status"))
@@ -49,7 +52,8 @@ def it_was_us(streak: RefusalStreak, *, by: User) -> int:
         cancelled = Message.objects.filter(pk__in=failed, batch__status=Batch.Status.CANCELLED)
         leave_batch(list(cancelled.values_list("pk", flat=True)))
         cancelled.update(batch=None)
-        carry_out(transitions.IT_WAS_US, failed, by=by, at=now, account=streak.account, not_before=now)
+        carry_out(transitions.IT_WAS_US, failed, by=by, at=now, account=account, not_before=now)
+        wake.wake_after_commit(account.pk if account else None)
     return len(failed)
 
 

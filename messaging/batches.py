@@ -24,7 +24,7 @@ from messaging.lifecycle import transitions
 from messaging.lifecycle.transitions import carry_out, lock
 from messaging.lifecycle.waiting import FREE, waiting
 from messaging.models import Batch, BatchItem, Message, Phrase
-from messaging.queue import NotPossible, visible_to
+from messaging.queue import NotPossible, lock_account, visible_to
 from messaging.setup.layers import resolve
 from messaging.wording import in_words, person
 
@@ -90,14 +90,15 @@ def confirm(batch: Batch, *, by: User | None) -> bool:
         Whether this call did it; False when the batch was confirmed (or discarded) before.
 
     Raises:
-        NotPossible: the account's email setup cannot send in bulk (seed row S8); the draft stays.
+        NotPossible: the account may not send any more, or its email setup cannot send in bulk (seed row S8); the draft
+            stays.
     """
     account = sending_account(batch, by)
     problems = resolve(account).problems()
     if problems and batch.status == Batch.Status.DRAFT:
         raise NotPossible(phrases=problems)
     now = timezone.now()
-    with transaction.atomic():
+    with lock_account(account):
         drafts = Batch.objects.filter(pk=batch.pk, status=Batch.Status.DRAFT)
         if not drafts.update(status=Batch.Status.CONFIRMED, confirmed_at=now, confirmed_by=by, account=account):
             batch.refresh_from_db()

@@ -143,7 +143,8 @@ def settle(user: User, decision: Decision, *, is_inactive: bool, by: User) -> Ou
     # All of them before one is changed: what a lane has claimed is not the first by its key.
     mine = Message.objects.filter(account=user, status__in=[Status.QUEUED, Status.SENDING, Status.HELD])
     list(transitions.lock(mine).values_list("pk"))
-    claims.take_back(user.pk)
+    claims.take_back(user.pk, urgent_too=True)
+    done = _carry_out(decision, user, is_inactive, by)
     sending = list(_sending(user).filter(once=False).values_list("pk", flat=True))
     Recall.objects.filter(message__in=sending).delete()
     Recall.objects.bulk_create(
@@ -154,14 +155,19 @@ def settle(user: User, decision: Decision, *, is_inactive: bool, by: User) -> Ou
         ),
         batch_size=CHUNK,
     )  # fmt: skip
+    # Once more: what a lane claimed after it was taken back may have come back before it was seen as being sent.
+    done += _carry_out(decision, user, is_inactive, by)
+    if decision.choice == Choice.PASS_ON:
+        wake.wake_after_commit(decision.successor.pk if decision.successor else None)
+    return Outcome(done, len(sending))
+
+
+def _carry_out(decision: Decision, user: User, is_inactive: bool, by: User) -> int:
     waiting = Q(pk__in=_queued(user).values("pk"))
     if decision.choice != Choice.HOLD:
         waiting |= Q(pk__in=_held(user).values("pk"))
     order = _order(decision, user, is_inactive)
-    tally = carry_out_for_all(order, Message.objects.filter(waiting), by=by)
-    if decision.choice == Choice.PASS_ON:
-        wake.wake_after_commit(decision.successor.pk if decision.successor else None)
-    return Outcome(tally.done, len(sending))
+    return carry_out_for_all(order, Message.objects.filter(waiting), by=by).done
 
 
 def come_back() -> QuerySet[Recall]:
@@ -174,6 +180,8 @@ def carry_on() -> None:
     for recall in come_back().select_related("account", "successor", "by")[:CHUNK]:
         with transaction.atomic():
             decision = Decision(Choice(recall.choice), recall.successor)
+            if decision.successor is not None and not roles.may_operate(decision.successor):
+                decision = Decision(Choice.HOLD)  # who was to send it has left meanwhile
             order = _order(decision, recall.account, recall.is_inactive)
             carry_out_for_all(order, _queued(recall.account).filter(pk=recall.message_id), by=recall.by)
             recall.delete()

@@ -48,7 +48,7 @@ def visible_to(user: User) -> QuerySet[Message]:
 
 def mark_as_sent(message: Message, *, by: User) -> None:
     """A person knows that an unknown message arrived."""
-    with _change(message, transitions.MARK_AS_SENT, by) as change:
+    with lock_account(by), _change(message, transitions.MARK_AS_SENT, by) as change:
         now = timezone.now()
         outcomes = set(message.recipients.values_list("status", flat=True))
         values: dict[str, Any] = {"not_before": None, "sent_at": None, "reason": None, "reason_category": "",
@@ -56,7 +56,6 @@ def mark_as_sent(message: Message, *, by: User) -> None:
         if Recipient.Status.PENDING in outcomes:
             # Others were asked to come back later, and have not had it.
             values |= {"status": Status.QUEUED, "not_before": now, "notified_at": None}
-            wake.wake_after_commit(message.account_id)
         elif Recipient.Status.FAILED in outcomes:
             refused = Phrase(Reason.RECIPIENT_REFUSED)
             values |= {"status": Status.FAILED, "reason": refused, "reason_category": Category.ADDRESS}
@@ -64,6 +63,9 @@ def mark_as_sent(message: Message, *, by: User) -> None:
             values |= {"status": Status.SENT, "sent_at": now}
         said = Phrase("marked-as-sent-by", by=by.get_username())
         change(heard={"reply_text": "", "said": said}, **values)
+        if values.get("status") == Status.QUEUED:
+            _take_over(message, by)
+            wake.wake_after_commit(message.account_id)
 
 
 def send_again(message: Message, *, by: User) -> None:
@@ -86,7 +88,7 @@ def write_again(message: Message, *, by: User) -> None:
 
 
 def _requeue(message: Message, transition: Transition, by: User) -> None:
-    with _change(message, transition, by) as change:
+    with lock_account(by), _change(message, transition, by) as change:
         if not message.recipients.exclude(status=Recipient.Status.ACCEPTED).exists():
             raise NotPossible("This message has no recipient left to send to. Have it written again with an address.")
         _check_setup(message, by, by)
@@ -114,12 +116,40 @@ def sender_for(author: User | None) -> Sender:
 
 def try_now(message: Message, *, by: User) -> None:
     """Do not wait for the next try (or the time it was put off to)."""
-    with _change(message, transitions.TRY_NOW, by) as change:
+    with lock_account(by), _change(message, transitions.TRY_NOW, by) as change:
         if message.not_before is None:
             raise NotPossible("This message waits for Batch Message Processing. Choose it there.")
+        _take_over(message, by)
         _check_setup(message, message.account, by)
         change(not_before=timezone.now())
         wake.wake_after_commit(message.account_id)
+
+
+@contextmanager
+def lock_account(account: User | None) -> Iterator[None]:
+    """A transaction within which nobody takes from an account the right to send. Begun before messages are locked, as
+    users.change does.
+
+    Raises:
+        NotPossible: it may not send (any more).
+    """
+    with transaction.atomic():
+        if account is not None:
+            row = User.objects.select_for_update(no_key=True).filter(pk=account.pk).first()
+            if row is None or not roles.may_operate(row):
+                raise NotPossible(phrases=[Phrase("may-not-send", account=person(account))])
+        yield
+
+
+def _take_over(message: Message, by: User) -> None:
+    """Let a queued message of a person who may not send any more go out with the account of who orders it."""
+    left = message.account
+    if left is None or roles.may_operate(left):
+        return
+    why = Phrase("was-deactivated" if not left.is_active else "may-not-send", account=person(left))
+    params = {"account": person(by), "why": why}
+    transitions.carry_out(transitions.PASS_ON, [message.pk], by=by, at=timezone.now(), params=params, account=by)
+    message.account = by
 
 
 # --- Hold, release and cancel: for one message and for many --------------------------------------------

@@ -17,7 +17,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
-from messaging import audit, batches, selection, sending, timetable
+from messaging import audit, batches, roles, selection, sending, timetable
 from messaging.audit import Area, ChangedMeanwhile, Source, Subject
 from messaging.lifecycle.waiting import waiting
 from messaging.models import AccountPause, AuditEntry, Batch, Message, Phrase, Schedule, ScheduleRun
@@ -142,8 +142,9 @@ def matching(query: str) -> QuerySet[Message]:
 def refusals(schedule: Schedule) -> list[Phrase]:
     """Why a run would be refused now, with what to do; nothing when it would not be."""
     account = schedule.account
-    if account is not None and not account.is_active:
-        return [Phrase("account-inactive", account=person(account))]
+    if account is not None and not roles.may_operate(account):
+        what = "account-may-not-send" if account.is_active else "account-inactive"
+        return [Phrase(what, account=person(account))]
     problems = resolve(account).problems()
     if problems:
         return problems
@@ -153,7 +154,9 @@ def refusals(schedule: Schedule) -> list[Phrase]:
 
 def why_never(account: User | None) -> str:
     """Why an account cannot be that of a schedule at all (seed rows S8, S9), with what to change; "" when it can."""
-    if account is not None and not account.is_active:
+    if account is not None and not roles.may_operate(account):
+        if account.is_active:
+            return "This account may not send. Choose one whose role is Operator or Administrator."
         return "This account may not sign in any more. Choose one that is active."
     setup = resolve(account)
     return " ".join(map(in_words, setup.problems())) if setup.is_mapi else ""

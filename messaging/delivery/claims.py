@@ -121,9 +121,12 @@ def give_back(owner: str) -> int:
     return _give_back(Q(lease_owner=owner))
 
 
-def take_back(account_id: int | None, *, everybody: bool = False) -> int:
-    """Take from the lanes of an account (or of all) what they have claimed and not started; urgent messages go on."""
-    return _give_back(Q(urgent=False) if everybody else Q(urgent=False, account_id=account_id))
+def take_back(account_id: int | None, *, everybody: bool = False, urgent_too: bool = False) -> int:
+    """Take from the lanes of an account (or of all) what they have claimed and not started; without `urgent_too`,
+    urgent messages go on.
+    """
+    which = Q() if everybody else Q(account_id=account_id)
+    return _give_back(which if urgent_too else which & Q(urgent=False))
 
 
 def _give_back(which: Q) -> int:

@@ -13,8 +13,9 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import connection, transaction
-from django.db.models import Case, Exists, F, OuterRef, QuerySet, Subquery, Value, When
+from django.db.models import Case, Exists, F, OuterRef, Q, QuerySet, Subquery, Value, When
 
+from messaging import roles
 from messaging.models import Batch, BatchItem, Category, Message, MessageEvent, Phrase, Reason, Recipient
 
 Status = Message.Status
@@ -60,6 +61,10 @@ _LEFT = Recipient.objects.filter(message=OuterRef("pk"), status=Outcome.PENDING)
 # Queued, as long as anybody is left to send it to; one that failed waits for a person's order to retry.
 _WITHOUT_HOLD = Case(When(Exists(_LEFT), then=Value(Status.QUEUED)), default=Value(Status.FAILED))
 _IN_MAIL_PROGRAM = {"hold_kind": HoldKind.MAIL_PROGRAM}
+_MAY_SEND = Q(account=None) | Q(Exists(roles.operators().filter(pk=OuterRef("account"))))
+# Back in the queue it keeps its time; but in the name of a person who may not send any more it does not go out by
+# itself: it waits for a batch.
+_AT_ITS_TIME = {"not_before": Case(When(_MAY_SEND, then=F("not_before")), default=None)}
 
 
 # --- Transitions -------------------------------------------------------------------------------------
@@ -143,8 +148,9 @@ HOLD = Transition(
 RELEASE = Transition(
     "release", (Status.HELD,), (Status.QUEUED, Status.FAILED), _PEOPLE, Kind.RELEASED,
     # What failed before it was handed over, to a person whose account was deleted since, has failed as it had.
-    NOT_HELD | {"status": _WITHOUT_HOLD, "reason": Case(When(Exists(_LEFT), then=None), default=F("reason_before")),
-                "notified_at": Case(When(Exists(_LEFT), then=None), default=F("notified_at"))},
+    NOT_HELD | _AT_ITS_TIME
+    | {"status": _WITHOUT_HOLD, "reason": Case(When(Exists(_LEFT), then=None), default=F("reason_before")),
+       "notified_at": Case(When(Exists(_LEFT), then=None), default=F("notified_at"))},
 )  # fmt: skip
 CANCEL = Transition(
     "cancel", (Status.QUEUED, Status.HELD), (Status.CANCELLED,), _PEOPLE, Kind.CANCELLED,
@@ -191,7 +197,8 @@ SENT_FROM_MAIL_PROGRAM = Transition(
 )  # fmt: skip
 PUT_BACK = Transition(
     "put back", (Status.HELD,), (Status.QUEUED, Status.HELD, Status.FAILED), _PEOPLE, Kind.PUT_BACK,
-    {"status": F("status_before"), "reason": F("reason_before"), "status_before": "", "reason_before": None,
+    _AT_ITS_TIME
+    | {"status": F("status_before"), "reason": F("reason_before"), "status_before": "", "reason_before": None,
      "handed_to": None,
      "hold_kind": Case(When(status_before=Status.HELD, then=Value(HoldKind.HOLD)), default=Value("")),
      "held_until": Case(When(status_before=Status.HELD, then=F("held_until")), default=None)},
@@ -228,7 +235,7 @@ OUT_OF_BATCH = Transition(
 # Due by the clock.
 END_HOLD = Transition(
     "end of a hold", (Status.HELD,), (Status.QUEUED,), _CLOCK, Kind.HOLD_ENDED,
-    NOT_HELD | {"status": Status.QUEUED, "reason": None},
+    NOT_HELD | _AT_ITS_TIME | {"status": Status.QUEUED, "reason": None},
 )  # fmt: skip
 EXPIRE = Transition(
     "expire", (Status.QUEUED,), (Status.FAILED,), _CLOCK, Kind.EXPIRED,

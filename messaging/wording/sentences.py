@@ -291,6 +291,7 @@ OWN: dict[str, Words] = {
     "left-out": lambda since: f"{_nothing_ran(since)}; missed runs are left out, as this schedule says.",
     "batch-at-work": "The batch before, batch {batch}, is still at work; its messages were not taken again.",
     "account-inactive": "{account} may not sign in any more. Choose another account for this schedule.",
+    "account-may-not-send": "{account} may not send any more. Choose another account for this schedule.",
     "all-paused": lambda **facts: sentence(_paused(**facts).state),
     # What came of a form.
     "recipients": _sent_to,

@@ -347,3 +347,142 @@ def test_leaving_and_an_order_for_many_do_not_wait_for_each_other(admin, ben, op
         thread.join(20)
     assert not errors
     assert {message.status for message in Message.objects.all()} == {"held"}
+
+
+# --- Nothing new goes out in the name of who left -------------------------------------------------------------
+
+
+def test_urgent_message_that_a_lane_has_claimed_and_not_begun_is_taken_back_too(admin, ben):
+    message = put(make_message("c@example.com"), account=ben, urgent=True)
+    claims.take(ben.pk, "lane", 5, timezone.now())
+    decide(admin, ben, "hold")
+    assert Message.objects.get(pk=message.pk).status == "held"
+
+
+def test_what_was_to_be_passed_on_to_somebody_who_left_meanwhile_is_held(admin, ben, operator, clock):
+    message = put(make_message("c@example.com"), account=ben)
+    claims.take(ben.pk, "lane", 5, clock())
+    put(message, in_data=True)
+    decide(admin, ben, "pass-on", str(operator.pk))
+    operator.is_active = False
+    operator.save()
+    put(message, status="queued", in_data=False, lease_owner="", lease_expires_at=None,
+        not_before=clock() + dt.timedelta(minutes=10))  # fmt: skip
+    housekeeping.sweep(clock.goes_on(seconds=5))
+    message.refresh_from_db()
+    assert (message.status, in_words(message.reason)) == ("held", "Ben Okoro was deactivated.")
+
+
+@pytest.mark.parametrize("change", [{"is_active": None}, {"is_active": "on", "role": roles.VIEWER}])
+@pytest.mark.parametrize("by_clock", [False, True])
+def test_what_was_held_before_and_is_released_waits_for_a_batch(by_clock, change, admin, ben, operator, clock):
+    """It had a time of its own: released, it would go out at that time, in the name of who left."""
+    tomorrow = clock() + dt.timedelta(days=1)
+    message = put(make_message("c@example.com"), account=ben, not_before=tomorrow)
+    queue.hold(message, by=ben, why="not yet", until=clock() + dt.timedelta(hours=1) if by_clock else None)
+    decide(admin, ben, "let-go", **change)
+    if by_clock:
+        housekeeping.sweep(clock.goes_on(hours=2))
+    else:
+        queue.release(Message.objects.get(pk=message.pk), by=operator)
+    message.refresh_from_db()
+    assert (message.status, message.not_before) == ("queued", None)
+
+
+def test_held_message_of_somebody_who_may_send_keeps_its_time(ben, operator, clock):
+    tomorrow = clock() + dt.timedelta(days=1)
+    message = put(make_message("c@example.com"), account=ben, not_before=tomorrow)
+    queue.hold(message, by=ben, why="not yet")
+    queue.release(message, by=operator)
+    assert (message.status, message.not_before) == ("queued", tomorrow)
+
+
+def test_draft_of_it_that_is_put_back_waits_for_a_batch(admin, ben, operator, clock):
+    message = put(make_message("c@example.com"), account=ben, not_before=clock() + dt.timedelta(days=1))
+    EmailSettings.objects.create(account=operator, send_type=1)
+    queue.hand_over(message, by=operator)
+    save(admin, ben, is_active=None)
+    queue.put_back(message, by=operator)
+    assert (message.status, message.not_before) == ("queued", None)
+
+
+def test_tried_now_it_goes_out_with_the_account_of_who_orders_that(admin, ben, operator, greylisted, server):
+    server.mend()
+    decide(admin, ben, "let-go")
+    greylisted.refresh_from_db()
+    queue.try_now(greylisted, by=operator)
+    assert greylisted.account == operator
+    assert history(greylisted)[-2] == "Passed on to Anna: Ben Okoro was deactivated."
+
+
+def test_rest_of_what_is_marked_as_sent_goes_out_with_the_account_of_who_says_so(admin, ben, operator):
+    message = make_message("had@example.com", "later@example.com")
+    put(message, account=ben, status="unknown", not_before=None)
+    message.recipients.filter(address="had@example.com").update(status="unknown")
+    decide(admin, ben, "hold")
+    queue.mark_as_sent(Message.objects.get(pk=message.pk), by=operator)
+    message.refresh_from_db()
+    assert (message.status, message.account) == ("queued", operator)
+    assert "Passed on to Anna: Ben Okoro was deactivated." in history(message)
+
+
+@pytest.mark.parametrize("change", [{"is_active": None}, {"role": roles.VIEWER}])
+def test_batch_of_somebody_who_may_not_send_by_now_is_not_confirmed(change, admin, ben):
+    batch = draft_batch(make_message("c@example.com", due=False), by=ben)
+    save(admin, ben, **change)
+    with pytest.raises(queue.NotPossible, match="Ben Okoro may not send any more"):
+        batches.confirm(batch, by=ben)  # whose rights the page had read before
+    batch.refresh_from_db()
+    assert batch.status == Batch.Status.DRAFT
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("order", ["confirm", "retry", "try_now"])
+def test_what_is_ordered_while_its_person_is_deactivated_is_refused_afterwards(order, ben, operator):
+    roles.give(operator, roles.ADMIN)
+    failed = put(make_message("f@example.com"), status="failed", not_before=None)
+    failed.recipients.update(status="failed")
+    timed = put(make_message("t@example.com"), account=None, not_before=timezone.now() + dt.timedelta(days=1))
+    batch = draft_batch(make_message("c@example.com", due=False), by=ben)
+    orders = {
+        "confirm": lambda: batches.confirm(batch, by=ben),
+        "retry": lambda: queue.retry(failed, by=ben),
+        "try_now": lambda: queue.try_now(timed, by=ben),
+    }
+    errors = []
+
+    def run():
+        try:
+            orders[order]()
+        except queue.NotPossible as error:
+            errors.append(str(error))
+
+    thread = threading.Thread(target=elsewhere(run))
+    with transaction.atomic():
+        users.change(ben, {"is_active": False}, by=operator)
+        thread.start()
+        while thread.is_alive() and not _somebody_waits_for_us():
+            thread.join(0.01)
+    thread.join(20)
+    assert errors == ["Ben Okoro may not send any more."]
+    assert not Message.objects.filter(account=ben).exists()
+
+
+@pytest.mark.parametrize("is_on", [True, False])
+def test_schedule_of_an_account_that_lost_its_role_refuses_its_runs_and_says_why(is_on, admin, ben, clock):
+    make_message("c@example.com", due=False)
+    row = Schedule.objects.create(
+        name="Often", kind="every", minutes=5, account=ben, since=clock(), time_zone="UTC", is_on=is_on
+    )
+    decide(admin, ben, "let-go", is_active="on", role=roles.VIEWER)
+    if is_on:
+        schedules.run_due(clock.goes_on(minutes=6))
+    else:
+        schedules.run_now(row, by=ben)
+        assert "Choose one whose role is Operator or Administrator." in words(
+            admin.post(f"/setup/schedules/{row.pk}/switch/", {"on": "1"}, follow=True)
+        )
+    run = ScheduleRun.objects.get()
+    assert (run.outcome, run.batch) == ("refused", None)
+    assert in_words(run.remarks) == "Ben Okoro may not send any more. Choose another account for this schedule."
