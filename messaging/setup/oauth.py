@@ -190,6 +190,9 @@ def _renew(setup: EmailSetup, held: Held, now: datetime, end: datetime, refused:
         with turn.going_on():
             grant = providers.ask(setup, refresh_token)
     except SignInFailed as failed:
+        others = _held(held.row.pk)
+        if others.token != held.token and others.is_fresh(now, refused):
+            return others.token  # of a process that took the next turn, because this one had stood still
         if not held.still_serves(now, refused):
             turn.put_off(None)
             raise

@@ -398,6 +398,24 @@ def test_late_end_of_a_renewal_takes_nobody_elses_turn(sign_in_by, identity, mon
     assert AccessToken.objects.get().renewing_until == theirs
 
 
+def test_process_that_stood_still_while_another_renewed_uses_what_that_one_got(sign_in_by, identity, monkeypatch):
+    """Its own refresh token is used up by then, and the provider says so: nothing is wrong with the sign-in."""
+    setup, others = sign_in_by("microsoft-user"), []
+    ask = providers.ask
+
+    def stand_still(*args):
+        if not others:
+            others.append("asking")
+            AccessToken.objects.update(renewing_until=None)  # its turn is over
+            others.append(access_token(setup))
+            raise SignInFailed(grants.Trouble.ENDED)
+        return ask(*args)
+
+    monkeypatch.setattr(providers, "ask", stand_still)
+    assert access_token(setup) == others[1]
+    assert AccessToken.objects.get().renewing_until is None
+
+
 def test_error_of_ours_while_renewing_leaves_no_turn_behind(sign_in_by, identity, monkeypatch):
     setup = sign_in_by("microsoft-user")
 
