@@ -81,15 +81,26 @@ class BadSuccessor(Exception):
 def under_way(user: User) -> UnderWay:
     """What goes out, or may, with the account of a person, and what of theirs only a person can settle."""
     schedules = Schedule.objects.filter(account=user, is_on=True)
+    messages = Message.objects.filter(in_name_of(user.pk))
     return UnderWay(
-        queued=_group(_queued(user)),
-        sending=_group(_sending(user)),
-        held=_group(_held(user)),
-        drafts=_group(Message.objects.filter(status=Status.HELD, handed_to=user)),
-        unknown=_group(Message.objects.filter(status=Status.UNKNOWN, account=user)),
+        queued=_group(messages.filter(status=Status.QUEUED)),
+        sending=_group(messages.filter(status=Status.SENDING)),
+        held=_group(messages.filter(status=Status.HELD, handed_to=None)),
+        drafts=_group(messages.filter(status=Status.HELD, handed_to=user)),
+        unknown=_group(messages.filter(status=Status.UNKNOWN)),
         batches=list(_batches(user)),
         schedules=list(schedules),
     )
+
+
+def in_name_of(pk: int) -> Q:
+    """The messages that are under way in the name of the person with that key.
+
+    What waits for a batch is not: it goes out with the account of whoever runs that.
+    """
+    statuses = [Status.SENDING, Status.UNKNOWN]
+    own = Q(status__in=statuses) | Q(status=Status.QUEUED, not_before__isnull=False) | Q(status=Status.HELD)
+    return Q(account=pk, handed_to=None) & own | Q(status=Status.HELD, handed_to=pk)
 
 
 def _group(messages: QuerySet[Message]) -> Group:
@@ -98,16 +109,16 @@ def _group(messages: QuerySet[Message]) -> Group:
 
 
 def _queued(user: User) -> QuerySet[Message]:
-    """Due, at a next try or at a time; what waits for a batch goes out with the account of whoever runs that."""
-    return Message.objects.filter(status=Status.QUEUED, account=user, not_before__isnull=False)
+    """Due, at a next try or at a time."""
+    return Message.objects.filter(in_name_of(user.pk), status=Status.QUEUED)
 
 
 def _sending(user: User) -> QuerySet[Message]:
-    return Message.objects.filter(status=Status.SENDING, account=user)
+    return Message.objects.filter(in_name_of(user.pk), status=Status.SENDING)
 
 
 def _held(user: User) -> QuerySet[Message]:
-    return Message.objects.filter(status=Status.HELD, account=user, handed_to=None)
+    return Message.objects.filter(in_name_of(user.pk), status=Status.HELD, handed_to=None)
 
 
 def _batches(user: User) -> QuerySet[Batch]:

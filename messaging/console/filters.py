@@ -17,7 +17,7 @@ from django.db.models import QuerySet
 from django.http import QueryDict
 from django.utils import timezone
 
-from messaging import selection
+from messaging import leaving, selection
 from messaging.models import Category, Message, Recipient
 
 Status = Message.Status
@@ -108,6 +108,13 @@ class MessageFilter(WaitingFilter):
         widget=forms.HiddenInput(),
     )
 
+    account = django_filters.NumberFilter(
+        label="In the name of",
+        method="in_name_of",
+        validators=[MinValueValidator(1), MaxValueValidator(LAST_ID)],
+        widget=forms.HiddenInput(),
+    )
+
     any_status: QuerySet[Message]
 
     def not_yet(self, messages: QuerySet[Message], name: str, value: str) -> QuerySet[Message]:
@@ -118,6 +125,9 @@ class MessageFilter(WaitingFilter):
 
     def refused_alike(self, messages: QuerySet[Message], name: str, value: int) -> QuerySet[Message]:
         return messages.filter(pk__in=Recipient.objects.filter(streak=int(value)).values("message_id"))
+
+    def in_name_of(self, messages: QuerySet[Message], name: str, value: int) -> QuerySet[Message]:
+        return messages.filter(leaving.in_name_of(int(value)))
 
     def filter_queryset(self, queryset: QuerySet[Message]) -> QuerySet[Message]:
         self.any_status = super().filter_queryset(queryset)
@@ -168,7 +178,7 @@ def toolbar(form: forms.Form, url: str, target: str) -> FormHelper:
     is_narrowed = any(form.data.get(name) for name in ("sender", "reason", "date_from", "date_to"))
     helper.layout = Layout(
         Field("q", wrapper_class="tool tool-search"),
-        *(Field(name) for name in ("status", "batch", "alike") if name in form.fields),
+        *(Field(name) for name in ("status", "batch", "alike", "account") if name in form.fields),
         HTML(f'<details class="more-tools"{" open" if is_narrowed else ""}><summary>More filters</summary>'),
         Div(
             Field("sender", wrapper_class="tool tool-sender"),

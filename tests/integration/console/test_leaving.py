@@ -8,7 +8,7 @@ import pytest
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
-from messaging import batches, housekeeping, queue, roles, schedules, users
+from messaging import answers, batches, housekeeping, queue, roles, schedules, users
 from messaging.delivery import claims
 from messaging.leaving import Decision, Undecided
 from messaging.models import (
@@ -18,6 +18,7 @@ from messaging.models import (
     Message,
     MessageEvent,
     Recall,
+    RefusalStreak,
     Schedule,
     ScheduleRun,
     SendAttempt,
@@ -114,6 +115,32 @@ def test_everything_in_the_name_of_a_user_is_named(admin, ben, clock):
     for subject in ("Held one", "Timed one", "Lost one", "Sending one", "Draft one", "Every night"):
         assert subject in said, subject
     assert said.count("1 message ") == 5
+
+
+def test_all_that_is_under_way_can_be_looked_at(admin, ben, operator, clock):
+    """The question names the first five of a kind; the list has the same ones, and nothing else."""
+    tomorrow = clock() + dt.timedelta(days=1)
+    for number in range(7):
+        put(make_message(f"q{number}@example.com", subject="His"), account=ben, not_before=tomorrow)
+    put(make_message("other@example.com", subject="Of somebody else"), account=operator, not_before=tomorrow)
+    put(make_message("waits@example.com", subject="For a batch", due=False), account=ben)
+    page = save(admin, ben, is_active=None)
+    assert "… and 2 more: see all 7" in words(page)
+    assert f'href="/messages/?account={ben.pk}&amp;status=queued"' in page.text
+    found = admin.get("/messages/", {"account": ben.pk, "status": "queued"})
+    assert found.text.count(">His<") == 7
+    assert "Of somebody else" not in found.text
+    assert "For a batch" not in found.text
+    assert "Only what is under way in the name of one user" in words(found)
+    assert f'href="/setup/users/{ben.pk}/"' in found.text
+    chosen = {"all_matching": "1", "filter": f"account={ben.pk}&status=queued", "read_at": timezone.now().isoformat()}
+    admin.post("/messages/bulk/", {"action": "cancel"} | chosen)
+    assert Message.objects.filter(status="cancelled").count() == 7
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "x", "9" * 30])
+def test_account_that_is_none_is_left_out_and_said_so(value, admin):
+    assert "was left out" in words(admin.get("/messages/", {"account": value}))
 
 
 @pytest.mark.parametrize("values", [{"is_active": False}, {"role": roles.VIEWER}])
@@ -264,7 +291,7 @@ def test_page_of_who_left_says_what_is_still_under_way(admin, ben, greylisted):
 def test_schedule_of_a_deactivated_account_refuses_its_runs_and_says_why(admin, ben, clock):
     make_message("c@example.com", due=False)
     Schedule.objects.create(name="Often", kind="every", minutes=5, account=ben, since=clock(), time_zone="UTC")
-    assert "Once they may not sign in, its runs are refused" in words(save(admin, ben, is_active=None))
+    assert "Once they may not send, its runs are refused" in words(save(admin, ben, is_active=None))
     decide(admin, ben, "let-go")
     schedules.run_due(clock.goes_on(minutes=6))
     run = ScheduleRun.objects.get()
@@ -424,6 +451,33 @@ def test_rest_of_what_is_marked_as_sent_goes_out_with_the_account_of_who_says_so
     message.refresh_from_db()
     assert (message.status, message.account) == ("queued", operator)
     assert "Passed on to Anna: Ben Okoro was deactivated." in history(message)
+
+
+def test_what_a_lane_claims_while_it_is_decided_is_seen(admin, ben, clock, monkeypatch):
+    message = put(make_message("c@example.com"), account=ben)
+    take_back = claims.take_back
+
+    def then_claimed(*args, **options):
+        take_back(*args, **options)
+        claims.take(ben.pk, "lane", 5, clock())
+
+    monkeypatch.setattr(claims, "take_back", then_claimed)
+    assert "1 message is being sent at this moment" in words(decide(admin, ben, "hold"))
+    assert Recall.objects.get().message == message
+
+
+@pytest.mark.parametrize("has_left", [True, False])
+def test_it_was_us_queues_for_the_account_of_who_says_so_if_its_own_has_left(has_left, admin, ben, operator):
+    message = put(make_message("c@example.com"), account=ben, status="failed", not_before=None)
+    streak = RefusalStreak.objects.create(
+        account=ben, server="mx.example", reply_text="550 No", asked_at=timezone.now(), last_at=timezone.now()
+    )
+    message.recipients.update(status="failed", streak=streak)
+    if has_left:
+        save(admin, ben, is_active=None)
+    answers.it_was_us(RefusalStreak.objects.get(), by=operator)
+    message.refresh_from_db()
+    assert (message.status, message.account) == ("queued", operator if has_left else ben)
 
 
 @pytest.mark.parametrize("change", [{"is_active": None}, {"role": roles.VIEWER}])
