@@ -171,10 +171,14 @@ def _still_at_work(schedule: Schedule, run: ScheduleRun) -> list[Phrase]:
 
 
 def run_now(schedule: Schedule, *, by: User) -> ScheduleRun:
-    """A run that a person orders, whether the schedule is on or not; times that it is due are not touched by it."""
+    """A run that a person orders, whether the schedule is on or not; times that it is due are not touched by it.
+
+    Raises:
+        ChangedMeanwhile: it is gone.
+    """
     now = timezone.now()
     with transaction.atomic():
-        locked = Schedule.objects.select_for_update(of=("self",), no_key=True).get(pk=schedule.pk)
+        locked = _locked(schedule.pk, None)
         moment = now + timedelta(microseconds=not now.microsecond)  # a whole second may be one that it is due at
         while locked.runs.filter(due_at=moment).exists():
             moment += timedelta(microseconds=1)

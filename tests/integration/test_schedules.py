@@ -183,6 +183,19 @@ def test_slow_batch_is_not_taken_again_and_the_run_says_that_it_is_at_work(eveni
     assert f"batch {Batch.objects.get().pk}, is still at work" in in_words(run.remarks)
 
 
+def test_run_of_a_schedule_that_is_deleted_at_that_moment_says_so(evening, admin, operator, monkeypatch):
+    run_now = schedules.run_now
+
+    def too_late(schedule, **options):
+        schedules.delete(schedule, by=operator)
+        return run_now(schedule, **options)
+
+    monkeypatch.setattr(schedules, "run_now", too_late)
+    page = source(admin.post(f"/setup/schedules/{evening.pk}/run/", follow=True))
+    assert "This schedule is gone: another administrator deleted it." in page
+    assert not ScheduleRun.objects.exists()
+
+
 def test_two_schedules_at_the_same_moment_share_nothing(admin, monday, email_setup):
     made(admin)
     made(admin, name="Other")

@@ -25,6 +25,7 @@ from .guard import admins_only, post_only, who
 NEXT_SHOWN = 5
 RUNS_SHOWN = 20
 CHANGES_SHOWN = 25
+GONE = "This schedule is gone: another administrator deleted it."
 
 
 @dataclass(frozen=True)
@@ -181,7 +182,7 @@ def switch(request: HttpRequest, pk: int) -> HttpResponse:
     except BadTimetable as bad:
         notes.error(request, f"“{schedule.name}” stays as it is: {bad}")
     except ChangedMeanwhile:
-        notes.warning(request, "This schedule is gone: somebody deleted it.")
+        notes.warning(request, GONE)
     return redirect("setup-schedules")
 
 
@@ -190,7 +191,11 @@ def switch(request: HttpRequest, pk: int) -> HttpResponse:
 def run(request: HttpRequest, pk: int) -> HttpResponse:
     """Run a schedule at this moment, whether it is on or not."""
     schedule = get_object_or_404(Schedule, pk=pk)
-    done = schedules.run_now(schedule, by=who(request))
+    try:
+        done = schedules.run_now(schedule, by=who(request))
+    except ChangedMeanwhile:
+        notes.warning(request, GONE)
+        return redirect("setup-schedules")
     if done.batch is not None:
         return redirect(done.batch)
     words = f"“{schedule.name}”: {done.get_outcome_display().lower()}. {in_words(done.remarks)}".strip()
