@@ -4,7 +4,7 @@ import datetime as dt
 import threading
 
 import pytest
-from django.db import connections
+from django.db import connection, connections
 from django.utils import timezone
 
 from messaging import housekeeping
@@ -53,6 +53,13 @@ def elsewhere(work):
             connections.close_all()
 
     return run
+
+
+def somebody_waits_for_us():
+    """Whether another connection waits for a lock that this one has (PostgreSQL)."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))")
+        return cursor.fetchone() is not None
 
 
 def sweeps(times=8):

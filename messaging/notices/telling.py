@@ -57,9 +57,9 @@ def tell(now: datetime) -> bool:
 def _follow(now: datetime) -> None:
     """Let what waits to be told be what its message has become: of another kind, or nothing to tell.
 
-    A message that may fail again is noted again then.
+    In the order of the messages, as everybody locks them. A message that may fail again is noted again then.
     """
-    moved = standing.moved_on().select_related("message").defer(*NOT_NEEDED).order_by("pk")
+    moved = standing.moved_on().select_related("message").defer(*NOT_NEEDED).order_by("message_id", "pk")
     with transaction.atomic():
         for item in moved.select_for_update(of=("self",), skip_locked=True)[:CHUNK]:
             message = item.message

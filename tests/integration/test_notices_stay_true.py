@@ -1,16 +1,20 @@
 """A notice is true of its messages at the moment it is told, whatever was done to them since they were noted."""
 
 import datetime as dt
+import threading
 
 import pytest
+from django.db import transaction
+from django.utils import timezone
 
-from messaging import housekeeping, queue, roles
+from messaging import housekeeping, notices, queue, roles
+from messaging.lifecycle import transitions
 from messaging.models import AccountPause, EmailSettings, Message, Notice, NoticeItem, Phrase
 from messaging.notices import text as notice_text
 from messaging.setup.options import local, save
 from tests.factories import make_message, make_user, put
 from tests.pages import words
-from tests.steps import run_lane
+from tests.steps import elsewhere, run_lane, somebody_waits_for_us
 
 pytestmark = pytest.mark.django_db
 REFUSED, MAYBE = "nobody@example.com", "maybe@example.com"
@@ -293,3 +297,30 @@ def test_page_says_what_is_not_so_any_more(clock, boss, operator, server, client
     assert "Now: Failed" in page
     assert "choose Mark as sent or Send again" not in page
     assert "Correct what is wrong, then choose Retry" in page
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_sweep_and_an_order_for_many_do_not_wait_in_a_circle(db):
+    """What waits to be told was noted in another order than that of the messages."""
+    now = timezone.now()
+    first, second = (put(make_message("c@example.com"), status="sent", not_before=None, notified_at=now) for _ in "ab")
+    for message in (second, first):
+        NoticeItem.objects.create(kind="unknown", at=now, message=message)
+    errors = []
+
+    def sweep_once():
+        try:
+            notices.look_after(now)
+        except Exception as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=elsewhere(sweep_once))
+    with transaction.atomic():
+        transitions.lock(Message.objects.filter(pk=first.pk)).get()
+        thread.start()
+        while thread.is_alive() and not somebody_waits_for_us():
+            thread.join(0.01)
+        transitions.lock(Message.objects.filter(pk=second.pk)).get()
+    thread.join(20)
+    assert errors == []

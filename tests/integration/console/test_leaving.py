@@ -5,7 +5,7 @@ import threading
 import time
 
 import pytest
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, transaction
 from django.utils import timezone
 
 from messaging import answers, batches, housekeeping, queue, roles, schedules, users
@@ -27,7 +27,7 @@ from messaging.wording import in_words
 from messaging.wording.sentences import event
 from tests.factories import draft_batch, make_message, make_user, put
 from tests.pages import words
-from tests.steps import elsewhere, run_lane
+from tests.steps import elsewhere, run_lane, somebody_waits_for_us
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("email_setup")]
 
@@ -317,19 +317,13 @@ def test_deactivating_and_a_lane_that_writes_down_an_attempt_do_not_wait_in_a_ci
     with transaction.atomic():
         Message.objects.select_for_update(of=("self",)).get(pk=message.pk)
         thread.start()
-        while not _somebody_waits_for_us():
+        while not somebody_waits_for_us():
             thread.join(0.01)
         SendAttempt.objects.create(message=message, account=ben, fence=1, started_at=timezone.now(), stage="connect")
     thread.join(20)
     assert errors == []
     message.refresh_from_db()
     assert message.status == "held"
-
-
-def _somebody_waits_for_us():
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT 1 FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))")
-        return cursor.fetchone() is not None
 
 
 @pytest.mark.postgresql
@@ -516,7 +510,7 @@ def test_what_is_ordered_while_its_person_is_deactivated_is_refused_afterwards(o
     with transaction.atomic():
         users.change(ben, {"is_active": False}, by=operator)
         thread.start()
-        while thread.is_alive() and not _somebody_waits_for_us():
+        while thread.is_alive() and not somebody_waits_for_us():
             thread.join(0.01)
     thread.join(20)
     assert errors == ["Ben Okoro may not send any more."]
