@@ -122,13 +122,23 @@ def _tell(request: HttpRequest, account: User, change: users.Change) -> None:
             f"{_messages(left.sending)} being sent at this moment: that cannot be stopped. What comes back for another "
             "try is dealt with as you chose."
         )
-    is_back = any(entry.field == "is_active" and entry.after for entry in change.entries)
-    if is_back and (number := leaving.number_held(account)):
+    undone = _undone(change)
+    if undone and (number := leaving.number_held(account)):
         words.append(
-            f"{_messages(number)} still held under this account: deactivating is not undone. Release or cancel what "
+            f"{_messages(number)} still held under this account: {undone} is not undone. Release or cancel what "
             "is held in the message queue."
         )
-    (notes.warning if len(words) > 2 or (is_back and len(words) > 1) else notes.success)(request, " ".join(words))
+    (notes.warning if len(words) > 2 or (undone and len(words) > 1) else notes.success)(request, " ".join(words))
+
+
+def _undone(change: users.Change) -> str:
+    """What was done to a user who may send again now; "" where none was."""
+    for entry in change.entries:
+        if entry.field == "is_active" and entry.after:
+            return "deactivating"
+        if entry.field == "role" and entry.after in users.SENDERS and entry.before not in users.SENDERS:
+            return "taking the role away"
+    return ""
 
 
 def _messages(number: int) -> str:

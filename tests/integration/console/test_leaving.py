@@ -281,6 +281,13 @@ def test_reactivating_undoes_nothing_and_says_so(admin, ben, greylisted):
     assert Message.objects.get(pk=greylisted.pk).status == "held"
 
 
+def test_role_that_is_given_back_undoes_nothing_and_says_so(admin, ben, greylisted):
+    decide(admin, ben, "hold", is_active="on", role=roles.VIEWER)
+    page = save(admin, type(ben).objects.get(pk=ben.pk), role=roles.OPERATOR)
+    assert "1 message is still held under this account: taking the role away is not undone" in words(page)
+    assert Message.objects.get(pk=greylisted.pk).status == "held"
+
+
 def test_page_of_who_left_says_what_is_still_under_way(admin, ben, greylisted):
     decide(admin, ben, "let-go")
     page = admin.get(f"/setup/users/{ben.pk}/")

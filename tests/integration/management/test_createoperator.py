@@ -78,5 +78,17 @@ def test_new_password_only_for_who_exists(operator, capsys):
     assert operator.check_password(capsys.readouterr().out.split()[-1])
 
 
+def test_new_password_of_a_deactivated_user_lets_nobody_in_and_says_so(operator, capsys):
+    operator.is_active = False
+    operator.save()
+    call_command("createoperator", "anna", "--new-password", "--generate")
+    said = capsys.readouterr().out
+    assert "anna can sign in" not in said
+    assert "anna is deactivated and cannot sign in before an administrator activates the account." in said
+    operator.refresh_from_db()
+    assert not operator.is_active
+    assert operator.check_password(said.split()[-1])
+
+
 def test_passwords_differ():
     assert len({users.readable_password() for _ in range(200)}) == 200
