@@ -194,6 +194,19 @@ def test_marked_as_sent_with_a_refused_recipient_is_told_as_failed(clock, boss, 
     assert reasons() == ["recipient-refused"]
 
 
+def test_what_is_of_another_kind_by_now_is_collected_with_others_of_that_kind(clock, boss, operator, server):
+    """For as long as its rule says, counted from when it became so."""
+    message = unknown(clock, REFUSED)
+    sweep(clock, minutes=1)
+    clock.goes_on(minutes=10)
+    queue.mark_as_sent(message, by=operator)
+    sweep(clock, seconds=5)
+    sweep(clock, minutes=10)
+    assert told() == []
+    sweep(clock, minutes=10)
+    assert told() == ["1 message could not be sent"]
+
+
 def test_reason_is_that_of_now(clock, boss, operator, server):
     message = failed(clock)
     sweep(clock, seconds=5)
