@@ -335,6 +335,14 @@ def test_process_that_dies_while_it_renews_delays_the_others_only(sign_in_by, id
     assert not AccountPause.history.exists()
 
 
+def test_process_that_dies_while_its_clock_is_ahead_delays_nobody(sign_in_by, identity, monkeypatch, waiting, clock):
+    die_while_renewing(sign_in_by("microsoft-user"), monkeypatch)
+    AccessToken.objects.update(renewing_until=clock() + dt.timedelta(hours=1))
+    assert deliver().status == "sent"
+    assert sum(waiting) == 0
+    assert not AccountPause.history.exists()
+
+
 def test_hourly_look_waits_for_the_dead_as_well(sign_in_by, identity, monkeypatch, waiting, clock):
     die_while_renewing(sign_in_by("microsoft-user"), monkeypatch)
     housekeeping.tidy(clock())
