@@ -424,6 +424,20 @@ def test_process_that_stood_still_while_another_renewed_uses_what_that_one_got(s
     assert AccessToken.objects.get().renewing_until is None
 
 
+def test_token_that_was_thrown_away_meanwhile_is_none(sign_in_by, identity, monkeypatch):
+    setup = sign_in_by("microsoft-user")
+    token = access_token(setup)
+    AccessToken.objects.update(expires_at=timezone.now(), updated_at=timezone.now() - dt.timedelta(hours=1))
+
+    def throw_away(*args):
+        AccessToken.objects.update(token_encrypted="", expires_at=None)
+        raise SignInFailed(grants.Trouble.ENDED)
+
+    monkeypatch.setattr(providers, "ask", throw_away)
+    with pytest.raises(SignInFailed):
+        access_token(setup, refused=str(token))
+
+
 def test_error_of_ours_while_renewing_leaves_no_turn_behind(sign_in_by, identity, monkeypatch):
     setup = sign_in_by("microsoft-user")
 
