@@ -8,7 +8,7 @@ import pytest
 from django.db import DatabaseError, transaction
 from django.utils import timezone
 
-from messaging import answers, batches, housekeeping, queue, roles, schedules, users
+from messaging import answers, batches, housekeeping, leaving, queue, roles, schedules, users
 from messaging.delivery import claims
 from messaging.leaving import Decision, Undecided
 from messaging.models import (
@@ -257,6 +257,55 @@ def test_what_is_being_sent_and_comes_back_is_dealt_with_as_well(choice, status,
     message.refresh_from_db()
     assert (message.status, message.account) == (status, None if choice == "pass-on" else ben)
     assert not Recall.objects.exists()
+
+
+def being_sent(account, clock, **values):
+    message = put(make_message("c@example.com"), account=account)
+    claims.take(account.pk, "lane", 5, clock())
+    return put(message, in_data=True, **values)
+
+
+def come_back(message, clock):
+    put(message, status="queued", in_data=False, lease_owner="", lease_expires_at=None,
+        not_before=clock() + dt.timedelta(minutes=10))  # fmt: skip
+
+
+def test_what_comes_back_after_the_role_was_taken_away_says_so(admin, ben, clock):
+    message = being_sent(ben, clock)
+    decide(admin, ben, "hold", is_active="on", role=roles.VIEWER)
+    come_back(message, clock)
+    housekeeping.sweep(clock.goes_on(seconds=5))
+    message.refresh_from_db()
+    assert (message.status, in_words(message.reason)) == ("held", "Ben Okoro may not send any more.")
+
+
+def test_who_leaves_twice_while_a_message_is_being_sent_is_decided_about_twice(admin, ben, clock):
+    message = being_sent(ben, clock)
+    decide(admin, ben, "pass-on", "company")
+    save(admin, type(ben).objects.get(pk=ben.pk), is_active="on")
+    decide(admin, type(ben).objects.get(pk=ben.pk), "cancel")
+    come_back(message, clock)
+    housekeeping.sweep(clock.goes_on(seconds=5))
+    assert Message.objects.get(pk=message.pk).status == "cancelled"
+
+
+def test_what_is_sent_at_once_is_tried_once_and_comes_back_never(admin, ben, clock):
+    being_sent(ben, clock, once=True)
+    assert "being sent at this moment" not in words(decide(admin, ben, "hold"))
+    assert not Recall.objects.exists()
+
+
+def test_what_was_sent_and_came_back_while_it_is_decided_is_seen(admin, ben, clock, monkeypatch):
+    message = being_sent(ben, clock)
+    look = leaving._sending
+
+    def too_late(user):
+        come_back(message, clock)
+        return look(user)
+
+    monkeypatch.setattr(leaving, "_sending", too_late)
+    decide(admin, ben, "hold")
+    assert Message.objects.get(pk=message.pk).status == "held"
 
 
 def test_what_was_being_sent_and_arrived_stays_sent(admin, ben, clock):
