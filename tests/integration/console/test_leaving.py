@@ -589,4 +589,5 @@ def test_schedule_of_an_account_that_lost_its_role_refuses_its_runs_and_says_why
         )
     run = ScheduleRun.objects.get()
     assert (run.outcome, run.batch) == ("refused", None)
-    assert in_words(run.remarks) == "Ben Okoro may not send any more. Choose another account for this schedule."
+    # What it says beside that depends on how many times have passed.
+    assert "Ben Okoro may not send any more. Choose another account for this schedule." in in_words(run.remarks)
