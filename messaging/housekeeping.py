@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q, QuerySet, Value
+from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery, Value
 
 from messaging import batches, blobs, leaving, notices, schedules, submitted, uploads, wake
 from messaging.delivery import claims, lineage, pauses, refusal, streaks
@@ -34,6 +34,7 @@ from messaging.models import (
     Reason,
     RefusalStreak,
     ScheduleRun,
+    SendAttempt,
     Submitted,
     Upload,
 )
@@ -60,6 +61,7 @@ STEADY = timedelta(days=1)
 # What retention, and the wait of a notice, is measured by.
 DATED: tuple[tuple[QuerySet[Any], str], ...] = (
     (Batch.objects.filter(status=Batch.Status.DRAFT), "created_at"),
+    (Message.objects.filter(FREE), "created_at"),
     (AccountPause.history.all(), "ended_at"),
     (Heartbeat.objects.exclude(name=CLOCK), "at"),
     (Notice.objects.all(), "at"),
@@ -98,7 +100,7 @@ def sweep(now: datetime, *, clock_jumped: bool = False) -> None:
     """
     lineage.check(now)  # before anything else: what the others do with a restored database would not be true
     if clock_jumped:
-        _renew_leases(now)
+        _see_to_jump(now)
     by_time = [lambda: _end_waiting(now), lambda: pauses.end_due(now)]
     later = [lambda: schedules.run_due(now), lambda: notices.look_after(now)]
     _each(
@@ -111,9 +113,10 @@ def sweep(now: datetime, *, clock_jumped: bool = False) -> None:
     )
 
 
-def _renew_leases(now: datetime) -> None:
+def _see_to_jump(now: datetime) -> None:
     log.warning("the clock was put forward or back; all leases get their full time again")
     claims.renew_all(now)
+    _bring_forward(now)
 
 
 def _show_sweep(now: datetime) -> None:
@@ -123,7 +126,7 @@ def _show_sweep(now: datetime) -> None:
         return
     before = swept.values_list("at", flat=True).first()
     if before is not None and before > now:  # before this process began, so that it could not see it
-        _renew_leases(now)
+        _see_to_jump(now)
     if before is not None and abs(now - before) > STEADY:
         log.warning("the last sweep was at %s: nothing is deleted until the clock has been steady for a day", before)
         sign_of_life(CLOCK, now)
@@ -173,7 +176,8 @@ def tidy(now: datetime) -> None:
     What is dropped is gone: none of it while the clock may be wrong.
     """
     in_time = _past(now) if is_clock_steady(now) else []
-    _each(_cancel_the_rest, schedules.repair, *in_time, lambda: _distrust_tokens(now), lambda: _keep_signed_in(now))
+    waiting = [_cancel_the_rest, schedules.repair, lambda: _bring_forward(now)]
+    _each(*waiting, *in_time, lambda: _distrust_tokens(now), lambda: _keep_signed_in(now))
 
 
 def _past(now: datetime) -> list[Callable[[], object]]:
@@ -209,6 +213,28 @@ def _bring_back(now: datetime) -> None:
     """What a clock that was ahead has dated counts from now, or it would be kept for years."""
     for rows, name in DATED:
         rows.filter(**{f"{name}__gt": now + STEADY}).update(**{name: now})
+
+
+def _bring_forward(now: datetime) -> None:
+    """What waits for a time that a clock which was ahead gave it: it is due at once where it was ordered then, and
+    after the same gap where it was tried then. The times that people and programs ask for stay.
+    """
+    ahead = now + limits.SKEW
+    ordered = MessageEvent.objects.filter(
+        message=OuterRef("pk"), at__gt=ahead,
+        at__range=(OuterRef("not_before") - limits.SKEW, OuterRef("not_before") + limits.SKEW),
+    )  # fmt: skip
+    last_try = SendAttempt.objects.filter(message=OuterRef("pk")).order_by("-pk").values("finished_at")[:1]
+    waiting = Message.objects.filter(status=Message.Status.QUEUED, not_before__gt=ahead)
+    waiting = waiting.annotate(is_ordered=Exists(ordered), tried_at=Subquery(last_try))
+    # Only what a try put off lies behind it: no message is tried before the time that was asked for.
+    waiting = waiting.filter(Q(is_ordered=True) | Q(tried_at__gt=ahead, tried_at__lte=F("not_before")))
+    with transaction.atomic():
+        ids = list(transitions.lock(waiting).values_list("pk", flat=True))
+        rows = waiting.filter(pk__in=ids).values_list("pk", "is_ordered", "not_before", "tried_at")
+        for pk, is_ordered, not_before, tried_at in rows:
+            gap = timedelta() if is_ordered else not_before - tried_at
+            Message.objects.filter(pk=pk).update(not_before=now + gap)
 
 
 def _distrust_tokens(now: datetime) -> None:
@@ -305,7 +331,8 @@ def _expire(days: int, now: datetime) -> None:
     last = now - timedelta(days=days)
     waiting = Message.objects.filter(FREE, created_at__lt=last)
     waiting = waiting.filter(Q(not_before=None) | Q(not_before__lt=last))
-    waiting = waiting.exclude(Exists(MessageEvent.objects.filter(message=OuterRef("pk"), at__gte=last)))
+    orders = MessageEvent.objects.filter(message=OuterRef("pk"), at__range=(last, now + limits.SKEW))
+    waiting = waiting.exclude(Exists(orders))
     ids = list(waiting.order_by("created_at").values_list("pk", flat=True)[:CHUNK])
     if not ids:
         return

@@ -182,7 +182,7 @@ def decide(
 ) -> Decision:
     """Set each recipient's outcome and from them the message's; spends a try."""
     tries = message.tries + 1
-    give_up_at = message.give_up_at if message.tries and message.give_up_at else retry.give_up_at(now, limits)
+    give_up_at = _give_up_at(message, now, limits)
     waiting = [verdict for verdict in judgement.verdicts if verdict.outcome == AttemptOutcome.TRANSIENT]
     again = max_tries = None
     if waiting:
@@ -204,6 +204,13 @@ def decide(
     if Recipient.Status.FAILED in everyone:
         return Decision(Status.FAILED, tries, None, *_why_failed(message, leading, tries), give_up_at)
     return Decision(Status.SENT, tries, give_up_at=give_up_at)
+
+
+def _give_up_at(message: Message, now: datetime, limits: RetryLimits) -> datetime:
+    """As the first try set it, unless its clock was years ahead or behind."""
+    latest, told = retry.give_up_at(now, limits), message.give_up_at
+    is_told = bool(message.tries) and told is not None and message.created_at < told <= latest
+    return told if is_told and told is not None else latest
 
 
 def _why_failed(message: Message, leading: Verdict, tries: int) -> tuple[str, Phrase]:

@@ -9,11 +9,10 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils.dateparse import parse_datetime
 
-from messaging.lifecycle import transitions
+from messaging.lifecycle import limits, transitions
 from messaging.lifecycle.transitions import carry_out
 from messaging.models import AttemptOutcome, Message, Phrase, Recipient, SendAttempt
 
-from . import claims
 from .meanings import WORKER_STOPPED
 from .outcomes import Stage
 
@@ -28,16 +27,21 @@ def rescue(now: datetime, was_away: Callable[[], bool] = lambda: False) -> tuple
     One that may have been accepted gets a second lease's time, and all of it again if `was_away` says that nobody
     could renew or write until now: a worker that knows the outcome may still be waiting to write it.
 
+    A lease by a clock that was ahead ends as one that is given now: its worker may be alive, and renews it.
+
     Returns:
         (back in the queue, unknown): never handed over; possibly accepted.
     """
     second_lease = now - timedelta(seconds=settings.LEASE_SECONDS)
     ended = Q(in_data=False, lease_expires_at__lt=now) | Q(in_data=True, lease_expires_at__lt=second_lease)
-    expired = Message.objects.filter(ended, status=Status.SENDING)
-    if not expired.exists():
+    ahead = Q(lease_expires_at__gt=limits.lease_end(now) + limits.SKEW)
+    sending = Message.objects.filter(status=Status.SENDING)
+    if not sending.filter(ended | ahead).exists():
         return 0, 0
+    sending.filter(ahead).update(lease_expires_at=limits.lease_end(now))
+    expired = sending.filter(ended)
     if was_away():
-        expired.filter(in_data=True).update(lease_expires_at=claims.lease_end(now))
+        expired.filter(in_data=True).update(lease_expires_at=limits.lease_end(now))
         expired = expired.filter(in_data=False)
     with transaction.atomic():
         messages = list(expired.order_by("pk").select_for_update(skip_locked=True, of=("self",))[:1000])

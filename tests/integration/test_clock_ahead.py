@@ -7,8 +7,9 @@ from celery import current_app
 from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
-from messaging import batches, beat, health, housekeeping, schedules, submitted
-from messaging.delivery import refusal
+from messaging import batches, beat, health, housekeeping, outgoing, queue, schedules, submitted
+from messaging.delivery import claims, ledger, refusal
+from messaging.delivery.lane import Lane
 from messaging.models import (
     AccessToken,
     AccountPause,
@@ -22,11 +23,12 @@ from messaging.models import (
     RefusalStreak,
     Schedule,
     ScheduleRun,
+    SendAttempt,
     Submitted,
     Upload,
 )
 from messaging.setup import options
-from tests.factories import fitting, make_message
+from tests.factories import fitting, make_message, put, submission
 from tests.pages import source, words
 from tests.steps import days_pass
 
@@ -329,3 +331,155 @@ def test_token_that_came_in_the_future_is_renewed(noon, ahead):
     row.refresh_from_db()
     assert (row.expires_at, row.renewing_until) == (None, None)
     assert row.updated_at < noon.now
+
+
+# --- What waits in the queue ---------------------------------------------------------------------------
+
+
+def put_right(clock, now):
+    """The clock was wrong between two sweeps, so that none saw it; it is right since, and things are tidied."""
+    clock.now = now + dt.timedelta(minutes=1)
+    housekeeping.sweep(clock.now)
+    housekeeping.tidy(clock.now)
+
+
+def due_within(clock, time=dt.timedelta()):
+    return Message.objects.filter(status="queued", not_before__lte=clock.now + time).count()
+
+
+def test_retry_that_was_put_off_in_the_future_comes_after_its_gap(noon, server, ahead):
+    server.at("RCPT", "450 4.2.0 greylisted")
+    make_message("a@example.com")
+    now, noon.now = noon.now, noon.now + ahead
+    Lane(None).run()
+    put_right(noon, now)
+    assert (due_within(noon, dt.timedelta(minutes=1)), due_within(noon, dt.timedelta(minutes=10))) == (0, 1)
+    before = Message.objects.get().not_before
+    housekeeping.tidy(noon.goes_on(minutes=1))
+    assert Message.objects.get().not_before == before, "the gap began once"
+
+
+def test_message_that_was_first_tried_in_the_future_is_given_up_in_time(noon, server, ahead):
+    server.at("RCPT", "450 4.2.0 greylisted")
+    make_message("a@example.com")
+    now, noon.now = noon.now, noon.now + ahead
+    Lane(None).run()
+    put_right(noon, now)
+    noon.goes_on(minutes=10)
+    Lane(None).run()
+    message = Message.objects.get()
+    assert message.tries == 2
+    assert message.give_up_at <= noon.now + dt.timedelta(days=2)
+
+
+def test_message_that_was_first_tried_in_the_past_is_not_given_up_at_once(noon, server, ahead):
+    server.at("RCPT", "450 4.2.0 greylisted")
+    message = make_message("a@example.com")
+    Message.objects.update(not_before=noon.now - 2 * ahead)
+    now, noon.now = noon.now, noon.now - ahead
+    Lane(None).run()
+    noon.now = now + dt.timedelta(minutes=10)
+    Lane(None).run()
+    message.refresh_from_db()
+    assert (message.status, message.tries) == ("queued", 2)
+    assert message.give_up_at > noon.now
+
+
+@pytest.mark.parametrize("order", ["batch", "try now", "retry", "queue instead"])
+def test_what_was_ordered_in_the_future_goes_out_at_once(noon, operator, email_setup, woken, ahead, order):
+    now = noon.now
+    message = make_message("a@example.com", due=False)
+    noon.now += ahead
+    if order == "batch":
+        batch = batches.choose(Message.objects.all(), by=operator, account=None)
+        batches.confirm(batch, by=operator)
+    elif order == "try now":
+        Message.objects.update(not_before=now + dt.timedelta(hours=1))
+        queue.try_now(message, by=operator)
+    elif order == "retry":
+        put(message, status="failed")
+        message.recipients.update(status="failed")
+        queue.retry(message, by=operator)
+    else:
+        Message.objects.all().delete()
+        list(outgoing.hand_in([submission("a@example.com")], queue_instead=True))
+    assert due_within(noon) == 1
+    put_right(noon, now)
+    assert due_within(noon) == 1
+
+
+def test_message_that_was_put_back_untried_in_the_future_goes_out(noon, server, ahead):
+    server.at("MAIL", ["421 4.7.0 too many messages, slow down"])
+    make_message("a@example.com")
+    now, noon.now = noon.now, noon.now + ahead
+    Lane(None).run()
+    put_right(noon, now)
+    assert due_within(noon) == 1
+
+
+@pytest.mark.parametrize("tried", [False, True])
+def test_time_that_a_person_asked_for_stays(noon, server, ahead, tried):
+    """Also where a clock that was ahead had come to it, and the server could not be reached."""
+    monday = noon.now + dt.timedelta(days=7)
+    server.at("GREETING", "421 4.3.2 down")
+    now, noon.now = noon.now, noon.now + ahead * (not tried)
+    list(outgoing.hand_in([submission("a@example.com", not_before=monday + ahead * (not tried))]))
+    asked = Message.objects.get().not_before
+    noon.now = now + ahead
+    if tried:
+        Lane(None).run()
+        assert server.connections
+    put_right(noon, now)
+    assert Message.objects.get().not_before == asked
+
+
+def test_retry_that_waits_by_a_right_clock_is_left_alone(noon, server, ahead):
+    """Whatever was ordered and tried in the future before."""
+    server.at("RCPT", "450 4.2.0 greylisted")
+    make_message("a@example.com")
+    now, noon.now = noon.now, noon.now + ahead
+    Lane(None).run()
+    put_right(noon, now)
+    noon.goes_on(minutes=10)
+    Lane(None).run()
+    before = Message.objects.get().not_before
+    assert before > noon.now
+    housekeeping.tidy(noon.now)
+    assert Message.objects.get().not_before == before
+
+
+def test_lease_of_a_process_that_was_killed_between_two_sweeps_in_the_future_ends(noon, ahead):
+    message = make_message("a@example.com")
+    claims.take(None, "killed", 1, noon.now + ahead)
+    housekeeping.sweep(noon.goes_on(seconds=5))
+    assert Message.objects.get(pk=message.pk).status == "sending", "it may be alive, and has its full time"
+    housekeeping.sweep(noon.goes_on(seconds=20))
+    housekeeping.sweep(noon.goes_on(seconds=20))
+    assert Message.objects.get(pk=message.pk).status == "queued"
+
+
+def test_what_may_have_arrived_in_the_future_is_decided(noon, ahead):
+    message = make_message("a@example.com")
+    [claimed] = claims.take(None, "killed", 1, noon.now + ahead)
+    attempt = SendAttempt(message=claimed, fence=claimed.fence, started_at=noon.now + ahead, stage="data")
+    noon.now += ahead
+    ledger.start_data(claimed, attempt, noon.now)
+    noon.now -= ahead
+    for _ in range(8):
+        housekeeping.sweep(noon.goes_on(seconds=20))
+    assert Message.objects.get(pk=message.pk).status == "unknown"
+
+
+def test_message_that_came_in_or_was_ordered_in_the_future_waits_no_longer_than_others(noon, operator, ahead):
+    options.save({"record_mail": True, "hold_mail": True, "expire_days": 30}, by=operator)
+    make_message("a@example.com", due=False)
+    now, noon.now = noon.now, noon.now + ahead
+    make_message("b@example.com", due=False)
+    for message in Message.objects.all():
+        queue.hold(message, by=operator, why="x")
+        queue.release(message, by=operator)
+    put_right(noon, now)
+    days_pass(noon, 2)
+    housekeeping.tidy(noon.now)
+    days_pass(noon, 31)
+    assert set(Message.objects.values_list("status", flat=True)) == {"failed"}
