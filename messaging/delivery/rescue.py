@@ -34,7 +34,7 @@ def rescue(now: datetime, was_away: Callable[[], bool] = lambda: False) -> tuple
     """
     second_lease = now - timedelta(seconds=settings.LEASE_SECONDS)
     ended = Q(in_data=False, lease_expires_at__lt=now) | Q(in_data=True, lease_expires_at__lt=second_lease)
-    ahead = Q(lease_expires_at__gt=limits.lease_end(now) + limits.SKEW)
+    ahead = Q(lease_expires_at__gt=limits.living(now)[1])
     sending = Message.objects.filter(status=Status.SENDING)
     if not sending.filter(ended | ahead).exists():
         return 0, 0

@@ -278,6 +278,11 @@ def lease_end(now: datetime) -> datetime:
     return now + timedelta(seconds=settings.LEASE_SECONDS)
 
 
+def living(now: datetime) -> tuple[datetime, datetime]:
+    """Between which times a lease ends whose owner may be alive; one that ends later is by a clock that was ahead."""
+    return now, lease_end(now) + SKEW
+
+
 def take_place(account_id: int | None, owner: str, at_most: int, now: datetime) -> bool:
     """Take one of the account's connections; False when `at_most` are taken."""
     with turn(account_id):
@@ -317,7 +322,7 @@ def free_place(owner: str) -> None:
 
 def at_work(now: datetime) -> QuerySet[ActiveLane]:
     """Who has a connection: what a dead process left counts until it would have been renewed."""
-    return ActiveLane.objects.filter(expires_at__gte=now, expires_at__lte=lease_end(now) + SKEW)
+    return ActiveLane.objects.filter(expires_at__range=living(now))
 
 
 def places_taken(account_id: int | None, now: datetime) -> int:

@@ -315,6 +315,23 @@ def test_process_queue_beside_a_worker_waits_for_it_and_tells_what_became_of_eac
     assert "5 messages: 4 sent, 1 failed\n" in capsys.readouterr().out
 
 
+def test_process_queue_waits_for_nobody_whose_lease_is_of_a_wrong_clock(server, operator, capsys, monkeypatch):
+    make_messages(1, due=False)
+    in_ten_years = timezone.now() + dt.timedelta(days=3653)
+
+    def lose():
+        Message.objects.update(lease_owner="killed", lease_expires_at=in_ten_years)
+
+    def wait(seconds):
+        raise AssertionError("it waits")
+
+    server.at("END", [lambda: (elsewhere(lose)(), OK)[-1]])
+    monkeypatch.setattr(process_queue, "sleep", wait)
+    with pytest.raises(SystemExit):
+        call_command("process_queue", account="anna")
+    assert Message.objects.get().status == "sending"
+
+
 def test_process_queue_with_a_deactivated_account_is_refused(email_setup, operator):
     make_messages(1, due=False)
     User.objects.update(is_active=False)

@@ -14,6 +14,7 @@ from django.utils import timezone
 from messaging import batches, sending
 from messaging.delivery import lineage
 from messaging.delivery.lane import Lane
+from messaging.lifecycle import limits
 from messaging.models import Batch, Message
 from messaging.queue import NotPossible
 from messaging.setup import opt_files
@@ -80,8 +81,8 @@ def _send(batch: Batch, stop: Callable[[], bool]) -> Lane:
 
 def _is_being_sent(batch: Batch) -> bool:
     """Whether a living process has a message of the batch; what a dead one left, the sweep looks after."""
-    held = Message.objects.filter(batch=batch, status=Message.Status.SENDING, lease_expires_at__gt=timezone.now())
-    return held.exists()
+    held = Message.objects.filter(batch=batch, status=Message.Status.SENDING)
+    return held.filter(lease_expires_at__range=limits.living(timezone.now())).exists()
 
 
 def _interrupted() -> threading.Event:
