@@ -11,7 +11,7 @@ from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery, Value
 
 from messaging import batches, blobs, leaving, notices, schedules, submitted, uploads, wake
-from messaging.delivery import claims, lineage, pauses, refusal, streaks
+from messaging.delivery import claims, lineage, pauses, refusal, retry, streaks
 from messaging.delivery.group_commit import is_away
 from messaging.delivery.outcomes import judge
 from messaging.delivery.reply import sign_in_failed
@@ -40,6 +40,7 @@ from messaging.models import (
 )
 from messaging.setup import oauth, opt_files
 from messaging.setup.layers import resolve_each
+from messaging.setup.options import retry_limits
 
 log = logging.getLogger(__name__)
 
@@ -231,10 +232,11 @@ def _bring_forward(now: datetime) -> None:
     waiting = waiting.filter(Q(is_ordered=True) | Q(tried_at__gt=ahead, tried_at__lte=F("not_before")))
     with transaction.atomic():
         ids = list(transitions.lock(waiting).values_list("pk", flat=True))
-        rows = waiting.filter(pk__in=ids).values_list("pk", "is_ordered", "not_before", "tried_at")
-        for pk, is_ordered, not_before, tried_at in rows:
+        rows = waiting.filter(pk__in=ids).values_list("pk", "is_ordered", "not_before", "tried_at", "give_up_at")
+        last = retry.give_up_at(now, retry_limits()) if ids else now
+        for pk, is_ordered, not_before, tried_at, give_up_at in rows:
             gap = timedelta() if is_ordered else not_before - tried_at
-            Message.objects.filter(pk=pk).update(not_before=now + gap)
+            Message.objects.filter(pk=pk).update(not_before=now + gap, give_up_at=give_up_at and min(give_up_at, last))
 
 
 def _distrust_tokens(now: datetime) -> None:

@@ -354,6 +354,7 @@ def test_retry_that_was_put_off_in_the_future_comes_after_its_gap(noon, server, 
     Lane(None).run()
     put_right(noon, now)
     assert (due_within(noon, dt.timedelta(minutes=1)), due_within(noon, dt.timedelta(minutes=10))) == (0, 1)
+    assert Message.objects.get().give_up_at <= noon.now + dt.timedelta(days=2), "the page says so"
     before = Message.objects.get().not_before
     housekeeping.tidy(noon.goes_on(minutes=1))
     assert Message.objects.get().not_before == before, "the gap began once"
