@@ -129,7 +129,9 @@ class Standing:
 def standing(account_id: int | None, setup: EmailSetup, now: datetime) -> Standing:
     """How an account stands, with its settings as they are now; within `turn`, it stays so until the end of that."""
     free, used_up = _allowance(account_id, setup.rates, now) if setup.rates else (NO_LIMIT, None)
-    rows = list(told(now).filter(Q(account_id=account_id) | Q(kind__in=AccountPause.OF_EVERYBODY)))
+    concerned = Q(account_id=account_id) | Q(kind__in=AccountPause.OF_EVERYBODY)
+    # Mostly there is none, and Django builds the question in a fraction of what it takes to build the other one.
+    rows = list(told(now).filter(concerned)) if AccountPause.objects.filter(concerned).exists() else []
     return Standing(
         now,
         [pause for pause in rows if pause.is_in_force],
