@@ -42,7 +42,7 @@ def it_was_us(streak: RefusalStreak, *, by: User) -> int:
         NotPossible: nobody is asked (any more), or the account was deleted.
     """
     own = User.objects.filter(pk=streak.account_id).first() if streak.account_id else None
-    account = own if streak.account_id is None or (own is not None and roles.may_operate(own)) else by
+    account = own if streak.account_id is None or (own is not None and roles.may_send(own)) else by
     with lock_account(account), _answer(streak, Answer.IT_WAS_US, by) as now:
         # Those that are queued wait for other recipients, who were to be tried later.
         found = lock(of_streak(streak, Status.FAILED, Status.QUEUED))

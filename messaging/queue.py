@@ -136,7 +136,7 @@ def lock_account(account: User | None) -> Iterator[None]:
     with transaction.atomic():
         if account is not None:
             row = User.objects.select_for_update(no_key=True).filter(pk=account.pk).first()
-            if row is None or not roles.may_operate(row):
+            if row is None or not roles.may_send(row):
                 raise NotPossible(phrases=[Phrase("may-not-send", account=person(account))])
         yield
 
@@ -144,7 +144,7 @@ def lock_account(account: User | None) -> Iterator[None]:
 def _take_over(message: Message, by: User) -> None:
     """Let a queued message of a person who may not send any more go out with the account of who orders it."""
     left = message.account
-    if left is None or roles.may_operate(left):
+    if left is None or roles.may_send(left):
         return
     why = Phrase("was-deactivated" if not left.is_active else "may-not-send", account=person(left))
     params = {"account": person(by), "why": why}

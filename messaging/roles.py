@@ -89,9 +89,15 @@ def admins() -> QuerySet[User]:
     return _holding(ADMINISTER)
 
 
-def operators() -> QuerySet[User]:
-    """The people who may operate, administrators among them; the same as may_operate, for the database."""
-    return _holding(OPERATE)
+def may_send(user: User) -> bool:
+    """Whether mail may go out with an account: it is active, and not that of a viewer. A program's needs no role."""
+    return user.is_active and (may_operate(user) or given(user) != VIEWER)
+
+
+def senders() -> QuerySet[User]:
+    """The accounts that mail may go out with; the same as may_send, for the database."""
+    operators = _holding(OPERATE).order_by().values("pk")
+    return User.objects.filter(Q(pk__in=operators) | ~Q(groups__name=VIEWER), is_active=True)
 
 
 def _holding(permission: str) -> QuerySet[User]:

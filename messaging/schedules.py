@@ -142,7 +142,7 @@ def matching(query: str) -> QuerySet[Message]:
 def refusals(schedule: Schedule) -> list[Phrase]:
     """Why a run would be refused now, with what to do; nothing when it would not be."""
     account = schedule.account
-    if account is not None and not roles.may_operate(account):
+    if account is not None and not roles.may_send(account):
         what = "account-may-not-send" if account.is_active else "account-inactive"
         return [Phrase(what, account=person(account))]
     problems = resolve(account).problems()
@@ -154,7 +154,7 @@ def refusals(schedule: Schedule) -> list[Phrase]:
 
 def why_never(account: User | None) -> str:
     """Why an account cannot be that of a schedule at all (seed rows S8, S9), with what to change; "" when it can."""
-    if account is not None and not roles.may_operate(account):
+    if account is not None and not roles.may_send(account):
         if account.is_active:
             return "This account may not send. Choose one whose role is Operator or Administrator."
         return "This account may not sign in any more. Choose one that is active."

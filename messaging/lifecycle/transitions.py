@@ -61,7 +61,7 @@ _LEFT = Recipient.objects.filter(message=OuterRef("pk"), status=Outcome.PENDING)
 # Queued, as long as anybody is left to send it to; one that failed waits for a person's order to retry.
 _WITHOUT_HOLD = Case(When(Exists(_LEFT), then=Value(Status.QUEUED)), default=Value(Status.FAILED))
 _IN_MAIL_PROGRAM = {"hold_kind": HoldKind.MAIL_PROGRAM}
-_MAY_SEND = Q(account=None) | Q(Exists(roles.operators().filter(pk=OuterRef("account"))))
+_MAY_SEND = Q(account=None) | Q(Exists(roles.senders().filter(pk=OuterRef("account"))))
 # Back in the queue it keeps its time; but in the name of a person who may not send any more it does not go out by
 # itself: it waits for a batch.
 _AT_ITS_TIME = {"not_before": Case(When(_MAY_SEND, then=F("not_before")), default=None)}
