@@ -1,10 +1,11 @@
 """Every way of a message through its states, and every order that is refused, against a model of its own.
 
-`tests/integration/states` has the model (a table), the office (people, mail server, comparison) and the moves. The
-suite tries some walks; the drill goes on until each transition and each refusal was seen LEAST times, and prints them.
+`tests/integration/states` has the model (a table), the office (people, mail server, comparison), the moves and the
+stories: short ways to each transition and each refusal. What was seen least is told next, after some moves by chance.
 """
 
 import random
+from collections import Counter
 from functools import partial
 
 import pytest
@@ -13,14 +14,12 @@ from messaging import outgoing
 from messaging.delivery import lane
 from tests.sizes import several
 
-from .states.model import REFUSALS, WAYS
-from .states.moves import possible, towards
-from .states.office import STEPS, MailServer, Office
-from .states.stories import rarest
+from .states.changes import answer_restore
+from .states.moves import possible
+from .states.office import FULL, MailServer, Office
+from .states.stories import STORIES, often
 
-LEAST = 100
-OF_BATCHES = ("confirm", "cancel a batch", "retry draft", "answer")
-AT_MOST = 30_000
+LEAST, TOGETHER = 100, 4  # how often each is seen in the drill; the messages of a story there
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
@@ -33,61 +32,65 @@ def office(monkeypatch, clock):
     return Office(monkeypatch, server, clock)
 
 
-def walk(office, chance):
-    """From an empty queue, STEPS moves that favour what was rare; after each the rows are what the model says."""
-    office.begin()
-    done = []
-    try:
-        for _ in range(STEPS):
-            if office.restored is None and chance.random() < 0.2:
-                way, story = rarest(_seen(office))
-                moves = [(("story", *way), move) for move in story]
-            else:
-                found = possible(office)
-                found = towards(office, found) if chance.random() < 0.5 else found
-                key, move = chance.choices(found, [1 / (1 + office.moves[key]) for key, _ in found])[0]
-                moves = [(key, partial(move, choose=chance.choice))]
-            for key, move in moves:
-                done.append(" ".join(map(str, [*key, _told(move)])))
-                office.moves[key] += 1
-                office.clock.goes_on(seconds=1)
-                move(office)
-                office.check()
-    except BaseException as error:
-        error.add_note("\n".join(["after", *done]))
-        raise
+def walk(office, chance, least, *, number, by_chance):
+    """Stories of what was seen least, each of `number` messages and after up to `by_chance` other moves, until each was
+    seen `least` times; after each move the rows are what the model says.
+    """
+    told = Counter()
+    while min((found := often(office.seen)).values()) < least:
+        if len(office.messages) > FULL or office.restored is not None:
+            office.begin()
+        office.done.clear()
+        try:
+            for _ in range(chance.randint(0, by_chance)):
+                _move(office, chance)
+            if office.restored is not None:
+                _tell(office, ("answer",), partial(answer_restore, choose=chance.choice, what="moved"))
+            way = min(found, key=found.get)
+            told[way] += 1
+            assert told[way] < 10 * least, f"{way}: its story does not lead there"
+            _story(office, chance, way, number)
+        except BaseException as error:
+            error.add_note("\n".join(["after", *office.done]))
+            raise
 
 
-def _told(move):
-    return {name: value for name, value in getattr(move, "keywords", {}).items() if name in ("pk", "account")}
+def _move(office, chance):
+    key, move = chance.choice(possible(office))
+    _tell(office, key, partial(move, choose=chance.choice))
+
+
+def _story(office, chance, way, number):
+    office.crowd.clear()
+    steps = STORIES[way]
+    for place, step in enumerate(steps, 1):
+        move = partial(step, choose=chance.choice, number=number)
+        _tell(office, ("story", *way, place), move, is_last=place == len(steps))
+
+
+def _tell(office, key, move, *, is_last=True):
+    """Make a move and compare."""
+    given = {name: value for name, value in getattr(move, "keywords", {}).items() if name in ("pk", "account")}
+    office.done.append(" ".join(map(str, [*key, given])))
+    office.clock.goes_on(seconds=1)
+    move(office)
+    office.check(whole=is_last)
+
+
+def table(seen):
+    """What was seen, as lines of a table: transitions from and to where, then refusals by order and state."""
+    rows = sorted(seen.items(), key=lambda row: (str(row[0][0] == "refused"), row[0]))
+    return "".join(f"{number:7} {' | '.join(way)}\n" for way, number in rows)
 
 
 @pytest.mark.sized
 def test_rows_are_what_the_model_says(office):
-    for seed in range(several(6, 600)):
-        walk(office, random.Random(seed))
-
-
-def _seen(office):
-    """How often what has to be seen was: each transition, each order where it is refused, and the other refusals."""
-    found = {way: office.seen[way] for way in WAYS}
-    found |= {way: office.seen["refused", *way] for way in REFUSALS}
-    for start in [("404",), ("edited meanwhile",), *(("refused", what) for what in OF_BATCHES)]:
-        found[start] = sum(number for way, number in office.seen.items() if way[: len(start)] == start)
-    return found
+    walk(office, random.Random(7), several(1, 300), number=1, by_chance=several(0, 6))
 
 
 @pytest.mark.drill
 @pytest.mark.timeout(600)
 def test_each_transition_and_each_refusal_is_seen_often(office, capsys):
-    chance = random.Random(12)
-    steps = 0
-    while steps < AT_MOST and min(_seen(office).values()) < LEAST:
-        walk(office, chance)
-        steps += STEPS
-    found = _seen(office)
+    walk(office, random.Random(12), LEAST, number=TOGETHER, by_chance=2)
     with capsys.disabled():
-        print(f"\n{steps} steps")
-        for way, number in sorted(office.seen.items(), key=lambda row: (str(row[0][0] == "refused"), row[0])):
-            print(f"{number:7} {' | '.join(way)}")
-    assert not {way: number for way, number in found.items() if number < LEAST}
+        print("\n" + table(office.seen))

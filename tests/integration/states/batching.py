@@ -52,7 +52,7 @@ def confirmed(office, pk, person, account):
 
 
 def process_all(office, choose):
-    account = choose([None, office.ada])
+    account = choose([None, office.ada, *([] if office.has_left else [office.lea])])
     batch = batches.process_all(by=None, account=account, source=Batch.Source.COMMAND)
     wanted = office.waiting()
     assert (batch is not None) == bool(wanted)

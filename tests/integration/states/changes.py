@@ -11,6 +11,7 @@ from messaging.models import AccountPause, Message, Notice, Restore
 from tests.factories import OFFICE
 
 from .delivery import given_back
+from .leaving import recalled
 from .model import Expected
 from .office import EXPIRE_DAYS, LEASE, SECOND, raw
 from .orders import ordered
@@ -19,6 +20,7 @@ GAPS = {
     "now": dt.timedelta(), "lease": LEASE + SECOND, "two leases": 2 * LEASE + SECOND, "hours": dt.timedelta(hours=2),
     "days": dt.timedelta(days=EXPIRE_DAYS, hours=1),
 }  # fmt: skip
+KEPT = ("since", "versions", "fence", "recall", "last")  # by what was unknown since a restore
 
 
 def pause(office, choose):
@@ -46,7 +48,12 @@ def swept(office):
         released = {"is_leased": False, "in_data": False, "lease_ends": None}
         if row.place == "sending" and row.lease_ends < now:
             if row.once:
-                values = {"why": "stopped", "not_before": None, "recipients": dict.fromkeys(row.recipients, "failed")}
+                values = {
+                    "why": "stopped",
+                    "category": "network",
+                    "not_before": None,
+                    "recipients": dict.fromkeys(row.recipients, "failed"),
+                }
                 office.change(pk, "stop", status="failed", **values, **released)
             else:
                 office.change(pk, "rescue", status="queued", **released)
@@ -57,12 +64,14 @@ def swept(office):
                 rescued(office, pk, released)
         elif row.place == "held" and row.held_until is not None and row.held_until <= now:
             office.change(pk, "end of a hold", status="queued", held_until=None, hold_kind="", why="")
+    recalled(office)
     last = now - dt.timedelta(days=EXPIRE_DAYS)
     for pk, row in office.messages.items():
         is_due_since = row.not_before is None or row.not_before < last
         if row.place in ("waiting", "timed") and row.since < last and is_due_since:
+            expired = {"why": "expired", "category": "setup"}
             failed = {key: "failed" if value == "pending" else value for key, value in row.recipients.items()}
-            office.change(pk, "expire", status="failed", not_before=None, why="expired", recipients=failed)
+            office.change(pk, "expire", status="failed", not_before=None, recipients=failed, **expired)
 
 
 def rescued(office, pk, released):
@@ -75,7 +84,8 @@ def rescued(office, pk, released):
             recipients[address] = "failed"
     tries = row.tries + 1
     office.change(pk, "lose", status="unknown", recipients=recipients, tries=tries, not_before=None, **released)
-    row.why = office.why(pk)
+    row.last |= row.heard
+    office.explained(pk)
 
 
 def restore(office, choose):
@@ -87,6 +97,7 @@ def restore(office, choose):
             office.restored[pk] = row.copy()
             values = {"not_before": None, "held_until": None, "hold_kind": "", "handed_to": None, "status_before": ""}
             values |= {"is_leased": False, "in_data": False, "lease_ends": None, "why": "since-backup"}
+            values |= {"category": "setup"}
             unknown = {key: "unknown" if value == "pending" else value for key, value in row.recipients.items()}
             office.change(pk, "restore", status="unknown", recipients=unknown, **values)
     swept(office)
@@ -95,10 +106,15 @@ def restore(office, choose):
 def answer_restore(office, choose, what):
     row = restores.unanswered()
     restores.answer(row, Restore.Answer(what), by=office.ada)
+    before = office.everything()
+    with pytest.raises(restores.AnsweredMeanwhile):
+        restores.answer(row, Restore.Answer(what), by=office.ada)
+    assert office.everything() == before
+    office.seen["refused", "answer", "restore"] += 1
     for pk, stood in office.restored.items() if what == "moved" else ():
         now = office.messages[pk]
         if now.why == "since-backup" and now.status == "unknown":
-            stood = {name: value for name, value in vars(stood).items() if name not in ("since", "versions")}
+            stood = {name: value for name, value in vars(stood).items() if name not in KEPT}
             office.change(pk, "moved", office.ada, **stood)
     office.restored = None
 
@@ -137,8 +153,15 @@ def question(office, choose, answer):
         row = office.messages[pk]
         office.change(pk, "claim", status="sending")
         failed = dict.fromkeys(row.recipients, "failed")
-        values = {"tries": 1, "recipients": failed, "account": office.quentin.pk, "why": "refused-alike"}
+        values = {
+            "tries": 1,
+            "recipients": failed,
+            "account": office.quentin.pk,
+            "why": "refused-alike",
+            "category": "setup",
+        }
         office.change(pk, "outcome", status="failed", **values)
+        row.is_asked_about = True
     for pk in made[1:] if choose([True, False]) else ():
         queue.retry(Message.objects.get(pk=pk), by=office.ada)
         ordered(office, pk, "retry", office.ada)
@@ -154,7 +177,7 @@ def question(office, choose, answer):
             office.change(pk, "it was us", office.ada, **values)
         else:
             office.change(pk, "go on", office.ada)
-            office.messages[pk].why = office.why(pk)
+            office.explained(pk)
     before = office.everything()
     for how in (answers.it_was_us, answers.go_on):
         with pytest.raises(queue.NotPossible):

@@ -16,20 +16,19 @@ def _addresses(office, choose):
     return [f"{name}@{office.next_number()}.example.com" for name in choose([["a"], ["a", "b"], ["a", "b"]])]
 
 
-def come_in(office, choose, way):
-    author = choose([None, *office.people])
-    addresses = [] if way == "nobody" else _addresses(office, choose)
+def come_in(office, choose, way, number=1):
+    author = choose([None, *office.people, *([] if office.has_left else [office.lea])])
+    letters = [[] if way == "nobody" else _addresses(office, choose) for _ in range(number)]
+    at = office.now + choose([SECOND, dt.timedelta(hours=3)]) if way == "timed" else None
+    why = "wait" if way == "held" else ""
+    given = [
+        gate.Submission(raw(to), OFFICE, to, author, at, urgent=way == "urgent", hold_reason=why) for to in letters
+    ]
     if way in ("held", "nobody"):
-        why = "wait" if way == "held" else ""
-        message = gate.accept(gate.Submission(raw(addresses), OFFICE, addresses, author, hold_reason=why))
+        made = list(map(gate.accept, given))
     else:
-        at = office.now + choose([SECOND, dt.timedelta(hours=3)]) if way == "timed" else None
-        given = gate.Submission(raw(addresses), OFFICE, addresses, author, at, urgent=way == "urgent")
         office.choose_options(hold=True)
-        [outcome] = outgoing.hand_in([given])
-        message = outcome.message
-    row = Expected("", author and author.pk, dict.fromkeys(addresses, "pending"), urgent=way == "urgent")
-    office.messages[message.pk] = row
+        made = [outcome.message for outcome in outgoing.hand_in(given)]
     values = {"status": "queued"}
     if way in ("timed", "urgent"):
         account = author if author != office.mia else None
@@ -37,12 +36,16 @@ def come_in(office, choose, way):
     if way == "held":
         values = {"status": "held", "hold_kind": "hold", "why": "said"}
     if way == "nobody":
-        values = {"status": "failed", "why": "no-address"}
-    office.change(message.pk, "queue", author, **values)
+        values = {"status": "failed", "why": "no-address", "category": "address"}
+    for message, to in zip(made, letters, strict=True):
+        row = Expected("", author and author.pk, dict.fromkeys(to, "pending"), urgent=way == "urgent")
+        office.messages[message.pk] = row
+        office.crowd.append(message.pk)
+        office.change(message.pk, "queue", author, **values)
 
 
 def at_once(office, choose, way):
-    author = choose([None, office.olga, office.ada])
+    author = choose([None, *([] if office.has_left else [office.lea]), office.olga, office.ada])
     addresses = [] if way == "nobody" else ["a@{0}.example.com", "b@{0}.example.com"]
     number = office.next_number()
     addresses = [each.format(number) for each in addresses]
@@ -65,19 +68,26 @@ def at_once(office, choose, way):
         assert not made
         return
     [pk] = made
+    taken_at_once(office, pk, author, addresses, way, was_killed=outcome is None)
+
+
+def taken_at_once(office, pk, author, addresses, way, *, was_killed=False):
+    """In the model, what was sent at once: not tried, killed, or as the server said."""
     row = Expected("", author and author.pk, dict.fromkeys(addresses, "pending"))
     office.messages[pk] = row
+    office.crowd.append(pk)
     if way in ("nobody", "paused"):
         office.events.append((pk, "ended-early", None))
-        values = {"status": "failed", "why": "no-address" if way == "nobody" else "not-sent"}
+        values = {"status": "failed", "why": "no-address", "category": "address"}
         if way == "paused":
             values |= {"once": True, "recipients": dict.fromkeys(addresses, "failed")}
+            values |= {"why": "not-sent", "category": "setup"}
         office.change(pk, "send at once", author, **values)
         return
     account = author and author.pk
     leased = {"is_leased": True, "lease_ends": office.now + LEASE, "once": True, "account": account}
     office.change(pk, "send at once", author, status="sending", **leased)
-    if outcome is None:
+    if was_killed:
         if way == "kill after":
             row.in_data, row.heard = True, heard(office, addresses)
         return
@@ -124,8 +134,9 @@ def record(office, pk):
             office.change(pk, "outcome", **values, **released)
         else:
             office.change(pk, "outcome", status="queued", **released)
-        row.why = office.why(pk)
+        office.explained(pk)
         return
+    row.last |= heard(office, pending)
     tries = row.tries + 1
     is_last = row.once or tries >= TRIES
     outcomes = dict(row.recipients)
@@ -143,7 +154,7 @@ def record(office, pk):
         values["not_before"] = office.later(pk)
     office.change(pk, "outcome", **values)
     leave_cancelled(office, pk)
-    row.why = office.why(pk)
+    office.explained(pk)
 
 
 def due(office):

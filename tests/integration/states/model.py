@@ -19,19 +19,19 @@ OFFERED = {
     "edit": {"waiting", "timed", "held", "nobody's draft", "failed", "nobody named"},
 }
 IN_BULK = ("hold", "release", "cancel")
+WRITTEN_AGAIN = {"failed", "nobody named"}  # by their author, with the form they were refused in
 PLACES = (
     "waiting", "timed", "in batch", "held", "in mail program", "nobody's draft", "sending", "in data", "sent",
     "failed", "nobody named", "unknown", "cancelled",
 )  # fmt: skip
 REFUSALS = {(order, place) for order, places in OFFERED.items() for place in PLACES if place not in places}
+REFUSALS |= {("write_again", place) for place in PLACES if place not in WRITTEN_AGAIN}
 REFUSALS |= {(f"{order} in bulk", place) for order in IN_BULK for place in PLACES if place not in OFFERED[order]}
 
 # What a transition leaves beside its event: an attempt, or nothing yet.
 ATTEMPTED, SILENT = (DELIVER, LOSE), (CLAIM, GIVE_BACK)
 TRANSITIONS = {transition.name: transition for transition in TABLE}
-# A hold that ends by itself was ordered for what was queued, so somebody is left to send it to.
-NEVER = {("end of a hold", "held", "failed")}
-WAYS = {(each.name, source or "new", target) for each in TABLE for source, target in each.pairs} - NEVER
+WAYS = {(each.name, source or "new", target) for each in TABLE for source, target in each.pairs}
 
 
 @dataclass
@@ -54,13 +54,19 @@ class Expected:
     tries: int = 0
     is_leased: bool = False
     in_data: bool = False
-    # Not columns: since when it waits, the end of its lease, what was heard before the end of data.
+    category: str = ""
+    sent_at: object = None
+    fence: int = 0
+    # Not columns: since when it waits, the end of its lease, what was heard before the end of data, what was heard of
+    # each address last, and what becomes of it if it comes back, because the person it goes out for left meanwhile.
     since: object = None
     why_before: str = ""
     lease_ends: object = None
     heard: dict = field(default_factory=dict)
+    last: dict = field(default_factory=dict)
+    recall: object = None
     versions: int = 0
-    stood: object = None
+    is_asked_about: bool = False
 
     @property
     def place(self):
@@ -79,7 +85,7 @@ class Expected:
         return (
             self.why, self.is_leased, dict(self.recipients), self.status, self.author, self.account, self.batch,
             self.not_before, self.held_until, self.hold_kind, self.handed_to, self.status_before, self.once,
-            self.urgent, self.tries, self.in_data,
+            self.urgent, self.tries, self.in_data, self.category, self.sent_at, self.fence,
         )  # fmt: skip
 
     def has(self, *outcomes):
@@ -100,12 +106,16 @@ class Expected:
         return {order for order in OFFERED if order != "edit" and self.allows(order, by_mapi=by_mapi)}
 
     def copy(self):
-        return replace(self, recipients=dict(self.recipients), heard=dict(self.heard))
+        return replace(self, recipients=dict(self.recipients), heard=dict(self.heard), last=dict(self.last))
+
+    def refused_for_good(self, address):
+        """An address whose mailbox a server does not know stays refused, whatever else is edited."""
+        return self.recipients.get(address) == "failed" and self.last.get(address) == "no such mailbox"
 
 
 FIELDS = (
     "why", "is leased", "recipients", "status", "author", "account", "batch", "not_before", "held_until", "hold_kind",
-    "handed_to", "status_before", "once", "urgent", "tries", "in_data",
+    "handed_to", "status_before", "once", "urgent", "tries", "in_data", "reason_category", "sent_at", "fence",
 )  # fmt: skip
 
 

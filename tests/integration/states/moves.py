@@ -1,11 +1,14 @@
-"""What may happen next, and what would help most."""
+"""What may happen next."""
 
 from functools import partial
+
+from messaging.models import Recall
 
 from .batching import BATCH, draft, process_all
 from .changes import answer_restore, pause, question, reroute, restore, sweep
 from .delivery import at_once, come_in, due, lane
-from .model import IN_BULK, OFFERED, REFUSALS
+from .leaving import come_back, leave
+from .model import IN_BULK, OFFERED
 from .office import ENDS, HEARD, MESSAGES
 from .orders import carry_out, change_rights, in_bulk, not_found, orphan, refuse_all, write_again
 
@@ -25,13 +28,18 @@ def possible(office):
             if any(message.allows(order, by_mapi=mapi) for mapi in (False, True)):
                 found.append(((order, message.place), partial(carry_out, pk=pk, order=order)))
         if message.place == "failed" and message.author == office.olga.pk and office.restored is None:
-            found.append((("write again", message.place), partial(write_again, pk=pk)))
+            ways = ("queued", "taken", "spam", "paused")
+            found += [(("write again", way), partial(write_again, pk=pk, way=way)) for way in ways]
         if message.allows("hand_over", by_mapi=True):
             found.append((("draft of a user who goes", message.place), partial(orphan, pk=pk)))
         if not all(office.sees(person, pk) for person in office.people):
             found.append((("404", message.place), partial(not_found, pk=pk)))
     if office.messages:
         found += [(("bulk", order), partial(in_bulk, order=order)) for order in IN_BULK]
+        if office.has_left:
+            found.append((("come back",), come_back))
+        else:
+            found += [(("leave", each.value), partial(leave, choice=each.value)) for each in Recall.Choice]
         found += [(("draft",), draft), (("pause",), pause), (("sees",), change_rights)]
         found += [(("sweep", gap), partial(sweep, gap=gap)) for gap in ("now", "lease", "two leases", "hours", "days")]
     if office.waiting():
@@ -51,25 +59,3 @@ def possible(office):
     else:
         found += [(("answer", what), partial(answer_restore, what=what)) for what in ("moved", "sent-since")] * 2
     return found
-
-
-# What brings a message to a place where orders are refused.
-LEADS_TO = {
-    "in batch": {("process all",)}, "in data": {("lane", "kill after"), ("at once", "kill after")},
-    "sending": {("lane", "kill before"), ("at once", "kill before")}, "in mail program": {("hand_over", "held")},
-    "held": {("come in", "held")}, "timed": {("come in", "timed")}, "waiting": {("come in", "waits")},
-    "nobody named": {("come in", "nobody")}, "sent": {("at once", "taken")}, "unknown": {("at once", "lost")},
-    "failed": {("at once", "spam")}, "cancelled": {("cancel", "waiting")},
-    "nobody's draft": {("draft of a user who goes", "held"), ("draft of a user who goes", "waiting")},
-}  # fmt: skip
-
-
-def towards(office, moves):
-    """Of the moves, those that help to try the refusals that were seen least; all where none does."""
-    seen = {place: min(office.seen["refused", *each] for each in REFUSALS if each[1] == place) for place in LEADS_TO}
-    for place in sorted(seen, key=seen.get)[:3]:
-        wanted = {("refused", place)} if any(key == ("refused", place) for key, _ in moves) else LEADS_TO[place]
-        found = [each for each in moves if each[0] in wanted]
-        if found:
-            return found
-    return moves

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.test import Client
 
-from messaging import batches, roles
+from messaging import batches, roles, users
 from messaging.answers import open_questions
 from messaging.console.forms.compose import NewMessageForm, senders_of
 from messaging.delivery import claims
@@ -28,8 +28,9 @@ LEASE = dt.timedelta(seconds=settings.LEASE_SECONDS)
 SECOND = dt.timedelta(seconds=1)
 EXPIRE_DAYS = 3
 TRIES = 2
-MESSAGES = 6
-STEPS = 60  # in one world
+MESSAGES = 6  # above that, none come in by chance
+FULL = 10  # above that, all begins anew
+BACK = {"is_active": True, "role": roles.OPERATOR}  # who left may send again
 REPLIES = {
     "no such mailbox": Reply(Stage.RCPT, 550, "5.1.1 no such user"),
     "later": Reply(Stage.RCPT, 451, "4.7.1 greylisted, come back in 5 minutes"),
@@ -112,12 +113,13 @@ class Office:
     def __init__(self, patch, server, clock):
         self.patch, self.server, self.clock, self.settings = patch, server, clock, settings
         self.number = 0
-        self.seen, self.moves = Counter(), Counter()
-        self.company = {}
+        self.seen = Counter()
+        self.company, self.done = {}, []
         self.olga = make_user("olga", OFFICE)
         self.mia = make_user("mia", "mia@brightwater.example")
         self.ada = make_user("ada", "ada@brightwater.example", role=roles.ADMIN)
         self.people = [self.olga, self.mia, self.ada]
+        self.lea, self.has_left = make_user("lea", "lea@brightwater.example"), False  # who leaves, and comes back
         self.quentin = make_user("quentin")  # whose mail a server refuses in words that nobody knows
         EmailSettings.objects.create(account=None, send_type=2, host="127.0.0.1", port=2525)
         EmailSettings.objects.create(account=self.quentin, send_type=2, host="127.0.0.2", port=2525)
@@ -137,8 +139,11 @@ class Office:
         with transaction.atomic(), connection.cursor() as cursor:
             for table in TABLES:
                 cursor.execute(f"DELETE FROM messaging_{table}")
-        self.messages, self.batches, self.faults = {}, {}, set()
-        self.restored, self.swept, self.done = None, None, []
+        self.messages, self.batches, self.faults, self.crowd = {}, {}, set(), []
+        self.restored, self.swept = None, None
+        if self.has_left:
+            users.change(self.lea, BACK, by=self.ada)
+            self.has_left = False
         self.choose_options(record=True, hold=True, sees_all=True)
         self.last_event = MessageEvent.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
         self.last_attempt = SendAttempt.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
@@ -164,11 +169,11 @@ class Office:
         finally:
             self.server.is_killed = False
 
-    def why(self, pk):
-        """The reason in the row, where it is the words of a server."""
-        row = Message.objects.get(pk=pk)
-        assert (row.reason is None) == (row.status == "sent")
-        return row.reason.key if row.reason else ""
+    def explained(self, pk):
+        """In the model, the reason is the one in the row: it is the words of a server."""
+        row, message = Message.objects.only("status", "reason", "reason_category").get(pk=pk), self.messages[pk]
+        assert (row.reason is None) == (row.status == "sent"), (row.status, row.reason, row.reason_category)
+        message.why, message.category = row.reason.key if row.reason else "", row.reason_category
 
     def later(self, pk):
         """When the row says that it is tried again: the gaps are not of equal length."""
@@ -200,6 +205,10 @@ class Office:
         assert (before, status) in way.pairs, f"{name}: from {before} to {status} is not in the table"
         for column, value in values.items():
             setattr(message, column, value)
+        if name in ("claim", "restore") or (name == "send at once" and status == "sending"):
+            message.fence += 1
+        if status != before:
+            message.sent_at = self.now if status == "sent" else None
         self.seen[name, before or "new", str(status)] += 1
         if way in ATTEMPTED:
             self.attempts.append(pk)
@@ -217,7 +226,7 @@ class Office:
     def anew(self, account, not_before, batch=None):
         return {
             "status": "queued", "account": account, "not_before": not_before, "batch": batch, "tries": 0,
-            "once": False, "why": "",
+            "once": False, "why": "", "category": "",
         }  # fmt: skip
 
     def sees(self, person, pk):
@@ -225,8 +234,10 @@ class Office:
 
     # --- What the rows say ---------------------------------------------------------------------------
 
-    def check(self):
-        """All rows are what the model says, and all that happened is written down once."""
+    def check(self, *, whole=True):
+        """All rows are what the model says, and all that happened is written down once; `whole`: so is what batches
+        tell of them, and which of them wait.
+        """
         rows = self.rows()
         for pk, message in self.messages.items():
             assert pk in rows, f"message {pk} is gone"
@@ -243,7 +254,11 @@ class Office:
         self.last_event = max([self.last_event, *(row[0] for row in found)])
         self.last_attempt = max([self.last_attempt, *(row[0] for row in attempts)])
         self.events, self.attempts = [], []
-        self.check_batches()
+        if whole:
+            self.check_batches()
+            self.check_waiting()
+
+    def check_waiting(self):
         found = set(Message.objects.filter(waiting(self.now)).values_list("pk", flat=True))
         assert found == set(self.waiting())
 
@@ -255,6 +270,7 @@ class Office:
         for pk, owner, ends, why, *row in Message.objects.order_by().values_list(
             "pk", "lease_owner", "lease_expires_at", "reason", "status", "author", "account", "batch", "not_before",
             "held_until", "hold_kind", "handed_to", "status_before", "once", "urgent", "tries", "in_data",
+            "reason_category", "sent_at", "fence",
         ):  # fmt: skip
             assert bool(owner) == (ends is not None) == (row[0] == "sending")
             found[pk] = (why.key if why else "", bool(owner), people.get(pk, {}), *row)
@@ -263,6 +279,8 @@ class Office:
     def check_batches(self):
         rows = {row.pk: row for row in Batch.objects.all()}
         assert rows.keys() == self.batches.keys()
+        if not rows:
+            return
         counts = batches.counts_of(rows.values())
         for pk, batch in self.batches.items():
             assert (rows[pk].status, rows[pk].account_id) == (batch.status, batch.account), f"batch {pk}"
@@ -298,6 +316,8 @@ class Office:
     # --- Options -------------------------------------------------------------------------------------
 
     def choose_options(self, **values):
+        if self.company | values == self.company:
+            return
         self.company |= values
         options.save(
             {

@@ -6,13 +6,14 @@ from functools import partial
 
 import pytest
 
-from messaging import batches, editing, queue
+from messaging import batches, editing, queue, sending
+from messaging.intake import gate
 from messaging.intake.addresses import Mailbox
 from messaging.models import EmailSettings, Message
 from tests.factories import make_user
 
-from .delivery import _addresses, leave_cancelled
-from .model import IN_BULK, OFFERED, Expected
+from .delivery import _addresses, given_back, leave_cancelled, plan, taken_at_once
+from .model import IN_BULK, OFFERED, WRITTEN_AGAIN, Expected
 
 FUNCTIONS = {
     "hold": partial(queue.hold, why="wait"), "release": queue.release, "cancel": queue.cancel, "retry": queue.retry,
@@ -45,7 +46,14 @@ def ordered(office, pk, order, person, until=None):
     recipients = dict(row.recipients)
     if order == "hold":
         office.leave(pk, "held")
-        values = {"status": "held", "hold_kind": "hold", "held_until": until, "why": "said", "batch": None}
+        values = {
+            "status": "held",
+            "hold_kind": "hold",
+            "held_until": until,
+            "why": "said",
+            "category": "",
+            "batch": None,
+        }
         values["not_before"] = None if row.batch else row.not_before
     elif order == "release":
         values = nowhere | {"held_until": None}
@@ -53,6 +61,7 @@ def ordered(office, pk, order, person, until=None):
     elif order == "cancel":
         office.leave(pk, "cancelled")
         values = nowhere | {"status": "cancelled", "held_until": None, "not_before": None, "batch": None, "why": ""}
+        values |= {"category": ""}
     elif order == "try_now":
         values = {"not_before": office.now}
     elif order in ("retry", "send_again"):
@@ -64,11 +73,11 @@ def ordered(office, pk, order, person, until=None):
         recipients = {each: "accepted" if outcome == "unknown" else outcome for each, outcome in recipients.items()}
         values = {"once": False, "not_before": None}
         if "pending" in recipients.values():
-            values |= {"status": "queued", "not_before": office.now, "why": ""}
+            values |= {"status": "queued", "not_before": office.now, "why": "", "category": ""}
         elif "failed" in recipients.values():
-            values |= {"status": "failed", "why": "recipient-refused"}
+            values |= {"status": "failed", "why": "recipient-refused", "category": "address"}
         else:
-            values |= {"status": "sent", "why": ""}
+            values |= {"status": "sent", "why": "", "category": ""}
     elif order == "hand_over":
         office.leave(pk)
         values = {
@@ -80,6 +89,7 @@ def ordered(office, pk, order, person, until=None):
         recipients = dict.fromkeys(recipients, "accepted")
         values = nowhere | {
             "status": "sent", "account": row.handed_to, "held_until": None, "not_before": None, "why": "",
+            "category": "",
         }  # fmt: skip
     else:
         values = nowhere | {"status": row.status_before, "why": row.why_before}
@@ -104,8 +114,9 @@ def edit(office, choose, message, person):
     pk, row = message.pk, office.messages[message.pk]
     office.choose_options(hold=choose([True, True, False]))
     addresses = list(row.recipients)
-    if row.status == "failed" or choose([True, False]):
+    if row.is_asked_about or not addresses or choose([True, False]):
         addresses = _addresses(office, choose)
+    outcomes = {each: "failed" if row.refused_for_good(each) else "pending" for each in addresses}
     wanted = editing.Edit([Mailbox("", each) for each in addresses], [], [], f"Invoice {office.next_number()}")
     if row.versions:
         before = office.everything()
@@ -113,16 +124,23 @@ def edit(office, choose, message, person):
             editing.apply(message, wanted, by=person, seen=row.versions - 1)
         assert office.everything() == before
         office.seen["edited meanwhile", row.place] += 1
+    if row.status != "failed" and "pending" not in outcomes.values():
+        before = office.everything()
+        with pytest.raises(gate.Refused):
+            editing.apply(message, wanted, by=person, seen=row.versions)
+        assert office.everything() == before
+        office.seen["nobody is left", row.place] += 1
+        return
     assert editing.apply(message, wanted, by=person, seen=row.versions)
     row.versions += 1
-    values = {"recipients": dict.fromkeys(addresses, "pending")}
-    has_failed = row.status == "failed"
-    if has_failed:
+    values = {"recipients": outcomes}
+    is_queued_anew = row.status == "failed" and "pending" in outcomes.values()
+    if is_queued_anew:
         office.leave(pk)
         waits = office.company["hold"] and not row.urgent
         account = None if waits or person == office.mia else person.pk
         values |= office.anew(account, None if waits else office.now)
-    office.change(pk, "correct" if has_failed else "edit", person, **values)
+    office.change(pk, "correct" if is_queued_anew else "edit", person, **values)
 
 
 def refuse_all(office, choose, pk):
@@ -145,6 +163,10 @@ def refuse_all(office, choose, pk):
             else:
                 FUNCTIONS[order](message, by=person)
         office.seen["refused", order, row.place] += 1
+    if row.place not in WRITTEN_AGAIN:
+        with pytest.raises(queue.NotPossible):
+            queue.write_again(Message.objects.get(pk=pk), by=person)
+        office.seen["refused", "write_again", row.place] += 1
     for order in IN_BULK:
         if not row.allows(order, by_mapi=by_mapi):
             tally = queue.carry_out_for_all(BULK[order](), Message.objects.filter(pk=pk), by=person)
@@ -164,22 +186,34 @@ def not_found(office, choose, pk):
     office.seen["404", office.messages[pk].place] += 1
 
 
-def write_again(office, choose, pk):
-    """The form of what was refused, sent once more: another message takes its place."""
-    number = office.next_number()
-    office.choose_options(hold=True)
+def write_again(office, choose, pk, way):
+    """The form of what was refused, sent once more: another message takes its place, whatever comes of that."""
+    office.choose_options(hold=way == "queued", record=choose([True, False]))
+    address = f"a@{office.next_number()}.example.com"
     form = {
-        "sender": office.sender, "to": f"a@{number}.example.com", "subject": "Invoice", "text": "Dear customer",
-        "key": uuid.uuid4().hex, "do": "queue", "earlier": pk,
+        "sender": office.sender, "to": address, "subject": "Invoice", "text": "Dear customer", "key": uuid.uuid4().hex,
+        "do": "queue" if way == "queued" else "send", "earlier": pk,
     }  # fmt: skip
+    if way == "paused":
+        sending.pause(office.olga, by=office.ada, why="Stocktaking")
+        given_back(office, [office.olga.pk])
+    elif way != "queued":
+        plan(office, choose, [address], way)
     before = set(office.messages)
     answer = office.browser(office.olga).post("/messages/new/", form)
-    assert answer.status_code == 302, answer.content.decode()[-3000:]
+    assert answer.status_code == (422 if way in ("spam", "paused") else 302), answer.content.decode()[-3000:]
+    if way == "paused":
+        sending.resume(office.olga, by=office.ada)
     [new] = set(Message.objects.values_list("pk", flat=True)) - before
     office.leave(pk)
-    office.change(pk, "write again", office.olga, status="cancelled", why="written-again", batch=None)
-    office.messages[new] = Expected("", office.olga.pk, {form["to"]: "pending"})
-    office.change(new, "queue", office.olga, status="queued")
+    values = {"why": "written-again", "category": "", "batch": None}
+    office.change(pk, "write again", office.olga, status="cancelled", **values)
+    if way == "queued":
+        office.messages[new] = Expected("", office.olga.pk, {address: "pending"})
+        office.change(new, "queue", office.olga, status="queued")
+    else:
+        taken_at_once(office, new, office.olga, [address], way)
+    office.seen["written again", way] += 1
 
 
 def in_bulk(office, choose, order):
@@ -191,6 +225,7 @@ def in_bulk(office, choose, order):
     assert sum(tally.refused.values()) == len(seen) - len(done)
     for pk in done:
         ordered(office, pk, order, person)
+        office.seen[(f"{order} in bulk",)] += 1
 
 
 def change_rights(office, choose):
