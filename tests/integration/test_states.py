@@ -19,7 +19,7 @@ from .states.moves import possible
 from .states.office import FULL, MailServer, Office
 from .states.stories import STORIES, often
 
-LEAST, TOGETHER = 100, 4  # how often each is seen in the drill; the messages of a story there
+LEAST, TOGETHER = 100, 10  # how often each is seen in the drill; the messages of a story there
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 

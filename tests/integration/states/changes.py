@@ -137,10 +137,10 @@ def reroute(office, choose):
 
 
 def question(office, choose, answer):
-    """The same unknown words refuse two, and a person is asked."""
+    """The same unknown words refuse four, and a person is asked."""
     made = []
     office.choose_options(hold=True)
-    for _ in range(2):
+    for _ in range(4):
         number = office.next_number()
         address = f"a@{number}.example.com"
         made.append(gate.accept(gate.Submission(raw([address]), OFFICE, [address])).pk)
@@ -183,4 +183,4 @@ def question(office, choose, answer):
         with pytest.raises(queue.NotPossible):
             how(streak, by=office.ada)
     assert office.everything() == before
-    office.seen["refused", "answer", "answered"] += 1
+    office.seen["refused", "answer", "answered"] += 2

@@ -108,7 +108,7 @@ def plan(office, choose, addresses, way):
         server.end = choose(["taken", "taken", *ENDS])
         server.rcpt = {address: choose([*HEARD, "welcome", "welcome"]) for address in addresses}
     elif way == "partly lost":
-        server.end, server.rcpt = "lost", {addresses[0]: "no such mailbox"}
+        server.end, server.rcpt = "lost", dict.fromkeys(addresses[::2], "no such mailbox")
     elif way == "later and lost":
         server.end, server.rcpt = "lost", dict.fromkeys(addresses[::2], "later")
     elif way.startswith("kill"):

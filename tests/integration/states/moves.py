@@ -23,18 +23,17 @@ def possible(office):
             ways = [*ENDS, *HEARD, "some", "fault", "kill before", "kill after", "nobody", "unrecorded", "paused"]
             found += [(("at once", way), partial(at_once, way=way)) for way in ways]
     for pk, message in office.messages.items():
-        found += [(("refused", message.place), partial(refuse_all, pk=pk))]
         for order in OFFERED:
             if any(message.allows(order, by_mapi=mapi) for mapi in (False, True)):
                 found.append(((order, message.place), partial(carry_out, pk=pk, order=order)))
         if message.place == "failed" and message.author == office.olga.pk and office.restored is None:
-            ways = ("queued", "taken", "spam", "paused")
-            found += [(("write again", way), partial(write_again, pk=pk, way=way)) for way in ways]
+            found.append((("write again", message.place), partial(write_again, pk=pk)))
         if message.allows("hand_over", by_mapi=True):
-            found.append((("draft of a user who goes", message.place), partial(orphan, pk=pk)))
+            found.append((("draft of a user who goes", message.place), partial(orphan, pks=[pk])))
         if not all(office.sees(person, pk) for person in office.people):
             found.append((("404", message.place), partial(not_found, pk=pk)))
     if office.messages:
+        found.append((("refused",), partial(refuse_all, pks=list(office.messages))))
         found += [(("bulk", order), partial(in_bulk, order=order)) for order in IN_BULK]
         if office.has_left:
             found.append((("come back",), come_back))

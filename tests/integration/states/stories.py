@@ -62,6 +62,10 @@ def _each(move, **how):
     return step
 
 
+def _all(move):
+    return lambda office, choose, number: move(office, choose, pks=list(office.crowd))
+
+
 def _batch(move):
     return lambda office, choose, number: move(office, _last, pk=max(office.batches))
 
@@ -91,7 +95,7 @@ _OF_LEA = [_come("timed", by="lea")]
 _SENDS_FOR_LEA = [_come("urgent", by="lea"), _lanes("kill before")]
 PLACES = {
     "waiting": [_come("waits")], "timed": [_come("timed")], "in batch": _IN_BATCH, "held": [_come("held")],
-    "in mail program": _DRAFT, "nobody's draft": [_come("held"), _each(orphan)], "sending": _CLAIMED,
+    "in mail program": _DRAFT, "nobody's draft": [_come("held"), _all(orphan)], "sending": _CLAIMED,
     "in data": [_at_once("kill after")], "sent": [_come("urgent"), _lanes("taken")], "failed": _FAILED,
     "nobody named": [_come("nobody")], "unknown": _UNKNOWN, "cancelled": [_come("waits"), _order("cancel")],
 }  # fmt: skip
@@ -109,29 +113,26 @@ STORIES = {
     ("give back", "sending", "queued"): [*_CLAIMED, _then(pause)],
     ("rescue", "sending", "queued"): [*_CLAIMED, _sweep("lease")],
     ("stop", "sending", "failed"): [_at_once("kill before"), _sweep("lease")],
-    ("lose", "sending", "unknown"): [_at_once("kill after"), _sweep("two leases")],
+    ("lose", "sending", "unknown"): [_at_once("kill after"), _all(refuse_all), _sweep("two leases")],
     ("hold", "queued", "held"): [_come("timed"), _order("hold")],
-    ("hold in bulk",): [*_IN_BATCH, _come("waits"), _then(in_bulk, order="hold")],
-    ("cancel in bulk",): [*_IN_BATCH, _come("held"), _then(in_bulk, order="cancel")],
-    ("release in bulk",): [_come("held"), _then(in_bulk, order="release")],
+    ("hold in bulk", "done"): [*_IN_BATCH, _come("waits"), _then(in_bulk, order="hold")],
+    ("cancel in bulk", "done"): [*_IN_BATCH, _come("held"), _then(in_bulk, order="cancel")],
+    ("release in bulk", "done"): [_come("held"), _then(in_bulk, order="release")],
     ("release", "held", "queued"): [_come("held"), _order("release")],
-    ("release", "held", "failed"): [*_FAILED, _each(orphan), _order("release")],
+    ("release", "held", "failed"): [*_FAILED, _all(orphan), _order("release")],
     ("cancel", "queued", "cancelled"): [_come("waits"), _order("cancel")],
     ("cancel", "held", "cancelled"): [_come("held"), _order("cancel")],
     ("try now", "queued", "queued"): [_come("timed"), _order("try_now")],
     ("retry", "failed", "queued"): [*_FAILED, _order("retry")],
     ("send again", "unknown", "queued"): [*_UNKNOWN, _order("send_again")],
     ("mark as sent", "unknown", "sent"): [*_UNKNOWN, _order("mark_as_sent")],
-    ("mark as sent", "unknown", "failed"): [_at_once("partly lost"), _order("mark_as_sent")],
+    ("mark as sent", "unknown", "failed"): [_come("urgent"), _lanes("partly lost"), _order("mark_as_sent")],
     ("mark as sent", "unknown", "queued"): [_come("urgent"), _lanes("later and lost"), _order("mark_as_sent")],
     ("edit", "queued", "queued"): [_come("waits"), _order("edit")],
     ("edit", "held", "held"): [_come("held"), _order("edit")],
     ("edit", "failed", "failed"): [_come("urgent"), _lanes("no such mailbox"), _order("edit")],
     ("correct", "failed", "queued"): [*_FAILED, _order("edit")],
-    ("write again", "failed", "cancelled"): [_at_once("spam", by="olga"), _each(write_again, way="queued")],
-    ("written again", "taken"): [_at_once("spam", by="olga"), _each(write_again, way="taken")],
-    ("written again", "spam"): [_at_once("spam", by="olga"), _each(write_again, way="spam")],
-    ("written again", "paused"): [_at_once("spam", by="olga"), _each(write_again, way="paused")],
+    ("write again", "failed", "cancelled"): [_come("urgent", by="olga"), _lanes("spam"), _each(write_again)],
     ("hand over", "queued", "held"): [_come("waits"), _order("hand_over")],
     ("hand over", "held", "held"): _DRAFT,
     ("hand over", "failed", "held"): [*_FAILED, _order("hand_over")],
@@ -142,8 +143,6 @@ STORIES = {
     ("pass on", "queued", "queued"): [*_OF_LEA, _then(leave, choice="pass-on"), _then(come_back)],
     ("pass on", "held", "held"): [*_OF_LEA, _order("hold"), _then(leave, choice="pass-on"), _then(come_back)],
     ("recall", "queued", "held"): [*_OF_LEA, _then(leave, choice="hold"), _then(come_back)],
-    ("left", "cancel"): [*_OF_LEA, _then(leave, choice="cancel"), _then(come_back)],
-    ("left", "let-go"): [_come("urgent", by="lea"), _then(leave, choice="let-go"), _lanes("some"), _then(come_back)],
     ("recalled", "hold"): [*_SENDS_FOR_LEA, _then(leave, choice="hold"), _sweep("lease"), _then(come_back)],
     ("recalled", "pass-on"): [*_SENDS_FOR_LEA, _then(leave, choice="pass-on"), _sweep("lease"), _then(come_back)],
     ("recalled", "cancel"): [*_SENDS_FOR_LEA, _then(leave, choice="cancel"), _sweep("lease"), _then(come_back)],
@@ -165,24 +164,24 @@ STORIES = {
     ("moved", "unknown", "queued"): [_come("waits"), *_MOVED],
     ("moved", "unknown", "held"): [_come("held"), *_MOVED],
     ("moved", "unknown", "sending"): [*_CLAIMED, *_MOVED],
-    ("edited meanwhile",): [_come("held"), _order("edit"), _order("edit")],
-    ("nobody is left",): [_come("urgent"), _lanes("no such mailbox"), _each(orphan), _order("edit")],
-    ("404",): [_come("held"), _each_their_own, _each(not_found)],
-    ("refused", "confirm"): [*_IN_BATCH, *[_batch(confirm)] * 4],
-    ("refused", "cancel a batch"): [*_IN_BATCH, *[_batch(cancel_batch)] * 4],
-    ("refused", "retry draft"): [*_IN_BATCH, *[_batch(retry_draft)] * 4],
+    ("edited meanwhile", "held"): [_come("held"), _order("edit"), _order("edit")],
+    ("nobody is left", "nobody's draft"): [_come("urgent"), _lanes("no such mailbox"), _all(orphan), _order("edit")],
+    ("404", "held"): [_come("held"), _each_their_own, _each(not_found)],
+    ("refused", "confirm", "confirmed"): [*_IN_BATCH, *[_batch(confirm)] * 10],
+    ("refused", "cancel a batch", "cancelled"): [*_IN_BATCH, *[_batch(cancel_batch)] * 10],
+    ("refused", "retry draft", "confirmed"): [*_IN_BATCH, *[_batch(retry_draft)] * 10],
     ("refused", "answer", "answered"): [_anew, _then(question, answer="go on")],
     ("refused", "answer", "restore"): [_come("waits"), *_MOVED],
-    ("refused", "leave", "undecided"): [*_OF_LEA, *[_then(leave, choice="let-go"), _then(come_back)] * 4],
+    ("refused", "leave", "undecided"): [*_OF_LEA, *[_then(leave, choice="let-go"), _then(come_back)] * 5],
     ("refused", "leave", "bad successor"): [
         *_OF_LEA, _then(leave, choice="pass-on"), _then(come_back), *_OF_LEA, _then(leave, choice="pass-on"),
         _then(come_back),
     ],
-    **{("refused", *each): [*PLACES[each[1]], _each(refuse_all)] for each in REFUSALS},
+    **{("refused", *each): [*PLACES[each[1]], _all(refuse_all)] for each in sorted(REFUSALS)},
 }  # fmt: skip
 assert STORIES.keys() >= WAYS
 
 
 def often(seen):
     """How often what each story is about was seen."""
-    return {start: sum(number for way, number in seen.items() if way[: len(start)] == start) for start in STORIES}
+    return {way: seen[way] for way in STORIES}
