@@ -14,7 +14,7 @@ import pytest
 from django.db import OperationalError, connection, connections, transaction
 from django.utils import timezone
 
-from messaging import answers, batches, housekeeping, queue, restores
+from messaging import answers, batches, housekeeping, leaving, queue, restores, users
 from messaging.delivery import claims, ledger, set_aside
 from messaging.delivery.rescue import rescue
 from messaging.models import (
@@ -33,7 +33,8 @@ from tests.factories import make_user, set_up
 from tests.servers import MailServer
 from tests.sizes import also_in_drills
 
-MESSAGES = 3000
+MESSAGES = 3000  # of the pair whose circle needs many
+FEW = 600  # of each pair in the drills
 RECORDED = 300  # outcomes that a lane writes at one time
 NOW = timezone.now()
 AGO, LONG_AGO = NOW - dt.timedelta(hours=1), NOW - dt.timedelta(days=9)
@@ -66,6 +67,8 @@ class Office:
     """Who gives the orders, and what is there for all of them."""
 
     admin: object
+    lea: object  # in whose name messages go out
+    rows: int
     kept: dict = field(default_factory=dict)
 
 
@@ -74,6 +77,7 @@ IN_BATCH = {"status": "queued", "batch": "confirmed", "not_before": AGO}
 FAILED = {"status": "failed", "batch": "confirmed"}
 HELD = {"status": "held", "hold_kind": "hold", "held_until": AGO}
 CLAIMED = {"status": "sending", "lease_owner": "a", "lease_expires_at": NOW + dt.timedelta(hours=1), "fence": 1}
+OF_LEA = {"status": "queued", "account": "lea", "not_before": AGO}
 LEFT = CLAIMED | {"lease_expires_at": LONG_AGO}
 
 
@@ -130,7 +134,7 @@ def answer(how):
 
 
 def sweep(office):
-    for _ in range(MESSAGES // housekeeping.CHUNK):
+    for _ in range(1 + office.rows // housekeeping.CHUNK):
         housekeeping.sweep(NOW)
 
 
@@ -154,6 +158,14 @@ def claim(office):
         claims.take(None, owner, 400, NOW)
 
 
+def deactivate(office):
+    users.change(office.lea, {"is_active": False}, by=office.admin, decision=leaving.Decision(leaving.Choice.HOLD))
+
+
+def activate(office):
+    type(office.lea).objects.filter(pk=office.lea.pk).update(is_active=True)
+
+
 ORDERS = {
     "confirm": Order(WAITING, lambda office: batches.confirm(office.kept["draft"], by=office.admin), draft),
     "confirm a retry": Order(
@@ -174,6 +186,7 @@ ORDERS = {
     "rescue": Order(LEFT, lambda office: [rescue(NOW) for _ in range(3)]),
     "outcomes": Order(CLAIMED, write_outcomes),
     "claim": Order(WAITING | {"not_before": AGO}, claim),
+    "deactivation": Order(OF_LEA, deactivate, activate),
     "a restore": Order(WAITING, notice_a_restore),
     "its answer": Order(WAITING, answer_the_restore, notice_a_restore),
 }
@@ -190,13 +203,13 @@ PAIRS = {name: NAMES[place:] for place, name in enumerate(NAMES)}
 
 
 @pytest.fixture
-def office(db):
+def office(db, rows):
     admin = make_user("boss", role="Administrator")
     with MailServer() as server:
         set_up(server)
     CompanyOptions.objects.create(expire_days=5)
     Message.objects.bulk_create(
-        Message(message_id=f"<{number}@t.example>", recipient_count=1, created_at=NOW) for number in range(MESSAGES)
+        Message(message_id=f"<{number}@t.example>", recipient_count=1, created_at=NOW) for number in range(rows)
     )
     Recipient.objects.bulk_create(
         Recipient(message_id=pk, address=f"c{pk}@example.com")
@@ -207,7 +220,7 @@ def office(db):
             table, columns = model._meta.db_table, ", ".join(each.column for each in model._meta.concrete_fields)
             cursor.execute(f"DROP TABLE IF EXISTS saved_{table}")
             cursor.execute(f"CREATE TEMP TABLE saved_{table} AS SELECT {columns} FROM {table}")
-    return Office(admin)
+    return Office(admin, make_user("lea"), rows)
 
 
 def spread(office, one, other, seed):
@@ -245,7 +258,8 @@ def _columns(office, model, given, or_given):
 
 
 def _stored(office, value):
-    return office.kept["confirmed"].pk if value == "confirmed" else value
+    named = {"confirmed": office.kept["confirmed"], "lea": office.lea}
+    return named[value].pk if value in named else value
 
 
 def _refill(cursor, model, chosen, values, order):
@@ -306,7 +320,11 @@ def lost():
     return found
 
 
-@pytest.mark.parametrize(("first", "others"), [("confirm", ["hold"]), *also_in_drills(*PAIRS.items())])
+ALONE = [("confirm", ["hold"], MESSAGES), ("deactivation", ["outcomes", "confirm"], FEW), ("a restore", ["hold"], FEW)]
+ALL = [("confirm", ["hold"], MESSAGES), *((*pairs, FEW) for pairs in PAIRS.items())]
+
+
+@pytest.mark.parametrize(("first", "others", "rows"), [*ALONE, *also_in_drills(*ALL)])
 def test_nobody_waits_in_a_circle_and_no_change_is_lost(office, first, others):
     wrong = []
     for second in others:
