@@ -1,4 +1,4 @@
-"""Whoever locks many messages does it in the order of their keys, so that nobody waits in a circle.
+"""Many messages are locked in the order of their keys, so that nobody waits in a circle.
 
 Every pair of orders at the same time, on rows that lie on the disk in another order than that of their keys.
 """
@@ -50,7 +50,7 @@ pytestmark = [
 
 @dataclass
 class Order:
-    """What somebody orders for all messages at once: how these stand before, and what is ordered.
+    """An order for all messages at once: how these stand before, and what is ordered.
 
     `given` are columns of the messages (`batch` "confirmed": they are in a confirmed batch), `work` gets the Office;
     `recipients` is the status of those. `prepares` is done before, for a draft or a question.

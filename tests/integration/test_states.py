@@ -16,7 +16,8 @@ from tests.sizes import several
 
 from .states.changes import answer_restore
 from .states.moves import possible
-from .states.office import FULL, MailServer, Office
+from .states.office import FULL, Office
+from .states.server import MailServer
 from .states.stories import STORIES, often
 
 LEAST, TOGETHER = 100, 10  # how often each is seen in the drill; the messages of a story there

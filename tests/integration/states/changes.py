@@ -30,7 +30,7 @@ def pause(office, choose):
 
 
 def sweep(office, choose, gap):
-    """Time goes on; the sweep was at work in between, or was not."""
+    """Time passes; the sweep was at work in between, or was not."""
     office.clock.goes_on(seconds=GAPS[gap].total_seconds())
     was_away = gap != "now" and choose([True, False])
     if gap != "now" and not was_away:
@@ -138,30 +138,7 @@ def reroute(office, choose):
 
 def question(office, choose, answer):
     """The same unknown words refuse four, and a person is asked."""
-    made = []
-    office.choose_options(hold=True)
-    for _ in range(4):
-        number = office.next_number()
-        address = f"a@{number}.example.com"
-        made.append(gate.accept(gate.Submission(raw([address]), OFFICE, [address])).pk)
-        row = Expected("", None, {address: "pending"})
-        office.messages[made[-1]] = row
-        office.change(made[-1], "queue", None, status="queued")
-    streak = office.ask(made)
-    given_back(office, [office.quentin.pk])
-    for pk in made:
-        row = office.messages[pk]
-        office.change(pk, "claim", status="sending")
-        failed = dict.fromkeys(row.recipients, "failed")
-        values = {
-            "tries": 1,
-            "recipients": failed,
-            "account": office.quentin.pk,
-            "why": "refused-alike",
-            "category": "setup",
-        }
-        office.change(pk, "outcome", status="failed", **values)
-        row.is_asked_about = True
+    streak, made = _asked(office)
     for pk in made[1:] if choose([True, False]) else ():
         queue.retry(Message.objects.get(pk=pk), by=office.ada)
         ordered(office, pk, "retry", office.ada)
@@ -184,3 +161,23 @@ def question(office, choose, answer):
             how(streak, by=office.ada)
     assert office.everything() == before
     office.seen["refused", "answer", "answered"] += 2
+
+
+def _asked(office):
+    """The question, and the messages that it is about."""
+    office.choose_options(hold=True)
+    made = []
+    for _ in range(4):
+        address = f"a@{office.next_number()}.example.com"
+        made.append(gate.accept(gate.Submission(raw([address]), OFFICE, [address])).pk)
+        office.messages[made[-1]] = Expected("", None, {address: "pending"})
+        office.change(made[-1], "queue", None, status="queued")
+    streak = office.ask(made)
+    given_back(office, [office.quentin.pk])
+    for pk in made:
+        row = office.messages[pk]
+        office.change(pk, "claim", status="sending")
+        values = {"tries": 1, "recipients": dict.fromkeys(row.recipients, "failed"), "account": office.quentin.pk}
+        office.change(pk, "outcome", status="failed", why="refused-alike", category="setup", **values)
+        row.is_asked_about = True
+    return streak, made

@@ -9,16 +9,17 @@ from messaging.models import Message
 from tests.factories import OFFICE
 
 from .model import Expected
-from .office import ENDS, HEARD, LEASE, SECOND, TRIES, Killed, raw
+from .office import LEASE, SECOND, TRIES, raw
+from .server import ENDS, HEARD, Killed
 
 
-def _addresses(office, choose):
+def new_addresses(office, choose):
     return [f"{name}@{office.next_number()}.example.com" for name in choose([["a"], ["a", "b"], ["a", "b"]])]
 
 
 def come_in(office, choose, way, number=1):
     author = choose([None, *office.people, *([] if office.has_left else [office.lea])])
-    letters = [[] if way == "nobody" else _addresses(office, choose) for _ in range(number)]
+    letters = [[] if way == "nobody" else new_addresses(office, choose) for _ in range(number)]
     at = office.now + choose([SECOND, dt.timedelta(hours=3)]) if way == "timed" else None
     why = "wait" if way == "held" else ""
     given = [

@@ -12,10 +12,8 @@ from messaging import batches, roles, users
 from messaging.answers import open_questions
 from messaging.console.forms.compose import NewMessageForm, senders_of
 from messaging.delivery import claims
-from messaging.delivery.dialogue import StageFailed
 from messaging.delivery.lane import Lane
-from messaging.delivery.outcomes import LocalError, Reply, Stage
-from messaging.delivery.smtp import Abandoned, Result
+from messaging.delivery.outcomes import Reply, Stage
 from messaging.lifecycle.waiting import waiting
 from messaging.models import Batch, EmailSettings, Message, MessageEvent, NoticeRule, Recipient, SendAttempt
 from messaging.setup import options
@@ -23,6 +21,7 @@ from messaging.setup.layers import resolve
 from tests.factories import OFFICE, make_user
 
 from .model import ATTEMPTED, FIELDS, SILENT, TRANSITIONS
+from .server import REPLIES
 
 LEASE = dt.timedelta(seconds=settings.LEASE_SECONDS)
 SECOND, DAY = dt.timedelta(seconds=1), dt.timedelta(days=1)
@@ -31,19 +30,6 @@ TRIES = 2
 MESSAGES = 6  # above that, none come in by chance
 FULL = 12  # above that, all begins anew
 BACK = {"is_active": True, "role": roles.OPERATOR}  # who left may send again
-REPLIES = {
-    "no such mailbox": Reply(Stage.RCPT, 550, "5.1.1 no such user"),
-    "later": Reply(Stage.RCPT, 451, "4.7.1 greylisted, come back in 5 minutes"),
-    "hello": Reply(Stage.MAIL, 250, "2.1.0 ok"),
-    "welcome": Reply(Stage.RCPT, 250, "2.1.5 ok"),
-    "taken": Reply(Stage.END, 250, "2.0.0 taken"),
-    "spam": Reply(Stage.END, 554, "5.7.1 message is spam"),
-    "content later": Reply(Stage.END, 451, "4.3.0 mailbox busy, try again later"),
-    "lost": Reply(Stage.END, None, "", LocalError.CONNECTION_LOST),
-    "wrong password": Reply(Stage.AUTH, 535, "5.7.8 authentication failed: wrong password"),
-}
-HEARD = {"no such mailbox": "failed", "later": "pending"}
-ENDS = {"taken": "accepted", "spam": "failed", "content later": "pending", "lost": "unknown"}
 TABLES = ("attachment", "messagecontent", "messageversion", "messageevent", "sendattempt", "recipient", "batchitem",
           "setaside", "noticeitem_notices", "noticeitem", "notice", "submitted", "refusalstreak", "message", "batch",
           "accountpause", "activelane", "restore", "auditentry", "heartbeat")  # fmt: skip
@@ -54,64 +40,6 @@ COLUMNS = (
     "held_until", "hold_kind", "handed_to", "status_before", "once", "urgent", "tries", "in_data", "reason_category",
     "sent_at", "fence",
 )  # fmt: skip
-
-
-class Killed(BaseException):
-    """The process is no more."""
-
-
-class MailServer:
-    """What the server says to whom, and when the process that speaks to it is killed: set before each run."""
-
-    def __init__(self):
-        self.rcpt, self.end, self.fault, self.kill = {}, "taken", False, ""
-        self.has_it, self.again = set(), []
-        self.is_killed = False
-
-    def killed(self):
-        self.is_killed = True
-        raise Killed
-
-    def connection(self, setup, patience, say=None, hear=None):
-        return _Connection(self, setup)
-
-
-class _Connection:
-    def __init__(self, server, setup):
-        self.mail_server, self.setup, self.server = server, setup, "mail.example:25"
-        self.tls, self.transactions, self.is_open = "", 0, False
-
-    def open(self):
-        if self.mail_server.fault:
-            raise StageFailed(REPLIES["wrong password"])
-        self.is_open = True
-
-    def close(self, politely=False):
-        self.is_open = False
-
-    def transact(self, envelope, content, before_end):
-        server = self.mail_server
-        b"".join(content)
-        self.transactions += 1
-        if server.kill == "before":
-            server.killed()
-        said = {address: server.rcpt.get(address, "welcome") for address in envelope.recipients}
-        result = Result(REPLIES["hello"], {address: REPLIES[words] for address, words in said.items()})
-        taken = [address for address, words in said.items() if words == "welcome"]
-        if not taken:
-            result.final = REPLIES[list(said.values())[-1]]
-            return result
-        if not before_end(result):
-            self.is_open = False
-            raise Abandoned
-        server.again += server.has_it.intersection(taken)
-        if server.end == "taken" and not server.kill:
-            server.has_it.update(taken)
-        if server.kill:
-            server.killed()
-        result.final = REPLIES[server.end]
-        self.is_open = server.end != "lost"
-        return result
 
 
 class Office:

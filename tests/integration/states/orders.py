@@ -13,7 +13,7 @@ from messaging.intake.addresses import Mailbox
 from messaging.models import EmailSettings, Message
 from tests.factories import make_user
 
-from .delivery import _addresses, given_back, leave_cancelled, plan, taken_at_once
+from .delivery import given_back, leave_cancelled, new_addresses, plan, taken_at_once
 from .model import IN_BULK, OFFERED, WRITTEN_AGAIN, Expected
 
 FUNCTIONS = {
@@ -44,61 +44,81 @@ def carry_out(office, choose, pk, order):
 def ordered(office, pk, order, person, until=None):
     """In the model, what came of an order."""
     row = office.messages[pk]
-    nowhere = {"handed_to": None, "hold_kind": "", "status_before": "", "why_before": ""}
-    recipients = dict(row.recipients)
-    if order == "hold":
-        office.leave(pk, "held")
-        values = {
-            "status": "held",
-            "hold_kind": "hold",
-            "held_until": until,
-            "why": "said",
-            "category": "",
-            "batch": None,
-        }
-        values["not_before"] = None if row.batch else row.not_before
-    elif order == "release":
-        values = nowhere | {"held_until": None}
-        values |= {"status": "queued", "why": ""} if row.has("pending") else {"status": "failed", "why": row.why_before}
-    elif order == "cancel":
-        office.leave(pk, "cancelled")
-        values = nowhere | {"status": "cancelled", "held_until": None, "not_before": None, "batch": None, "why": ""}
-        values |= {"category": ""}
-    elif order == "try_now":
-        values = {"not_before": office.now}
-    elif order in ("retry", "send_again"):
-        again = "failed" if order == "retry" else "unknown"
-        recipients = {address: "pending" if outcome == again else outcome for address, outcome in recipients.items()}
-        office.leave(pk)
-        values = office.anew(person.pk, office.now)
-    elif order == "mark_as_sent":
-        recipients = {each: "accepted" if outcome == "unknown" else outcome for each, outcome in recipients.items()}
-        values = {"once": False, "not_before": None}
-        if "pending" in recipients.values():
-            values |= {"status": "queued", "not_before": office.now, "why": "", "category": ""}
-        elif "failed" in recipients.values():
-            values |= {"status": "failed", "why": "recipient-refused", "category": "address"}
-        else:
-            values |= {"status": "sent", "why": "", "category": ""}
-    elif order == "hand_over":
-        office.leave(pk)
-        values = {
-            "status": "held", "hold_kind": "mail-program", "handed_to": person.pk, "batch": None, "why": "handed-over",
-        }  # fmt: skip
-        if row.place != "nobody's draft":
-            values |= {"status_before": row.status, "why_before": row.why}
-    elif order == "sent_from_mail_program":
-        recipients = dict.fromkeys(recipients, "accepted")
-        values = nowhere | {
-            "status": "sent", "account": row.handed_to, "held_until": None, "not_before": None, "why": "",
-            "category": "",
-        }  # fmt: skip
-    else:
-        values = nowhere | {"status": row.status_before, "why": row.why_before}
-        values |= {"hold_kind": "hold"} if row.status_before == "held" else {"held_until": None}
+    recipients, values = WHAT_COMES[order](office, row, person, until)
+    if order in LEAVES:
+        office.leave(pk, LEAVES[order])
     office.change(pk, order.replace("_", " "), person, recipients=recipients, **values)
     if order == "mark_as_sent":
         leave_cancelled(office, pk)
+
+
+LEAVES = {"hold": "held", "cancel": "cancelled", "retry": "", "send_again": "", "hand_over": ""}
+NOWHERE = {"handed_to": None, "hold_kind": "", "status_before": "", "why_before": ""}
+
+
+def _held(office, row, person, until):
+    values = {"status": "held", "hold_kind": "hold", "held_until": until, "why": "said", "category": "", "batch": None}
+    return row.recipients, values | {"not_before": None if row.batch else row.not_before}
+
+
+def _released(office, row, person, until):
+    status = "queued" if row.has("pending") else "failed"
+    return row.recipients, NOWHERE | {"status": status, "held_until": None, "why": ""}
+
+
+def _cancelled(office, row, person, until):
+    values = {"status": "cancelled", "held_until": None, "not_before": None, "batch": None, "why": "", "category": ""}
+    return row.recipients, NOWHERE | values
+
+
+def _tried_now(office, row, person, until):
+    return row.recipients, {"not_before": office.now}
+
+
+def _queued_again(outcome):
+    def come(office, row, person, until):
+        return _with(row, outcome, "pending"), office.anew(person.pk, office.now)
+
+    return come
+
+
+def _with(row, before, now):
+    return {address: now if outcome == before else outcome for address, outcome in row.recipients.items()}
+
+
+def _marked_as_sent(office, row, person, until):
+    recipients = _with(row, "unknown", "accepted")
+    values = {"once": False, "not_before": None, "status": "sent", "why": "", "category": ""}
+    if "pending" in recipients.values():
+        values |= {"status": "queued", "not_before": office.now}
+    elif "failed" in recipients.values():
+        values |= {"status": "failed", "why": "recipient-refused", "category": "address"}
+    return recipients, values
+
+
+def _handed_over(office, row, person, until):
+    values = {
+        "status": "held", "hold_kind": "mail-program", "handed_to": person.pk, "batch": None, "why": "handed-over",
+    }  # fmt: skip
+    was = {} if row.place == "nobody's draft" else {"status_before": row.status, "why_before": row.why}
+    return row.recipients, values | was
+
+
+def _sent_elsewhere(office, row, person, until):
+    values = {"status": "sent", "account": row.handed_to, "held_until": None, "not_before": None, "why": ""}
+    return dict.fromkeys(row.recipients, "accepted"), NOWHERE | values | {"category": ""}
+
+
+def _put_back(office, row, person, until):
+    kept = {"hold_kind": "hold"} if row.status_before == "held" else {"held_until": None}
+    return row.recipients, NOWHERE | {"status": row.status_before, "why": row.why_before} | kept
+
+
+WHAT_COMES = {
+    "hold": _held, "release": _released, "cancel": _cancelled, "try_now": _tried_now, "retry": _queued_again("failed"),
+    "send_again": _queued_again("unknown"), "mark_as_sent": _marked_as_sent, "hand_over": _handed_over,
+    "sent_from_mail_program": _sent_elsewhere, "put_back": _put_back,
+}  # fmt: skip
 
 
 def orphan(office, choose, pks):
@@ -119,7 +139,7 @@ def edit(office, choose, message, person):
     office.choose_options(hold=choose([True, True, False]))
     addresses = list(row.recipients)
     if row.is_asked_about or not addresses or choose([True, False]):
-        addresses = _addresses(office, choose)
+        addresses = new_addresses(office, choose)
     outcomes = {each: "failed" if row.refused_for_good(each) else "pending" for each in addresses}
     wanted = editing.Edit([Mailbox("", each) for each in addresses], [], [], f"Invoice {office.next_number()}")
     if row.versions:
