@@ -107,10 +107,11 @@ def answer_restore(office, choose, what):
     row = restores.unanswered()
     restores.answer(row, Restore.Answer(what), by=office.ada)
     before = office.everything()
-    with pytest.raises(restores.AnsweredMeanwhile):
-        restores.answer(row, Restore.Answer(what), by=office.ada)
+    for other in ("moved", "sent-since"):
+        with pytest.raises(restores.AnsweredMeanwhile):
+            restores.answer(row, Restore.Answer(other), by=office.ada)
+        office.seen["refused", "answer", "restore"] += 1
     assert office.everything() == before
-    office.seen["refused", "answer", "restore"] += 1
     for pk, stood in office.restored.items() if what == "moved" else ():
         now = office.messages[pk]
         if now.why == "since-backup" and now.status == "unknown":

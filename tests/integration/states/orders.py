@@ -250,7 +250,7 @@ def in_bulk(office, choose, order):
     assert sum(tally.refused.values()) == len(seen) - len(done)
     for pk in done:
         ordered(office, pk, order, person)
-        office.seen[f"{order} in bulk", "done"] += 1
+    office.seen[f"{order} in bulk", "done"] += len(done)
 
 
 def change_rights(office, choose):

@@ -1,5 +1,7 @@
 """Short ways to each transition and each refusal, on several messages at once, which chance makes too seldom."""
 
+import functools
+
 from .batching import cancel_batch, confirm, process_all, retry_draft
 from .changes import answer_restore, pause, question, reroute, restore, sweep
 from .delivery import at_once, come_in, due, lane
@@ -157,7 +159,7 @@ STORIES = {
     ("take out of the batch", "sending", "queued"): [*_CLAIMED, _batch(cancel_batch)],
     ("end of a hold", "held", "queued"): [_come("waits"), _order("hold", last=True), _sweep("hours")],
     ("expire", "queued", "failed"): [_come("waits"), _sweep("days")],
-    ("reroute", "queued", "queued"): [_anew, _then(reroute)],
+    ("reroute", "queued", "queued"): [_anew, *[_then(reroute)] * 5],
     ("restore", "queued", "unknown"): [_come("timed"), *_MOVED],
     ("restore", "held", "unknown"): [*_DRAFT, *_MOVED],
     ("restore", "sending", "unknown"): [*_CLAIMED, *_MOVED],
@@ -182,6 +184,15 @@ STORIES = {
 assert STORIES.keys() >= WAYS
 
 
-def often(seen):
-    """How often what each story is about was seen."""
-    return {way: seen[way] for way in STORIES}
+def often(seen, part=0, parts=1):
+    """How often what each story is about was seen; of the stories in one of several parts."""
+    return {way: seen[way] for way in _stories(part, parts)}
+
+
+@functools.cache
+def _stories(part, parts):
+    """Those that lead over the same states are together."""
+    names = [way for way in STORIES if way[1:] not in REFUSALS]
+    places = list(PLACES)
+    chosen = names[part * len(names) // parts : (part + 1) * len(names) // parts]
+    return [*chosen, *(way for way in STORIES if way[1:] in REFUSALS and places.index(way[2]) % parts == part)]
