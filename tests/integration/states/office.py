@@ -185,7 +185,7 @@ class Office:
             for name, wanted, found in zip(FIELDS, message.columns(), rows[pk], strict=True):
                 assert wanted == found, f"message {pk}: {name} is {found!r} and should be {wanted!r}"
         assert rows.keys() == self.messages.keys(), "there are other messages"
-        assert not self.server.again, "whoever has it gets it again"
+        assert not self.server.again, "a person who has it gets it again"
         found = self.read_events(self.last_event)
         assert Counter(row[1:] for row in found) == Counter(self.events)
         attempts = self.read_attempts(self.last_attempt)
