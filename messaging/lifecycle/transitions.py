@@ -150,6 +150,7 @@ RELEASE = Transition(
     # What failed before it was handed over, to a person whose account was deleted since, has failed as it had.
     NOT_HELD | _AT_ITS_TIME
     | {"status": _WITHOUT_HOLD, "reason": Case(When(Exists(_LEFT), then=None), default=F("reason_before")),
+       "reason_category": Case(When(Exists(_LEFT), then=Value("")), default=F("reason_category")),
        "notified_at": Case(When(Exists(_LEFT), then=None), default=F("notified_at"))},
 )  # fmt: skip
 CANCEL = Transition(

@@ -62,8 +62,9 @@ def _held(office, row, person, until):
 
 
 def _released(office, row, person, until):
-    status = "queued" if row.has("pending") else "failed"
-    return row.recipients, NOWHERE | {"status": status, "held_until": None, "why": ""}
+    if row.has("pending"):
+        return row.recipients, NOWHERE | {"status": "queued", "held_until": None, "why": "", "category": ""}
+    return row.recipients, NOWHERE | {"status": "failed", "held_until": None, "why": row.why_before}
 
 
 def _cancelled(office, row, person, until):
