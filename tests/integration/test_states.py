@@ -15,6 +15,7 @@ from messaging.delivery import lane
 from tests.sizes import several
 
 from .states.changes import answer_restore
+from .states.leaving import come_back
 from .states.moves import possible
 from .states.office import FULL, Office
 from .states.server import MailServer
@@ -48,6 +49,8 @@ def walk(office, chance, least, *, number, by_chance, part=0, parts=1):
                 _move(office, chance)
             if office.restored is not None:
                 _tell(office, ("answer",), partial(answer_restore, choose=chance.choice, what="moved"))
+            if office.has_left:
+                _tell(office, ("come back",), partial(come_back, choose=chance.choice))
             way = min(found, key=found.get)
             told[way] += 1
             assert told[way] < 10 * least, f"{way}: its story does not lead there"
