@@ -215,8 +215,9 @@ def leave_cancelled(office, pk):
         office.change(pk, "take out of the batch", status="queued", batch=None, not_before=None, account=None)
 
 
-def given_back(office, accounts):
+def given_back(office, accounts, *, urgent_too=False):
     """In the model, a pause takes back what lanes have claimed and not begun."""
     for pk, row in office.messages.items():
-        if row.place == "sending" and row.account in accounts and not row.once and not row.urgent:
+        may = urgent_too or not row.urgent
+        if row.place == "sending" and row.account in accounts and not row.once and may:
             office.change(pk, "give back", status="queued", is_leased=False, lease_ends=None)

@@ -26,7 +26,7 @@ def leave(office, choose, choice):
     office.seen["left", choice] += 1
     if choice == "let-go" or not is_asked:
         return
-    given_back(office, [lea.pk])
+    given_back(office, [lea.pk], urgent_too=True)
     recall = Recalled(choice, successor and successor.pk, why)
     mine = {pk: row for pk, row in office.messages.items() if row.account == lea.pk}
     for pk, row in mine.items():

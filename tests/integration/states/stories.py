@@ -94,7 +94,6 @@ _FAILED, _UNKNOWN = [_come("urgent"), _lanes("spam")], [_come("urgent"), _lanes(
 _DRAFT = [_come("held"), _order("hand_over")]
 _MOVED = [_then(restore), _then(answer_restore, what="moved")]
 _OF_LEA = [_come("timed", by="lea")]
-_SENDS_FOR_LEA = [_come("urgent", by="lea"), _lanes("kill before")]
 PLACES = {
     "waiting": [_come("waits")], "timed": [_come("timed")], "in batch": _IN_BATCH, "held": [_come("held")],
     "in mail program": _DRAFT, "nobody's draft": [_come("held"), _all(orphan)], "sending": _CLAIMED,
@@ -145,9 +144,6 @@ STORIES = {
     ("pass on", "queued", "queued"): [*_OF_LEA, _then(leave, choice="pass-on"), _then(come_back)],
     ("pass on", "held", "held"): [*_OF_LEA, _order("hold"), _then(leave, choice="pass-on"), _then(come_back)],
     ("recall", "queued", "held"): [*_OF_LEA, _then(leave, choice="hold"), _then(come_back)],
-    ("recalled", "hold"): [*_SENDS_FOR_LEA, _then(leave, choice="hold"), _sweep("lease"), _then(come_back)],
-    ("recalled", "pass-on"): [*_SENDS_FOR_LEA, _then(leave, choice="pass-on"), _sweep("lease"), _then(come_back)],
-    ("recalled", "cancel"): [*_SENDS_FOR_LEA, _then(leave, choice="cancel"), _sweep("lease"), _then(come_back)],
     ("it was us", "failed", "queued"): [_anew, _then(question, answer="it was us")],
     ("go on", "failed", "failed"): [_anew, _then(question, answer="go on")],
     ("process", "queued", "queued"): _IN_BATCH,
