@@ -13,7 +13,7 @@ from django.utils import timezone
 from messaging import queue, users
 from messaging.intake.gate import Submission, accept
 anna = __import__("django.contrib.auth.models").contrib.auth.models.User.objects.get(username="anna")
-ben = users.create("ben", "correct-horse-battery", first_name="Ben", last_name="Okoro")
+ben = users.create("ben.okoro", "correct-horse-battery", first_name="Ben", last_name="Okoro")
 pks = []
 for number in range(1, 9):
     address = f"c{number}@example.com"
@@ -31,7 +31,7 @@ AWAY = """
 from messaging.models import *
 Schedule.objects.all().delete()
 Message.objects.filter(pk__in={pks}).delete()
-__import__("django.contrib.auth.models").contrib.auth.models.User.objects.filter(username="ben").delete()
+__import__("django.contrib.auth.models").contrib.auth.models.User.objects.filter(username="ben.okoro").delete()
 answer = None
 """
 
