@@ -15,6 +15,7 @@ BENCH_VENV := .venv-bench
 OPERATOR ?= admin
 KILLS ?= 200
 ENGINE_TESTS := tests/integration/test_batches.py tests/integration/faults \
+	tests/integration/test_states.py tests/integration/test_limits.py \
 	$(addprefix tests/integration/delivery/,test_lane.py test_interleavings.py test_pauses.py)
 PIP_COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
