@@ -49,7 +49,7 @@ def still_true(before: bytes, after: bytes) -> tuple[bytes, tuple[str, ...]]:
 
 
 def _with_those_over_them(gone: list[mime.Field], signatures: Sequence[mime.Field]) -> list[mime.Field]:
-    """Whatever of them is gone, and each that signs one of those that are, in their order."""
+    """Those that are gone, and each that signs one of these, in their order."""
     names = {field.name for field in gone}
     more = [field for field in signatures if field in gone or names & set(_names(_tags(field)))]
     return more if len(more) == len(gone) else _with_those_over_them(more, signatures)

@@ -1,7 +1,8 @@
 """When a person may not send any more: what is under way in their name, and what becomes of it.
 
-What is under way goes out with their account, although they cannot see or stop it. Whoever deactivates them, or takes
-the role away, decides: hold it, pass it on to another account, cancel it, or let it go (users.change asks).
+What is under way goes out with their account, although they cannot see or stop it. The administrator who deactivates
+them, or takes the role away, decides: hold it, pass it on to another account, cancel it, or let it go (users.change
+asks).
 """
 
 from collections.abc import Sequence
@@ -96,7 +97,7 @@ def under_way(user: User) -> UnderWay:
 def in_name_of(pk: int) -> Q:
     """The messages that are under way in the name of the person with that key.
 
-    What waits for a batch is not: it goes out with the account of whoever runs that.
+    What waits for a batch is not: it goes out with the account of the person who runs that.
     """
     statuses = [Status.SENDING, Status.UNKNOWN]
     own = Q(status__in=statuses) | Q(status=Status.QUEUED, not_before__isnull=False) | Q(status=Status.HELD)

@@ -111,7 +111,7 @@ def hand_in(
         is_watched: a person sees the outcome, so nobody else need be told of it.
         queue_instead: to the queue, to be tried from there, whatever the options say.
         in_place_of: a failed message that its author sends as the first of these: it is cancelled in the transaction
-            that stores the other, which is recorded whatever the options say. So one of them may be retried, always.
+            that stores the other, which is recorded even where nothing else is. So one of them may be retried, always.
 
     Raises:
         Refused: one of them is not fit to be sent; nothing was.

@@ -113,12 +113,12 @@ def change(
     """Set some of FIELDS and `role` of a user; what is so already is left alone.
 
     Args:
-        seen: the version that the values are based on; None: whatever there is.
+        seen: the version that the values are based on; None: the present one.
         decision: what becomes of what is under way in their name, where they may not send any more.
 
     Raises:
         ChangedMeanwhile: another person changed the user.
-        NotAllowed: nobody would be left who administers, somebody would shut themselves out, or the name is taken.
+        NotAllowed: no administrator would be left, a person would shut themselves out, or the name is taken.
         leaving.Undecided: something is under way in their name, and there is no decision.
         leaving.BadSuccessor: it cannot be passed on to that account.
     """
@@ -177,7 +177,7 @@ def _lock_admins() -> None:
 
 
 def is_taken(name: str, user: User) -> bool:
-    """Whether somebody other than `user` has a name, in whatever case."""
+    """Whether another user than `user` has a name, in upper or lower case."""
     return User.objects.filter(username__iexact=name).exclude(pk=user.pk).exists()
 
 

@@ -125,7 +125,7 @@ class Lane:
 
     @contextmanager
     def at_once(self, patience: float | None = None) -> Iterator[None]:
-        """The lane is at work for whoever waits for it; its connection stays open from message to message.
+        """The lane is at work for a sender who waits for it; its connection stays open from message to message.
 
         Args:
             patience: seconds to wait for one of the account's connections, if not limits.PATIENCE.

@@ -1,6 +1,6 @@
 """May an account send now: how many messages, over how many connections; if not, until when and why.
 
-Asked by lanes and by whatever is sent at once, of the same rows: pauses, the sending window, messages per time and
+Asked by lanes and for what is sent at once, of the same rows: pauses, the sending window, messages per time and
 connections at once. Each rule is here and nowhere else. `turn` lets those who send for one account ask one after
 another, so that together they keep to what they were told.
 
@@ -111,7 +111,7 @@ class Standing:
     def let_through(self, *, urgent: bool) -> None:
         """Let something be sent at once, or say why not.
 
-        It has one try, and whoever sends it is told of a fault: so it goes out where a lane would wait for a probe.
+        It has one try, and its sender is told of a fault: so it goes out where a lane would wait for a probe.
 
         Raises:
             NotNow: a person paused, or outside the window, and it is not urgent; or a rate is used up.

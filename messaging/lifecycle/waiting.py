@@ -6,7 +6,7 @@ from django.db.models import Q
 
 from messaging.models import Message
 
-# What a batch takes when a person ticks it, whatever time it was put off to.
+# What a batch takes when a person ticks it, also before its time.
 FREE = Q(status=Message.Status.QUEUED, batch=None)
 # It leaves the queue by a batch or a person's order, and never by itself.
 STAYS = FREE & Q(not_before=None)

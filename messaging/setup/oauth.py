@@ -1,8 +1,8 @@
 """Access tokens for SMTP (XOAUTH2): asked for once, kept encrypted, renewed in time by one process at a time.
 
-Whoever renews has a turn, `renewing_until`, and puts its end off while the provider is asked: a process that dies
-leaves a turn that ends sooner than anybody stops waiting for it. No transaction is open while a provider is asked:
-SQLite would let nobody else write.
+The process that renews has a turn, `renewing_until`, and puts its end off while the provider is asked: one that dies
+leaves a turn that ends before the others stop waiting for it. No transaction is open while a provider is asked: on
+SQLite no other process could write.
 """
 
 import hashlib

@@ -29,7 +29,7 @@ class EditedForm(LetterForm):
     """`base` is the message as the form was shown with it, `now` as it is: the form is brought up to that.
 
     Fields that still say what they said are taken from `now`. `touched` are the others, `conflicts` those of them that
-    somebody else changed as well, and differently; they keep what was typed unless `take-NAME` says "theirs".
+    another user changed as well, and differently; they keep what was typed unless `take-NAME` says "theirs".
     """
 
     def __init__(self, now: Current, base: Current | None = None, data: QueryDict | None = None) -> None:

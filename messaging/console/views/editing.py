@@ -65,7 +65,7 @@ class _Editing:
 
     @property
     def removed(self) -> frozenset[int]:
-        """The same in `now`: what somebody else took out as well is none of them."""
+        """The same in `now`: what another user took out as well is not among them."""
         return frozenset(self.counterparts[number] for number in self.taken_out & self.counterparts.keys())
 
     @property
