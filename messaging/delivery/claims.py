@@ -107,13 +107,20 @@ def _text_size(message: Message) -> int:
 def renew(owner: str, now: datetime) -> int:
     """Put the end of an owner's leases off; how many messages that were."""
     limits.renew_places(now, owner)
-    return Message.objects.filter(lease_owner=owner, status=Status.SENDING).update(lease_expires_at=lease_end(now))
+    return put_off(Message.objects.filter(lease_owner=owner, status=Status.SENDING), now)
 
 
 def renew_all(now: datetime) -> int:
     """Give every lease its full time from now on: the clock jumped, and what it says about their ends means nothing."""
     limits.renew_places(now)
-    return Message.objects.filter(status=Status.SENDING).update(lease_expires_at=lease_end(now))
+    return put_off(Message.objects.filter(status=Status.SENDING), now)
+
+
+def put_off(claimed: QuerySet[Message], now: datetime) -> int:
+    """Give claimed messages their full lease from now on; how many those are."""
+    with transaction.atomic():
+        ids = list(transitions.lock(claimed).values_list("pk", flat=True))
+        return Message.objects.filter(pk__in=ids).update(lease_expires_at=lease_end(now))
 
 
 def give_back(owner: str) -> int:

@@ -13,6 +13,7 @@ from messaging.lifecycle import limits, transitions
 from messaging.lifecycle.transitions import carry_out
 from messaging.models import AttemptOutcome, Message, Phrase, Recipient, SendAttempt
 
+from . import claims
 from .meanings import WORKER_STOPPED
 from .outcomes import Stage
 
@@ -38,10 +39,10 @@ def rescue(now: datetime, was_away: Callable[[], bool] = lambda: False) -> tuple
     sending = Message.objects.filter(status=Status.SENDING)
     if not sending.filter(ended | ahead).exists():
         return 0, 0
-    sending.filter(ahead).update(lease_expires_at=limits.lease_end(now))
+    claims.put_off(sending.filter(ahead), now)
     expired = sending.filter(ended)
     if was_away():
-        expired.filter(in_data=True).update(lease_expires_at=limits.lease_end(now))
+        claims.put_off(expired.filter(in_data=True), now)
         expired = expired.filter(in_data=False)
     with transaction.atomic():
         messages = list(expired.order_by("pk").select_for_update(skip_locked=True, of=("self",))[:1000])

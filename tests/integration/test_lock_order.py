@@ -78,6 +78,7 @@ FAILED = {"status": "failed", "batch": "confirmed"}
 HELD = {"status": "held", "hold_kind": "hold", "held_until": AGO}
 CLAIMED = {"status": "sending", "lease_owner": "a", "lease_expires_at": NOW + dt.timedelta(hours=1), "fence": 1}
 OF_LEA = {"status": "queued", "account": "lea", "not_before": AGO}
+AHEAD = CLAIMED | {"lease_expires_at": NOW + dt.timedelta(days=1)}
 LEFT = CLAIMED | {"lease_expires_at": LONG_AGO}
 
 
@@ -158,6 +159,17 @@ def claim(office):
         claims.take(None, owner, 400, NOW)
 
 
+def renew(office):
+    """A lane renews its leases, and after a jump of the clock all of them get their full time again."""
+    claims.renew("a", NOW)
+    claims.renew_all(NOW)
+
+
+def rescue_again(office):
+    """What may have been accepted gets a second lease's time after an outage."""
+    rescue(NOW, lambda: True)
+
+
 def deactivate(office):
     users.change(office.lea, {"is_active": False}, by=office.admin, decision=leaving.Decision(leaving.Choice.HOLD))
 
@@ -184,6 +196,9 @@ ORDERS = {
     "go on": Order(FAILED, answer(answers.go_on), ask, "failed"),
     "pause": Order(CLAIMED, lambda office: claims.take_back(None, everybody=True)),
     "rescue": Order(LEFT, lambda office: [rescue(NOW) for _ in range(3)]),
+    "renewal": Order(CLAIMED, renew),
+    "rescue of leases that are ahead": Order(AHEAD, lambda office: rescue(NOW)),
+    "rescue after an outage": Order(LEFT | {"in_data": True}, rescue_again),
     "outcomes": Order(CLAIMED, write_outcomes),
     "claim": Order(WAITING | {"not_before": AGO}, claim),
     "deactivation": Order(OF_LEA, deactivate, activate),
@@ -320,7 +335,12 @@ def lost():
     return found
 
 
-ALONE = [("confirm", ["hold"], MESSAGES), ("deactivation", ["outcomes", "confirm"], FEW), ("a restore", ["hold"], FEW)]
+ALONE = [
+    ("confirm", ["hold"], MESSAGES),
+    ("deactivation", ["outcomes", "confirm"], FEW),
+    ("renewal", ["pause", "renewal"], MESSAGES),
+    ("a restore", ["hold"], FEW),
+]
 ALL = [("confirm", ["hold"], MESSAGES), *((*pairs, FEW) for pairs in PAIRS.items())]
 
 
