@@ -1,5 +1,5 @@
 # One image for every process; docker-compose.yml says which one a container becomes.
-FROM python:3.11-slim
+FROM python:3.11.16-slim-bookworm
 
 ENV PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \

@@ -7,11 +7,15 @@
 #             (ARGS=... is passed on to pytest, as in make test ARGS=--durations=25)
 # make chaos  kill the worker KILLS=200 times while it delivers and count what is lost, sent twice or untrue, on
 #             STACK=services, embedded or both (default: what is there); SEED=n plays a run again
+# make audit  look up known vulnerabilities of everything that is pinned; says loudly what could not be looked up
+# make sbom   the software bill of materials of an installation, as CycloneDX: outtray.cdx.json
+# make digests pin the container images to the digests that their registry gives now
 
 PYTHON := $(or $(shell command -v python3.11 || command -v python3),python3)
 VENV := .venv
 BIN := $(VENV)/bin
 BENCH_VENV := .venv-bench
+AUDIT_VENV := .venv-audit
 OPERATOR ?= admin
 KILLS ?= 200
 ENGINE_TESTS := tests/integration/test_batches.py tests/integration/faults \
@@ -24,7 +28,7 @@ PYTEST := $(BIN)/python -m pytest
 ON_SQLITE := env -u DATABASE_URL -u CELERY_BROKER_URL -u REQUIRE_SERVICES
 SERVICES := $(and $(DATABASE_URL),$(CELERY_BROKER_URL))
 
-.PHONY: run test states quick drills soak suite engine chaos bench check browser password requirements clean python-venv
+.PHONY: run test states quick drills soak suite engine chaos bench check browser audit sbom digests password requirements clean python-venv
 
 run: $(VENV)/run.stamp
 	@$(BIN)/python config/local_env.py
@@ -95,13 +99,23 @@ browser: $(VENV)/test.stamp
 bench: $(BENCH_VENV)/bench.stamp
 	@exec $(BENCH_VENV)/bin/python -m benchmarks $(ARGS)
 
+audit: $(AUDIT_VENV)/audit.stamp
+	@exec $(AUDIT_VENV)/bin/python .ci/audit.py $(ARGS)
+
+sbom: $(AUDIT_VENV)/audit.stamp $(VENV)/run.stamp
+	@exec $(AUDIT_VENV)/bin/python .ci/sbom.py $(BIN)/python outtray.cdx.json
+
+digests: $(VENV)/run.stamp
+	@exec $(BIN)/python .ci/digests.py $(ARGS)
+
 requirements: $(VENV)/test.stamp
 	$(PIP_COMPILE) --output-file requirements.txt requirements.in
 	$(PIP_COMPILE) --output-file requirements-dev.txt requirements-dev.in
 	$(PIP_COMPILE) --output-file benchmarks/requirements.txt benchmarks/requirements.in
+	$(PIP_COMPILE) --output-file .ci/requirements.txt .ci/requirements.in
 
 clean:
-	rm -rf $(VENV) $(BENCH_VENV) var/staticfiles .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache test-results
+	rm -rf $(VENV) $(BENCH_VENV) $(AUDIT_VENV) var/staticfiles .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache test-results
 
 # --- The virtual environment; rebuilt when the pinned requirements change -----------------------------
 
@@ -117,6 +131,12 @@ $(BENCH_VENV)/bench.stamp: requirements.txt benchmarks/requirements.txt | $(VENV
 	@$(BIN)/python -m venv $(BENCH_VENV)
 	@$(BENCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
 		-r requirements.txt -r benchmarks/requirements.txt
+	@touch $@
+
+$(AUDIT_VENV)/audit.stamp: .ci/requirements.txt | $(VENV)/bin/python
+	@echo "Installing what looks for vulnerabilities into $(AUDIT_VENV) ..."
+	@$(BIN)/python -m venv $(AUDIT_VENV)
+	@$(AUDIT_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .ci/requirements.txt
 	@touch $@
 
 # Debian keeps a part of Python's venv module in a package of its own.
