@@ -4,9 +4,12 @@ A new address without a line in EXPECTED fails the first test.
 """
 
 import re
+from itertools import chain
 from uuid import UUID
 
 import pytest
+from django.contrib.auth.models import User
+from django.core import serializers
 from django.test import Client
 from django.urls import URLPattern, get_resolver, reverse
 from django.utils import timezone
@@ -15,7 +18,7 @@ from messaging import batches, roles
 from messaging.models import Batch, Heartbeat, Message, Schedule
 from tests.factories import browser_of, make_message, make_user
 from tests.pages import source
-from tests.sizes import matrix
+from tests.sizes import matrix, sampled
 
 pytestmark = pytest.mark.django_db
 
@@ -225,6 +228,47 @@ def test_refused_for_want_of_a_role_changes_nothing(browsers, address):
     assert set(Message.objects.values_list("status", flat=True)) == {"queued"}
     browsers[roles.OPERATOR].post(url, {"why": "Not yet"})
     assert set(Message.objects.values_list("status", flat=True)) == {"held"}
+
+
+@pytest.fixture(scope="module")
+def forge(people):
+    """What another site can have the administrator's browser send to an address; the answers.
+
+    Without the token, with one of another session, or with the right one from a page that lies elsewhere.
+    """
+    browser = Client(enforce_csrf_checks=True)
+    browser.force_login(people[roles.ADMIN])
+    own, foreign = token(browser, "/preferences/password/"), token(Client(enforce_csrf_checks=True), "/accounts/login/")
+
+    def send(url):
+        return [
+            browser.post(url),
+            browser.post(url, {"csrfmiddlewaretoken": foreign}),
+            browser.post(url, {"csrfmiddlewaretoken": own}, HTTP_ORIGIN="https://evil.example"),
+            browser.post(url, {"csrfmiddlewaretoken": own}, HTTP_ORIGIN="null"),
+        ]
+
+    return send
+
+
+def token(browser, url):
+    return re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', browser.get(url).content.decode())[1]
+
+
+def rows():
+    found = (model.objects.order_by("pk") for model in (Message, Batch, Schedule, User))
+    return serializers.serialize("json", chain.from_iterable(found))
+
+
+FORGED = [name for name in EXPECTED if name not in ("healthz", "readyz", "health")]  # they change nothing
+
+
+@pytest.mark.parametrize("name", sampled(FORGED))
+def test_request_that_another_site_forged_is_refused_and_changes_nothing(forge, address, name):
+    url = address(name)
+    before = rows()
+    assert [response.status_code for response in forge(url)] == [403] * 4
+    assert rows() == before
 
 
 # --- What is offered -----------------------------------------------------------------------------------
