@@ -16,6 +16,8 @@ from messaging.models import Attachment, Message
 BODY_TYPES = ("text/plain", "text/html")
 UNFIT_FOR_A_NAME = str.maketrans(dict.fromkeys('\\/:*?"<>|', " "))
 LONGEST_NAME = 100
+MOST_SHOWN = 2**20  # octets of a message's texts that are read to be shown
+MOST_FIELDS, LONGEST_FIELD = 500, 10_000  # header fields that are shown, and characters of each
 
 
 MISSING = (
@@ -54,13 +56,15 @@ class Cut:
 class Bodies:
     """What a person reads; empty strings where there is none. `headers` are (name, value) in order, decoded.
 
-    `is_guess` says that some of the text is not what it says it is, and is shown as well as it can be.
+    `is_guess` says that some of the text is not what it says it is, and is shown as well as it can be; `is_cut` that
+    there is more of it.
     """
 
     text: str
     html: str
     headers: list[tuple[str, str]]
     is_guess: bool = False
+    is_cut: bool = False
 
 
 def split(raw: bytes) -> tuple[bytes, list[Cut]]:
@@ -122,17 +126,38 @@ def bodies(message: Message) -> Bodies:
 def bodies_of(raw: bytes) -> Bodies:
     """The same of a skeleton, or of a whole message."""
     found: dict[bool, list[str]] = {True: [], False: []}
-    is_guess = False
+    is_guess = is_cut = False
+    left = MOST_SHOWN
     for part in texts(raw):
+        part, is_longer = _shortened(part, left)
+        left -= len(part.encoded)
         reading = read(part)
         found[part.content_type == "text/html"].append(reading.text)
-        is_guess = is_guess or not reading.is_whole
+        is_guess = is_guess or not (reading.is_whole or is_longer)
+        is_cut = is_cut or is_longer
     fields, _ = mime.head(raw)
     headers = [
-        (raw[field.start : field.stop].partition(b":")[0].decode().strip(), mime.decoded_words(field.text))
-        for field in fields
+        (_name_as_written(raw, field), mime.decoded_words(field.text[:LONGEST_FIELD])) for field in fields[:MOST_FIELDS]
     ]
-    return Bodies(text="\n".join(found[False]), html="\n".join(found[True]), headers=headers, is_guess=is_guess)
+    return Bodies("\n".join(found[False]), "\n".join(found[True]), headers, is_guess, is_cut)
+
+
+def subject_of(raw: bytes) -> str:
+    """The whole Subject, decoded; "" for none."""
+    subjects = (field.text for field in mime.head(raw)[0] if field.name == "subject")
+    return mime.decoded_words(next(subjects, ""))
+
+
+def _name_as_written(raw: bytes, field: mime.Field) -> str:
+    return raw[field.start : field.stop].partition(b":")[0].decode().strip()
+
+
+def _shortened(part: mime.Part, most: int) -> tuple[mime.Part, bool]:
+    """The part with no more of its body than that, up to the end of a line where there is one."""
+    if len(part.encoded) <= most:
+        return part, False
+    end = part.raw.rfind(b"\n", part.body, part.body + most) + 1 or part.body + most
+    return mime.Part(part.raw, part.start, max(end, part.body), part.default_type), True
 
 
 def charset_of(skeleton: bytes, number: int) -> str:

@@ -12,7 +12,7 @@ from messaging import mime
 
 DKIM, ARC, DOMAINKEY = "dkim-signature", "arc-message-signature", "domainkey-signature"
 SIGNATURES = frozenset((DKIM, ARC, DOMAINKEY))
-_TAG = re.compile(r"\s*([a-z]\w*)\s*=\s*([^;]*)", re.IGNORECASE)
+_TAG = re.compile(r"[a-z]\w*", re.IGNORECASE)
 
 
 def still_true(before: bytes, after: bytes) -> tuple[bytes, tuple[str, ...]]:
@@ -60,7 +60,10 @@ def _signatures(fields: Iterable[mime.Field]) -> list[mime.Field]:
 
 
 def _tags(field: mime.Field) -> dict[str, str]:
-    return {tag.lower(): value.strip() for tag, value in _TAG.findall(field.text)}
+    pairs = (each.partition("=") for each in field.text.split(";"))
+    return {
+        tag.strip().lower(): value.strip() for tag, equals, value in pairs if equals and _TAG.fullmatch(tag.strip())
+    }
 
 
 def _names(tags: Mapping[str, str]) -> list[str]:

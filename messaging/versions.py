@@ -74,7 +74,6 @@ def _read(
     by_kind: dict[str, list[Mailbox]] = {kind: [] for kind in Kind.values}
     for kind, name, address in recipients:
         by_kind[kind].append(Mailbox(name, address))
-    fields = {name.lower(): value for name, value in reversed(content.bodies_of(raw).headers)}
     why = exchange.why_text_stays(raw)
     return Current(
         version,
@@ -82,7 +81,7 @@ def _read(
         by_kind[Kind.TO],
         by_kind[Kind.CC],
         by_kind[Kind.BCC],
-        fields.get("subject", ""),
+        content.subject_of(raw),
         "" if why else exchange.text_in(raw),
         why,
         exchange.removable(raw),

@@ -1,115 +1,179 @@
 """An HTML body made fit for its sandboxed frame.
 
-The frame's Content-Security-Policy is the wall: no scripts, no forms, nothing from anywhere. What is done here makes
-the mail readable within it (inline images, links that open a new window) and closes what a policy does not cover
-(DNS prefetching, meta refresh, base).
+The frame's Content-Security-Policy and its sandbox are the wall: no scripts, no forms, nothing from anywhere. Behind it
+nh3 keeps what a newsletter is made of and nothing else. What is done here makes the mail readable (inline images, links
+that open a new window, style sheets) and closes what a policy does not cover (DNS prefetching, meta refresh, base).
 """
 
 import base64
 import re
+import secrets
 from collections.abc import Callable
+from dataclasses import dataclass
 from html import escape
-from html.parser import HTMLParser
 from urllib.parse import unquote
 
-from messaging import magic
+import nh3
 
-MAX_HTML = 2_000_000  # characters; beyond that the frame says so
-DROPPED = {"base", "meta", "link", "script", "object", "embed", "applet", "iframe", "frame", "frameset"}
-WITHOUT_CONTENT = {"script", "object", "applet", "iframe"}
-LINKS = {"a", "area"}
-SAFE_LINK = re.compile(r"\s*(https?:|mailto:|tel:|#)", re.IGNORECASE)
-CID = re.compile(r"cid:([^\"'\s)>]+)", re.IGNORECASE)
-REMOTE = re.compile(
-    r"""(?:\b(?:src|srcset|background|poster)\s*=\s*["']?|url\(\s*["']?)\s*(?:https?:)?//""", re.IGNORECASE
-)
+from messaging import magic
+from messaging.console import html_weight
+from messaging.console.html_allowed import ATTRIBUTES, PROPERTIES, SCHEMES, TAGS, WITHOUT_CONTENT
+
+MAX_HTML = 256 * 1024  # characters; beyond that the text is shown, and the source offered
+MOST_GROWTH = 4  # times as long as it was, before inline images come in
+ROOM = 2_000  # characters that any document may grow by
+
+_LINK = re.compile(r"[\x00-\x20]*(?:https?:|mailto:|tel:|#)", re.IGNORECASE)
+_IMAGE = re.compile(r"[\x00-\x20]*(?:(?:https?:)?//|cid:|data:image/)", re.IGNORECASE)
+_REMOTE = re.compile(r"[\x00-\x20]*(?:https?:)?//", re.IGNORECASE)
+_REMOTE_IN_SET = re.compile(r"(?:\A|[\s,])(?:https?:)?//", re.IGNORECASE)
+_REMOTE_IN_STYLE = re.compile(r"(?:url\(|image-set\()\s*+[\"']?\s*+(?:https?:)?//", re.IGNORECASE)
+_CID = re.compile(r"cid:([^\"'\s)>;,]+)", re.IGNORECASE)
+_MEDIA = re.compile(r"[\w\s(),:.-]{1,200}")
+_IMPORT = re.compile(r"@(?:import|charset|namespace)\b[^;{}]*+;?", re.IGNORECASE)
+_SHEET = re.compile(r'<style(?: media="([^"]*)")?>')
+_DOCTYPE = re.compile(r"\s*+<!doctype\s++html(?:\s[^<>]{0,300})?>", re.IGNORECASE)
 
 NOT_IMAGES = ("text/", "message/", "multipart/", "audio/", "video/")
 
 FindImage = Callable[[str], str]
 
 
-def has_remote_images(html: str) -> bool:
-    """Whether the body asks for anything from elsewhere that could be shown."""
-    return REMOTE.search(html[:MAX_HTML]) is not None
+class NotShown(ValueError):
+    """The body is too long, or takes too long to read."""
+
+
+@dataclass(frozen=True)
+class Clean:
+    """A body that is safe to show. `cids` are what stands in it for inline images: their marks and Content-IDs."""
+
+    document: str
+    cids: dict[str, str]
+    has_remote_images: bool
+
+
+def clean(html: str) -> Clean:
+    """The body as a document for the frame, without its inline images. Raises NotShown."""
+    if len(html) > MAX_HTML:
+        raise NotShown
+    try:
+        html_weight.check(html)
+    except html_weight.TooHeavy as error:
+        raise NotShown from error
+    cleaner = _Cleaner()
+    document = cleaner.document(html)
+    if len(document) > MOST_GROWTH * len(html) + ROOM:
+        raise NotShown
+    return Clean(document, cleaner.cids, cleaner.has_remote_images)
 
 
 def framed(html: str, find_image: FindImage) -> str:
-    """The body as a document for the frame; `find_image` gives the data: URI of a Content-ID, or ""."""
-    if len(html) > MAX_HTML:
-        return "<!doctype html><p>This HTML body is too long to be shown here. Save the message as a file to read it."
-    rewriter = _Rewriter(find_image)
-    rewriter.feed(html)
-    rewriter.close()
-    head = '<meta charset="utf-8"><meta name="color-scheme" content="light"><base target="_blank">'
-    return f"{rewriter.doctype}{head}{''.join(rewriter.kept)}"
+    """The same with its images; `find_image` gives the data: URI of a Content-ID, or "". Raises NotShown."""
+    found = clean(html)
+    pieces = re.split(r"cid:([0-9a-f]{16}-[0-9]+)", found.document)
+    images = [(find_image(found.cids[mark]) or f"cid:{found.cids[mark]}") if mark in found.cids else f"cid:{mark}"
+              for mark in pieces[1::2]]  # fmt: skip
+    kept = [piece for pair in zip(pieces[::2], [*images, ""], strict=True) for piece in pair]
+    return "".join(kept)
 
 
-class _Rewriter(HTMLParser):
-    """Copies what it reads, less DROPPED and comments; links and inline images are rewritten."""
+class _Cleaner:
+    """Keeps what it may, and notes what images it met."""
 
-    def __init__(self, find_image: FindImage) -> None:
-        super().__init__(convert_charrefs=False)
-        self.find_image = find_image
-        self.kept: list[str] = []
-        self.doctype = ""
-        self.skipping = ""
-        self.in_style = False
+    def __init__(self) -> None:
+        self.token = secrets.token_hex(8)
+        self.cids: dict[str, str] = {}
+        self.has_remote_images = False
 
-    def handle_decl(self, decl: str) -> None:
-        if decl.lower().startswith("doctype") and not self.doctype:
-            self.doctype = f"<!{escape(decl, quote=False)}>"
+    def document(self, html: str) -> str:
+        doctype = _DOCTYPE.match(html)
+        body = self._kept(html)
+        sheets = "".join(self._sheets(html))
+        tags = dict.fromkeys(("html", "body"), "")
+        for tag in html_weight.tags(html):
+            if not tag.is_end and not tag.is_raw and not tags.get(tag.name, "done"):
+                tags[tag.name] = self._attributes(tag.source)
+            if tags["body"] or tag.name in html_weight.BLOCKS or tag.name == "table":
+                break
+        head = '<meta charset="utf-8"><meta name="color-scheme" content="light"><base target="_blank">'
+        return (
+            f"{'<!doctype html>' if doctype else ''}<html{tags['html']}><head>{head}{sheets}</head>"
+            f"<body{tags['body']}>{body}</body></html>"
+        )
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if self.skipping or tag in DROPPED:
-            self.skipping = self.skipping or (tag if tag in WITHOUT_CONTENT else "")
-            return
-        self.in_style = tag == "style"
-        words = [tag, *(self._attribute(name, value) for name, value in self._attributes(tag, attrs))]
-        self.kept.append(f"<{' '.join(words)}>")
+    def _kept(self, html: str, tags: frozenset[str] = TAGS) -> str:
+        return nh3.clean(
+            html,
+            tags=set(tags),
+            clean_content_tags=set(WITHOUT_CONTENT),
+            attributes={"*": set(ATTRIBUTES), "a": {"href"}, "area": {"href"}},
+            attribute_filter=self._attribute,
+            generic_attribute_prefixes={"aria-"},
+            url_schemes=set(SCHEMES),
+            link_rel="noopener noreferrer",
+            set_tag_attribute_values={
+                "a": {"target": "_blank"},
+                "area": {"target": "_blank", "rel": "noopener noreferrer"},
+            },
+            filter_style_properties=set(PROPERTIES),
+        )
 
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag not in DROPPED:
-            self.handle_starttag(tag, attrs)
+    def _attributes(self, source: str) -> str:
+        """Those of a tag, which a fragment of HTML cannot have in it: they are read as if it were another."""
+        opened = "<div" + source[5:]
+        kept = self._kept(opened, frozenset(("div",)))
+        return kept.removeprefix("<div").removesuffix("></div>") if kept.startswith("<div ") else ""
 
-    def handle_endtag(self, tag: str) -> None:
-        if self.skipping:
-            self.skipping = "" if tag == self.skipping else self.skipping
-        elif tag not in DROPPED:
-            self.in_style = False
-            self.kept.append(f"</{tag}>")
+    def _attribute(self, tag: str, name: str, value: str) -> str | None:
+        if name == "href":
+            return value if _LINK.match(value) else None
+        if name == "src" or name == "background":
+            if not _IMAGE.match(value):
+                return None
+            self._note(_REMOTE.match(value) is not None)
+            return self._marked(value)
+        if name == "srcset":
+            self._note(_REMOTE_IN_SET.search(value) is not None)
+        elif name == "style":
+            self._note(_REMOTE_IN_STYLE.search(value) is not None)
+            return self._marked(value)
+        return value
 
-    def handle_data(self, data: str) -> None:
-        if not self.skipping:
-            self.kept.append(self._with_images(data) if self.in_style else data)
+    def _note(self, is_remote: bool) -> None:
+        self.has_remote_images = self.has_remote_images or is_remote
 
-    def handle_entityref(self, name: str) -> None:
-        self.handle_data(f"&{name};")
+    def _marked(self, text: str) -> str:
+        """With a mark for each inline image, which no text can have by chance."""
 
-    def handle_charref(self, name: str) -> None:
-        self.handle_data(f"&#{name};")
+        def mark(found: re.Match[str]) -> str:
+            name = f"{self.token}-{len(self.cids)}"
+            self.cids[name] = unquote(found[1])
+            return f"cid:{name}"
 
-    def _attributes(self, tag: str, attrs: list[tuple[str, str | None]]) -> list[tuple[str, str | None]]:
-        kept = [(name, value) for name, value in attrs if re.fullmatch(r"[a-z][a-z0-9:_-]*", name)]
-        kept = [(name, value) for name, value in kept if not name.startswith("on")]
-        if tag not in LINKS:
-            return kept
-        kept = [
-            (name, value)
-            for name, value in kept
-            if name not in ("target", "rel", "ping") and not (name == "href" and not SAFE_LINK.match(value or ""))
-        ]
-        return [*kept, ("target", "_blank"), ("rel", "noopener noreferrer")]
+        return _CID.sub(mark, text)
 
-    def _attribute(self, name: str, value: str | None) -> str:
-        if value is None:
-            return name
-        if name in ("src", "background", "style", "srcset"):
-            value = self._with_images(value)
-        return f'{name}="{escape(value)}"'
+    def _sheets(self, html: str) -> list[str]:
+        """The style sheets as the parser sees them: nothing else is left as markup, so each ends where it says.
 
-    def _with_images(self, text: str) -> str:
-        return CID.sub(lambda found: self.find_image(unquote(found[1])) or found[0], text)
+        Whatever is in one, it cannot end it; and of what it names the policy lets in nothing but images.
+        """
+        if "<style" not in html.lower():
+            return []
+        plain = nh3.clean(
+            html,
+            tags={"style"},
+            clean_content_tags=set(WITHOUT_CONTENT - {"style"}),
+            attributes={"style": {"media"}},
+            attribute_filter=lambda tag, name, value: value if _MEDIA.fullmatch(value) else None,
+        )
+        found = _SHEET.split(plain)[1:]
+        sheets = []
+        for media, rest in zip(found[::2], found[1::2], strict=True):
+            css = _IMPORT.sub("", rest.partition("</style>")[0]).replace("<!--", "").replace("-->", "")
+            self._note(_REMOTE_IN_STYLE.search(css) is not None)
+            css = self._marked(css.replace("<", r"\3c "))
+            sheets.append(f"<style{f' media={chr(34)}{escape(media)}{chr(34)}' if media else ''}>{css}</style>")
+        return sheets
 
 
 class InlineImages:

@@ -1,7 +1,6 @@
 """Template tags of the console: icons, badges, times and people in words."""
 
 from datetime import datetime
-from email.utils import parseaddr
 from functools import cache, lru_cache
 
 from django import template
@@ -14,6 +13,7 @@ from django.utils.safestring import SafeString
 from messaging import wording
 from messaging.console import audit_words, words
 from messaging.console.filters import MOST_COUNTED
+from messaging.intake import addresses
 from messaging.models import Message, ScheduleRun
 from messaging.notices import standing, text
 from messaging.setup import windows
@@ -131,8 +131,8 @@ def counted(number: int) -> str:
 @register.filter
 def mailbox(header: str) -> str:
     """Who a From field names, as short as it can be told: the display name, or the address."""
-    name, address = parseaddr(header)
-    return name or address or header
+    found = addresses.mailboxes(header)
+    return (found[0].name or found[0].address if found else "") or header
 
 
 @register.filter

@@ -13,7 +13,7 @@ from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_safe
 
 from messaging import charsets, content, drafts, magic, queue
-from messaging.console.html_body import InlineImages, framed
+from messaging.console.html_body import InlineImages, NotShown, framed
 from messaging.models import Attachment, Message, MessageContent
 
 from .guard import who
@@ -38,7 +38,10 @@ def html_body(request: HttpRequest, pk: int) -> HttpResponse:
     html = content.bodies(message).html
     if not html:
         raise Http404("This message has no HTML body.")
-    response = HttpResponse(framed(html, InlineImages(_inline_images(message))))
+    try:
+        response = HttpResponse(framed(html, InlineImages(_inline_images(message))))
+    except NotShown as error:
+        raise Http404("This HTML body is not shown.") from error
     images = "http: https: data:" if "images" in request.GET else "data:"
     # The middleware leaves a policy alone that is there already.
     response["Content-Security-Policy"] = FRAME_POLICY.format(images=images)
@@ -74,7 +77,8 @@ def attachment(request: HttpRequest, pk: int, number: int) -> HttpResponseBase:
         return render(request, "messaging/missing.html", {"explanation": str(error), "pk": pk}, status=410)
     head = _beginning(body)
     kind = magic.kind_of(head, row.content_type)
-    opens = kind in OPENS_IN_BROWSER and "download" not in request.GET
+    is_long_text = kind == "text/plain" and row.size > content.MOST_SHOWN  # which would have to be read for its letters
+    opens = kind in OPENS_IN_BROWSER and not is_long_text and "download" not in request.GET
     pieces: Iterable[bytes] = chain([head], body)
     served_as, size = _safe_type(kind if opens else row.content_type), row.size
     if opens and kind == "text/plain":

@@ -14,11 +14,11 @@ from django.views.decorators.http import require_safe
 from django_htmx.http import push_url
 
 from messaging import content, editing, queue, roles, sending, versions
-from messaging.console import option_words
+from messaging.console import html_weight, option_words
 from messaging.console.company import company_of
 from messaging.console.filters import MessageFilter, query_of, toolbar
 from messaging.console.forms.actions import CancelForm, HoldForm
-from messaging.console.html_body import has_remote_images
+from messaging.console.html_body import Clean, NotShown, clean
 from messaging.console.paging import Page, page_of
 from messaging.console.preflight import doubts
 from messaging.console.words import counted_as_tries, never_tried, standing, told_attempts
@@ -100,6 +100,7 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
     actions = _actions(message, pauses, setup)
     obstacle = editing.why_not(message)
     earlier = versions.replaced(message, events)
+    shown = _shown(bodies)
     by_number = {version.number: version for version in earlier}
     context = {
         "message": message,
@@ -114,7 +115,9 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
         "attachments": list(message.attachments.all()) if message.attachment_count else [],
         "bodies": bodies,
         "images_wanted": "images" in request.GET,
-        "has_remote_images": has_remote_images(bodies.html),
+        "is_framed": shown is not None,
+        "text_instead": bodies.text if shown or bodies.text.strip() else html_weight.text_of(bodies.html),
+        "has_remote_images": shown is not None and shown.has_remote_images,
         "attempts": told_attempts(message, attempts),
         "counted": counted_as_tries(message, attempts),
         "never_tried": never_tried(message),
@@ -126,6 +129,14 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
         "query": query_of(request.GET, "images"),
     }
     return render(request, "messaging/message_detail.html", context)
+
+
+def _shown(bodies: content.Bodies) -> Clean | None:
+    """The HTML body; None where there is none that can be shown."""
+    try:
+        return clean(bodies.html) if bodies.html else None
+    except NotShown:
+        return None
 
 
 def _sees_batch(person: User, batch: Batch) -> bool:

@@ -1,0 +1,343 @@
+"""What HTML would cost its parser, found in one pass before it is parsed (HTML Standard 13.2.5 and 13.2.6).
+
+A parser keeps the elements that are open, and opens formatting anew wherever it is not closed: deep or tangled markup
+takes it time by the square, and makes far more of it than there was. So the elements are counted here, never too few:
+an element counts as closed only where the standard closes it for certain.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from html import unescape
+from typing import NamedTuple
+
+MAX_OPEN = 500  # elements that are open at a time
+MOST_REFERENCES = 50_000  # & in a document
+MOST_MISPLACED = 2_000  # elements that stand in a table and in no cell of it: each is moved before the table
+MOST_BETWEEN = 5  # elements between formatting and its end tag, by which it is still closed
+MOST_ALIKE = 3  # elements of formatting, of which only the last ones are opened anew
+MOST_ATTRIBUTES = 10_000  # in one tag
+MOST_REOPENED = 100_000  # elements of formatting that is not closed where its paragraph is
+
+_BLANK = " \t\n\f\r"
+_TAG = re.compile(
+    rf"<(?P<end>/?)(?P<name>[a-zA-Z][^{_BLANK}/>]*+)"
+    rf"(?:[{_BLANK}/]++|[^{_BLANK}/>][^{_BLANK}/>=]*+"
+    rf"(?:[{_BLANK}]*+=[{_BLANK}]*+(?:\"[^\"]*+\"|'[^']*+'|(?![\"'])[^{_BLANK}>]*+))?+)*+>"
+)
+_BLANKS = re.compile(rf"[{_BLANK}/]+")
+
+VOID = frozenset(
+    [
+        "area",
+        "base",
+        "basefont",
+        "bgsound",
+        "br",
+        "col",
+        "command",
+        "embed",
+        "frame",
+        "hr",
+        "image",
+        "img",
+        "input",
+        "keygen",
+        "link",
+        "meta",
+        "param",
+        "source",
+        "track",
+        "wbr",
+        "html",
+        "head",
+        "body",
+    ]  # these of the last line are open once at the most
+)
+RAW = frozenset(["script", "style", "title", "textarea", "xmp", "iframe", "noembed", "noframes", "noscript"])
+FORMATTING = frozenset(
+    ["a", "b", "big", "code", "em", "font", "i", "nobr", "s", "small", "strike", "strong", "tt", "u"]
+)
+# Within these other rules hold, by which nothing is taken for closed that its own end tag does not close.
+OTHER_RULES = frozenset(["svg", "math", "select", "template", "frameset"])
+ROWS = frozenset(["tbody", "thead", "tfoot", "tr"])
+CELLS = ("td", "th", "caption")
+TABLE = frozenset(("table", *ROWS, *CELLS, "colgroup"))
+SCOPES = ("table", *CELLS, "object", "applet", "marquee", "template")
+BLOCKS = frozenset(
+    [
+        "address",
+        "article",
+        "aside",
+        "blockquote",
+        "button",
+        "center",
+        "details",
+        "dialog",
+        "dir",
+        "div",
+        "dl",
+        "dd",
+        "dt",
+        "fieldset",
+        "figcaption",
+        "figure",
+        "footer",
+        "h1",
+        "h2",
+        "h3",
+        "h4",
+        "h5",
+        "h6",
+        "header",
+        "hgroup",
+        "li",
+        "listing",
+        "main",
+        "menu",
+        "nav",
+        "ol",
+        "p",
+        "pre",
+        "section",
+        "summary",
+        "ul",
+    ]
+)
+_ENDS_ITEMS = (*SCOPES, *ROWS, "colgroup", *(BLOCKS - {"address", "div", "p", "li", "dd", "dt"}), "?")
+_MORE_SCOPES = {"p": ("button",), "li": ("ol", "ul")}
+
+
+class Tag(NamedTuple):
+    """`text` is what stands before it."""
+
+    text: str
+    name: str
+    is_end: bool
+    is_raw: bool
+    source: str
+
+
+class TooHeavy(ValueError):
+    """Parsing it could take long."""
+
+
+def check(html: str) -> None:
+    """Raises TooHeavy."""
+    if html.count("&") > MOST_REFERENCES:
+        raise TooHeavy
+    weight = _Open()
+    for tag in tags(html):
+        weight.take(tag)
+
+
+def text_of(html: str) -> str:
+    """What is between the tags, for a reader of plain text."""
+    pieces = []
+    for tag in tags(html):
+        if not tag.is_raw:
+            pieces.append(tag.text)
+        if tag.name in BLOCKS or tag.name in ("br", "hr", "tr", "table"):
+            pieces.append("\n")
+        elif tag.name in CELLS:
+            pieces.append(" ")
+    return unescape("".join(pieces))
+
+
+def tags(html: str) -> Iterator[Tag]:
+    """The tags of a document in their order, and one without a name at its end.
+
+    What is in a script or another element that has no elements in it is said to be `is_raw`.
+    """
+    position = begin = 0
+    raw = ""
+    while (start := html.find("<", position)) != -1:
+        mark = html[start + 1 : start + 2]
+        if (mark.isalpha() and mark.isascii()) or (mark == "/" and html[start + 2 : start + 3].isalpha()):
+            found = _TAG.match(html, start)
+            if found is None:  # it never ends, and so it is none
+                break
+            name = found["name"].lower()
+            is_end = bool(found["end"])
+            is_raw = bool(raw) and not (is_end and name == raw)
+            yield Tag(html[begin:start], name, is_end, is_raw, found[0])
+            raw = raw if is_raw else name if name in RAW and not is_end else ""
+            # In a script a tag is none, and does not end where it would.
+            position = start + 1 if is_raw else found.end()
+            begin = start if is_raw else position
+        elif raw or mark not in ("!", "?", "/"):
+            position = start + 1
+        else:
+            yield Tag(html[begin:start], "", False, False, "")
+            position = begin = _after_comment(html, start)
+    yield Tag(html[begin:], "", False, bool(raw), "")
+
+
+def _after_comment(html: str, start: int) -> int:
+    if not html.startswith("<!--", start):
+        end = html.find(">", start)
+        return len(html) if end == -1 else end + 1
+    if html.startswith(("<!-->", "<!--->"), start):
+        return html.index(">", start) + 1
+    ends = [end + len(mark) for mark in ("-->", "--!>") if (end := html.find(mark, start + 4)) != -1]
+    return min(ends, default=len(html))
+
+
+CLOSED = -1  # as what it stands in was closed, and to be opened anew for what follows
+
+
+class _Formatting(NamedTuple):
+    """An element of formatting: its tag, how many of the SCOPES and of all elements it stands in, or CLOSED."""
+
+    name: str
+    source: str
+    scopes: int
+    place: int
+
+
+class _Open:
+    """The elements that are open. Formatting is kept beside the others: as open, and as what is opened anew."""
+
+    def __init__(self) -> None:
+        self.stack: list[str] = []
+        self.places: dict[str, list[int]] = defaultdict(list)
+        self.formatted: list[_Formatting] = []
+        self.to_reopen: list[_Formatting] = []
+        self.scopes = 0
+        self.has_other_rules = False
+        self.misplaced = self.reopened = self.forms = 0
+
+    @property
+    def depth(self) -> int:
+        """What is open, and the parts of tables that are there without a tag."""
+        return len(self.stack) + 2 * len(self.places["table"]) + len(self.formatted) + self.forms
+
+    def take(self, tag: Tag) -> None:
+        if tag.text:
+            self._reopen()
+        if tag.is_raw:
+            if self.has_other_rules:  # where it may be no script after all
+                raise TooHeavy
+            if not tag.is_end and tag.name:
+                self._open("?")
+        elif tag.is_end:
+            self._end(tag.name)
+        elif tag.name:
+            self._start(tag)
+        if self.has_other_rules and "<![CDATA[" in tag.text:
+            raise TooHeavy
+        if self.depth > MAX_OPEN or self.misplaced > MOST_MISPLACED or self.reopened > MOST_REOPENED:
+            raise TooHeavy
+
+    def _start(self, tag: Tag) -> None:
+        name = tag.name
+        if len(tag.source) > MOST_ATTRIBUTES and len(_BLANKS.findall(tag.source)) > MOST_ATTRIBUTES:
+            raise TooHeavy
+        self.has_other_rules = self.has_other_rules or name in OTHER_RULES
+        if not self.has_other_rules:
+            self._close_for(name)
+        if self.stack and self.stack[-1] in ("table", *ROWS) and name not in TABLE:
+            self.misplaced += 1
+        if name == "button" or (name not in BLOCKS and name not in TABLE):
+            self._reopen()
+        if name in FORMATTING:
+            self._format(tag)
+        elif name == "form":  # its end tag closes it among those that stand in it
+            self.forms += 1
+        elif name not in VOID or self.has_other_rules:
+            self._open(name)
+
+    def _open(self, name: str) -> None:
+        if (name in CELLS or name in ROWS or name == "colgroup") and not (self.places["table"] or self.has_other_rules):
+            return  # outside of a table it is nothing
+        self.places[name].append(len(self.stack))
+        self.stack.append(name)
+        self.scopes += name in SCOPES
+
+    def _format(self, tag: Tag) -> None:
+        this = _Formatting(tag.name, tag.source, self.scopes, 0 if self.has_other_rules else len(self.stack))
+        if tag.name == "a" and any(each.name == "a" and each.scopes == this.scopes for each in self.to_reopen):
+            self._end("a")
+        self.formatted.append(this)
+        self.to_reopen.append(this)
+        alike = [each for each in self.to_reopen if each.source == this.source and each.scopes == this.scopes]
+        if len(alike) > MOST_ALIKE:
+            self.to_reopen.remove(alike[0])
+
+    def _close_for(self, name: str) -> None:
+        """What a start tag ends that has no end tag of its own."""
+        top = self.stack[-1] if self.stack else ""
+        if name in ("li", "dd", "dt"):
+            place = self._last(("li",) if name == "li" else ("dd", "dt"))
+            if place > self._last(_ENDS_ITEMS):
+                self._cut(place)
+                return
+        if name == "button" and self.places["button"] and self.places["button"][-1] > self._last(SCOPES):
+            self._cut(self.places["button"][-1])
+        elif (name in BLOCKS and name != "button" and top == "p") or (
+            name in ("option", "optgroup") and top == "option"
+        ):
+            self._cut(len(self.stack) - 1)
+        elif name == "table" and self._last(("table",)) > self._last(CELLS):
+            self._cut(self.places["table"][-1])
+        elif name in CELLS or name in ROWS:
+            ended = ("td", "th") if name in CELLS else ("td", "th", "tr") if name == "tr" else (*ROWS, "td", "th")
+            table = self._last(("table",))
+            places = [self.places[each][-1] for each in ended if self.places[each] and self.places[each][-1] > table]
+            if places and table >= 0:
+                self._cut(min(places))
+
+    def _end(self, name: str) -> None:
+        if name in FORMATTING:
+            self._end_formatting(name)
+            return
+        places = self.places[name]
+        if not places:
+            return
+        if name in BLOCKS and not self.has_other_rules:
+            is_closed = places[-1] > self._last((*SCOPES, *_MORE_SCOPES.get(name, ())))
+        elif name in TABLE and not self.has_other_rules:
+            is_closed = name == "table" or places[-1] > self._last(("table",))
+        else:
+            is_closed = self.stack[-1] == name
+        if is_closed:
+            self._cut(places[-1])
+
+    def _end_formatting(self, name: str) -> None:
+        """The innermost of a name; not where more elements stand between than the standard looks through."""
+        height = len(self.stack)
+        for kept in (self.to_reopen, self.formatted):
+            place = next((place for place in reversed(range(len(kept))) if kept[place].name == name), -1)
+            if place == -1 or kept[place].scopes != self.scopes:
+                return
+            if kept[place].place != CLOSED and height - kept[place].place > MOST_BETWEEN:
+                return
+            was_closed = kept.pop(place).place == CLOSED
+            if was_closed:
+                return
+
+    def _reopen(self) -> None:
+        for place, each in enumerate(self.to_reopen):
+            if each.place == CLOSED:
+                self.to_reopen[place] = each._replace(place=len(self.stack))
+                self.formatted.append(self.to_reopen[place])
+                self.reopened += 1
+
+    def _last(self, names: Iterable[str]) -> int:
+        """The place of the innermost of these; -1 for none."""
+        return max((self.places[name][-1] for name in names if self.places[name]), default=-1)
+
+    def _cut(self, place: int) -> None:
+        has_ended_cell = False
+        while len(self.stack) > place:
+            name = self.stack.pop()
+            self.places[name].pop()
+            self.scopes -= name in SCOPES
+            has_ended_cell = has_ended_cell or (name in SCOPES and name != "table")
+        self.formatted = [each for each in self.formatted if each.place <= place]
+        if has_ended_cell:  # and with it what was formatted within
+            self.to_reopen = [each for each in self.to_reopen if each.scopes <= self.scopes]
+        self.to_reopen = [
+            each._replace(scopes=min(each.scopes, self.scopes), place=each.place if each.place <= place else CLOSED)
+            for each in self.to_reopen
+        ]

@@ -1,0 +1,81 @@
+"""One message must not stop the console: what was made to cost its reader minutes is shown within a second."""
+
+import time
+
+import pytest
+
+from messaging.models import MessageContent
+from tests.factories import make_message
+
+pytestmark = pytest.mark.django_db
+
+MOST_SECONDS = 1.0  # of processor time for a page
+HEAD = b"From: a@example.com\r\nTo: b@example.com\r\nSubject: x\r\n"
+HTML = b"Content-Type: text/html; charset=utf-8\r\n\r\n"
+TEXT = b"Content-Type: text/plain; charset=utf-8\r\n\r\n"
+
+HEAVY = {
+    "spaces in a tag": HTML + b"<img src=" + b" " * 60_000 + b"x",
+    "spaces in escaped text": HTML + b"&lt;img src=" + b" " * 60_000 + b"x",
+    "spaces in a style": HTML + b"<p style='a:url(" + b" " * 60_000 + b"x'>",
+    "anchors that do not end": HTML + b"<a " * 16_000,
+    "comments that do not end": HTML + b"<!--" * 16_000,
+    "10,000 tables in each other": HTML + b"<table><tr><td>" * 10_000,
+    "formatting opened anew": HTML + b"<p>" + b"".join(b"<b a%d>" % n for n in range(450)) + b"<p>x" * 40_000,
+    "many references": HTML + b"&" * 250_000,
+    "one tag of many attributes": HTML + b"<p " + b"a " * 120_000 + b">",
+    "5 MB of HTML": HTML + b"<p>text</p>" * 450_000,
+    "5 MB of text": TEXT + b"word " * 1_000_000,
+    "1 MB of blank lines": b"Content-Type: text/plain; format=flowed\r\n\r\n" + b" \r\n" * 250_000,
+    "quotes in To": b"X-To: " + b'"' * 20_000 + b"\r\n" + TEXT + b"x",
+    "60,000 parameters": b"Content-Type: text/plain" + b";a=b" * 60_000 + b"\r\n\r\nx",
+    "60,000 parameters of a file": b"Content-Disposition: attachment" + b";a=b" * 60_000 + b"\r\n\r\nx",
+    "100,000 header fields": b"A:\r\n" * 100_000 + TEXT + b"x",
+    "words begun": b"X-Words: " + b"=?utf-8?q?" * 40_000 + b"\r\n" + TEXT + b"x",
+    "multiparts in each other": b"".join(
+        b"Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n" % (n, n) for n in range(2_000)
+    ),
+    "boundaries": b"Content-Type: multipart/mixed; boundary=a\r\n\r\n" + b"--a\r\n" * 20_000,
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", HEAVY)
+def test_a_heavy_message_is_shown_within_a_second(office, name):
+    message = make_message("b@example.com", due=False)
+    MessageContent.objects.filter(message=message).update(skeleton=HEAD + HEAVY[name])
+    office.get("/messages/")  # templates are read once
+    for part in ("", "html/"):
+        begun = time.process_time()
+        response = office.get(f"/messages/{message.pk}/{part}")
+        assert time.process_time() - begun < MOST_SECONDS, part
+        assert response.status_code in ((200,) if not part else (200, 404))
+
+
+def shown(office, html):
+    message = make_message("b@example.com", body="", html=html, due=False)
+    return message, office.get(f"/messages/{message.pk}/").content.decode()
+
+
+def test_html_that_costs_too_much_is_shown_as_text_and_its_source_is_offered(office):
+    message, page = shown(office, "<div>" * 501 + "Fish &amp; chips<br>twice")
+    assert "<iframe" not in page
+    assert "Fish &amp; chips\ntwice" in page
+    assert "too complicated to be shown here" in page
+    assert f'href="/messages/{message.pk}/eml/">Save the message</a>' in page
+    assert office.get(f"/messages/{message.pk}/html/").status_code == 404
+
+
+def test_a_text_of_more_than_a_megabyte_is_cut_and_says_so(office):
+    message = make_message("b@example.com", body="a line of text\n" * 100_000 + "the end", due=False)
+    page = office.get(f"/messages/{message.pk}/").content.decode()
+    assert "a line of text" in page
+    assert "the end" not in page
+    assert "too long to be shown whole" in page
+    assert b"the end" in b"".join(office.get(f"/messages/{message.pk}/eml/").streaming_content)
+
+
+def test_a_sender_with_nested_comments_does_not_fail_the_list(office):
+    message = make_message("b@example.com", due=False)
+    type(message).objects.filter(pk=message.pk).update(from_header="a@example.com " + "(" * 480)
+    assert office.get("/messages/").status_code == 200
