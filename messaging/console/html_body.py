@@ -71,8 +71,8 @@ def framed(html: str, find_image: FindImage) -> str:
     """The same with its images; `find_image` gives the data: URI of a Content-ID, or "". Raises NotShown."""
     found = clean(html)
     pieces = re.split(r"cid:([0-9a-f]{16}-[0-9]+)", found.document)
-    images = [(find_image(found.cids[mark]) or f"cid:{found.cids[mark]}") if mark in found.cids else f"cid:{mark}"
-              for mark in pieces[1::2]]  # fmt: skip
+    images = [find_image(found.cids[mark]) if mark in found.cids else "" for mark in pieces[1::2]]
+    images = [image or f"cid:{mark}" for image, mark in zip(images, pieces[1::2], strict=True)]
     kept = [piece for pair in zip(pieces[::2], [*images, ""], strict=True) for piece in pair]
     return "".join(kept)
 

@@ -27,33 +27,11 @@ _TAG = re.compile(
 )
 _BLANKS = re.compile(rf"[{_BLANK}/]+")
 
-VOID = frozenset(
-    [
-        "area",
-        "base",
-        "basefont",
-        "bgsound",
-        "br",
-        "col",
-        "command",
-        "embed",
-        "frame",
-        "hr",
-        "image",
-        "img",
-        "input",
-        "keygen",
-        "link",
-        "meta",
-        "param",
-        "source",
-        "track",
-        "wbr",
-        "html",
-        "head",
-        "body",
-    ]  # these of the last line are open once at the most
-)
+# Never open, or once at the most.
+VOID = frozenset((
+    "area", "base", "basefont", "bgsound", "br", "col", "command", "embed", "frame", "hr", "image", "img", "input",
+    "keygen", "link", "meta", "param", "source", "track", "wbr", "html", "head", "body",
+))  # fmt: skip
 RAW = frozenset(["script", "style", "title", "textarea", "xmp", "iframe", "noembed", "noframes", "noscript"])
 FORMATTING = frozenset(
     ["a", "b", "big", "code", "em", "font", "i", "nobr", "s", "small", "strike", "strong", "tt", "u"]
@@ -64,46 +42,11 @@ ROWS = frozenset(["tbody", "thead", "tfoot", "tr"])
 CELLS = ("td", "th", "caption")
 TABLE = frozenset(("table", *ROWS, *CELLS, "colgroup"))
 SCOPES = ("table", *CELLS, "object", "applet", "marquee", "template")
-BLOCKS = frozenset(
-    [
-        "address",
-        "article",
-        "aside",
-        "blockquote",
-        "button",
-        "center",
-        "details",
-        "dialog",
-        "dir",
-        "div",
-        "dl",
-        "dd",
-        "dt",
-        "fieldset",
-        "figcaption",
-        "figure",
-        "footer",
-        "h1",
-        "h2",
-        "h3",
-        "h4",
-        "h5",
-        "h6",
-        "header",
-        "hgroup",
-        "li",
-        "listing",
-        "main",
-        "menu",
-        "nav",
-        "ol",
-        "p",
-        "pre",
-        "section",
-        "summary",
-        "ul",
-    ]
-)
+BLOCKS = frozenset((
+    "address", "article", "aside", "blockquote", "button", "center", "details", "dialog", "dir", "div", "dl", "dd",
+    "dt", "fieldset", "figcaption", "figure", "footer", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hgroup", "li",
+    "listing", "main", "menu", "nav", "ol", "p", "pre", "section", "summary", "ul",
+))  # fmt: skip
 _ENDS_ITEMS = (*SCOPES, *ROWS, "colgroup", *(BLOCKS - {"address", "div", "p", "li", "dd", "dt"}), "?")
 _MORE_SCOPES = {"p": ("button",), "li": ("ol", "ul")}
 

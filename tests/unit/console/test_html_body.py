@@ -110,6 +110,14 @@ def test_style_sheets_stay_and_get_inline_images():
     assert "a > b { background: url(data:image/png;base64," in kept
 
 
+@pytest.mark.parametrize(
+    "html", ["<img src='{}'>", "<p style='background:url({})'>", "<style>p{{background:url({})}}</style>"]
+)
+def test_the_name_of_an_inline_image_is_no_way_in(html):
+    kept = clean(html.format("cid:%22%3E%3C/style%3E%3Clink%20rel=prefetch%20href=//x.example%3E"))
+    assert "<link" not in kept
+
+
 def test_inline_images_have_limits():
     images = InlineImages(
         {
