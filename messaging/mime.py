@@ -6,6 +6,7 @@ raises on a broken message: what cannot be understood is simply part of a body.
 """
 
 import binascii
+import itertools
 import quopri
 import re
 from collections.abc import Iterable, Iterator
@@ -21,6 +22,7 @@ from messaging.charsets import Reading
 MAX_LINE = 998  # octets without CRLF, RFC 5322 2.1.1 and RFC 5321 4.5.3.1.6
 LONGEST_WORD = 74  # characters of an encoded word, less what the name of its field has, for a line of 76 with its colon
 MAX_DEPTH = 200  # multiparts nested deeper are left as one opaque body
+MAX_PARTS = 5_000  # of a message; what follows stays in the body of the last
 MAX_BOUNDARY_LINE = 1000
 MAX_PARAMETERS = 5_000  # characters; the standard library's parser takes time by the square of the length
 
@@ -164,50 +166,64 @@ def head(raw: bytes, start: int = 0, stop: int | None = None) -> tuple[list[Fiel
     return fields, blank.end() if blank else position
 
 
-def walk(
-    raw: bytes, start: int = 0, stop: int | None = None, depth: int = 0, default_type: str = "text/plain"
-) -> Iterator[Part]:
+def walk(raw: bytes, start: int = 0, stop: int | None = None) -> Iterator[Part]:
     """Every multipart and leaf in the order of the message. An attached message (message/rfc822) is one leaf."""
-    part = Part(raw, start, len(raw) if stop is None else stop, default_type)
+    return _walk(raw, start, len(raw) if stop is None else stop, 0, "text/plain", itertools.count())
+
+
+def _walk(raw: bytes, start: int, stop: int, depth: int, default_type: str, number: Iterator[int]) -> Iterator[Part]:
+    """`number` gives out the numbers of the parts."""
+    part = Part(raw, start, stop, default_type)
+    left = MAX_PARTS - next(number)
     spans: list[tuple[int, int]] = []
-    if depth < MAX_DEPTH and part.content_type.startswith("multipart/") and part.boundary:
-        spans = _between(raw, part.boundary, part.body, part.stop)
+    if depth < MAX_DEPTH and left > 0 and part.content_type.startswith("multipart/") and part.boundary:
+        spans = _between(raw, part.boundary, part.body, part.stop, left)
     part.is_leaf = not spans
     yield part
     # RFC 2046 5.1.5: what a digest collects are messages.
     inner = "message/rfc822" if part.content_type == "multipart/digest" else "text/plain"
     for span_start, span_stop in spans:
-        yield from walk(raw, span_start, span_stop, depth + 1, inner)
+        yield from _walk(raw, span_start, span_stop, depth + 1, inner, number)
 
 
 def leaves(raw: bytes) -> Iterator[Part]:
     return (part for part in walk(raw) if part.is_leaf)
 
 
-def _between(raw: bytes, boundary: bytes, start: int, stop: int) -> list[tuple[int, int]]:
-    """The spans between boundary lines (RFC 2046 5.1.1); the line end before a boundary belongs to the boundary."""
+def _between(raw: bytes, boundary: bytes, start: int, stop: int, most: int) -> list[tuple[int, int]]:
+    """The spans between boundary lines (RFC 2046 5.1.1); the line end before a boundary belongs to the boundary.
+
+    Of more spans than `most` the last one has all that follows.
+    """
     delimiter = b"--" + boundary
     spans: list[tuple[int, int]] = []
     begin = None
-    position = start
-    while (position := raw.find(delimiter, position, stop)) != -1:
+    position = start if raw.startswith(delimiter, start, stop) else _line_with(delimiter, raw, start, stop)
+    while position != -1:
         rest = position + len(delimiter)
         line_end = raw.find(b"\n", rest, min(stop, rest + MAX_BOUNDARY_LINE))
         line_end = stop if line_end == -1 else line_end
         tail = raw[rest : min(line_end, rest + MAX_BOUNDARY_LINE)].rstrip(b" \t\r")
-        at_line_start = position == start or raw[position - 1] == 0x0A
-        if not at_line_start or tail not in (b"", b"--"):
-            position = rest
+        if tail not in (b"", b"--"):
+            position = _line_with(delimiter, raw, rest, stop)
             continue
+        if len(spans) == most - 1 and begin is not None and not tail:
+            break
         if begin is not None:
             line_break = 2 if raw[position - 2 : position] == b"\r\n" else 1
             spans.append((begin, max(begin, position - line_break)))
         if tail:
             return spans
-        begin = position = min(line_end + 1, stop)
+        begin = min(line_end + 1, stop)
+        position = _line_with(delimiter, raw, begin - 1, stop)
     if begin is not None:
         spans.append((begin, stop))
     return spans
+
+
+def _line_with(beginning: bytes, raw: bytes, start: int, stop: int) -> int:
+    """The next line that begins so, where the line end before it is not before `start`; -1 for none."""
+    return raw.find(b"\n" + beginning, start, stop) + 1 or -1
 
 
 def has_long_line(raw: bytes, start: int = 0, stop: int | None = None) -> bool:

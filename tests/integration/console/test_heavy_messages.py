@@ -35,6 +35,8 @@ HEAVY = {
     "multiparts in each other": b"".join(
         b"Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n" % (n, n) for n in range(2_000)
     ),
+    "a body of boundaries": b"Content-Type: multipart/mixed; boundary=-\r\n\r\n" + b"-" * 10_000_000,
+    "a million parts": b"Content-Type: multipart/mixed; boundary=a\r\n\r\n" + b"--a\r\n" * 1_000_000,
     "boundaries": b"Content-Type: multipart/mixed; boundary=a\r\n\r\n" + b"--a\r\n" * 20_000,
 }
 
