@@ -21,7 +21,8 @@ def command_line(name: str, host: str = "127.0.0.1") -> list[str]:
               "-A", "config"]  # fmt: skip
     return {
         "web": [sys.executable, "-m", "gunicorn", "config.wsgi", "--bind", f"{host}:{settings.PORT}",
-                "--worker-class", "gthread", "--workers", "1", "--threads", "8", "--graceful-timeout", "10",
+                "--worker-class", "config.server.Worker", "--workers", "2", "--threads", "8",
+                "--graceful-timeout", "10", "--timeout", "30", "--preload",
                 "--log-level", "warning", "--no-control-socket"],
         # Threads, because a lane waits for the mail server most of its time.
         "worker": [*celery, "worker", "--pool", "threads", "--concurrency", "8", "--loglevel", settings.LOG_LEVEL,

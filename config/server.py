@@ -1,0 +1,259 @@
+"""The web server: gunicorn's processes, and in each of them waitress, whose loop takes in whole requests and gives out
+whole answers, so that a slow client costs a socket and not a thread.
+
+gunicorn starts the processes, kills one that is frozen and starts another. What waitress lacks is here: deadlines for
+header, body and reading the answer, threads of their own for monitors, and a limit for what a request may compute.
+"""
+
+import ctypes
+import faulthandler
+import logging
+import os
+import resource
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from gunicorn.workers.base import Worker as BaseWorker
+from waitress import wasyncore
+from waitress.adjustments import Adjustments
+from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser, ParsingError
+from waitress.server import TcpWSGIServer
+from waitress.task import ThreadedTaskDispatcher
+
+log = logging.getLogger(__name__)
+
+HEADER_SECONDS = 15.0  # for a whole header; a connection that is kept waits as long for the next to begin
+BODY_SECONDS = 30.0
+ANSWER_SECONDS = 30.0
+BYTES_PER_SECOND = 4096  # body and answer get the time that they take at this rate, on top
+CONNECTIONS = 1000  # of a process; beyond that the oldest without a request at work is closed
+COMPUTING_SECONDS = 20.0  # processor time of one request; waiting does not count, each wait has a limit of its own
+FREE_DISK_FOR_ANSWERS = 128 * 1024 * 1024  # an answer up to this size leaves its thread, however slowly it is read
+MONITORS = {"/healthz": "up", "/readyz": "ready", "/health/": "ready"}  # path -> which threads
+
+
+class OutOfTime(BaseException):
+    """Raised in the thread of a request that has computed for COMPUTING_SECONDS. No `except Exception` catches it."""
+
+
+class Watch:
+    """Knows which threads are at work on a request, and ends those that have computed for too long."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._lock = threading.Lock()
+        self._at_work: dict[int, tuple[int, float, str]] = {}
+
+    @contextmanager
+    def over(self, path: str) -> Iterator[None]:
+        """Around a request, in its thread. OutOfTime may come up to the end of it, and never after."""
+        me = threading.get_ident()
+        clock = time.pthread_getcpuclockid(me)
+        with self._lock:
+            self._at_work[me] = clock, time.clock_gettime(clock) + self.seconds, path
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._at_work[me]
+                _raise_in(me, None)  # one that was ordered and has not come yet
+
+    def look(self) -> None:
+        """End what is over its time; again a second later if something swallowed that."""
+        with self._lock:
+            for thread, (clock, end, path) in self._at_work.items():
+                now = time.clock_gettime(clock)
+                if now >= end:
+                    log.error("%s was ended: it had computed for %g seconds", path, self.seconds)
+                    _raise_in(thread, OutOfTime)
+                    self._at_work[thread] = clock, now + 1, path
+
+
+def _raise_in(thread: int, error: type[BaseException] | None) -> None:
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), error and ctypes.py_object(error))
+
+
+class Parser(HTTPRequestParser):
+    """Refuses what a proxy in front might understand otherwise (RFC 9112 6.1: request smuggling)."""
+
+    def parse_header(self, header_plus: bytes) -> None:
+        names = [line.partition(b":")[0].strip().lower() for line in header_plus.split(b"\r\n")[1:]]
+        if b"transfer-encoding" in names and (b"content-length" in names or names.count(b"transfer-encoding") > 1):
+            raise ParsingError("Transfer-Encoding beside Content-Length")
+        if names.count(b"content-length") > 1 or names.count(b"host") > 1:
+            raise ParsingError("Content-Length or Host given twice")
+        super().parse_header(header_plus)
+        if b"transfer-encoding" in names and self.version != "1.1":
+            raise ParsingError("Transfer-Encoding in a version that has none")
+
+
+class Channel(HTTPChannel):
+    """A connection."""
+
+    parser_class = Parser
+    server: "Server"
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self.waits_since = time.time()  # for the whole request
+        self.is_kept = False  # since an answer, and nothing has come after it
+        self.answers_since = 0.0  # 0: there is nothing to be read
+        self.largest = 0
+        super().__init__(*args, **options)
+
+    def received(self, data: bytes) -> bool:
+        if self.is_kept:
+            self.is_kept, self.waits_since = False, time.time()
+        return bool(super().received(data))
+
+    def service(self) -> None:
+        path = getattr(self.requests[0], "path", "")
+        try:
+            with self.server.watch.over(path):
+                super().service()
+        except OutOfTime:  # in the middle of its answer, or in our own code
+            self.cancel()
+            self.server.pull_trigger()
+        self.is_kept, self.waits_since = True, time.time()
+
+    def is_late(self, now: float) -> bool:
+        """Whether the client takes longer for its request, or for the answer, than it may."""
+        if self.total_outbufs_len:
+            self.answers_since = self.answers_since or now
+            self.largest = max(self.largest, self.total_outbufs_len)
+            return bool(now > self.answers_since + ANSWER_SECONDS + self.largest / BYTES_PER_SECOND)
+        if self.answers_since:
+            self.answers_since, self.largest, self.is_kept, self.waits_since = 0.0, 0, True, now
+        if self.requests:
+            return False
+        if self.request is not None and self.request.headers_finished:
+            received = self.request.body_bytes_received
+            return bool(now > self.waits_since + BODY_SECONDS + received / BYTES_PER_SECOND)
+        return bool(now > self.waits_since + HEADER_SECONDS)
+
+
+class Server(TcpWSGIServer):
+    """A listening socket in one process, with its connections."""
+
+    channel_class = Channel
+    active_channels: dict[int, Channel]
+
+    def __init__(self, *args: Any, watch: Watch, **options: Any) -> None:
+        self.watch = watch
+        self.monitors = {name: _threads(number) for name, number in (("up", 1), ("ready", 2))}
+        super().__init__(*args, **options)
+
+    def add_task(self, task: Channel) -> None:
+        name = MONITORS.get(getattr(task.requests[0], "path", ""))
+        (self.monitors[name] if name else self.task_dispatcher).add_task(task)
+
+    def handle_accept(self) -> None:
+        if len(self.active_channels) >= CONNECTIONS:
+            self._close_oldest()
+        super().handle_accept()
+
+    def _close_oldest(self) -> None:
+        free = [each for each in self.active_channels.values() if not each.requests]
+        if free:
+            min(free, key=lambda each: each.waits_since).handle_close()
+
+    def maintenance(self, now: float) -> None:
+        self.watch.look()
+        for channel in self.active_channels.values():
+            if channel.is_late(now):
+                channel.will_close = True
+
+    def is_busy(self) -> bool:
+        return any(each.requests or each.total_outbufs_len for each in self.active_channels.values())
+
+
+def _threads(number: int) -> ThreadedTaskDispatcher:
+    threads = ThreadedTaskDispatcher()
+    threads.set_thread_count(number)
+    return threads
+
+
+class Worker(BaseWorker):
+    """A process of gunicorn's. When it does not come round for gunicorn's `timeout`, it is killed."""
+
+    def run(self) -> None:
+        _set_limits()
+        faulthandler.enable()  # gunicorn ends a frozen process with SIGABRT: then the log says where it was
+        threading.Thread(target=_look_at_the_database, name="lineage", daemon=True).start()
+        connections: dict[int, Any] = {}
+        watch = Watch(COMPUTING_SECONDS)
+        threads = _threads(self.cfg.threads)
+        settings = _adjustments(self.cfg.threads)
+        application = within_time(self.wsgi)
+        servers = [
+            Server(application, connections, True, each.sock, threads, settings, bind_socket=False, watch=watch,
+                   sockinfo=(each.sock.family, each.sock.type, each.sock.proto, each.sock.getsockname()))
+            for each in self.sockets
+        ]  # fmt: skip
+        while self.alive and self.ppid == os.getppid():
+            self.notify()
+            wasyncore.loop(0.5, use_poll=True, map=connections, count=1)
+        for server in servers:
+            server.del_channel(connections)  # takes no more connections
+        end = time.monotonic() + self.cfg.graceful_timeout
+        while any(each.is_busy() for each in servers) and time.monotonic() < end:
+            self.notify()
+            for server in servers:
+                server.maintenance(time.time())
+            wasyncore.loop(0.1, use_poll=True, map=connections, count=1)
+
+
+def _look_at_the_database() -> None:
+    from config.wsgi import look_at_the_database
+
+    look_at_the_database()
+
+
+def _set_limits() -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # there are secrets in it
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 4 * CONNECTIONS  # a socket, a file each for request and answer, and what pages open
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted if most == resource.RLIM_INFINITY else min(wanted, most), most))
+
+
+def _adjustments(threads: int) -> Adjustments:
+    from django.conf import settings
+
+    return Adjustments(
+        threads=threads,
+        ident=None,
+        cleanup_interval=1,
+        connection_limit=4 * CONNECTIONS,  # never reached: see Server.handle_accept
+        outbuf_high_watermark=FREE_DISK_FOR_ANSWERS,
+        max_request_header_size=65536,
+        # The console says in words how large a message may be; this is what it is not even shown.
+        max_request_body_size=2 * settings.MAX_MESSAGE_BYTES + 1024 * 1024,
+        # Django reads them, with BEHIND_PROXY alone; else nobody gets to see what a stranger claims.
+        clear_untrusted_proxy_headers=not settings.BEHIND_PROXY,
+        log_socket_errors=False,
+    )
+
+
+Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+
+def within_time(application: Application) -> Application:
+    """The application with a page for a request that was ended."""
+
+    def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        try:
+            return application(environ, start_response)
+        except OutOfTime:
+            from django.db import connections
+            from django.template.loader import render_to_string
+
+            connections.close_all()  # whatever they were in the middle of
+            page = render_to_string("503.html").encode()
+            headers = [("Content-Type", "text/html; charset=utf-8"), ("Content-Length", str(len(page)))]
+            start_response("503 Service Unavailable", [*headers, ("Cache-Control", "no-store")])
+            return [page]
+
+    return answer

@@ -1,0 +1,259 @@
+"""The web server as strangers, slow lines and bad pages meet it: real processes on a port of loopback."""
+
+import contextlib
+import hashlib
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from config import processes
+from tests.installation import Installation, free_ports, wait_for
+from tests.sizes import also_in_drills
+from tests.system.slow_clients import SlowClients, seconds_to_answer
+
+pytestmark = [pytest.mark.process, pytest.mark.slow]
+
+
+class Web:
+    """The web processes of an installation, with the pages of tests/web_pages.py beside the console."""
+
+    def __init__(self, folder, **variables):
+        [self.port] = free_ports(1)
+        self.site = f"http://127.0.0.1:{self.port}"
+        self.log = folder / "0-web.log"
+        self.installation = Installation(folder, PORT=str(self.port), **variables)
+        self.installation.env |= {"DJANGO_SETTINGS_MODULE": "config.settings", "OPENSSL_CONF": os.devnull}
+
+    def __enter__(self):
+        self.installation.__enter__()
+        self.installation.manage("collectstatic", "--no-input", "--verbosity", "0")
+        command = processes.command_line("web")
+        of_the_test = {"config.wsgi": "tests.web_pages", "127.0.0.1:8000": f"127.0.0.1:{self.port}", "30": "3"}
+        command = [of_the_test.get(each, each) for each in command]
+        self.process = subprocess.Popen(
+            command, cwd=processes_folder(), env=self.installation.env, stdout=self.log.open("wb"),
+            stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        self.installation.processes.append(self.process)
+        assert wait_for(lambda: len(self.workers()) == 2 and self.get("/healthz")[0] == 200, seconds=60), self.said()
+        return self
+
+    def __exit__(self, *error):
+        self.installation.stop(self.process)
+        self.installation.__exit__()
+
+    def said(self):
+        return self.log.read_text()
+
+    def workers(self):
+        """The pids of the processes that serve."""
+        with contextlib.suppress(OSError):
+            return Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        return []
+
+    def get(self, path, body=None, **headers):
+        """Status and text; (0, "") when the connection ends without an answer."""
+        request = urllib.request.Request(self.site + path, data=body, headers=headers)
+        try:
+            with urllib.request.urlopen(request, timeout=50) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+        except (OSError, http.client.HTTPException):
+            return 0, ""
+
+    def raw(self, request):
+        """The first line of the answer to these bytes."""
+        with socket.create_connection(("127.0.0.1", self.port), 20) as client:
+            client.sendall(request)
+            return client.makefile("rb").readline().decode().strip()
+
+
+def processes_folder():
+    return Path(processes.__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="module")
+def web(tmp_path_factory):
+    with Web(tmp_path_factory.mktemp("web")) as web:
+        yield web
+
+
+@pytest.mark.parametrize(
+    "clients",
+    [
+        {"idle": 40, "header": 5, "body": 5, "stalled": 20, "reader": 2},
+        *also_in_drills({"idle": 200, "header": 20, "body": 20, "reader": 10}, {"stalled": 60}, {"idle": 900}),
+    ],
+    ids=str,
+)
+def test_slow_clients_hold_nobody_up_and_are_sent_away(web, clients):
+    with SlowClients(web.site, **clients) as slow:
+        took = [seconds_to_answer(web.site, path) for path in ("/healthz", "/accounts/login/") * 10]
+        assert sorted(took)[10] < 1, took
+        assert max(took) < 3, took  # their deadline: nobody waited until they were gone
+        for kind in {"idle", "header", "body", "stalled"} & clients.keys():
+            assert wait_for(lambda kind=kind: slow.left(kind) == 0, seconds=30), kind
+
+
+def test_slow_upload_gets_the_time_it_needs(web):
+    """Slower than any deadline for a header, faster than the least rate."""
+    text = os.urandom(300_000)
+    head = f"POST /taken HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(text)}\r\n\r\n".encode()
+    with socket.create_connection(("127.0.0.1", web.port), 20) as client:
+        client.sendall(head)
+        for begin in range(0, len(text), 30_000):
+            client.sendall(text[begin : begin + 30_000])
+            time.sleep(0.5)
+        assert hashlib.sha256(text).hexdigest() in client.recv(1000).decode()
+
+
+@pytest.mark.parametrize("size", [0, 1, 600_000, 50 * 1024 * 1024])
+def test_body_arrives_as_it_was_sent(web, size):
+    body = os.urandom(size)
+    assert web.get("/taken", body) == (200, f"{size} {hashlib.sha256(body).hexdigest()}")
+
+
+def test_body_beyond_any_message_is_refused(web):
+    head = b"POST /taken HTTP/1.1\r\nHost: localhost\r\nContent-Length: 200000000\r\n\r\n"
+    assert "413" in web.raw(head)
+
+
+def test_monitors_are_answered_while_every_thread_waits(web):
+    with ThreadPoolExecutor(32) as pool:
+        waiting = [pool.submit(web.get, "/wait") for _ in range(32)]
+        time.sleep(0.5)
+        took = [seconds_to_answer(web.site) for _ in range(5)]
+        assert not any(each.done() for each in waiting)
+        assert sorted(took)[2] < 1
+        assert {each.result()[0] for each in waiting} == {200}
+
+
+def test_page_that_computes_for_ever_is_ended_and_takes_none_along(web):
+    before = set(web.workers())
+    with ThreadPoolExecutor(12) as pool:
+        computing = [pool.submit(web.get, "/compute") for _ in range(4)]
+        waiting = [pool.submit(web.get, "/wait") for _ in range(8)]
+        for each in computing:
+            status, page = each.result()
+            assert status == 503
+            assert "This page took too long" in page
+        assert {each.result()[0] for each in waiting} == {200}
+    assert "/compute was ended: it had computed for 1 seconds" in web.said()
+    assert set(web.workers()) == before
+
+
+def test_frozen_process_is_killed_while_the_other_serves(tmp_path):
+    with Web(tmp_path) as web:
+        before = set(web.workers())
+        with ThreadPoolExecutor(1) as pool:
+            frozen = pool.submit(web.get, "/freeze")
+            served = set()
+            while not frozen.done():
+                status, pid = web.get("/process")
+                served.add(pid if status == 200 else "")
+            assert frozen.result()[0] == 0
+        assert served & before
+        assert wait_for(lambda: len(web.workers()) == 2 and set(web.workers()) != before, seconds=30)
+        assert len(before & set(web.workers())) == 1
+        assert "tests/web_pages.py" in web.said(), "the log says where it was"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "Content-Length: 4\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: chunked\r\nContent-Length: 4",
+        "Content-Length: 4\r\nContent-Length: 5",
+        "Content-Length: 4\r\nContent-Length: 4",
+        "Content-Length: 4, 4",
+        "Content-Length: +4",
+        "Content-Length: 0x4",
+        "Content-Length : 4",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity",
+        "Transfer-Encoding: xchunked",
+        "Transfer-Encoding:\x0bchunked",
+        "Transfer-Encoding : chunked",
+        "X: a\nTransfer-Encoding: chunked",
+    ],
+)
+def test_request_that_a_proxy_may_read_otherwise_is_refused(web, head):
+    request = f"POST /taken HTTP/1.1\r\nHost: localhost\r\n{head}\r\n\r\n0\r\n\r\nGET /process HTTP/1.1\r\n\r\n"
+    assert web.raw(request.encode()).split()[1] in ("400", "501")
+
+
+def test_chunks_have_no_place_in_http_1_0(web):
+    assert "400" in web.raw(b"POST /taken HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")
+
+
+def test_claimed_addresses_count_only_behind_a_proxy(web, tmp_path):
+    claimed = {"X-Forwarded-For": "192.0.2.7"}
+    assert web.get("/forwarded", **claimed) == (200, "-")
+    with Web(tmp_path, BEHIND_PROXY="on") as behind:
+        assert behind.get("/forwarded", **claimed) == (200, "192.0.2.7")
+
+
+def test_request_at_work_is_finished_when_the_server_is_told_to_end(tmp_path):
+    with Web(tmp_path) as web, ThreadPoolExecutor(2) as pool:
+        waiting = pool.submit(web.get, "/wait")
+        hanging = pool.submit(web.get, "/hang")
+        time.sleep(1)
+        begun = time.monotonic()
+        web.process.send_signal(signal.SIGTERM)
+        assert waiting.result()[0] == 200
+        assert web.process.wait(30) == 0
+        assert time.monotonic() - begun < 20
+        assert hanging.result()[0] == 0
+
+
+def test_killed_uploads_leave_no_files(tmp_path):
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    with Web(tmp_path, TMPDIR=str(folder)) as web:
+        head = b"POST /accounts/login/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9000000\r\n\r\n"
+        with socket.create_connection(("127.0.0.1", web.port), 20) as client:
+            client.sendall(head + b"x" * 3_000_000)
+            assert wait_for(lambda: _spooled(web) > 1_000_000)
+            for pid in web.workers():
+                os.kill(int(pid), signal.SIGKILL)
+            assert wait_for(lambda: not _is_open(client))
+    assert [each for each in folder.rglob("*") if each.stat().st_size] == []
+
+
+def _spooled(web):
+    """How many bytes the processes hold in files without a name."""
+    found = 0
+    for pid in web.workers():
+        for each in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                name = str(each.readlink())
+                found += each.stat().st_size if "temporary" in name and "deleted" in name else 0
+    return found
+
+
+def _is_open(client):
+    client.settimeout(0.1)
+    try:
+        return client.recv(1) != b""
+    except TimeoutError:
+        return True
+    except OSError:
+        return False
+
+
+def test_web_runs_in_two_processes_at_least():
+    command = processes.command_line("web")
+    assert int(command[command.index("--workers") + 1]) >= 2
+    assert command[0] == sys.executable
