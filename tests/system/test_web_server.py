@@ -2,8 +2,11 @@
 
 import contextlib
 import hashlib
+import html
 import http.client
+import http.cookiejar
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -12,10 +15,12 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from urllib3 import encode_multipart_formdata
 
 from config import processes
 from tests.installation import Installation, free_ports, wait_for
@@ -251,6 +256,52 @@ def _is_open(client):
         return True
     except OSError:
         return False
+
+
+MAIL = """
+from messaging import users
+from messaging.models import EmailSettings
+from messaging.setup import changes, options
+users.create("admin", "Kofi-writes-4-letters", role="Administrator", email="anna@office.example", via="test")
+server = {"send_type": EmailSettings.SendType.SMTP, "host": "127.0.0.1", "port": 9}
+changes.save(None, server | {"from_address": "office@office.example"}, by=None, via="test")
+options.save({"record_mail": True, "hold_mail": True}, by=None, via="test")
+answer = 1
+"""
+
+
+def test_large_attachments_from_many_at_once_all_arrive(tmp_path):
+    """Two processes that write to one SQLite file, each message with an attachment that is spooled."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    with Web(tmp_path, TMPDIR=str(folder)) as web:
+        web.installation.ask(MAIL)
+        browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(jar := http.cookiejar.CookieJar()))
+        page = browser.open(web.site + "/", timeout=30).read().decode()
+        form = {"csrfmiddlewaretoken": _token(page), "username": "admin", "password": "Kofi-writes-4-letters"}
+        browser.open(web.site + "/accounts/login/", urllib.parse.urlencode(form).encode(), timeout=30).close()
+        page = browser.open(web.site + "/messages/new/", timeout=30).read().decode()
+        cookie = "; ".join(f"{each.name}={each.value}" for each in jar)
+        sender = html.unescape(re.search(r'<option value="([^"]+)"|name="sender" value="([^"]+)"', page).group(1, 2)[0])
+
+        def write(number):
+            values = {
+                "csrfmiddlewaretoken": _token(page), "key": uuid.uuid4().hex, "sender": sender, "do": "queue",
+                "to": f"b{number}@example.com", "subject": "Plans", "text": "See the file.",
+            }  # fmt: skip
+            body, kind = encode_multipart_formdata(values | {"files": ("plan.pdf", os.urandom(5_000_000))})
+            return web.get("/messages/new/", body, **{"Content-Type": kind, "Cookie": cookie})
+
+        with ThreadPoolExecutor(12) as pool:
+            answers = list(pool.map(write, range(12)))
+        assert {status for status, _ in answers} == {200}, answers[0][1][-3000:]
+        count = "from messaging.models import Message\nanswer = Message.objects.count()"
+        assert web.installation.ask(count) == 12, answers[0][1]
+        assert list(folder.iterdir()) == []
+
+
+def _token(page):
+    return re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page)[1]
 
 
 def test_web_runs_in_two_processes_at_least():
