@@ -304,6 +304,13 @@ def _token(page):
     return re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page)[1]
 
 
+def test_processes_begin_without_a_thread_or_connection_of_their_parent(web):
+    parent = Path(f"/proc/{web.process.pid}")
+    assert len(list((parent / "task").iterdir())) == 1
+    sockets = [each for each in (parent / "fd").iterdir() if str(each.readlink()).startswith("socket:")]
+    assert len(sockets) == 1, "the one that listens"
+
+
 def test_web_runs_in_two_processes_at_least():
     command = processes.command_line("web")
     assert int(command[command.index("--workers") + 1]) >= 2
