@@ -113,6 +113,15 @@ def test_slow_clients_hold_nobody_up_and_are_sent_away(web, clients):
             assert wait_for(lambda kind=kind: slow.left(kind) == 0, seconds=30), kind
 
 
+def test_large_answers_that_nobody_reads_hold_no_threads(web):
+    clients = [socket.create_connection(("127.0.0.1", web.port), 20) for _ in range(20)]  # more than threads
+    for each in clients:
+        each.sendall(b"GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert web.get("/process")[0] == 200
+    for each in clients:
+        each.close()
+
+
 def test_slow_upload_gets_the_time_it_needs(web):
     """Slower than any deadline for a header, faster than the least rate."""
     text = os.urandom(300_000)
