@@ -9,6 +9,7 @@ import base64
 import re
 from collections.abc import Iterable, MutableMapping
 from email.utils import getaddresses
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
@@ -147,6 +148,16 @@ class Environment:
         for word in found:
             if not word or (pattern is not None and not pattern.fullmatch(word)):
                 self._bad(name, word, f"Write {example or 'words'}, with commas between several.")
+        return found
+
+    def networks(self, name: str, default: Any) -> Any:
+        """Addresses, or networks such as 10.1.0.0/16, between commas; as texts."""
+        found = self.words(name, default)
+        for word in found:
+            try:
+                ip_network(word)
+            except ValueError:
+                self._bad(name, word, "Write addresses or networks such as 10.1.0.0/16, with commas between several.")
         return found
 
     def numbers(self, name: str, default: Any) -> Any:

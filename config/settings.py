@@ -74,6 +74,8 @@ SESSION_COOKIE_HTTPONLY = True
 X_FRAME_OPTIONS = "DENY"
 DEFAULT_EXCEPTION_REPORTER_FILTER = "messaging.console.error_pages.ReportFilter"
 BEHIND_PROXY = env.switch("BEHIND_PROXY", False)
+# Further proxies between the browser and the nearest one, which X-Forwarded-For names as well.
+TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES", [])
 if BEHIND_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
@@ -122,6 +124,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "messaging.console.sign_in_limits.SignInMiddleware",
     "messaging.console.views.guard.RoleMiddleware",
     "messaging.console.company.CompanyMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",

@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.contrib.auth.signals import user_logged_in
 from django.db.models.signals import post_migrate
 
 
@@ -10,5 +11,7 @@ class MessagingConfig(AppConfig):
         from messaging.setup import checks  # noqa: F401  (registers them)
 
         from . import roles
+        from .sign_ins import devices
 
         post_migrate.connect(roles.make_groups, sender=self, dispatch_uid="messaging.roles")
+        user_logged_in.connect(devices.note, dispatch_uid="messaging.sign_ins")

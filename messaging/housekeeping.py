@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery, Value
 
-from messaging import batches, blobs, leaving, notices, schedules, submitted, uploads, wake
+from messaging import batches, blobs, leaving, notices, schedules, sign_ins, submitted, uploads, wake
 from messaging.delivery import claims, lineage, pauses, refusal, retry, streaks
 from messaging.delivery.group_commit import is_away
 from messaging.delivery.outcomes import judge
@@ -35,6 +35,7 @@ from messaging.models import (
     RefusalStreak,
     ScheduleRun,
     SendAttempt,
+    SignInTries,
     Submitted,
     Upload,
 )
@@ -72,6 +73,7 @@ DATED: tuple[tuple[QuerySet[Any], str], ...] = (
     (RefusalStreak.objects.all(), "answered_at"),
     (RefusalStreak.objects.all(), "ended_at"),
     (ScheduleRun.objects.all(), "started_at"),
+    (SignInTries.objects.all(), "last_at"),
     (Submitted.objects.all(), "at"),
     (Upload.objects.all(), "at"),
 )
@@ -195,6 +197,7 @@ def _past(now: datetime) -> list[Callable[[], object]]:
         lambda: AccessToken.objects.filter(updated_at__lt=now - TOKENS_KEPT).delete(),
         lambda: uploads.forget(now),
         lambda: submitted.forget(now),
+        lambda: sign_ins.forget(now),
         lambda: _forget_blobs(now),
     ]
 

@@ -11,7 +11,9 @@ from django.contrib.auth.models import Group, Permission, User
 from django.db import transaction
 from django.db.models import Exists, F, Model, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import JSONObject
+from django.http import HttpRequest
 
+from messaging import sign_ins
 from messaging.models import CompanyOptions
 from messaging.setup.options import options
 
@@ -123,8 +125,18 @@ def make_groups(**kwargs: Any) -> None:
 
 class RoleBackend(ModelBackend):
     """Django's own, but the person at the browser is read together with the permissions of the roles, and with the
-    company's options as `company`: each page asks for them, and is to cost no statement more for it.
+    company's options as `company`: each page asks for them, and is to cost no statement more for it. Every
+    password is compared here, whatever page asks for it, and wrong ones are counted.
     """
+
+    def authenticate(
+        self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **kwargs: Any
+    ) -> User | None:
+        """Raises sign_ins.TooSoon."""
+        if username is None or password is None:
+            return None
+        compare = super().authenticate
+        return sign_ins.counted(request, username, lambda: compare(request, username=username, password=password))
 
     def get_user(self, user_id: Any) -> User | None:
         user = _people().filter(pk=user_id).first()

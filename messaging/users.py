@@ -11,7 +11,7 @@ from django.contrib.auth.password_validation import validate_password
 from django.db import transaction
 from django.db.models import QuerySet
 
-from messaging import audit, leaving, roles
+from messaging import audit, leaving, roles, sign_ins
 from messaging.audit import Action, Area, ChangedMeanwhile, Source, Subject
 from messaging.models import AuditEntry
 from messaging.wording import person
@@ -77,7 +77,8 @@ def create(
 
 
 def set_password(user: User, password: str, *, by: User | None = None, via: str = "") -> None:
-    """Give a user a new password and save; whoever is signed in with the old one is signed out.
+    """Give a user a new password and save; whoever is signed in with the old one is signed out, and what was tried with
+    wrong ones is forgotten.
 
     Raises:
         ValidationError: it is too weak.
@@ -87,6 +88,19 @@ def set_password(user: User, password: str, *, by: User | None = None, via: str 
     with transaction.atomic():
         user.save(update_fields=["password"])
         audit.record(_subject(user), user, {"password": Action.SECRET_CHANGED}, Source(by, via))
+        sign_ins.clear(user.get_username())
+
+
+def end_delay(user: User, *, by: User) -> None:
+    """Let a user try to sign in again at once."""
+    if sign_ins.clear(user.get_username()):
+        sign_ins.record(_subject(user), {"what": "cleared"}, Source(by))
+
+
+def end_delay_of(address: str, *, by: User) -> None:
+    """Let all users of an address try to sign in again at once."""
+    if sign_ins.clear_address(address):
+        sign_ins.record(Subject(Area.USERS, "", address), {"what": "cleared"}, Source(by))
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from messaging.console.words import sending_account, setting_value
 from messaging.models import AuditEntry, NoticeKind, Phrase, Restore, Schedule
 from messaging.schedules import WHEN
 from messaging.setup import certificates, fields
+from messaging.sign_ins import SIGN_IN
 from messaging.wording import changed, in_words, person
 
 LABELS: dict[str, Mapping[str, str]] = {
@@ -20,6 +21,7 @@ LABELS: dict[str, Mapping[str, str]] = {
     Area.USERS: {
         "username": "Sign-in name", "first_name": "First name", "last_name": "Last name", "email": "E-mail",
         "is_active": "Active", "role": "Role", "password": "Sign-in password", "under_way": "What was under way",
+        "sign_in": "Sign-in",
     },
     Area.SCHEDULES: {
         "name": "Name", "kind": "When", "minutes": "Every … minutes", "times": "Times", "days": "Days",
@@ -61,7 +63,7 @@ def tell(entries: Iterable[AuditEntry], schedules: Mapping[int, str] | None = No
 
 def done_by(entry: AuditEntry) -> str:
     """Who did it: by the name they have now, and by their user name when they were deleted."""
-    return person(entry.by, entry.by_name or "a command")
+    return person(entry.by, entry.by_name or ("unknown" if entry.via == SIGN_IN else "a command"))
 
 
 def _whose(entry: AuditEntry, names: Mapping[str, str]) -> str:
@@ -91,6 +93,8 @@ def describe(entry: AuditEntry) -> str:
         return f"it was “{_whole(entry.area, entry.before)}”"
     if entry.area == Area.USERS and entry.field == "under_way":
         return _left(entry.after)
+    if entry.area == Area.USERS and entry.field == "sign_in":
+        return _sign_in(entry.after)
     if entry.area in (Area.OPTIONS, Area.NOTICES) and isinstance(entry.after, bool):
         return f"switched {ON_OFF[entry.after]}"
     before, after = (_value(entry.area, entry.field, value) for value in (entry.before, entry.after))
@@ -124,6 +128,15 @@ def _left(what: Any) -> str:
     number = "1 message" if what["messages"] == 1 else f"{what['messages']:,} messages"
     sending = f", and {what['sending']:,} being sent if it comes back" if what["sending"] else ""
     return f"{done}: {number}{sending}"
+
+
+def _sign_in(what: Any) -> str:
+    """What strangers tried, or an administrator ended: "delayed after 5 wrong passwords from 203.0.113.7"."""
+    if what["what"] == "cleared":
+        return "delay ended"
+    place = f"from {what['from']}" if what["from"] else "from several addresses"
+    tries = f"after {what['tries']:,} wrong {what.get('door', 'password')}s"
+    return f"successful {place} {tries}" if what["what"] == "entered" else f"delayed {tries} {place}"
 
 
 def _is_worded(value: Any) -> bool:

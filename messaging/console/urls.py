@@ -92,6 +92,7 @@ urlpatterns = [
     path("setup/schedules/<int:pk>/run/", schedules.run, name="setup-schedule-run"),
     path("setup/schedules/<int:pk>/delete/", schedules.delete, name="setup-schedule-delete"),
     path("setup/users/", users.all_users, name="setup-users"),
+    path("setup/users/delays/", users.end_delay, name="setup-users-delays"),
     path("setup/users/<int:pk>/", users.one, name="setup-users-one"),
     path("setup/users/<int:pk>/password/", users.new_password, name="setup-users-password"),
     path("preferences/password/", login.OwnPassword.as_view(), name="preferences-password"),

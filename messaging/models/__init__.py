@@ -13,6 +13,7 @@ from .phrase import Phrase, PhraseError, PhraseField, Words
 from .recall import Recall
 from .schedule import Schedule, ScheduleRun
 from .setup import AccessToken, EmailSettings, Heartbeat
+from .sign_in import SignedIn, SignInTries
 
 __all__ = [
     "AccessToken",
@@ -50,6 +51,8 @@ __all__ = [
     "ScheduleRun",
     "SendAttempt",
     "SetAside",
+    "SignInTries",
+    "SignedIn",
     "Submitted",
     "Upload",
     "Words",

@@ -7,6 +7,7 @@ from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm
 from django.contrib.auth.models import User
 from django.contrib.auth.views import LoginView, PasswordChangeView
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import reverse_lazy
@@ -15,6 +16,7 @@ from django_htmx.http import HttpResponseClientRefresh
 
 from messaging import users
 from messaging.console.forms.helper import fields_alone
+from messaging.sign_ins import counted, devices
 
 
 class SignIn(AuthenticationForm):
@@ -45,12 +47,20 @@ class Login(LoginView):
 class NewPassword(PasswordChangeForm):
     """Django's form in plain words, drawn by crispy-forms."""
 
-    def __init__(self, *args: Any, **options: Any) -> None:
+    def __init__(self, *args: Any, request: HttpRequest, **options: Any) -> None:
         super().__init__(*args, **options)
+        self.request = request
         self.helper = fields_alone()
         self.fields["old_password"].label = "Your password now"
         self.fields["new_password2"].label = "The new password once more"
         self.fields["new_password2"].help_text = ""
+
+    def clean_old_password(self) -> str:
+        """Raises sign_ins.TooSoon: guessing is no quicker here than at the sign-in."""
+        typed: str = self.cleaned_data["old_password"]
+        if not counted(self.request, self.user.get_username(), lambda: self.user.check_password(typed)):
+            raise ValidationError(self.error_messages["password_incorrect"], code="password_incorrect")
+        return typed
 
     def save(self, commit: bool = True) -> User:
         users.set_password(self.user, self.cleaned_data["new_password1"], by=self.user)
@@ -64,9 +74,14 @@ class OwnPassword(PasswordChangeView):
     form_class = NewPassword
     success_url = reverse_lazy("preferences-password")
 
+    def get_form_kwargs(self) -> dict[str, Any]:
+        return {**super().get_form_kwargs(), "request": self.request}
+
     def form_valid(self, form: Any) -> HttpResponse:
         notes.success(self.request, "Your password was changed. You are signed out everywhere else.")
-        return super().form_valid(form)
+        response = super().form_valid(form)
+        devices.remember(self.request, form.user)
+        return response
 
     def form_invalid(self, form: Any) -> HttpResponse:
         return self.render_to_response(self.get_context_data(form=form), status=422)

@@ -7,6 +7,7 @@ from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
@@ -15,11 +16,13 @@ from messaging import leaving, roles, users
 from messaging.console import audit_words
 from messaging.console.forms.leaving import UNASKED, LeavingForm
 from messaging.console.forms.users import NewUserForm, UserForm
+from messaging.sign_ins import delays
 from messaging.wording import person
 
 from .guard import admins_only, post_only, who
 
 CHANGES_SHOWN = 25
+LONGEST_ADDRESS = 64
 
 
 @dataclass(frozen=True)
@@ -51,9 +54,10 @@ def all_users(request: HttpRequest) -> HttpResponse:
 
 
 def _list(request: HttpRequest, form: NewUserForm, status: int = 200) -> HttpResponse:
-    found = User.objects.prefetch_related("groups")
+    found = User.objects.select_related("signed_in").prefetch_related("groups")
     rows = [Row(user, roles.given(user)) for user in sorted(found, key=lambda user: person(user).casefold())]
-    context = {"rows": rows, "form": form, "changes": audit_words.tell(users.log()[:CHANGES_SHOWN])}
+    delayed = delays.found(found, timezone.now())
+    context = {"rows": rows, "form": form, "delays": delayed, "changes": audit_words.tell(users.log()[:CHANGES_SHOWN])}
     return render(request, "messaging/setup_users.html", context, status=status)
 
 
@@ -154,6 +158,24 @@ def new_password(request: HttpRequest, pk: int) -> HttpResponse:
     password = users.readable_password()
     users.set_password(user, password, by=who(request))
     return _shown_once(request, user, password)
+
+
+@admins_only
+@post_only
+def end_delay(request: HttpRequest) -> HttpResponse:
+    """Let a user (`user`), or all users of an address (`address`), try to sign in again at once."""
+    address = request.POST.get("address", "")
+    if address:
+        users.end_delay_of(address[:LONGEST_ADDRESS], by=who(request))
+        notes.success(request, f"Sign-ins from {address[:LONGEST_ADDRESS]} are no longer delayed.")
+    else:
+        number = request.POST.get("user", "")
+        user = get_object_or_404(
+            User, pk=int(number) if number.isascii() and number.isdigit() and len(number) < 19 else 0
+        )
+        users.end_delay(user, by=who(request))
+        notes.success(request, f"{person(user)} can try to sign in again at once.")
+    return redirect("setup-users")
 
 
 def _shown_once(request: HttpRequest, user: User, password: str) -> HttpResponse:

@@ -99,6 +99,7 @@ EXPECTED = {  # name: (answers to GET, answers to an empty POST)
     "setup-schedule-run": (ADMINS_NO_GET, ADMINISTERED),
     "setup-schedule-delete": (ADMINS_NO_GET, ADMINISTERED),
     "setup-users": (ADMINISTER, BAD_FORM),
+    "setup-users-delays": (ADMINS_NO_GET, ADMINISTER),
     "setup-users-one": (ADMINISTER, BAD_FORM),
     "setup-users-password": (ADMINS_NO_GET, ADMINISTER),
 }

@@ -127,6 +127,7 @@ SENSELESS = {
     "DEBUG": ["maybe", "$DEBUG", "2", "tru"],
     "HTTPS": ["of", "enabled"],
     "BEHIND_PROXY": ["https"],
+    "TRUSTED_PROXIES": ["proxy", "10.0.0.1/16", "10.0.0.0/33", "10.1.0.0/16,", "10.0.0.1:80", "$PROXIES"],
     "ALLOWED_HOSTS": ["https://mail.example", "mail.example/", "mail.example:8000", "a b", "a,,b", "$HOSTS"],
     "CSRF_TRUSTED_ORIGINS": ["mail.example", "https://", "$ORIGINS", "https://a.example/path"],
     "PORT": ["0", "65536", "-1", "http", "8e3", "$PORT", "8000-8001", "٨٠٠٠", "1_000"],
