@@ -311,9 +311,9 @@ def _tell(this: _Try, what: str, tries: int, place: str, by: str | None) -> None
     if any(after and after["what"] == what for after in recent):
         return
     shown = KNOWN_DEVICE.strip() if place.startswith(KNOWN_DEVICE) else place
-    kept: dict[str, str | int] = {"what": what, "tries": tries, "from": shown} | (
-        {} if this.door == Door.PASSWORD else {"door": this.door.value}
-    )
+    kept: dict[str, str | int] = {"what": what, "tries": tries, "from": shown}
+    if this.door != Door.PASSWORD:
+        kept["door"] = this.door.value
     record(Subject(Area.USERS, str(user.pk), user.get_username()), kept, Source(user if by else None, SIGN_IN))
 
 
