@@ -299,6 +299,14 @@ def test_codes_have_a_count_of_their_own(ben, clock, rf):
     assert counted(request, "ben", lambda: False, door=Door.CODE) is False
 
 
+def test_try_that_could_not_be_checked_is_none(ben, clock, rf):
+    request = rf.post("/", REMOTE_ADDR=HOME)
+    for _ in range(20):
+        with pytest.raises(ZeroDivisionError):
+            counted(request, "ben", lambda: 1 / 0)
+    assert statuses(6, "ben") == [200] * 5 + [429]
+
+
 # --- Administrators ---------------------------------------------------------------------------------------------------
 
 
@@ -307,7 +315,7 @@ def test_users_page_says_who_is_delayed_and_from_where(admin, ben, clock):
     statuses(60, "ben")
     said = words(admin.get("/setup/users/"))
     assert f"from {ELSEWHERE}" in said, "the last sign-in"
-    assert "Delayed sign-ins" in said and HOME in said and "5 wrong passwords" in said
+    assert "Delayed sign-ins" in said and HOME in said and "5 wrong tries" in said
     clock.goes_on(minutes=1)
     assert "Delayed sign-ins" in words(admin.get("/setup/users/")), "what was tried today, also once its delay is over"
     clock.goes_on(days=1)
