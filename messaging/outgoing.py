@@ -259,8 +259,11 @@ class _AtOnce:
             lane.patience = self.patience or lane.patience
             limits.standing(key, resolve(account), lane.clock()).let_through(urgent=is_urgent)
             try:
+                if self.is_watched:
+                    self._ends.enter_context(limits.seat())
                 self._ends.enter_context(lane.at_once(self._patience))
             except limits.NotNow:
+                self._ends.close()
                 self._patience = 0.0
                 raise
             self._lane = lane

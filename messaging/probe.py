@@ -237,7 +237,7 @@ def _deliver(rows: Rows, account: User | None, witness: Witness, source: str, *,
     message.notified_at = message.created_at  # whoever sends it sees what comes of it
     lane = Lane(account.pk if account else None, say=witness.say, hear=witness.hear, patience=PATIENCE)
     try:
-        with lane.at_once():
+        with limits.seat(), lane.at_once():
             lane.take_on(message, lambda: store([rows]))
             lane.deliver_at_once(message)
     except limits.NotNow as obstacle:

@@ -7,6 +7,7 @@ another, so that together they keep to what they were told.
 What lies further ahead than anything puts it was written by a clock that was wrong, and counts as not there.
 """
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -54,6 +55,10 @@ class Leave(NamedTuple):
 
 
 NO_OBSTACLE = Leave()
+
+
+MOST_SEATS = 2  # the other threads of a web process serve pages
+_seats = threading.BoundedSemaphore(MOST_SEATS)
 
 
 class NotNow(Exception):
@@ -309,6 +314,21 @@ def wait_for_place(
         if time.monotonic() >= give_up:
             raise NotNow(Phrase(Reason.NO_CONNECTION, number=at_most))
         time.sleep(POLL_SECONDS)
+
+
+@contextmanager
+def seat() -> Iterator[None]:
+    """One of the few threads of this process that may wait for a mail server while a user looks on.
+
+    Raises:
+        NotNow: all of them wait already.
+    """
+    if not _seats.acquire(blocking=False):
+        raise NotNow(Phrase(Reason.MANY_AT_ONCE))
+    try:
+        yield
+    finally:
+        _seats.release()
 
 
 def renew_places(now: datetime, owner: str | None = None) -> None:

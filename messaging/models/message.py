@@ -33,6 +33,7 @@ class Reason(StrEnum):
     LIMIT_REACHED = "limit-reached"
     OUTSIDE_WINDOW = "outside-window"
     NO_CONNECTION = "no-connection"  # free among those at once
+    MANY_AT_ONCE = "many-at-once"  # users who wait for a mail server
     PAUSED = "paused"
     REFUSED_ALIKE = "refused-alike"  # as others were, in words that nobody knows: it may be us
     ASKED = "asked"  # whether it is us: why an account is paused

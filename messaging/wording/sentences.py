@@ -257,6 +257,7 @@ OWN: dict[str, Words] = {
     Reason.NOT_SENT: lambda why: f"It was not sent: {why[:1].lower()}{why[1:]}",
     Reason.UNWRITTEN: "The message was handed over, and what the mail server answered could not be written down.",
     Reason.LIMIT_REACHED: "The limit of {number} messages per {unit} is reached.",
+    Reason.MANY_AT_ONCE: "Other messages are being sent right now, and their mail server is slow.",
     Reason.NO_CONNECTION: lambda number: (
         f"The limit of {number} {'connection' if number == 1 else 'connections'} at once is reached,"
         " and none became free in time."

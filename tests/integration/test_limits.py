@@ -10,6 +10,7 @@ from django.utils import timezone
 from messaging import housekeeping, outgoing, probe
 from messaging.delivery import claims, ledger
 from messaging.intake import gate
+from messaging.lifecycle import limits
 from messaging.models import AccountPause, ActiveLane, EmailSettings, Message, PastTry, SendAttempt
 from messaging.wording import in_words
 from tests.factories import hold_mail, make_message, make_user, set_up, submission
@@ -20,6 +21,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 RECORDED = {"recorded": (True, False), "not recorded": (False, False)}
 LIMIT_OF_ONE = "The limit of 1 messages per hour is reached."
 NO_CONNECTION = "It was not sent: the limit of 1 connection at once is reached, and none became free in time."
+MANY_AT_ONCE = "It was not sent: other messages are being sent right now, and their mail server is slow."
 
 
 @pytest.fixture(params=RECORDED)
@@ -34,9 +36,13 @@ def nobody_waits(monkeypatch):
     monkeypatch.setattr("messaging.lifecycle.limits.PATIENCE", 0, raising=False)
 
 
-def send_at_once(recipient="ada@example.com", **options):
-    [outcome] = outgoing.hand_in([submission(recipient, **options)])
+def send_at_once(recipient="ada@example.com", *, is_watched=False, **options):
+    [outcome] = outgoing.hand_in([submission(recipient, **options)], is_watched=is_watched)
     return outcome
+
+
+def send_watched():
+    return send_at_once(is_watched=True)
 
 
 class Watcher:
@@ -271,6 +277,37 @@ def test_a_lane_finds_no_connection_while_something_is_sent_at_once(server, reco
     assert send_at_once().state == "sent"
     assert len(server.accepted) == 1
     assert run_lane() == 1
+
+
+def test_a_third_user_of_a_slow_server_is_offered_the_queue_at_once(server, recorded):
+    set_up(server, max_connections=8)
+    outcomes = []
+
+    def one_more():
+        outcomes.append(send_watched())
+
+    server.at("END", [lambda: (elsewhere(one_more)(), "250 ok")[1]] * 2)
+    one_more()
+    assert [outcome.state for outcome in outcomes] == ["failed", "sent", "sent"]
+    assert outcomes[0].may_queue
+    assert outcomes[0].explanation == MANY_AT_ONCE
+    assert len(server.accepted) == 2
+    assert send_watched().state == "sent", "the others have ended"
+
+
+def test_a_program_that_sends_at_once_takes_no_seat_from_a_user(server, recorded):
+    set_up(server, max_connections=8)
+    with limits.seat(), limits.seat():
+        assert send_at_once().state == "sent"
+        assert send_watched().explanation == MANY_AT_ONCE
+
+
+def test_a_test_message_waits_for_no_slow_server_beside_two_users(server):
+    set_up(server, max_connections=8)
+    with limits.seat(), limits.seat():
+        told = concluded(probe.send_test_message(None, "ada@example.com", make_user("operator")))
+    assert MANY_AT_ONCE in told.explanation
+    assert not server.accepted
 
 
 def test_the_connection_of_a_process_that_was_killed_is_free_after_its_lease(server, recorded, clock, nobody_waits):
