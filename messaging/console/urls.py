@@ -1,10 +1,10 @@
 """The pages of the console. Names `message` and `batch` are those of the models' get_absolute_url."""
 
-from django.contrib.auth.views import LogoutView
 from django.urls import path, register_converter
 from django.urls.converters import StringConverter
 from django.views.generic import RedirectView
 
+from .caching import Logout
 from .views import (
     batches,
     bulk,
@@ -40,7 +40,7 @@ urlpatterns = [
     path("readyz", health.readyz, name="readyz"),
     path("health/", health.overall, name="health"),
     path("accounts/login/", login.Login.as_view(), name="login"),
-    path("accounts/logout/", LogoutView.as_view(next_page="login"), name="logout"),
+    path("accounts/logout/", Logout.as_view(), name="logout"),
     path("messages/", messages.queue_list, name="messages"),
     path("messages/bulk/", bulk.act, name="messages-bulk"),
     path("messages/new/", compose.new, name="message-new"),

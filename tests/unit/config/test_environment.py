@@ -126,6 +126,8 @@ SENSELESS = {
     "CAUGHT_DIR": ["$CAUGHT", "/dev/null", *NO_FOLDERS],
     "DEBUG": ["maybe", "$DEBUG", "2", "tru"],
     "HTTPS": ["of", "enabled"],
+    "HSTS_SUBDOMAINS": ["all"],
+    "HSTS_PRELOAD": ["preload"],
     "BEHIND_PROXY": ["https"],
     "TRUSTED_PROXIES": ["proxy", "10.0.0.1/16", "10.0.0.0/33", "10.1.0.0/16,", "10.0.0.1:80", "$PROXIES"],
     "ALLOWED_HOSTS": ["https://mail.example", "mail.example/", "mail.example:8000", "a b", "a,,b", "$HOSTS"],
