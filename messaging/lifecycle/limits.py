@@ -58,6 +58,7 @@ NO_OBSTACLE = Leave()
 
 
 MOST_SEATS = 2  # the other threads of a web process serve pages
+SEAT_PATIENCE = 3.0  # seconds that a user waits for a seat: a server that is quick frees one meanwhile
 _seats = threading.BoundedSemaphore(MOST_SEATS)
 
 
@@ -321,9 +322,9 @@ def seat() -> Iterator[None]:
     """One of the few threads of this process that may wait for a mail server while a user looks on.
 
     Raises:
-        NotNow: all of them wait already.
+        NotNow: none of them was done within SEAT_PATIENCE.
     """
-    if not _seats.acquire(blocking=False):
+    if not _seats.acquire(timeout=SEAT_PATIENCE):
         raise NotNow(Phrase(Reason.MANY_AT_ONCE))
     try:
         yield

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import threading
+from contextlib import ExitStack
 
 import pytest
 from django.db import transaction
@@ -32,8 +33,9 @@ def recorded(request, db):
 
 @pytest.fixture
 def nobody_waits(monkeypatch):
-    """For a connection to become free."""
+    """For a connection or a seat to become free."""
     monkeypatch.setattr("messaging.lifecycle.limits.PATIENCE", 0, raising=False)
+    monkeypatch.setattr(limits, "SEAT_PATIENCE", 0)
 
 
 def send_at_once(recipient="ada@example.com", *, is_watched=False, **options):
@@ -279,7 +281,7 @@ def test_a_lane_finds_no_connection_while_something_is_sent_at_once(server, reco
     assert run_lane() == 1
 
 
-def test_a_third_user_of_a_slow_server_is_offered_the_queue_at_once(server, recorded):
+def test_a_third_user_of_a_slow_server_is_offered_the_queue(server, recorded, nobody_waits):
     set_up(server, max_connections=8)
     outcomes = []
 
@@ -295,14 +297,24 @@ def test_a_third_user_of_a_slow_server_is_offered_the_queue_at_once(server, reco
     assert send_watched().state == "sent", "the others have ended"
 
 
-def test_a_program_that_sends_at_once_takes_no_seat_from_a_user(server, recorded):
+def test_a_third_user_of_a_quick_server_waits_a_moment_and_sends(server, recorded):
+    set_up(server, max_connections=8)
+    with limits.seat(), ExitStack() as other:
+        other.enter_context(limits.seat())
+        leaves = threading.Timer(0.2, other.pop_all().close)
+        leaves.start()
+        assert send_watched().state == "sent"
+    leaves.join()
+
+
+def test_a_program_that_sends_at_once_takes_no_seat_from_a_user(server, recorded, nobody_waits):
     set_up(server, max_connections=8)
     with limits.seat(), limits.seat():
         assert send_at_once().state == "sent"
         assert send_watched().explanation == MANY_AT_ONCE
 
 
-def test_a_test_message_waits_for_no_slow_server_beside_two_users(server):
+def test_a_test_message_waits_for_no_slow_server_beside_two_users(server, nobody_waits):
     set_up(server, max_connections=8)
     with limits.seat(), limits.seat():
         told = concluded(probe.send_test_message(None, "ada@example.com", make_user("operator")))
