@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
+from messaging import roles
 from messaging.intake import typed
 from messaging.intake.errors import BadAddress
 from messaging.setup import windows
@@ -76,6 +77,16 @@ def user_servers(text: str) -> str:
         raise BadOption(str(error)) from error
 
 
+def second_factor_roles(text: str) -> str:
+    """Roles, one per line, in any spelling; in their order."""
+    known = {role.casefold(): role for role in roles.ROLES}
+    chosen = {line.strip().casefold() for line in text.splitlines() if line.strip()}
+    if chosen - known.keys():
+        wrong = min(chosen - known.keys())[:40]
+        raise BadOption(f"“{wrong}” is not a role. Choose from {', '.join(roles.ROLES)}.")
+    return "\n".join(role for name, role in known.items() if name in chosen)
+
+
 # Each takes what was entered, and raises BadOption.
 READERS: dict[str, Callable[[str], str]] = {
     "company_name": company_name,
@@ -84,6 +95,7 @@ READERS: dict[str, Callable[[str], str]] = {
     "time_zone": time_zone,
     "urgent_categories": categories,
     "user_servers": user_servers,
+    "second_factor_roles": second_factor_roles,
 }
 
 

@@ -6,6 +6,7 @@ Whoever has none may look at nothing. Superusers may do everything.
 import functools
 from typing import Any
 
+from allauth.mfa.models import Authenticator
 from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.models import Group, Permission, User
 from django.db import transaction
@@ -20,7 +21,8 @@ from messaging.setup.options import options
 VIEWER, OPERATOR, ADMIN = "Viewer", "Operator", "Administrator"
 ROLES = (VIEWER, OPERATOR, ADMIN)
 VIEW, OPERATE, ADMINISTER = "view_message", "operate_message", "change_companyoptions"
-COMPANY = "company"  # an attribute of the person at the browser, see RoleBackend
+COMPANY = "company"  # attributes of the person at the browser, see RoleBackend
+SECOND_FACTOR = "holds_second_factor"
 OPTIONS = {
     field.attname: field
     for field in CompanyOptions._meta.concrete_fields
@@ -55,6 +57,23 @@ def company_of(user: User) -> CompanyOptions:
     """The company's options: those read with the person at the browser, or as they are now."""
     read: CompanyOptions | None = getattr(user, COMPANY, None)
     return read if read is not None else options()
+
+
+def has_second_factor(user: User) -> bool:
+    """Whether a person enters with a code as well: as read with the person at the browser, or as it is now."""
+    read: bool | None = getattr(user, SECOND_FACTOR, None)
+    return with_second_factor().filter(user=user).exists() if read is None else read
+
+
+def forget_second_factor(user: User) -> None:
+    """Whether this person has one is read again when somebody asks."""
+    if hasattr(user, SECOND_FACTOR):
+        delattr(user, SECOND_FACTOR)
+
+
+def with_second_factor() -> QuerySet[Authenticator]:
+    """The authenticator apps, one of each user who has one; `user_id` says whose."""
+    return Authenticator.objects.filter(type=Authenticator.Type.TOTP)
 
 
 def role_of(user: User) -> str:
@@ -124,9 +143,9 @@ def make_groups(**kwargs: Any) -> None:
 
 
 class RoleBackend(ModelBackend):
-    """Django's own, but the person at the browser is read together with the permissions of the roles, and with the
-    company's options as `company`: each page asks for them, and is to cost no statement more for it. Every
-    password is compared here, whatever page asks for it, and wrong ones are counted.
+    """Django's own, but the person at the browser is read together with the permissions of the roles, with the
+    company's options as `company`, and with whether they have a second factor: each page asks for them, and is to cost
+    no statement more for it. Every password is compared here, whatever page asks for it, and wrong ones are counted.
     """
 
     def authenticate(
@@ -157,6 +176,7 @@ class RoleBackend(ModelBackend):
 def _people() -> QuerySet[User]:
     """Made once: putting this statement together takes longer than asking the database."""
     held = {_read_with_user(name): Exists(_granting(name).filter(_to_this_user())) for name in PERMISSIONS[ADMIN]}
+    held[SECOND_FACTOR] = Exists(with_second_factor().filter(user=OuterRef("pk")))
     saved = CompanyOptions.objects.annotate(row=JSONObject(**{name: F(name) for name in OPTIONS})).values("row")
     return User.objects.annotate(**held, row=Subquery(saved[:1]))
 

@@ -22,6 +22,8 @@ LABELS: dict[str, Mapping[str, str]] = {
         "username": "Sign-in name", "first_name": "First name", "last_name": "Last name", "email": "E-mail",
         "is_active": "Active", "role": "Role", "password": "Sign-in password", "under_way": "What was under way",
         "sign_in": "Sign-in",
+        "second_factor": "Second factor", "recovery_codes": "Recovery codes",
+        "recovery_codes_left": "Recovery codes left",
     },
     Area.SCHEDULES: {
         "name": "Name", "kind": "When", "minutes": "Every … minutes", "times": "Times", "days": "Days",
@@ -158,7 +160,7 @@ def _value(area: str, field: str, value: Any) -> str:
         case Area.RESTORES:
             return str(dict(Restore.Answer.choices).get(value, value))
         case Area.USERS:
-            return YES_NO[value] if isinstance(value, bool) else value or "none"
+            return YES_NO[value] if isinstance(value, bool) else str(value or "none")
         case Area.SCHEDULES:
             return _of_schedule(field, value)
     return ", ".join(value) if isinstance(value, list) else _plain(value)

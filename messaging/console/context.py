@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
 
-from messaging import notices, roles, sending
+from messaging import notices, roles, second_factor, sending
 from messaging.delivery import refusal
 from messaging.health import SILENT_AFTER
 from messaging.housekeeping import BEAT, SWEEP, WORKER
@@ -36,6 +36,11 @@ class Role:
     @property
     def may_view(self) -> bool:
         return self.request.user.is_authenticated and roles.may_view(self.request.user)
+
+    @property
+    def must_set_up(self) -> bool:
+        """Whether they see nothing before they have a second factor."""
+        return second_factor.is_missing(cast(User, self.request.user))
 
     @property
     def admins(self) -> QuerySet[User]:

@@ -21,6 +21,7 @@ LABELS = {
     "operators_see_all": "Operators and viewers see all messages",
     "users_may_edit": "Users may change their own email settings",
     "user_servers": "Servers that users may name",
+    "second_factor_roles": "Second factor required for",
 }
 RULE_LABELS = {
     "is_on": "notices",

@@ -53,6 +53,9 @@ class CompanyOptions(models.Model):
     user_servers = models.TextField(
         "servers they may name", blank=True, help_text="One per line, such as smtp.example.com or *.example.com:2525."
     )
+    second_factor_roles = models.TextField(
+        "second factor required for", blank=True, default="", db_default="", help_text="Roles, one per line."
+    )
     version = models.PositiveIntegerField(default=1, help_text="Grows with every save, for optimistic locking.")
     updated_at = models.DateTimeField(auto_now=True)
     updated_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")

@@ -23,7 +23,7 @@ NAMES = tuple(
     for field in CompanyOptions._meta.concrete_fields
     if field.name not in ("id", "version", "updated_at", "updated_by")
 )
-ONE_PER_LINE = ("urgent_categories", "user_servers")
+ONE_PER_LINE = ("urgent_categories", "user_servers", "second_factor_roles")
 RULE_NAMES = ("is_on", "to_author", "to_admins", "to_company", "window_minutes")
 # Seed row S15: who has no address is the office's business; whoever wrote a message wants to know what became of it.
 DEFAULT_RULES: dict[str, dict[str, Any]] = {

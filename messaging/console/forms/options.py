@@ -9,6 +9,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator
 from django.http import QueryDict
 
+from messaging import roles
 from messaging.audit import Area, ChangedMeanwhile
 from messaging.console.forms.helper import fields_alone
 from messaging.console.option_words import CATEGORIES, LABELS
@@ -62,6 +63,14 @@ class CompanyOptionsForm(OvertakenMixin, ZoneMixin, forms.ModelForm):
         "X-Outtray-Category.",
         widget=forms.Textarea(attrs={"rows": 2, "spellcheck": "false", "class": "mono"}),
     )
+    second_factor_roles = forms.MultipleChoiceField(
+        choices=[(role, f"{role}s") for role in roles.ROLES],
+        required=False,
+        label=LABELS["second_factor_roles"],
+        help_text="After their password these users enter a code from an authenticator app. A user who has not set "
+        "it up does so right after signing in, before anything else.",
+        widget=forms.CheckboxSelectMultiple,
+    )
     version = VersionField()
 
     WHAT = "these options"
@@ -101,6 +110,7 @@ class CompanyOptionsForm(OvertakenMixin, ZoneMixin, forms.ModelForm):
         self.overtaken = []
         ticked, others = _categories(row.urgent_categories)
         self.initial.update(version=row.version, bypass=ticked, other_categories="\n".join(others))
+        self.initial["second_factor_roles"] = row.second_factor_roles.splitlines()
         self._offer_rules()
         self._say_what_empty_means(here)
         self.helper = fields_alone()
@@ -192,6 +202,8 @@ class CompanyOptionsForm(OvertakenMixin, ZoneMixin, forms.ModelForm):
             ticked = [name for name in CATEGORIES if name in self.cleaned_data["bypass"]]
             lines = [*ticked, *self.cleaned_data["other_categories"].splitlines()]
             values["urgent_categories"] = "\n".join(dict.fromkeys(lines))
+        if "second_factor_roles" in self.cleaned_data:
+            values["second_factor_roles"] = "\n".join(self.cleaned_data["second_factor_roles"])
         return values
 
     def _take_theirs(self, data: QueryDict) -> None:
@@ -214,6 +226,8 @@ class CompanyOptionsForm(OvertakenMixin, ZoneMixin, forms.ModelForm):
             ticked, others = _categories(value)
             data.setlist("bypass", ticked)
             data["other_categories"] = "\n".join(others)
+        elif field == "second_factor_roles":
+            data.setlist(field, value.splitlines())
         else:
             self._put(data, field, value)
 

@@ -5,17 +5,22 @@ from functools import wraps
 from typing import Concatenate, ParamSpec, cast
 
 from django.contrib.auth.models import User
-from django.contrib.auth.views import LogoutView, PasswordChangeView
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.http.response import HttpResponseBase
-from django.shortcuts import render
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.http import urlencode
+from django_htmx.http import HttpResponseClientRedirect
 from django_htmx.middleware import HtmxDetails
 
-from messaging import roles
+from messaging import roles, second_factor
 from messaging.console.filters import query_of
 
 P = ParamSpec("P")
+# Pages about one's own account, for users without a role as well.
+SECURITY, SET_UP = "preferences-security", "preferences-security-set-up"
+OWN = ("logout", "preferences-password", SECURITY, SET_UP, f"{SECURITY}-codes", f"{SECURITY}-off")
 View = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
 
 
@@ -85,10 +90,36 @@ class RoleMiddleware:
 
     def process_view(self, request: HttpRequest, view: Callable[..., object], *args: object) -> None:
         """Raises PermissionDenied."""
-        is_own = issubclass(getattr(view, "view_class", type(None)), (LogoutView, PasswordChangeView))
-        is_open = is_own or not getattr(view, "login_required", True)
+        is_open = _name_of(request) in OWN or not getattr(view, "login_required", True)
         if request.user.is_authenticated and not is_open and not roles.may_view(who(request)):
             raise PermissionDenied("You have no role here yet.")
+
+
+class SecondFactorMiddleware:
+    """A user whose role needs a second factor, and who has none, sets it up before anything else."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        return self.get_response(request)
+
+    def process_view(self, request: HttpRequest, view: Callable[..., object], *args: object) -> HttpResponse | None:
+        """Lead there whoever wants to see a page; nothing is done that was to be done (403)."""
+        is_open = _name_of(request) in ("logout", SET_UP) or not getattr(view, "login_required", True)
+        if is_open or not request.user.is_authenticated or not second_factor.is_missing(who(request)):
+            return None
+        if getattr(request, "htmx", False):
+            client: HttpResponse = HttpResponseClientRedirect(reverse(SET_UP))
+            return client
+        if request.method in ("GET", "HEAD"):
+            return redirect(f"{reverse(SET_UP)}?{urlencode({'next': request.get_full_path()})}")
+        return render(request, "messaging/needs_second_factor.html", status=403)
+
+
+def _name_of(request: HttpRequest) -> str | None:
+    match = request.resolver_match
+    return match.url_name if match is not None else None
 
 
 def back_to(request: HttpRequest, url: str) -> HttpResponse:

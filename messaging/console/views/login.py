@@ -10,11 +10,13 @@ from django.contrib.auth.views import LoginView, PasswordChangeView
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.shortcuts import redirect
 from django.urls import reverse_lazy
 from django.utils.decorators import method_decorator
 from django_htmx.http import HttpResponseClientRefresh
 
-from messaging import users
+from messaging import roles, users
+from messaging.console import half_signed_in
 from messaging.console.forms.helper import fields_alone
 from messaging.sign_ins import counted, devices
 
@@ -42,6 +44,13 @@ class Login(LoginView):
             response: HttpResponse = HttpResponseClientRefresh()
             return response
         return super().dispatch(request, *args, **options)
+
+    def form_valid(self, form: AuthenticationForm) -> HttpResponse:
+        user = form.get_user()
+        if not roles.has_second_factor(user):
+            return super().form_valid(form)
+        half_signed_in.begin(self.request, user, self.get_redirect_url())
+        return redirect("login-code")
 
 
 class NewPassword(PasswordChangeForm):

@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
-from messaging import roles
+from messaging import roles, second_factor
 from messaging.console import audit_words, option_words
 from messaging.console.company import company_of
 from messaging.console.forms.options import CompanyOptionsForm, rule_field
@@ -75,6 +75,8 @@ def _note(request: HttpRequest, changes: list[AuditEntry]) -> None:
     number = Message.objects.filter(STAYS).count() if is_switched_on else 0
     if number:
         words.append(option_words.waiting(number))
+    if second_factor.is_missing(who(request), options.options()):
+        words.append("Your own role needs a second factor from now on: set it up next.")
     notes.success(request, " ".join(words))
 
 

@@ -12,7 +12,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
-from messaging import leaving, roles, users
+from messaging import leaving, roles, second_factor, users
 from messaging.console import audit_words
 from messaging.console.forms.leaving import UNASKED, LeavingForm
 from messaging.console.forms.users import NewUserForm, UserForm
@@ -31,6 +31,7 @@ class Row:
 
     user: User
     role: str
+    has_second_factor: bool
 
 
 @admins_only
@@ -55,7 +56,9 @@ def all_users(request: HttpRequest) -> HttpResponse:
 
 def _list(request: HttpRequest, form: NewUserForm, status: int = 200) -> HttpResponse:
     found = User.objects.select_related("signed_in").prefetch_related("groups")
-    rows = [Row(user, roles.given(user)) for user in sorted(found, key=lambda user: person(user).casefold())]
+    holders = set(roles.with_second_factor().values_list("user_id", flat=True))
+    by_name = sorted(found, key=lambda user: person(user).casefold())
+    rows = [Row(user, roles.given(user), user.pk in holders) for user in by_name]
     delayed = delays.found(found, timezone.now())
     context = {"rows": rows, "form": form, "delays": delayed, "changes": audit_words.tell(users.log()[:CHANGES_SHOWN])}
     return render(request, "messaging/setup_users.html", context, status=status)
@@ -103,6 +106,7 @@ def _one(request: HttpRequest, user: User, form: UserForm, asked: LeavingForm | 
     has_left = roles.given(account) not in users.SENDERS or not account.is_active
     context = {
         "account": account,
+        "has_second_factor": roles.with_second_factor().filter(user=account).exists(),
         "form": form,
         "asked": asked,
         "under_way": leaving.under_way(account) if asked is not None or has_left else None,
@@ -176,6 +180,20 @@ def end_delay(request: HttpRequest) -> HttpResponse:
         users.end_delay(user, by=who(request))
         notes.success(request, f"{person(user)} can try to sign in again at once.")
     return redirect("setup-users")
+
+
+@admins_only
+@post_only
+def reset_second_factor(request: HttpRequest, pk: int) -> HttpResponse:
+    """For a user who lost it; one's own is switched off with password and code."""
+    user = get_object_or_404(User, pk=pk)
+    if user.pk == who(request).pk:
+        return redirect("preferences-security")
+    if second_factor.reset(user, by=who(request)):
+        notes.success(request, f"{person(user)} is signed out, and signs in with the password alone.")
+    else:
+        notes.info(request, "Nothing was changed.")
+    return redirect("setup-users-one", user.pk)
 
 
 def _shown_once(request: HttpRequest, user: User, password: str) -> HttpResponse:

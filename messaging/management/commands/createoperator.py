@@ -7,8 +7,9 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import transaction
 
-from messaging import roles, users
+from messaging import roles, second_factor, users
 
 
 class Command(BaseCommand):
@@ -25,6 +26,11 @@ class Command(BaseCommand):
         parser.add_argument("--email", default="")
         parser.add_argument("--full-name", default="")
         parser.add_argument("--new-password", action="store_true", help="the user exists: only set a new password")
+        parser.add_argument(
+            "--without-second-factor",
+            action="store_true",
+            help="with --new-password: also take away the second factor of a user who lost it and all recovery codes",
+        )
         password = parser.add_mutually_exclusive_group()
         password.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
         password.add_argument("--generate", action="store_true", help="make a random password and print it")
@@ -36,10 +42,16 @@ class Command(BaseCommand):
             raise CommandError(f"“{username}” exists already. To set a new password, add --new-password.")
         if not user and options["new_password"]:
             raise CommandError(f"There is no user “{username}”. To create one, leave --new-password out.")
+        if options["without_second_factor"] and not options["new_password"]:
+            raise CommandError("--without-second-factor goes with --new-password: a new user has none.")
         password, is_generated = _password(options)
         try:
             if user:
-                users.set_password(user, password, via="createoperator")
+                with transaction.atomic():
+                    users.set_password(user, password, via="createoperator")
+                    if options["without_second_factor"]:
+                        had_one = second_factor.reset(user, via="createoperator")
+                        self.stdout.write(f"Second factor: {'taken away' if had_one else 'there was none'}.")
             else:
                 first_name, _, last_name = options["full_name"].partition(" ")
                 users.create(

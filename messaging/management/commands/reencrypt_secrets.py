@@ -5,8 +5,10 @@ from collections import Counter
 from enum import Enum, auto
 from typing import Any
 
+from allauth.mfa.models import Authenticator
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
+from django.db import transaction
 from django.db.models import Model
 
 from messaging.models import AccessToken, EmailSettings
@@ -19,6 +21,9 @@ COLUMNS: list[tuple[type[Model], str, str]] = [
     (AccessToken, "token_encrypted", "Access token of a sign-in"),
     (AccessToken, "refresh_token_encrypted", "Refresh token of a sign-in"),
 ]
+
+# Parts of the data of a second factor.
+PARTS = {"secret": "Key of a second factor", "seed": "Recovery codes"}
 
 
 class _Result(Enum):
@@ -47,10 +52,15 @@ class Command(BaseCommand):
         results: Counter[_Result] = Counter()
         for model, name, label in COLUMNS:
             for row in model._default_manager.exclude(**{name: ""}).order_by("pk").iterator(CHUNK):
-                result = _renew(row, name, dry_run=dry_run)
-                results[result] += 1
+                results[result := _renew(row, name, dry_run=dry_run)] += 1
                 if result == _Result.LOST:
                     self.stdout.write(f"Cannot be read with any key: {label}, {row}. It has to be entered again.")
+        for row in Authenticator.objects.select_related("user").order_by("pk").iterator(CHUNK):
+            for name in PARTS.keys() & row.data.keys():
+                results[result := _renew_part(row.pk, name, dry_run=dry_run)] += 1
+                if result == _Result.LOST:
+                    whose = f"{PARTS[name]}, {row.user}"
+                    self.stdout.write(f"Cannot be read with any key: {whose}. An administrator has to reset it.")
         self.stdout.write(_summary(results, dry_run=dry_run))
         if results[_Result.LOST]:
             raise SystemExit(1)
@@ -67,6 +77,24 @@ def _renew(row: Model, name: str, *, dry_run: bool) -> _Result:
     # Only over what was read: whoever saved another secret meanwhile, it is theirs that stays.
     same = type(row)._default_manager.filter(pk=row.pk, **{name: stored})
     return _Result.RENEWED if dry_run or same.update(**{name: anew}) else _Result.CHANGED
+
+
+def _renew_part(pk: int, name: str, *, dry_run: bool) -> _Result:
+    """Under its lock: beside the key the row counts codes, which may be entered meanwhile."""
+    with transaction.atomic():
+        row = Authenticator.objects.select_for_update().filter(pk=pk).first()
+        if row is None:
+            return _Result.CHANGED
+        try:
+            anew = renewed(row.data[name])
+        except LostKey:
+            return _Result.LOST
+        if anew is None:
+            return _Result.CURRENT
+        if not dry_run:
+            row.data[name] = anew
+            row.save(update_fields=["data"])
+        return _Result.RENEWED
 
 
 def _summary(results: Counter[_Result], *, dry_run: bool) -> str:

@@ -319,8 +319,11 @@ def test_first_start_and_demo_are_logged(admin, operator):
 def test_every_field_that_can_change_has_a_label():
     names = {
         Area.EMAIL: (*fields.NAMES, *fields.LIMITS), Area.OPTIONS: options.NAMES, Area.NOTICES: options.RULE_NAMES,
-        Area.USERS: (*users.FIELDS, "role", "password", "under_way", "sign_in"), Area.SCHEDULES: schedules.NAMES,
-        Area.RESTORES: ("answer",),
+        Area.USERS: (
+            *users.FIELDS, "role", "password", "under_way", "sign_in", "second_factor", "recovery_codes",
+            "recovery_codes_left",
+        ),
+        Area.SCHEDULES: schedules.NAMES, Area.RESTORES: ("answer",),
     }  # fmt: skip
     assert {area: set(found) for area, found in names.items()} == {
         area: set(labels) for area, labels in audit_words.LABELS.items()

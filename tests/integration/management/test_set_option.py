@@ -53,6 +53,7 @@ VALUES = {  # name: (value, what is kept)
     "operators_see_all": ("off", False),
     "users_may_edit": ("on", True),
     "user_servers": ("SMTP.example.com, *.example.org:2525", "smtp.example.com\n*.example.org:2525"),
+    "second_factor_roles": ("administrator, Operator", "Operator\nAdministrator"),
     "urgent_categories": ("password-reset, Alarm,alarm", "password-reset\nalarm"),
 }
 
@@ -96,6 +97,7 @@ WRONG = [
     (("time_zone", "Berlin"), "time_zone: "),
     (("language", "de"), "language can be en-gb or en-us, and not “de”."),
     (("user_servers", "http://x"), "user_servers: “http://x”"),
+    (("second_factor_roles", "King"), "second_factor_roles: “king” is not a role. Choose from Viewer, Operator, "),
     (("urgent_categories", "x" * 41), "urgent_categories: "),
 ]
 
