@@ -30,9 +30,9 @@ SECURITY, SET_UP = "/preferences/security/", "/preferences/security/set-up/"
 
 @pytest.fixture
 def phone(clock, bens_browser):
-    """Ben's authenticator app, and his recovery codes; a minute has passed since he set it up."""
+    """Ben's authenticator app, and his recovery codes; five minutes have passed since he set it up."""
     key, codes = recovery_codes(bens_browser, PASSWORD)
-    clock.goes_on(minutes=1)
+    clock.goes_on(minutes=5)
     return key, codes
 
 
