@@ -1,8 +1,8 @@
 """The second factor of a sign-in: codes of an authenticator app (TOTP, RFC 6238), and recovery codes for its loss.
 
 Rows, QR code and recovery codes are django-allauth's; its secrets are encrypted with FIELD_ENCRYPTION_KEYS. The code of
-an app is compared here, under a lock in the database: allauth remembers used codes in a cache, and every
-process has its own.
+an app is compared here, under a lock in the database: allauth remembers used codes in a cache, which is another one in
+each process.
 
 Beside allauth's `secret`, the `data` of an app's row has `last_step`, the time step of the last right code; `wrong`,
 the number of wrong ones since; and `wrong_at`, when the last of these came (seconds since 1970).

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.contrib.auth.views import LogoutView
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
 
@@ -25,8 +25,8 @@ class Logout(LogoutView):
 
     next_page = "login"
 
-    def dispatch(self, request: HttpRequest, *args: Any, **options: Any) -> HttpResponseBase:
-        response: HttpResponseBase = super().dispatch(request, *args, **options)
+    def dispatch(self, request: HttpRequest, *args: Any, **options: Any) -> HttpResponse:
+        response: HttpResponse = super().dispatch(request, *args, **options)
         # Not the cookies: one of them tells this device as the user's own, and spares it from sign-in limits.
         response.headers["Clear-Site-Data"] = '"cache", "storage"'
         return response
