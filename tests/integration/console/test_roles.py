@@ -104,7 +104,7 @@ EXPECTED = {  # name: (answers to GET, answers to an empty POST)
     "setup-schedule-run": (ADMINS_NO_GET, ADMINISTERED),
     "setup-schedule-delete": (ADMINS_NO_GET, ADMINISTERED),
     "setup-users": (ADMINISTER, BAD_FORM),
-    "setup-users-delays": (ADMINS_NO_GET, ADMINISTER),
+    "setup-users-delays": (ADMINS_NO_GET, (LOGIN, 403, 403, 403, 404)),
     "setup-users-one": (ADMINISTER, BAD_FORM),
     "setup-users-password": (ADMINS_NO_GET, ADMINISTER),
     "setup-users-second-factor": (ADMINS_NO_GET, ADMINISTERED),
