@@ -14,17 +14,19 @@ def main() -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     from django.core.management import execute_from_command_line
-    from django.db import OperationalError, ProgrammingError
+    from django.db import DatabaseError, OperationalError, ProgrammingError
+
+    from config.environment import Unready
 
     try:
         execute_from_command_line(sys.argv)
     except SystemExit as stop:
-        if isinstance(stop.code, str) and sys.argv[1:2] == ["sendmail"]:  # a variable makes no sense: environment.py
+        if isinstance(stop.code, str) and sys.argv[1:2] == ["sendmail"]:  # environment.py
             sys.stderr.write(f"{stop}\n")
-            raise SystemExit(os.EX_CONFIG) from stop
+            raise SystemExit(os.EX_TEMPFAIL if isinstance(stop, Unready) else os.EX_CONFIG) from stop
         raise
-    except (OperationalError, ProgrammingError) as error:  # it is away, or not migrated
-        if "--traceback" in sys.argv:
+    except DatabaseError as error:  # it is away, not migrated, or (DatabaseError itself) a damaged file
+        if "--traceback" in sys.argv or type(error) not in (DatabaseError, OperationalError, ProgrammingError):
             raise
         sys.exit(f"The database does not answer as it should: {' '.join(str(error).split())}")
 

@@ -6,6 +6,7 @@ secret is never told.
 """
 
 import base64
+import os
 import re
 from collections.abc import Iterable, MutableMapping
 from email.utils import getaddresses
@@ -20,6 +21,8 @@ from kombu.transport import TRANSPORT_ALIASES
 from psycopg import ProgrammingError
 from psycopg.conninfo import make_conninfo
 
+from config import sqlite_file
+
 SECRETS = ("SECRET_KEY", "FIELD_ENCRYPTION_KEYS", "DATABASE_URL", "CELERY_BROKER_URL", "HEALTH_TOKEN")
 RANDOM = ("SECRET_KEY", "HEALTH_TOKEN")  # whatever they begin with
 SWITCH = dict.fromkeys(("on", "true", "yes", "y", "1"), True) | dict.fromkeys(("off", "false", "no", "n", "0"), False)
@@ -31,7 +34,16 @@ NAME = r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?"
 HOST = re.compile(rf"\*|\.?{NAME}|\[[0-9A-Fa-f:.]+\]")
 ORIGIN = re.compile(rf"https?://((\*\.)?{NAME}|\[[0-9A-Fa-f:.]+\])(:[0-9]{{1,5}})?")
 LINE = re.compile(r"\s*(?:export\s+)?(?P<name>\w+)\s*=\s*(?P<value>.*?)\s*")
+MAKE_KEY = (
+    "Set it to a long random text, for example the output of: "
+    'python3 -c "import secrets; print(secrets.token_urlsafe(50))". On one machine, `make run` does this for you.'
+)
+WRITABLE = "Let this user write there, or name another folder."
 ENCODE = "Within a name or password write % as %25, / as %2F, # as %23, ? as %3F, @ as %40 and : as %3A."
+
+
+class Unready(SystemExit):
+    """The variables make sense, and a file or folder that they name cannot be used at the moment."""
 
 
 def stop(words: str) -> NoReturn:
@@ -48,11 +60,23 @@ def is_folder(path: Path) -> bool:
 
 
 def make_folder(path: Path, name: str) -> None:
-    """Make a folder that is not there yet, with those around it; `name` is the variable that says where."""
+    """Make a folder that is not there yet, with those around it, and see that it can be written; `name` is the variable
+    that says where. Raises Unready.
+    """
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        stop(f"{name} is at fault: {_shown(str(path))} cannot be made. {error.strerror}.")
+        raise Unready(
+            f"{name} cannot be used: no folder {_shown(str(path))} can be made. {error.strerror}. {WRITABLE}"
+        ) from None
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise Unready(f"{name} cannot be used: this user may not write to {_shown(str(path))}. {WRITABLE}")
+
+
+def check_sqlite(path: Path, name: str) -> None:
+    """See that the file of a database can be used; `name` is the variable that says where. Raises Unready."""
+    if why := sqlite_file.why_unusable(path):
+        raise Unready(f"{name} leads to the database file {_shown(str(path))}, which cannot be used: {why}")
 
 
 class BadLine(ValueError):
@@ -87,6 +111,7 @@ class Environment:
     def __init__(self, variables: MutableMapping[str, str]) -> None:
         self.variables = variables
         self.names: set[str] = set()
+        self._in_file: dict[str, str] = {}
 
     def add_file(self, default: Path) -> None:
         """Take in what the `.env` says that ENV_FILE names, or `default` if that is there; the environment wins."""
@@ -102,7 +127,9 @@ class Environment:
             words = f"whose {bad}. Write NAME=value, or # before a comment."
             stop(f"ENV_FILE names {default if path is None else path}, {words}")
         named = {name.removesuffix("_FILE") for name in self.variables}
-        self.variables.update((name, each) for name, each in values.items() if name.removesuffix("_FILE") not in named)
+        taken = {name: value for name, value in values.items() if name.removesuffix("_FILE") not in named}
+        self.variables.update(taken)
+        self._in_file = dict.fromkeys(taken, str(default) if path is None else path)
 
     # --- Kinds of values -------------------------------------------------------------------------
 
@@ -319,7 +346,9 @@ class Environment:
 
     def _check(self, name: str, value: str) -> None:
         if not value.strip():
-            stop(f"{name} is set to nothing. Give it a value, or leave it out to have the default.")
+            where = f" in {self._in_file[name]}" if name in self._in_file else ""
+            how = MAKE_KEY if name == "SECRET_KEY" else "Give it a value, or leave it out to have the default."
+            stop(f"{name} is set to nothing{where}. {how}")
         if re.search(r"[\x00-\x1f\x7f]", value):
             stop(f"{name} has a line break or another control character in it. Take it out.")
         if name not in RANDOM and REFERENCE.match(value):

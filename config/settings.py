@@ -6,12 +6,15 @@ sets the environment itself. docs/operations.md lists the variables, environment
 
 import os
 import re
+import sys
 from pathlib import Path
 
 from celery.schedules import schedule
 from csp.constants import NONE, SELF
 
-from config.environment import HOST, ORIGIN, Environment, is_folder, make_folder, stop
+from config import private
+from config.environment import HOST, MAKE_KEY, ORIGIN, Environment, check_sqlite, is_folder, make_folder, stop
+from config.private import Place
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -44,11 +47,7 @@ RESTORED = env.text("RESTORED")
 DEBUG = env.switch("DEBUG", False)
 SECRET_KEY = env.text("SECRET_KEY", "insecure-development-key" if DEBUG else "")
 if not DEBUG and (len(SECRET_KEY) < 32 or SECRET_KEY.startswith(("insecure", "django-insecure", "change"))):
-    stop(
-        "SECRET_KEY is missing, shorter than 32 characters or a default. Set it to a long random text, for example "
-        'the output of: python3 -c "import secrets; print(secrets.token_urlsafe(50))". '
-        "On one machine, `make run` does this for you."
-    )
+    stop(f"SECRET_KEY is missing, shorter than 32 characters or a default. {MAKE_KEY}")
 
 PORT = env.port("PORT", 8000)
 ALLOWED_HOSTS = env.words(
@@ -289,10 +288,28 @@ CATCHER_PORT = env.port("CATCHER_PORT", 1025)
 CAUGHT_DIR = env.folder("CAUGHT_DIR", VAR_DIR / "caught")
 
 # --- What has to be there; made last, so that a start that stops above leaves nothing behind ------------
-make_folder(VAR_DIR, "VAR_DIR")
-_file = DATABASES["default"]["NAME"]
-if DATABASES["default"]["ENGINE"].endswith("sqlite3") and not is_folder(Path(_file).parent):
+_database = DATABASES["default"]
+_file = Path(_database["NAME"]) if _database["ENGINE"].endswith("sqlite3") and _database["NAME"] != ":memory:" else None
+_is_embedded = CELERY_BROKER_URL.startswith("filesystem")
+if "makemigrations" not in sys.argv:  # what that writes is for everybody who has the source
+    private.set_umask(VAR_DIR)
+if _is_embedded or not VAR_DIR.exists() or (_file and _file.parent == VAR_DIR):
+    make_folder(VAR_DIR, "VAR_DIR")
+if _file and not is_folder(_file.parent):
     stop("DATABASE_URL names a file in a folder that is not there. Make the folder, or correct the path.")
-if CELERY_BROKER_URL.startswith("filesystem"):
+if _is_embedded:
     for _folder in ("queue", "control"):
         make_folder(_broker / _folder, "VAR_DIR")
+# What other users of this machine can open, a sentence each; `manage.py check` and `make run` say it.
+NOT_PRIVATE = private.close(
+    [
+        *(Place("DATABASE_URL", _file.with_name(_file.name + end)) for end in private.OF_SQLITE if _file),
+        Place("VAR_DIR", VAR_DIR / "broker"),
+        Place("MEDIA_ROOT", MEDIA_ROOT),
+        Place("CAUGHT_DIR", CAUGHT_DIR),
+        Place("WITNESS_DIR", WITNESS_DIR),
+        Place("VAR_DIR", VAR_DIR, is_ours=False),
+    ]
+)
+if _file:
+    check_sqlite(_file, "VAR_DIR" if _file == VAR_DIR / "outtray.sqlite3" else "DATABASE_URL")

@@ -33,3 +33,9 @@ def check_encryption_keys(**kwargs: Any) -> list[CheckMessage]:
     except ImproperlyConfigured as error:
         return [Warning(str(error), hint="No stored password can be read until it is mended.", id="messaging.W003")]
     return []
+
+
+@register()
+def check_private(**kwargs: Any) -> list[CheckMessage]:
+    """Whether others on this machine can open what is stored; see config/private.py."""
+    return [Warning(words, id="messaging.W004") for words in settings.NOT_PRIVATE]

@@ -44,7 +44,7 @@ QUERIES = {r"/messages/": ("status", "page"), r"/batches/\d+/": ("outcome", "pag
 )
 FILES = re.compile(r".*/(eml|draft|attachments/\d+)/")
 # No pages, or what others show as well.
-NO_PAGES = re.compile(r".*/(newer|older|html|logout)/|/static/.*|/messages/\?status=all&page=.*")
+NO_PAGES = re.compile(r".*/(newer|older|html|logout|set-up)/|/static/.*|/messages/\?status=all&page=.*")
 ITEM = re.compile(r"/(messages|batches)/\d+/")
 # So many of those that are alike are enough.
 ENOUGH = {

@@ -18,10 +18,11 @@ from django.contrib.auth.models import User
 from django.contrib.staticfiles.finders import get_finders
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
-from django.db import OperationalError, connection, transaction
+from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
 from config import processes
+from config.environment import make_folder
 from messaging import demo, roles, users
 from messaging.errors import words_of
 from messaging.housekeeping import SWEEP
@@ -49,6 +50,8 @@ class Command(BaseCommand):
                 sys.stdout.write(line + "\n")
                 sys.stdout.flush()
 
+        for words in settings.NOT_PRIVATE:
+            say(f"Note: {words}")
         # The catcher first: it is what the others send to.
         commands = {name: processes.command_line(name, HOST) for name in ("catcher", "web", "worker", "beat")}
         supervisor = Supervisor(commands, outlives="catcher", say=say)
@@ -69,6 +72,9 @@ def _prepare() -> tuple[str, bool]:
         raise CommandError(f"PORT and CATCHER_PORT are both {settings.PORT}. Choose another: make run PORT=8000")
     _check_port("PORT", settings.PORT)
     _check_port("CATCHER_PORT", settings.CATCHER_PORT)
+    for name in ("MEDIA_ROOT", "CAUGHT_DIR"):
+        make_folder(getattr(settings, name), name)
+    make_folder(settings.STATIC_ROOT, "VAR_DIR")
     _check_services()
     call_command("migrate", verbosity=0, interactive=False)
     _collect_static()
@@ -98,11 +104,10 @@ def _check_services() -> None:
     """Raises CommandError when the database or the broker does not answer."""
     try:
         connection.ensure_connection()
-    except OperationalError as error:
-        raise CommandError(
-            f"The database does not answer (DATABASE_URL, {_database()}). Is it running, and does the database exist? "
-            f"{error}"
-        ) from error
+    except DatabaseError as error:
+        asks = "Is it running, and does the database exist?" if connection.vendor == "postgresql" else "Its file says:"
+        words = " ".join(str(error).split())
+        raise CommandError(f"The database does not answer (DATABASE_URL, {_database()}). {asks} {words}") from error
     try:
         with current_app.connection() as broker:
             broker.ensure_connection(max_retries=1, interval_start=0, timeout=5)

@@ -144,7 +144,8 @@ def test_first_start_second_start_and_ctrl_c(local):
     assert f"http://localhost:{local.port}/" in first
     assert str(local.folder / "var" / "caught") in first
     assert len(re.findall(r"^Outtray is running\.$", first, re.MULTILINE)) == 1
-    assert stat.S_IMODE((local.folder / ".env").stat().st_mode) == 0o600
+    for name, mode in {".env": 0o600, "var": 0o700, "var/outtray.sqlite3": 0o600, "var/media": 0o700}.items():
+        assert stat.S_IMODE((local.folder / name).stat().st_mode) == mode, name
     address, page = local.sign_in(password_in(first))
     assert address == "/messages/"
     assert "brightwater.example" in page or "Invoice" in page
