@@ -1,4 +1,4 @@
-"""The second factor where only a browser shows it: the QR code, and recovery codes saved as a file, under the strict CSP."""
+"""The second factor where only a browser shows it: the QR code, and recovery codes saved as a file, under the CSP."""
 
 import re
 
