@@ -51,6 +51,9 @@ class EmailSettings(models.Model):
     client_secret_encrypted = models.TextField(blank=True)
     refresh_token_encrypted = models.TextField(blank=True)
     service_account_encrypted = models.TextField(blank=True)
+    secrets_for = models.JSONField(
+        default=dict, blank=True, help_text="By secret, the place that it was entered for: see setup/bound.py."
+    )
     token_url = models.CharField("sign-in server", max_length=500, blank=True)
     scope = models.CharField(max_length=500, blank=True)
     ca_bundle = models.TextField("certificate authorities", blank=True, help_text="PEM; trusted beside the system's.")

@@ -19,6 +19,7 @@ from messaging.models import AccountPause, AuditEntry, EmailSettings
 
 from . import certificates
 from .fields import LIMITS, NAMES, SECRETS, column
+from .layers import place_of
 from .secrets import LostKey, Secret, decrypt, encrypt
 
 
@@ -47,6 +48,8 @@ def save(
             row = _layer(account).select_for_update(of=("self",)).first() or EmailSettings(account=account, version=0)
             if seen is not None and seen != row.version:
                 raise ChangedMeanwhile(since(account, seen))
+            company = None if account is None else _layer(None).first()
+            _bind_all(row, company)
             found = audit.record(
                 _subject(account),
                 row,
@@ -55,15 +58,39 @@ def save(
                 version=row.version + 1,
                 kept=as_kept,
             )
+            given = [name for name in SECRETS if values.get(name)]
+            row.secrets_for = {name: place for name, place in row.secrets_for.items() if getattr(row, column(name))}
+            row.secrets_for |= dict.fromkeys(given, place_of(row, company) if given else {})
             if found:
                 row.version += 1
                 row.updated_by = by
                 row.save()
+            elif given and row.pk:
+                row.save(update_fields=["secrets_for"])
             if found or any(values.get(name) for name in SECRETS):  # one that is entered again is to be tried again
                 _let_paused_accounts_try(account, now)
     except IntegrityError as error:  # two people make the layer at the same moment
         raise ChangedMeanwhile(since(account, 0)) from error
     return found
+
+
+def _bind_all(row: EmailSettings, company: EmailSettings | None) -> None:
+    """Write down for which place the secrets were entered that are stored without it, before that place changes: those
+    of the layer, and of the layers above the company's.
+    """
+    if row.account_id is None and row.pk:
+        for above in EmailSettings.objects.exclude(account=None).select_for_update(of=("self",)).order_by("pk"):
+            if _bind(above, row):
+                above.save(update_fields=["secrets_for"])
+    _bind(row, company)
+
+
+def _bind(row: EmailSettings, company: EmailSettings | None) -> bool:
+    """Whether there was one to bind."""
+    loose = [name for name in SECRETS if getattr(row, column(name)) and name not in row.secrets_for]
+    if loose:
+        row.secrets_for |= dict.fromkeys(loose, place_of(row, company))
+    return bool(loose)
 
 
 def _layer(account: User | None) -> QuerySet[EmailSettings]:

@@ -21,7 +21,7 @@ from django.db.models import Field, Q
 
 from messaging.models import EmailSettings, Phrase
 
-from . import opt_files, windows
+from . import bound, opt_files, windows
 from .fields import LIMITS, NAMES, NEEDS, SECRETS, WAYS, column
 from .opt_files import OptFiles
 from .problems import Problem
@@ -51,7 +51,7 @@ class Value:
 
     `within` says more of the layer: the `.opt` file, the account's user name, of a built-in port its auth type.
     `beneath` is what lower layers say, from the top; `unused` is why one that is set is not used. A secret that is not
-    the one in effect stays encrypted.
+    the one in effect stays encrypted. `meant_for` is the place that a secret was entered for, where that is known.
     """
 
     value: Any
@@ -59,6 +59,7 @@ class Value:
     within: str = ""
     beneath: tuple["Value", ...] = ()
     unused: str = ""
+    meant_for: bound.Place | None = None
 
     @property
     def source(self) -> str:
@@ -234,6 +235,8 @@ class EmailSetup:
         missing = [name for name in needed if not self.values[name].value]
         if missing == ["refresh_token"] and self.sign_in == SignIn.MICROSOFT_USER:
             found.append(Phrase(Problem.NOBODY_SIGNED_IN))
+        elif moved := [name for name in missing if any(lower.unused for lower in self.values[name].beneath)]:
+            found.append(Phrase(Problem.MOVED, names=moved))
         elif missing:
             found.append(Phrase(Problem.INCOMPLETE, names=missing))
         if self.uses_oauth and self.auth_type == AuthType.DEFAULT and self.host and not is_loopback(self.host):
@@ -278,11 +281,24 @@ def _layers(account: User | None, stored: Stored, files: OptFiles) -> Iterator[d
     yield {name: Value(value, Layer.BUILTIN) for name, value in _built_in().items()}
 
 
-def _resolved(layers: Sequence[dict[str, Value]], files: OptFiles) -> EmailSetup:
+def place_of(row: EmailSettings, company: EmailSettings | None) -> dict[str, Any]:
+    """The place that secrets entered in a layer are for, now: what it names, and else what lies beneath it. `company`
+    is the company's layer where this is an account's.
+    """
+    layers = [_from_row(row, Layer.ACCOUNT), _from_row(company, Layer.COMPANY)]
+    built_in = {name: Value(value, Layer.BUILTIN) for name, value in _built_in().items()}
+    return _place(_open_values([*layers, built_in])[0])
+
+
+def _place(values: Mapping[str, Value]) -> dict[str, Any]:
+    return bound.place({part: values[part].value for part in bound.PARTS})
+
+
+def _open_values(layers: Sequence[dict[str, Value]]) -> tuple[dict[str, Value], dict[str, Value]]:
+    """What is in effect of all that is no secret, and what would be and is not possible."""
     values: dict[str, Value] = {}
-    lost, unfit = [], {}
-    open_names = [name for name in (*NAMES, *LIMITS) if name not in SECRETS]
-    for name in open_names:
+    unfit = {}
+    for name in (name for name in (*NAMES, *LIMITS) if name not in SECRETS):
         said = [layer[name] for layer in layers if name in layer]
         if name == "port":
             said.append(_usual_port(values["auth_type"]))
@@ -290,10 +306,18 @@ def _resolved(layers: Sequence[dict[str, Value]], files: OptFiles) -> EmailSetup
         values[name] = replace(chosen, beneath=tuple(value for value in said if value is not chosen))
         if said[0].unused:
             unfit[name] = said[0]
+    return values, unfit
+
+
+def _resolved(layers: Sequence[dict[str, Value]], files: OptFiles) -> EmailSetup:
+    values, unfit = _open_values(layers)
+    now = _place(values)
+    lost = []
     for name in SECRETS:
-        stored = [layer[name] for layer in layers if name in layer]
-        said = [replace(value, unused=_why_unused(name, value, values)) for value in stored]
-        chosen = next(value for value in said if not value.unused)
+        said = [_judged(name, number, layers, now) for number, layer in enumerate(layers) if name in layer]
+        # An account whose own password is not for this place is not to sign in with the company's instead.
+        has_own = any(value.layer == Layer.ACCOUNT for value in said)
+        chosen = next(value for value in said if not value.unused and not (has_own and value.layer == Layer.COMPANY))
         others = tuple(value for value in said if value is not chosen)
         try:
             values[name] = replace(chosen, value=_readable(chosen), beneath=others)
@@ -301,6 +325,17 @@ def _resolved(layers: Sequence[dict[str, Value]], files: OptFiles) -> EmailSetup
             lost.append(name)
             values[name] = replace(chosen, value="", beneath=others)
     return EmailSetup({name: values[name] for name in (*NAMES, *LIMITS)}, tuple(lost), unfit, files)
+
+
+def _judged(name: str, number: int, layers: Sequence[dict[str, Value]], now: bound.Place) -> Value:
+    """A secret of a layer, and why it is not for the place that all layers together name."""
+    secret = layers[number][name]
+    if secret.layer == Layer.BUILTIN or not secret.value:
+        return secret
+    # What a file says is for what files and the company name: not for what an account names for itself.
+    own = [layers[number], *layers[-2:]] if secret.layer == Layer.OPT else layers[number:]
+    meant_for = secret.meant_for or _place(_open_values(own)[0])
+    return replace(secret, unused=bound.why_not(name, meant_for, now))
 
 
 def _readable(secret: Value) -> Secret:
@@ -315,37 +350,13 @@ def _usual_port(auth_type: Value) -> Value:
     return Value(port, Layer.BUILTIN, auth_type.value)
 
 
-def _why_unused(name: str, secret: Value, values: Mapping[str, Value]) -> str:
-    """Why a secret of the company is not for the server that an account names, its way there or its way to sign in;
-    "" when it is."""
-    if secret.layer != Layer.COMPANY:
-        return ""
-    for place in ("host", "token_url"):
-        ours = values[place]
-        if ours.layer == Layer.ACCOUNT and _said_by(Layer.COMPANY, ours) != ours.value:
-            return f"not used: it is not for {ours.value}"
-    auth_type = values["auth_type"]
-    if auth_type.layer == Layer.ACCOUNT and auth_type.value == AuthType.DEFAULT != _said_by(Layer.COMPANY, auth_type):
-        return "not used: it was not meant to travel in the clear"
-    way = values["sign_in"]
-    if way.layer == Layer.ACCOUNT and way.value != (theirs := _said_by(Layer.COMPANY, way)) and theirs in WAYS[name]:
-        return "not used: it is for another way to sign in"
-    return ""
-
-
-def _said_by(layer: Layer, value: Value) -> Any:
-    """What a lower layer says; the built-in default where it says nothing."""
-    said = (lower for lower in value.beneath if lower.layer in (layer, Layer.BUILTIN))
-    return next(lower.value for lower in said if not lower.unused)
-
-
 def _from_row(row: EmailSettings | None, layer: Layer, within: str = "") -> dict[str, Value]:
     """What a row sets; secrets stay encrypted here."""
     if row is None:
         return {}
     values = {name: getattr(row, column(name)) for name in (*NAMES, *LIMITS)}
     return {
-        name: Value(value, layer, within, unused=_why_unfit(row, name, value))
+        name: Value(value, layer, within, (), _why_unfit(row, name, value), row.secrets_for.get(name))
         for name, value in values.items()
         if value not in (None, "")
     }

@@ -23,6 +23,7 @@ class Problem(StrEnum):
     LOST = "secret unreadable"
     NOBODY_SIGNED_IN = "nobody signed in"
     INCOMPLETE = "sign-in incomplete"
+    MOVED = "secret for another place"
     TOKEN_IN_CLEAR = "token in clear"  # noqa: S105
     WINDOW = "window unreadable"
 
@@ -35,6 +36,14 @@ def _not_possible(name: str, value: str, whose: str) -> str:
 def _lost(names: Sequence[str]) -> str:
     what = " and ".join(map(label_within, names))
     return f"The stored {what} cannot be read with the keys of this server. Enter it again in Email Setup."
+
+
+def _moved(names: Sequence[str]) -> str:
+    what = " and ".join(map(label_within, names))
+    return (
+        f"The stored {what} was entered for another server, port or way to sign in, and is not sent there. "
+        "Enter it again in Email Setup, or name in an .opt file what goes with the server named in one."
+    )
 
 
 def _incomplete(names: Sequence[str]) -> str:
@@ -63,6 +72,7 @@ WORDS: dict[str, Words] = {
     Problem.LOST: _lost,
     Problem.NOBODY_SIGNED_IN: "Nobody has signed in yet: choose “Sign in with Microsoft” in Email Setup.",
     Problem.INCOMPLETE: _incomplete,
+    Problem.MOVED: _moved,
     Problem.TOKEN_IN_CLEAR: (
         "A sign-in with a token needs TLS: anybody who reads it could send with it. Choose tls-explicit or "
         "tls-implicit in Email Setup."

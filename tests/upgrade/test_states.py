@@ -1,5 +1,7 @@
 """Rows whose columns do not fit their state are repaired before the database refuses such rows."""
 
+from types import SimpleNamespace
+
 import pytest
 from django.db import IntegrityError, connection, transaction
 from django.db.migrations.executor import MigrationExecutor
@@ -25,28 +27,27 @@ BROKEN = [
 
 
 @pytest.fixture
-def before_the_constraints():
+def constraints():
+    """Takes them away, and puts them back as the upgrade does. What makes rows needs the columns of today."""
     executor = MigrationExecutor(connection)
     newest = executor.loader.graph.leaf_nodes("messaging")
-    earlier = [key for key in executor.loader.graph.nodes if key[0] == "messaging" and key[1].endswith("_states")]
-    [states] = earlier
-    executor.migrate(
-        [parent for parent in executor.loader.graph.node_map[states].parents if parent.key[0] == "messaging"]
+    [states] = [key for key in executor.loader.graph.nodes if key[0] == "messaging" and key[1].endswith("_states")]
+    parents = [parent for parent in executor.loader.graph.node_map[states].parents if parent.key[0] == "messaging"]
+    yield SimpleNamespace(
+        take_away=lambda: executor.migrate(parents), put_back=lambda: MigrationExecutor(connection).migrate(newest)
     )
-    yield lambda: MigrationExecutor(connection).migrate(newest)
     MigrationExecutor(connection).migrate(newest)
 
 
-def test_rows_that_break_a_constraint_are_repaired(operator, email_setup, before_the_constraints):
+def test_rows_that_break_a_constraint_are_repaired(operator, email_setup, constraints):
     batch = confirmed_batch(operator, "b@example.com")
     in_batch = batch.messages.get()
+    rows = [make_message(f"c{number}@example.com", due=False) for number in range(len(BROKEN))]
+    constraints.take_away()
     Message.objects.filter(pk=in_batch.pk).update(status="cancelled")
-    rows = []
-    for number, (values, _) in enumerate(BROKEN):
-        message = make_message(f"c{number}@example.com", due=False)
+    for message, (values, _) in zip(rows, BROKEN, strict=True):
         Message.objects.filter(pk=message.pk).update(**values)
-        rows.append(message)
-    before_the_constraints()
+    constraints.put_back()
     for message, (values, wanted) in zip(rows, BROKEN, strict=True):
         message.refresh_from_db()
         for name, value in wanted.items():

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from copy import copy
 from typing import Any, cast
 
 from django import forms
@@ -18,10 +19,10 @@ from messaging.console.words import setting_value
 from messaging.intake import typed
 from messaging.intake.errors import BadAddress
 from messaging.models import AuditEntry, EmailSettings
-from messaging.setup import certificates, changes, policy, servers, windows
+from messaging.setup import bound, certificates, changes, policy, servers, windows
 from messaging.setup.certificates import BadBundle
 from messaging.setup.fields import LABELS, LIMITS, NAMES, OF_USERS, SECRETS, column, label_within
-from messaging.setup.layers import DEFAULT_PORTS, RATES, EmailSetup, Layer, Value, resolve
+from messaging.setup.layers import DEFAULT_PORTS, RATES, EmailSetup, Layer, Value, place_of, resolve
 from messaging.setup.secrets import Secret
 from messaging.setup.servers import CONTROL, BadServer, is_address
 
@@ -248,15 +249,22 @@ class EmailSetupForm(OvertakenMixin, ZoneMixin, forms.ModelForm):
         self.cleaned_data[name] = certificates.as_pem(data) if name == "ca_bundle" else data.decode("utf-8", "replace")
 
     def _check_secrets_stay_home(self) -> None:
-        """A stored secret is for the server it was entered for: whoever names another one has to know it."""
-        for where, names in (("host", ["password"]), ("token_url", ["client_secret", "refresh_token"])):
-            if where not in self.changed_data or self.has_error(where):
-                continue
-            for name in names:
-                keeps = f"forget_{name}" in self.fields and not self.cleaned_data.get(f"forget_{name}")
-                if keeps and not self.cleaned_data.get(name):
-                    what = label_within(name)
-                    self.add_error(name, f"Enter the {what} again, because the server is another one now.")
+        """A stored secret is for the place it was entered for: whoever names another one has to know it."""
+        if any(self.has_error(part) for part in bound.PARTS):
+            return
+        company = EmailSettings.objects.filter(account=None).first() if self.account else None
+        stored = EmailSettings.objects.filter(account=self.account).first() or EmailSettings(account=self.account)
+        entered = copy(stored)
+        for part in bound.PARTS:
+            if part in self.cleaned_data:
+                setattr(entered, part, self.cleaned_data[part])
+        before, after = place_of(stored, company), place_of(entered, company)
+        for name in SECRETS:
+            keeps = f"forget_{name}" in self.fields and not self.cleaned_data.get(f"forget_{name}")
+            # What has moved already is not asked for: it is not used, and the page says so.
+            part = bound.moved(name, before, after, bound.PARTS) if keeps and not self.cleaned_data.get(name) else ""
+            if part:
+                self.add_error(name, f"Enter the {label_within(name)} again, because {bound.AGAIN[part]}.")
 
     def _check_server_is_allowed(self) -> None:
         names_one = any(self.cleaned_data.get(name) for name in ("host", "port"))

@@ -2,6 +2,7 @@
 
 import sys
 from argparse import ArgumentParser
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,9 @@ from django.core.management.base import BaseCommand, CommandError
 
 from messaging.audit import ChangedMeanwhile
 from messaging.models import EmailSettings
-from messaging.setup import changes, opt_files
+from messaging.setup import bound, changes, opt_files
 from messaging.setup.fields import LABELS, SECRETS, column
+from messaging.setup.layers import place_of
 from messaging.setup.opt_files import OptFiles
 
 
@@ -100,9 +102,14 @@ def _differences(stored: EmailSettings, files: OptFiles) -> list[Difference]:
                 found.append(Difference(name, *(("stored", "changed") if before else ("none", "stored")), file))
         elif before != value:
             found.append(Difference(name, "none" if before in (None, "") else str(before), str(value), file))
-    names_server = any(difference.name == "host" for difference in found)
-    if names_server and stored.password_encrypted and "password" not in files.values:
-        found.append(Difference("password", "stored", "none", f"it is not for {files.values['host'][0]}"))
+    taken = copy(stored)
+    for difference in found:
+        if difference.name not in SECRETS:
+            setattr(taken, difference.name, files.values[difference.name][0])
+    for name in SECRETS:
+        why = bound.why_not(name, place_of(stored, None), place_of(taken, None), bound.PARTS)
+        if why and getattr(stored, column(name)) and name not in files.values:
+            found.append(Difference(name, "stored", "none", why.removeprefix("not used: ")))
     return found
 
 

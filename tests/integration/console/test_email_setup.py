@@ -54,9 +54,9 @@ def test_settings_are_saved_and_the_password_is_never_shown(admin, operator):
 
 def test_empty_password_keeps_it_and_the_box_forgets_it(admin):
     save(admin)
-    save(admin, password="", username="ben")
+    save(admin, password="", ehlo_name="console.example.com")
     assert resolve(None).password == "s3cret pässword"
-    assert resolve(None).username == "ben"
+    assert resolve(None).ehlo_name == "console.example.com"
     save(admin, password="", forget_password="on")
     assert resolve(None).password == ""
     assert "No password is stored" in source(admin.get("/setup/email/"))
