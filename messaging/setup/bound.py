@@ -23,7 +23,6 @@ WHERE = tuple(part for part in PARTS if part != "username")
 _ONLY_OF = {
     "username": ("password",),
     "tenant": ("client_secret", "refresh_token"),
-    "token_url": ("client_secret", "refresh_token", "service_account"),
 }
 AGAIN = {
     "host": "the server is another one now",
