@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PINNED = ("requirements.txt", "requirements-dev.txt", "benchmarks/requirements.txt", ".ci/requirements.txt")
 SERVICES = ("pypi", "osv")
 MACHINES_CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")  # where pip looks as well, and requests does not
-TIMEOUT = 600  # seconds for one file at one service
+TIMEOUT = 90  # seconds for one file at one service
 
 
 class Answer(NamedTuple):
