@@ -27,7 +27,10 @@ def test_large_file_is_whole_and_has_no_name(folder):
 
 
 def test_upload_that_is_broken_off_leaves_nothing(folder):
-    head = b'--b\r\nContent-Disposition: form-data; name="files"; filename="plan.pdf"\r\n\r\n'
-    request = RequestFactory().post("/messages/new/", head + CONTENT, content_type="multipart/form-data; boundary=b")
+    boundary = "not-in-the-random-content"
+    head = f'--{boundary}\r\nContent-Disposition: form-data; name="files"; filename="plan.pdf"\r\n\r\n'.encode()
+    request = RequestFactory().post(
+        "/messages/new/", head + CONTENT, content_type=f"multipart/form-data; boundary={boundary}"
+    )
     assert not request.POST
     assert list(folder.iterdir()) == []
