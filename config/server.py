@@ -12,6 +12,7 @@ import os
 import resource
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -32,6 +33,7 @@ ANSWER_SECONDS = 30.0
 BYTES_PER_SECOND = 4096  # body and answer get the time that they take at this rate, on top
 CONNECTIONS = 1000  # of a process; beyond that the oldest without a request at work is closed
 COMPUTING_SECONDS = 20.0  # processor time of one request; waiting does not count, each wait has a limit of its own
+BODIES = 1024 * 1024 * 1024  # bytes on the disk, of all unfinished and waiting requests of a process
 FREE_DISK_FOR_ANSWERS = 128 * 1024 * 1024  # an answer up to this size leaves its thread, however slowly it is read
 MONITORS = {"/healthz": "up", "/readyz": "ready", "/health/": "ready"}  # path -> which threads
 
@@ -119,6 +121,11 @@ class Channel(HTTPChannel):
             self.server.pull_trigger()
         self.is_kept, self.waits_since = True, time.time()
 
+    def held(self) -> int:
+        """How many bytes of bodies it keeps."""
+        unfinished = [self.request] if self.request is not None else []
+        return sum(each.body_bytes_received for each in [*self.requests, *unfinished])
+
     def is_late(self, now: float) -> bool:
         """Whether the client takes longer for its request, or for the answer, than it may."""
         if self.total_outbufs_len:
@@ -165,6 +172,22 @@ class Server(TcpWSGIServer):
         for channel in self.active_channels.values():
             if channel.is_late(now):
                 channel.will_close = True
+        self._make_room()
+
+    def _make_room(self) -> None:
+        """Close unfinished uploads, those of the address that takes the most first, until BODIES is kept to."""
+        held = {each: each.held() for each in self.active_channels.values() if not each.will_close}
+        excess = sum(held.values()) - BODIES
+        by_address = Counter[str]()
+        for channel, size in held.items():
+            by_address[channel.addr[0]] += size
+        unfinished = [each for each in held if each.request is not None]
+        for channel in sorted(unfinished, key=lambda each: (by_address[each.addr[0]], held[each]), reverse=True):
+            if excess <= 0:
+                return
+            log.warning("An upload from %s was ended: unfinished ones took too much of the disk", channel.addr[0])
+            channel.will_close = True
+            excess -= held[channel]
 
     def is_busy(self) -> bool:
         return any(each.requests or each.total_outbufs_len for each in self.active_channels.values())

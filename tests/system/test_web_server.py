@@ -245,6 +245,26 @@ def test_killed_uploads_leave_no_files(tmp_path):
     assert [each for each in folder.rglob("*") if each.stat().st_size] == []
 
 
+def test_unfinished_uploads_leave_room_on_the_disk(tmp_path):
+    """Ten of 60 MB, of which 150 MB fit in a process, beside a small one from another address."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    with Web(tmp_path, TMPDIR=str(folder)) as web, contextlib.ExitStack() as sockets:
+        address = "127.0.0.1", web.port
+        other = sockets.enter_context(socket.create_connection(address, 20))
+        other.sendall(b"POST /taken HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n" + b"y" * 900_000)
+        head = b"POST /taken HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99000000\r\n\r\n"
+        for _ in range(10):
+            stranger = sockets.enter_context(socket.create_connection(address, 20, ("127.0.0.2", 0)))
+            with contextlib.suppress(OSError):  # closed meanwhile
+                stranger.sendall(head + b"x" * 60_000_000)
+        assert wait_for(lambda: _spooled(web) < 310_000_000, seconds=10)
+        other.sendall(b"y" * 100_000)
+        assert b"1000000 " in other.recv(1000)
+        assert "An upload from 127.0.0.2 was ended" in web.said()
+        assert "from 127.0.0.1" not in web.said()
+
+
 def _spooled(web):
     """How many bytes the processes hold in files without a name."""
     found = 0
