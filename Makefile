@@ -28,7 +28,7 @@ PYTEST := $(BIN)/python -m pytest
 ON_SQLITE := env -u DATABASE_URL -u CELERY_BROKER_URL -u REQUIRE_SERVICES
 SERVICES := $(and $(DATABASE_URL),$(CELERY_BROKER_URL))
 
-.PHONY: run test states quick drills soak suite engine chaos bench check browser audit sbom digests password requirements clean python-venv
+.PHONY: run test states migrations quick drills soak suite engine chaos bench check browser audit sbom digests password requirements clean python-venv
 
 run: $(VENV)/run.stamp
 	@$(BIN)/python config/local_env.py
@@ -75,6 +75,10 @@ chaos: $(VENV)/test.stamp
 
 states: $(VENV)/test.stamp
 	@env DJANGO_SETTINGS_MODULE=tests.settings $(BIN)/python -m tests.picture
+
+# New migrations join the list of those that are not changed any more; RELEASE=0.2.0 marks them as a part of that version.
+migrations: $(VENV)/test.stamp
+	@$(BIN)/python -m tests.migrations $(if $(RELEASE),--release $(RELEASE))
 
 check: $(VENV)/test.stamp
 	$(BIN)/ruff check .
