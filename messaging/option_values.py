@@ -9,6 +9,7 @@ from messaging import roles
 from messaging.intake import typed
 from messaging.intake.errors import BadAddress
 from messaging.setup import windows
+from messaging.setup.options import WAYS_IN
 from messaging.setup.servers import CONTROL, BadServer, parse_patterns, server_name
 
 NUMBERS = {
@@ -20,6 +21,7 @@ NUMBERS = {
 OFF = "off"  # of a number that switches itself off with 0
 OFF_AS_ZERO = ("same_refusals",)
 MOST_CATEGORIES = 100
+MOST_LINES = 1000
 CATEGORY_LENGTH = 40
 CATEGORY = re.compile(r"[^\s\x00-\x1f\x7f]+(?: [^\s\x00-\x1f\x7f]+)*")
 BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
@@ -69,6 +71,42 @@ def categories(text: str) -> str:
     return "\n".join(lines)
 
 
+def urgent_claims(text: str) -> str:
+    """Which way in may name which category that is not held: `backend alarm` or `sendmail *`, one per line."""
+    found = []
+    for line in filter(None, map(str.strip, text.splitlines())):
+        way, _, category = " ".join(line.lower().split()).partition(" ")
+        if way not in WAYS_IN or not category:
+            words = f"is not a way in ({' or '.join(WAYS_IN)}) and a category, such as “sendmail alarm” or “backend *”."
+            raise BadOption(f"“{_short(line)}” {words}")
+        found.append(f"{way} {categories(category)}")
+    return "\n".join(_each_once(found))
+
+
+def user_senders(text: str) -> str:
+    """Which user may send from which address: `anna office@example.com`, or `*` for all users, one per line."""
+    found = []
+    for line in filter(None, map(str.strip, text.splitlines())):
+        user, _, address = line.partition(" ")
+        if not address or _has_odd(line):
+            raise BadOption(f"“{_short(line)}” is not a user name and an address, such as “anna office@example.com”.")
+        try:
+            found.append(f"{user} {typed.one(address)}")
+        except BadAddress as error:
+            raise BadOption(f"“{_short(line)}”: {error}") from error
+    return "\n".join(_each_once(found))
+
+
+def _each_once(lines: list[str]) -> list[str]:
+    if len(lines) > MOST_LINES:
+        raise BadOption(f"At most {MOST_LINES} lines are possible.")
+    return list(dict.fromkeys(lines))
+
+
+def _short(line: str) -> str:
+    return line[:CATEGORY_LENGTH]
+
+
 def user_servers(text: str) -> str:
     """Servers that users may name, one per line."""
     try:
@@ -94,7 +132,9 @@ READERS: dict[str, Callable[[str], str]] = {
     "console_url": console_url,
     "time_zone": time_zone,
     "urgent_categories": categories,
+    "urgent_claims": urgent_claims,
     "user_servers": user_servers,
+    "user_senders": user_senders,
     "second_factor_roles": second_factor_roles,
 }
 

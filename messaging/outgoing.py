@@ -6,7 +6,7 @@ the rows go once that is known; what nobody can know (unknown) stays, because a 
 """
 
 import logging
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence, Set
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -27,7 +27,7 @@ from messaging.intake import gate
 from messaging.lifecycle import limits
 from messaging.models import Category, CompanyOptions, Message, MessageEvent, Phrase, Reason, Recipient
 from messaging.setup.layers import resolve
-from messaging.setup.options import options, urgent_categories
+from messaging.setup.options import may_claim, options, urgent_categories
 from messaging.wording import advice, in_words, kept
 
 log = logging.getLogger(__name__)
@@ -121,7 +121,7 @@ def hand_in(
     now = timezone.now()
     company = options()
     urgent = urgent_categories(company)
-    submissions = [replace(each, urgent=each.urgent or each.category in urgent) for each in submissions]
+    submissions = [_with_its_claim(each, company, urgent) for each in submissions]
     if company.hold_mail or queue_instead:
         yield from _queue(submissions, now, is_due=queue_instead and not company.hold_mail, in_place_of=in_place_of)
         return
@@ -134,6 +134,14 @@ def hand_in(
             else:
                 rows = rows._replace(event=gate.came_in(MessageEvent.Kind.TAKEN, submission, rows.message))
                 yield at_once.send(rows)
+
+
+def _with_its_claim(submission: gate.Submission, company: CompanyOptions, urgent: Set[str]) -> gate.Submission:
+    """Whether it is urgent for its category. One that it may not claim is no reason to refuse it."""
+    if submission.urgent or submission.category not in urgent:
+        return submission
+    is_allowed = may_claim(company, submission.via, submission.category)
+    return replace(submission, urgent=is_allowed, may_not_claim=not is_allowed)
 
 
 # --- Into the queue ------------------------------------------------------------------------------------

@@ -29,6 +29,7 @@ from messaging.delivery.steps import STEP_NAMES, Step, own_words
 from messaging.intake.gate import Refused, Rows, Submission, prepare, store
 from messaging.lifecycle import limits
 from messaging.models import AttemptOutcome, Message, Phrase, Reason
+from messaging.setup import policy
 from messaging.setup.layers import EmailSetup, resolve
 from messaging.wording import advice, in_words
 
@@ -181,11 +182,11 @@ def send_test_message(account: User | None, recipient: str, by: User) -> Told:
     """Send a test message with the settings of an account, at once; it is recorded like any other (seed row S1).
 
     Raises:
-        Refused: the recipient is not an address.
+        Refused: the recipient is not an address, or there is none to send from.
         Busy: too many do so at the moment.
     """
     setup = resolve(account)
-    sender, source = _sender(setup, recipient, by)
+    sender, source = _sender(account, setup, recipient, by)
     mail = EmailMessage(
         "Test message from Outtray",
         f"This is a test message, sent by {by.get_username()} through {setup.server}.\n\n"
@@ -214,12 +215,15 @@ def send_test_message(account: User | None, recipient: str, by: User) -> Told:
     return _watched(send)
 
 
-def _sender(setup: EmailSetup, recipient: str, by: User) -> tuple[str, str]:
-    """The address that the test message goes from, and where it comes from."""
-    if setup.from_address:
-        return setup.from_address, f"from address of {setup.values['from_address'].source}"
+def _sender(account: User | None, setup: EmailSetup, recipient: str, by: User) -> tuple[str, str]:
+    """The address that the test message goes from, and where it comes from. Raises Refused: there is none."""
+    found = policy.sender_in_effect(account, setup)
+    if found.value:
+        return str(found.value), f"from address of {found.source}"
     if by.email:
         return by.email, "your own address, as Email Setup has no from address"
+    if not policy.may_send_from(by, recipient):
+        raise Refused("There is no address to send it from. Ask an administrator to enter yours on the page Users.")
     return recipient, "the recipient’s own address, as Email Setup has no from address"
 
 

@@ -18,8 +18,8 @@ LIST = "released.txt"
 UNRELEASED = "unreleased"
 HEAD = """\
 # Kept by `make migrations`. A migration on this list is not changed any more: correct it in a new one.
-# 0.1.0 had 0004 as 8f6f75a88a43561990dac5a303351b60c29bb20c8c78f85a12ebf90c1cb19875. It was changed after that, for upgrades
-# from before 0.1.0 and for the way back; the tables that it makes are the same.
+# 0.1.0 had 0004 as 8f6f75a88a43561990dac5a303351b60c29bb20c8c78f85a12ebf90c1cb19875. It was changed after that, for
+# upgrades from before 0.1.0 and for the way back; the tables that it makes are the same.
 """
 LINE = re.compile(r"(?P<name>\S+) +(?P<version>\S+) +(?P<digest>[0-9a-f]{64})")
 

@@ -9,6 +9,7 @@ LABELS = {
     "record_mail": "Record outbound email",
     "hold_mail": "Hold recorded email for Batch Message Processing",
     "urgent_categories": "Categories that are not held",
+    "urgent_claims": "Programs that may name them",
     "max_tries": "Tries at most",
     "retry_hours": "Hours of trying",
     "expire_days": "Days in the queue",
@@ -21,6 +22,8 @@ LABELS = {
     "operators_see_all": "Operators and viewers see all messages",
     "users_may_edit": "Users may change their own email settings",
     "user_servers": "Servers that users may name",
+    "users_any_sender": "Users may send from any address",
+    "user_senders": "Addresses that users may send from",
     "second_factor_roles": "Second factor required for",
 }
 RULE_LABELS = {

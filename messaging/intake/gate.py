@@ -30,8 +30,9 @@ class Submission:
 
     `raw` RFC 5322 bytes with any line ends; `reverse_path` "" or "<>" is the null sender; `recipients` bare addresses,
     Bcc included. `not_before` set means due from then on, unset that it waits for a batch. `hold_reason` holds it.
-    `urgent` puts it first and past a person's pause; `category` says what kind of
-    mail it is, in lower case. `via` is the way in, by a key of wording/sentences.py, for the message's history.
+    `urgent` puts it first and past a person's pause; `category` says what kind of mail it is, in lower case.
+    `may_not_claim` says that mail of this category is urgent, and what comes in this way is not for all that. `via` is
+    the way in, by a key of wording/sentences.py, for the message's history.
     """
 
     raw: bytes
@@ -42,6 +43,7 @@ class Submission:
     hold_reason: str = ""
     urgent: bool = False
     category: str = ""
+    may_not_claim: bool = False
     via: str = ""
 
 
@@ -191,7 +193,10 @@ def _set_status(message: Message, hold_reason: str) -> None:
 
 def came_in(kind: MessageEvent.Kind, submission: Submission, message: Message) -> MessageEvent:
     """How a message came in, for its history."""
-    what = Phrase(kind, via=submission.via) if submission.via else Phrase(kind)
+    params = {"via": submission.via} if submission.via else {}
+    if submission.may_not_claim:
+        params["claim"] = message.category
+    what = Phrase(kind, **params)
     return MessageEvent.of(what, message=message, at=message.created_at, by=submission.author)
 
 

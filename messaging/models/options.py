@@ -7,6 +7,8 @@ from django.db import models
 from .phrase import PhraseField
 
 URGENT = "password-reset\nnotice\ntest-message"
+# Django code is part of the installation. Any local program may run sendmail, so that is listed by an administrator.
+CLAIMS = "backend *"
 
 
 class CompanyOptions(models.Model):
@@ -20,6 +22,13 @@ class CompanyOptions(models.Model):
     hold_mail = models.BooleanField("Hold recorded email for Batch Message Processing", default=False)
     urgent_categories = models.TextField(
         "categories that are not held", blank=True, default=URGENT, help_text="One per line."
+    )
+    urgent_claims = models.TextField(
+        "who may claim them",
+        blank=True,
+        default=CLAIMS,
+        db_default=CLAIMS,
+        help_text="A way in and a category per line.",
     )
     max_tries = models.PositiveSmallIntegerField(
         "tries at most",
@@ -55,6 +64,14 @@ class CompanyOptions(models.Model):
     )
     second_factor_roles = models.TextField(
         "second factor required for", blank=True, default="", db_default="", help_text="Roles, one per line."
+    )
+    users_any_sender = models.BooleanField("users may send from any address", default=False, db_default=False)
+    user_senders = models.TextField(
+        "addresses they may send from",
+        blank=True,
+        default="",
+        db_default="",
+        help_text="A user and an address per line.",
     )
     version = models.PositiveIntegerField(default=1, help_text="Grows with every save, for optimistic locking.")
     updated_at = models.DateTimeField(auto_now=True)

@@ -58,6 +58,11 @@ class EmailSettings(models.Model):
     scope = models.CharField(max_length=500, blank=True)
     ca_bundle = models.TextField("certificate authorities", blank=True, help_text="PEM; trusted beside the system's.")
     from_address = models.CharField(max_length=320, blank=True)
+    chose_from_address = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="The user chose the From address themselves: it counts while they may send from it.",
+    )
     ehlo_name = models.CharField("EHLO name", max_length=255, blank=True)
     max_connections = models.PositiveIntegerField(
         "connections at once", null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(100)]

@@ -58,6 +58,8 @@ def save(
                 version=row.version + 1,
                 kept=as_kept,
             )
+            if any(each.field == "from_address" for each in found):
+                row.chose_from_address = by is not None and by == account
             given = [name for name in SECRETS if values.get(name)]
             row.secrets_for = {name: place for name, place in row.secrets_for.items() if getattr(row, column(name))}
             row.secrets_for |= dict.fromkeys(given, place_of(row, company) if given else {})

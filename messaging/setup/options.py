@@ -23,7 +23,11 @@ NAMES = tuple(
     for field in CompanyOptions._meta.concrete_fields
     if field.name not in ("id", "version", "updated_at", "updated_by")
 )
-ONE_PER_LINE = ("urgent_categories", "user_servers", "second_factor_roles")
+ONE_PER_LINE = ("urgent_categories", "urgent_claims", "user_servers", "user_senders", "second_factor_roles")
+# Where programs come in that name a category themselves, as in Submission.via.
+BACKEND = "backend"
+WAYS_IN = (BACKEND, "sendmail")
+ANY = "*"
 RULE_NAMES = ("is_on", "to_author", "to_admins", "to_company", "window_minutes")
 # Seed row S15: who has no address is the office's business; whoever wrote a message wants to know what became of it.
 DEFAULT_RULES: dict[str, dict[str, Any]] = {
@@ -70,6 +74,15 @@ def notice_rules() -> dict[str, NoticeRule]:
 def urgent_categories(company: CompanyOptions) -> frozenset[str]:
     """Categories of mail that are not held."""
     return frozenset(line.strip().lower() for line in company.urgent_categories.splitlines() if line.strip())
+
+
+def may_claim(company: CompanyOptions, via: str, category: str) -> bool:
+    """Whether mail that comes in this way may name a category that is not held, and is not held for it.
+
+    Code of this installation that calls `outgoing` itself (`via` is "") is Django code, as behind the backend.
+    """
+    way = via or BACKEND
+    return not {f"{way} {category}", f"{way} {ANY}"}.isdisjoint(company.urgent_claims.splitlines())
 
 
 def save(

@@ -1,11 +1,15 @@
-"""What people who are no administrators may change of their own email settings, and which servers they may name."""
+"""What people who are no administrators may change of their own email settings: which servers they may name, and from
+which addresses they may send."""
+
+from dataclasses import replace
 
 from django.contrib.auth.models import User
 
 from messaging import roles
+from messaging.models import EmailSettings
 
-from .layers import EmailSetup
-from .options import options
+from .layers import EmailSetup, Layer, Value
+from .options import ANY, options
 from .servers import BadServer, Pattern, is_listed, parse_patterns
 
 
@@ -15,6 +19,46 @@ def may_edit(person: User, account: User | None) -> bool:
         return True
     is_own = account is not None and account.pk == person.pk
     return is_own and roles.may_operate(person) and options().users_may_edit
+
+
+def own_addresses(person: User) -> list[str]:
+    """The addresses that a user may send from: their own, and those that administrators listed for them."""
+    found = [person.email] if person.email else []
+    for line in options().user_senders.splitlines():
+        user, _, address = line.partition(" ")
+        if user in (ANY, person.get_username()):
+            found.append(address)
+    return list(dict.fromkeys(found))
+
+
+def may_send_from(person: User, address: str) -> bool:
+    """Whether a user may choose an address as theirs; administrators choose any."""
+    if options().users_any_sender or roles.is_admin(person):
+        return True
+    return _comparable(address) in map(_comparable, own_addresses(person))
+
+
+def is_withdrawn(account: User | None, sender: Value) -> bool:
+    """Whether a From address of Email Setup is one that a user chose and may not send from (any more). What an
+    administrator chose for them, or what was chosen before there was a limit, counts until it is changed.
+    """
+    if account is None or sender.layer != Layer.ACCOUNT or may_send_from(account, str(sender.value)):
+        return False
+    return EmailSettings.objects.filter(account=account, chose_from_address=True).exists()
+
+
+def sender_in_effect(account: User | None, setup: EmailSetup) -> Value:
+    """The From address of Email Setup with which an account may send; its value is "" where there is none."""
+    said = setup.values["from_address"]
+    if not is_withdrawn(account, said):
+        return said
+    withdrawn = replace(said, beneath=(), unused="not used: users may send from their own addresses only")
+    return replace(said.beneath[0], beneath=(withdrawn, *said.beneath[1:]))
+
+
+def _comparable(address: str) -> str:
+    """In small letters, but for those beyond ASCII: there another letter may be another mailbox."""
+    return address.encode().lower().decode()
 
 
 def user_servers(company: EmailSetup) -> list[Pattern]:

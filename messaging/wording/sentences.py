@@ -183,7 +183,12 @@ def _expired(days: int) -> str:
 
 
 def _came_in(how: str) -> Words:
-    return lambda via="": f"{how} ({VIA.get(via, via)})" if via else how
+    def words(via: str = "", claim: str = "") -> str:
+        come = f"{how} ({VIA.get(via, via)})" if via else how
+        why = f"like other email: programs that use this way in may not name the category “{claim}” (Company options)"
+        return f"{come}, {why}" if claim else come
+
+    return words
 
 
 def _unsigned(domains: Sequence[str], why: str = "") -> str:

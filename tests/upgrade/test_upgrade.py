@@ -160,6 +160,11 @@ def test_nothing_is_wrong_with_the_installation(upgraded):
     run(upgraded.env | {"DJANGO_SETTINGS_MODULE": "config.settings"}, "-c", CHECKS)
 
 
+def test_programs_that_skipped_the_hold_still_do(upgraded):
+    statement = "SELECT urgent_claims FROM messaging_companyoptions"
+    assert ask(upgraded.env["DATABASE_URL"], statement) == [("backend *\nsendmail *",)]
+
+
 def test_what_waited_before_its_draft_was_made_waits_again_when_it_is_put_back(upgraded):
     """Version 0.1.0 took its own sentence for a person's, and would have held it."""
     statement = """

@@ -13,6 +13,7 @@ from messaging.console.forms.actions import LocalTimeField
 from messaging.intake.addresses import Mailbox
 from messaging.intake.errors import BadAddress
 from messaging.models import CompanyOptions
+from messaging.setup import policy
 from messaging.setup.layers import EmailSetup
 from messaging.wording import person
 
@@ -136,8 +137,8 @@ def senders_of(user: User, setup: EmailSetup, company: CompanyOptions) -> list[M
     """What a person may send from: the address of Email Setup, as the company or in person, and the own one."""
     name = person(user)
     found = []
-    if setup.from_address:
-        found += [Mailbox(who, setup.from_address) for who in (company.company_name, name) if who]
+    if address := policy.sender_in_effect(user, setup).value:
+        found += [Mailbox(who, address) for who in (company.company_name, name) if who]
     if user.email:
         found.append(Mailbox(name, user.email))
     return list(dict.fromkeys(found))

@@ -227,6 +227,7 @@ class EmailSetupForm(OvertakenMixin, ZoneMixin, forms.ModelForm):
         if not roles.is_admin(self.editor):
             self._check_server_is_allowed()
             self._check_mailbox_is_given()
+            self._check_sender_is_own()
         return values
 
     def _check(self, name: str, check: Callable[[str], str]) -> None:
@@ -288,6 +289,13 @@ class EmailSetupForm(OvertakenMixin, ZoneMixin, forms.ModelForm):
         if is_another and way in FOR_ANY_MAILBOX and self.cleaned_data.get("username"):
             words = f"With “{SignIn(way).label}” administrators say which mailbox is yours. Leave it as it was."
             self.add_error("username", words)
+
+    def _check_sender_is_own(self) -> None:
+        address = self.cleaned_data.get("from_address")
+        if not address or "from_address" not in self.changed_data or policy.may_send_from(self.editor, address):
+            return
+        own = ", ".join(policy.own_addresses(self.editor)) or "none so far"
+        self.add_error("from_address", f"You may send from your own addresses only: {own}. Administrators list others.")
 
     # --- Saving ----------------------------------------------------------------------------------
 

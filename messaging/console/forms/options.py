@@ -23,8 +23,8 @@ from .overtaken import OvertakenMixin, VersionField
 from .zone import ZoneMixin
 
 PLAIN = (
-    "record_mail", "hold_mail", "max_tries", "retry_hours", "expire_days", "same_refusals", "company_name",
-    "company_address", "console_url", "time_zone", "language", "operators_see_all",
+    "record_mail", "hold_mail", "urgent_claims", "max_tries", "retry_hours", "expire_days", "same_refusals",
+    "company_name", "company_address", "console_url", "time_zone", "language", "operators_see_all",
 )  # fmt: skip
 MOST_MINUTES = 24 * 60
 WINDOW = "Enter a number of minutes from 0 to 1440 (a day)."
@@ -84,6 +84,9 @@ class CompanyOptionsForm(OvertakenMixin, ZoneMixin, forms.ModelForm):
             "record_mail": "Keeps every outbound email in the message list, with date and time sent or the reason for "
             "failure.",
             "hold_mail": "Needs “Record outbound email”: what is not recorded cannot wait.",
+            "urgent_claims": "A way in and a category per line, such as sendmail password-reset; * means all of them. "
+            "The ways in are backend (Django code) and sendmail. Email that names such a category without being listed "
+            "here is accepted and treated like any other.",
             "expire_days": "Email that waits for a batch longer than that has failed, and says so; it is not lost, and "
             "can be sent again. What a person holds waits on. Empty: it waits for ever.",
             "same_refusals": "If a mail server refuses this many messages in a row, each to a different domain and all "
@@ -97,6 +100,7 @@ class CompanyOptionsForm(OvertakenMixin, ZoneMixin, forms.ModelForm):
         }
         widgets = {
             **{name: forms.TextInput(attrs={"inputmode": "numeric", "autocomplete": "off"}) for name in NUMBERS},
+            "urgent_claims": forms.Textarea(attrs={"rows": 2, "spellcheck": "false", "class": "mono"}),
             "company_address": forms.TextInput(attrs={"inputmode": "email", "spellcheck": "false"}),
             "console_url": forms.TextInput(attrs={"inputmode": "url", "spellcheck": "false"}),
             "time_zone": forms.TextInput(attrs={"list": "time-zones", "spellcheck": "false", "autocomplete": "off"}),
@@ -150,6 +154,9 @@ class CompanyOptionsForm(OvertakenMixin, ZoneMixin, forms.ModelForm):
         ].help_text = f"Of all times shown here and in notices. Empty: {settings.TIME_ZONE}, as this server is set."
 
     # --- What may be entered ---------------------------------------------------------------------
+
+    def clean_urgent_claims(self) -> str:
+        return self._judged("urgent_claims")
 
     def clean_company_name(self) -> str:
         return self._judged("company_name")

@@ -9,8 +9,10 @@ from django.core.exceptions import ValidationError
 from messaging.audit import ChangedMeanwhile
 from messaging.console.forms.helper import fields_alone
 from messaging.models import CompanyOptions
-from messaging.option_values import BadOption, user_servers
+from messaging.option_values import READERS, BadOption
 from messaging.setup import options
+
+OF_USERS = ("users_may_edit", "user_servers", "users_any_sender", "user_senders")
 
 
 class UserServersForm(forms.ModelForm):
@@ -18,19 +20,27 @@ class UserServersForm(forms.ModelForm):
 
     class Meta:
         model = CompanyOptions
-        fields = ["users_may_edit", "user_servers", "version"]
+        fields = [*OF_USERS, "version"]
         labels = {
             "users_may_edit": "Users may change their own email settings",
             "user_servers": "Servers they may name, beside the company’s own",
+            "users_any_sender": "Users may send from any address",
+            "user_senders": "Addresses they may send from, beside their own",
         }
         help_texts = {
             "users_may_edit": "Under Preferences > Email. Administrators always may.",
             "user_servers": "One per line: smtp.example.com, *.example.com, or with a port of its own "
             "mail.example.com:2525. Without a port: 25, 465 and 587.",
+            "users_any_sender": "Off: as From address users may choose their own e-mail address and those below. "
+            "An address that an administrator chose for a user stays.",
+            "user_senders": "A user name and an address per line: anna accounts@example.com; * means all users.",
         }
         widgets = {
             "version": forms.HiddenInput(),
-            "user_servers": forms.Textarea(attrs={"rows": 3, "spellcheck": "false", "class": "mono"}),
+            **dict.fromkeys(
+                ("user_servers", "user_senders"),
+                forms.Textarea(attrs={"rows": 3, "spellcheck": "false", "class": "mono"}),
+            ),
         }
 
     def __init__(self, data: Any = None) -> None:
@@ -39,8 +49,14 @@ class UserServersForm(forms.ModelForm):
         self.helper = fields_alone()
 
     def clean_user_servers(self) -> str:
+        return self._judged("user_servers")
+
+    def clean_user_senders(self) -> str:
+        return self._judged("user_senders")
+
+    def _judged(self, option: str) -> str:
         try:
-            return user_servers(self.cleaned_data["user_servers"])
+            return READERS[option](self.cleaned_data[option])
         except BadOption as bad:
             raise ValidationError(str(bad)) from bad
 
@@ -52,7 +68,7 @@ class UserServersForm(forms.ModelForm):
         """
         try:
             options.save(
-                {name: self.cleaned_data[name] for name in ("users_may_edit", "user_servers")},
+                {name: self.cleaned_data[name] for name in OF_USERS},
                 by=by,
                 seen=self.cleaned_data["version"] or 0,
             )

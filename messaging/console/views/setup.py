@@ -177,7 +177,7 @@ def _groups(account: User | None, setup: EmailSetup, form: EmailSetupForm | None
         return form[part] if form and part in form.fields else None
 
     def row(name: str) -> Row:
-        value = setup.values[name]
+        value = policy.sender_in_effect(account, setup) if name == "from_address" else setup.values[name]
         return Row(
             name,
             LABELS[name],
@@ -203,12 +203,16 @@ def _groups(account: User | None, setup: EmailSetup, form: EmailSetupForm | None
 
 @dataclass(frozen=True)
 class AccountRow:
-    """A user and the settings that their mail would use; `own` are the labels of the fields set for them alone."""
+    """A user and the settings that their mail would use; `own` are the labels of the fields set for them alone,
+    `other_sender` is the From address set for them where it is none of theirs, which counts if not `is_withdrawn`.
+    """
 
     account: User
     setup: EmailSetup
     own: Sequence[str]
     is_listed: bool
+    other_sender: str
+    is_withdrawn: bool
 
 
 @admins_only
@@ -237,5 +241,9 @@ def _account_rows() -> list[AccountRow]:
         own = [LABELS[name] for name, value in setup.values.items() if value.layer == Layer.ACCOUNT]
         names_own = setup.values["host"].layer == Layer.ACCOUNT
         listed = not names_own or is_listed(setup.host, setup.port, patterns)
-        rows.append(AccountRow(account, setup, own, listed or account.pk in admins))
+        sender = setup.values["from_address"]
+        is_own = sender.layer != Layer.ACCOUNT or policy.may_send_from(account, str(sender.value))
+        other = "" if is_own else str(sender.value)
+        is_withdrawn = policy.is_withdrawn(account, sender)
+        rows.append(AccountRow(account, setup, own, listed or account.pk in admins, other, is_withdrawn))
     return rows

@@ -53,6 +53,12 @@ VALUES = {  # name: (value, what is kept)
     "operators_see_all": ("off", False),
     "users_may_edit": ("on", True),
     "user_servers": ("SMTP.example.com, *.example.org:2525", "smtp.example.com\n*.example.org:2525"),
+    "urgent_claims": (" Sendmail  Alarm, backend *,backend *", "sendmail alarm\nbackend *"),
+    "users_any_sender": ("on", True),
+    "user_senders": (
+        "anna accounts@example.com, * office@example.com",
+        "anna accounts@example.com\n* office@example.com",
+    ),
     "second_factor_roles": ("administrator, Operator", "Operator\nAdministrator"),
     "urgent_categories": ("password-reset, Alarm,alarm", "password-reset\nalarm"),
 }
@@ -99,6 +105,15 @@ WRONG = [
     (("user_servers", "http://x"), "user_servers: “http://x”"),
     (("second_factor_roles", "King"), "second_factor_roles: “king” is not a role. Choose from Viewer, Operator, "),
     (("urgent_categories", "x" * 41), "urgent_categories: "),
+    (
+        ("urgent_claims", "smoke-signals alarm"),
+        "urgent_claims: “smoke-signals alarm” is not a way in (backend or sendmail)",
+    ),
+    (("urgent_claims", "sendmail"), "urgent_claims: “sendmail” is not a way in"),
+    (("urgent_claims", "sendmail " + "x" * 41), "urgent_claims: “"),
+    (("user_senders", "anna"), "user_senders: “anna” is not a user name and an address"),
+    (("user_senders", "anna office"), "user_senders: “anna office”: "),
+    (("user_senders", "office@example.com"), "user_senders: “office@example.com” is not a user name and an address"),
 ]
 
 

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from messaging import roles
 from messaging.models import AccountPause, AuditEntry, CompanyOptions, EmailSettings, Message
-from messaging.setup import changes
+from messaging.setup import changes, options
 from messaging.setup.layers import resolve
 from messaging.wording import in_words
 from tests.certificates import Authority
@@ -350,6 +350,7 @@ def test_user_does_not_become_somebody_else_with_the_companys_service_account(be
     company(send_type=3, auth_type="tls-explicit", sign_in="google-service", username="office@example.com",
             service_account="{}")  # fmt: skip
     let_users_edit()
+    options.save({"user_senders": "ben ben@example.com"}, by=None)
     response = save(bens_browser, "/preferences/email/", username="boss@example.com")
     assert response.status_code == 422
     assert "administrators say which mailbox is yours" in source(response)
@@ -382,6 +383,7 @@ def test_secret_of_the_company_is_not_for_another_way_to_sign_in(ben):
 def test_user_keeps_what_an_administrator_set_for_them_and_changes_the_rest(bens_browser, ben, operator):
     company()
     let_users_edit()
+    options.save({"user_senders": "ben ben@example.com"}, by=None)
     given = {"sign_in": "google-service", "host": "elsewhere.example.com", "username": "ben@example.com"}
     changes.save(ben, given, by=operator)
     assert '<option value="google-service" selected' in source(bens_browser.get("/preferences/email/"))
