@@ -42,6 +42,14 @@ def close(places: Iterable[Place]) -> list[str]:
     return [words for place in places if (words := _close(place))]
 
 
+def is_open_to_others(file: Path) -> bool:
+    """Whether users who are neither its owner nor in its group can read a file, as far as that can be seen."""
+    try:
+        return bool(file.stat().st_mode & stat.S_IROTH and file.parent.stat().st_mode & stat.S_IXOTH)
+    except OSError:
+        return False
+
+
 def _close(place: Place) -> str:
     path = place.path
     try:

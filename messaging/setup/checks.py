@@ -6,6 +6,8 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 
+from config import private
+
 from . import opt_files, secrets
 
 
@@ -14,9 +16,14 @@ def check_opt_files(**kwargs: Any) -> list[CheckMessage]:
     """The folder EMAIL_OPT_DIR and the files in it. No errors: they must not keep mail from being taken in."""
     if settings.EMAIL_OPT_DIR is None:
         return []
+    files = opt_files.read()
     found: list[CheckMessage] = [
-        Warning(f"Nothing is sent by this server: {error}", id="messaging.W001") for error in opt_files.read().errors
+        Warning(f"Nothing is sent by this server: {error}", id="messaging.W001") for error in files.errors
     ]
+    _, password = files.values.get("password", ("", ""))
+    if password and private.is_open_to_others(settings.EMAIL_OPT_DIR / password):
+        words = f"Other users of this machine can read the password in {settings.EMAIL_OPT_DIR / password}."
+        found.append(Warning(words, hint="Let only Outtray’s own account read the folder.", id="messaging.W005"))
     if not settings.EMAIL_OPT_DIR.is_absolute():
         words = f"EMAIL_OPT_DIR is {settings.EMAIL_OPT_DIR}, which is another folder wherever a process is started."
         found.append(Warning(words, hint="Write it from the root on.", id="messaging.W002"))

@@ -8,6 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from config.environment import make_folder
 from messaging import catcher
 from messaging.errors import words_of
 
@@ -27,6 +28,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         host, port, folder = options["host"], options["port"], options["dir"]
+
+        make_folder(folder, "CAUGHT_DIR" if folder == settings.CAUGHT_DIR else "--dir")
 
         def started(chosen: int) -> None:
             self.stdout.write(f"Catching mail on {host}:{chosen}; it is kept in {folder}")

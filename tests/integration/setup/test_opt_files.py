@@ -323,6 +323,16 @@ def test_review_names_the_file_to_office_staff_and_not_what_is_in_it(opt_folder,
     assert "abc" not in page
 
 
+@pytest.mark.parametrize(("mode", "is_said"), [(0o644, True), (0o640, False)])
+def test_check_says_that_others_can_read_the_password(opt_folder, capsys, mode, is_said):
+    write_opt_files(opt_folder, password=PASSWORD)
+    opt_folder.chmod(0o755)
+    (opt_folder / "email.smtp_pass.opt").chmod(mode)
+    call_command("check")
+    said = f"(messaging.W005) Other users of this machine can read the password in {opt_folder}/email.smtp_pass.opt."
+    assert (said in capsys.readouterr().err) is is_said
+
+
 def test_check_says_it_before_anything_runs(opt_folder, capsys, settings, monkeypatch):
     write_opt_files(opt_folder, port="abc")
     call_command("check")

@@ -120,6 +120,30 @@ def test_start_ends_with_one_line_and_no_traceback(fault, arguments, tmp_path):
     assert ended.returncode == code
 
 
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        ("manage.py catchmail", "CAUGHT_DIR"),
+        ("manage.py runlocal", "CAUGHT_DIR"),
+        ("manage.py catchmail --dir", "--dir"),
+    ],
+)
+def test_folder_of_the_catcher_that_cannot_be_written(tmp_path, arguments, name):
+    (tmp_path / "var").mkdir()
+    caught = tmp_path / "caught"
+    caught.mkdir()
+    caught.chmod(0o555)
+    is_option = name == "--dir"
+    ended = start(
+        f"{arguments} {caught}" if is_option else arguments,
+        tmp_path / "var",
+        {} if is_option else {"CAUGHT_DIR": str(caught)},
+    )
+    assert ended.returncode == 1
+    [line] = (ended.stdout + ended.stderr).splitlines()
+    assert line.startswith(f"{name} cannot be used: this user may not write to {caught}.")
+
+
 def test_database_that_is_locked_for_a_moment_is_no_broken_one(tmp_path):
     var = tmp_path / "var"
     var.mkdir()
