@@ -9,12 +9,15 @@ from django.core.exceptions import ImproperlyConfigured
 
 from messaging.models import Phrase
 
+from . import bound
 from .fields import LABELS
 from .grants import SignInFailed, Trouble
 from .layers import EmailSetup, SignIn
 from .secrets import LostKey, Secret, check_keys, decrypt, encrypt
 
 NEEDED = ("tenant", "client_id")
+PLACE = "outtray_place"  # beside what msal keeps in a flow: where the refresh token will be used
+MOVED = "The settings have changed since this sign-in was begun: it was for another server. Begin again."
 
 
 @dataclass(frozen=True)
@@ -62,19 +65,21 @@ def begin_device_sign_in(setup: EmailSetup) -> DeviceSignIn:
     """Ask for a code. Raises SignInFailed."""
     from . import providers  # not before it is needed, see oauth.py
 
-    return _shown(providers.ask_for_code(setup))
+    return _shown(providers.ask_for_code(setup) | {PLACE: setup.place})
 
 
 def finish_device_sign_in(setup: EmailSetup, state: str) -> DeviceSignIn | Secret:
     """Ask once whether the person has signed in: the refresh token, or what they still have to do.
 
     Raises:
-        NotDone: they have not, and cannot any more with this code.
+        NotDone: they have not, and cannot any more with this code; or the settings name another place by now.
         SignInFailed: anything else.
     """
     from . import providers
 
     flow = _read(state)
+    if bound.moved("refresh_token", flow[PLACE], setup.place):
+        raise NotDone(MOVED)
     flow.pop("latest_attempt_at", None)  # whoever is too soon is told so by the provider, and msal need not warn
     said = providers.ask_about_code(setup, flow)
     if isinstance(said, str):
@@ -95,7 +100,9 @@ def _read(state: str) -> dict[str, Any]:
     try:
         flow: dict[str, Any] = json.loads(decrypt(state))
     except (LostKey, ValueError):
-        raise NotDone("This sign-in was begun too long ago. Begin again.") from None
+        flow = {}
+    if PLACE not in flow:
+        raise NotDone("This sign-in was begun too long ago. Begin again.")
     if datetime.fromtimestamp(flow["expires_at"], UTC) < datetime.now(UTC):
         raise NotDone(_NOT_DONE["expired_token"])
     return flow

@@ -192,6 +192,11 @@ class EmailSetup:
         return f"{host}:{self.port}"
 
     @property
+    def place(self) -> bound.Place:
+        """Where secrets that are entered now would go."""
+        return _place(self.values)
+
+    @property
     def signs_in(self) -> bool:
         """Whether AUTH is part of the dialogue (send type 3 of row S11)."""
         return self.send_type == SendType.SMTP_AUTH

@@ -154,6 +154,7 @@ def test_sent_at_once(chosen, way, category, outcome, server, operator, sendmail
 @pytest.mark.parametrize(("outcome", "way", "category"), matrix(list(itertools.product(OUTCOMES, WAYS)), CATEGORIES))
 def test_held(way, category, outcome, server, operator, woken, sendmail):
     hold_mail(*OPTIONS["hold"])
+    options.save({"urgent_claims": "backend *\nsendmail *"}, by=None)
     recipients = arrange(server, outcome, operator)
     line = HELD[outcome]
 

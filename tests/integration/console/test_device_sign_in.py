@@ -175,6 +175,26 @@ def test_going_on_without_a_code_or_with_one_of_another_key_begins_anew(admin, m
     assert "Begin again" in page
 
 
+@pytest.mark.parametrize(
+    ("changed", "is_kept"),
+    [({"host": "other.example.com"}, False), ({"port": 588}, False), ({"auth_type": "default"}, False),
+     ({"token_url": "https://login.other.example"}, False), ({"tenant": "other.example"}, False),
+     ({"auth_type": "tls-implicit", "port": 587}, True), ({"username": "anna@example.com"}, True),
+     ({"from_address": "office@example.com"}, True)],
+)  # fmt: skip
+def test_sign_in_is_not_kept_for_another_place_than_it_was_begun_for(admin, microsoft, changed, is_kept):
+    begin(admin)
+    device_of(microsoft).state = "signed in"
+    changes.save(None, changed, by=None)
+    before = len(microsoft.asked)
+    answer = admin.post(COMPANY)
+    assert bool(EmailSettings.objects.get().refresh_token_encrypted) is is_kept
+    if not is_kept:
+        assert answer.status_code == 422
+        assert "The settings have changed since this sign-in was begun: it was for another server." in words(answer)
+        assert len(microsoft.asked) == before, "the code is shown to no other server"
+
+
 def test_users_sign_in_stays_in_their_layer(client, microsoft, operator):
     client.force_login(operator)
     for response in (client.get(OWN), client.post(OWN, {"begin": "1"})):
