@@ -84,6 +84,10 @@ def by_sendmail(author, recipients, category, sendmail):
     return str(sendmail("-t", "--author", author.username, stdin=raw.encode()).code)
 
 
+def both_may_claim():
+    options.save({"urgent_claims": "backend *\nsendmail *"}, by=None)
+
+
 WAYS = {"backend": by_backend, "sendmail": by_sendmail}
 
 # --- The outcomes --------------------------------------------------------------------------------------
@@ -128,6 +132,7 @@ def seen():
 )
 def test_sent_at_once(chosen, way, category, outcome, server, operator, sendmail):
     hold_mail(*OPTIONS[chosen])
+    both_may_claim()
     recipients = arrange(server, outcome, operator)
     goes_all_the_same = category == "urgent" and outcome == "paused by a person"
     line = AT_ONCE["sent" if goes_all_the_same else outcome]
@@ -154,7 +159,7 @@ def test_sent_at_once(chosen, way, category, outcome, server, operator, sendmail
 @pytest.mark.parametrize(("outcome", "way", "category"), matrix(list(itertools.product(OUTCOMES, WAYS)), CATEGORIES))
 def test_held(way, category, outcome, server, operator, woken, sendmail):
     hold_mail(*OPTIONS["hold"])
-    options.save({"urgent_claims": "backend *\nsendmail *"}, by=None)
+    both_may_claim()
     recipients = arrange(server, outcome, operator)
     line = HELD[outcome]
 

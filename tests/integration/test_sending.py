@@ -123,7 +123,7 @@ def test_what_waits_for_a_time_is_not_sent_at_its_time(office, operator, mail_se
 @pytest.mark.parametrize("hold", [True, False])
 def test_urgent_mail_goes_out(office, operator, mail_server, hold):
     options.save({"record_mail": hold, "hold_mail": hold}, by=None)
-    list(outgoing.hand_in([submission("c@example.com", author=operator, category="password-reset")]))
+    list(outgoing.hand_in([submission("c@example.com", author=operator, category="password-reset", via="backend")]))
     run_every_lane()
     assert len(mail_server.received) == 1
 
