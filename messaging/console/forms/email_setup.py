@@ -26,7 +26,7 @@ from messaging.setup.layers import DEFAULT_PORTS, RATES, EmailSetup, Layer, Valu
 from messaging.setup.secrets import Secret
 from messaging.setup.servers import CONTROL, BadServer, is_address
 
-from .overtaken import OvertakenMixin
+from .overtaken import OvertakenMixin, VersionField
 from .zone import ZoneMixin
 
 AuthType = EmailSettings.AuthType
@@ -107,6 +107,9 @@ class EmailSetupForm(OvertakenMixin, ZoneMixin, forms.ModelForm):
         self.fields["version"].required = False
         self.initial["version"] = self.seen = row.version
         self.overtaken = []
+        self.company = EmailSettings.objects.filter(account=None).first() if account else None
+        self.fields["company_version"] = VersionField()
+        self.initial["company_version"] = self.company.version if self.company else 0
         self._offer_secrets(row)
         self._offer_files()
         allowed = [*NAMES, *LIMITS] if roles.is_admin(editor) else OF_USERS
@@ -253,19 +256,29 @@ class EmailSetupForm(OvertakenMixin, ZoneMixin, forms.ModelForm):
         """A stored secret is for the place it was entered for: whoever names another one has to know it."""
         if any(self.has_error(part) for part in bound.PARTS):
             return
-        company = EmailSettings.objects.filter(account=None).first() if self.account else None
         stored = EmailSettings.objects.filter(account=self.account).first() or EmailSettings(account=self.account)
         entered = copy(stored)
         for part in bound.PARTS:
             if part in self.cleaned_data:
                 setattr(entered, part, self.cleaned_data[part])
-        before, after = place_of(stored, company), place_of(entered, company)
+        before, after = place_of(stored, self.company), place_of(entered, self.company)
+        if self.cleaned_data["company_version"] != self.initial["company_version"]:
+            self._ask_again_for_the_company_moved(after)
         for name in SECRETS:
             keeps = f"forget_{name}" in self.fields and not self.cleaned_data.get(f"forget_{name}")
             # What has moved already is not asked for: it is not used, and the page says so.
             part = bound.moved(name, before, after, bound.PARTS) if keeps and not self.cleaned_data.get(name) else ""
             if part:
                 self.add_error(name, f"Enter the {label_within(name)} again, because {bound.AGAIN[part]}.")
+
+    def _ask_again_for_the_company_moved(self, now: bound.Place) -> None:
+        """A secret was typed for the server on the page, and what the company says beneath may be another by now."""
+        for name in SECRETS:
+            if self.cleaned_data.get(name):
+                words = f"Enter the {label_within(name)} again if it is for {now['host']}, port {now['port']}."
+                self.add_error(name, f"The company’s settings have changed since this page was shown. {words}")
+        self.data = self.data.copy()
+        self.data["company_version"] = str(self.initial["company_version"])
 
     def _check_server_is_allowed(self) -> None:
         names_one = any(self.cleaned_data.get(name) for name in ("host", "port"))

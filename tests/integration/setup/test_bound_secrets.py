@@ -161,6 +161,23 @@ def test_company_that_moves_does_not_take_the_passwords_of_users_along(ben, serv
     assert resolve(ben).password == "bens own"
 
 
+def test_password_that_a_user_entered_for_the_server_shown_does_not_go_to_the_one_after_it(ben):
+    changes.save(None, COMPANY, by=None)
+    CompanyOptions.objects.create(pk=1, users_may_edit=True)
+    browser, path = browser_of(ben), "/preferences/email/"
+    shown = browser.get(path).context["form"]
+    typed = {name: shown[name].value() or "" for name in shown.fields} | {"username": "ben", "password": "bens own"}
+    changes.save(None, {"host": "other.example.com", "password": "geheim"}, by=None)
+    answer = browser.post(path, typed)
+    assert answer.status_code == 422
+    words = "settings have changed since this page was shown. Enter the password again if it is for other.example.com,"
+    assert words in source(answer)
+    assert (resolve(ben).password, resolve(ben).username) == ("geheim", "office")
+    again = {name: answer.context["form"][name].value() or "" for name in shown.fields} | {"password": "bens own"}
+    assert browser.post(path, again).status_code == 302, "and then it is meant for that one"
+    assert (resolve(ben).password, resolve(ben).host) == ("bens own", "other.example.com")
+
+
 def test_passwords_of_users_from_before_the_upgrade_are_bound_when_the_company_moves(ben):
     changes.save(None, COMPANY, by=None)
     changes.save(ben, {"username": "ben", "password": "bens own"}, by=ben)
