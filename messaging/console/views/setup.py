@@ -244,6 +244,6 @@ def _account_rows() -> list[AccountRow]:
         sender = setup.values["from_address"]
         is_own = sender.layer != Layer.ACCOUNT or policy.may_send_from(account, str(sender.value))
         other = "" if is_own else str(sender.value)
-        is_withdrawn = policy.is_withdrawn(account, sender)
+        is_withdrawn = bool(other) and policy.is_withdrawn(account, sender)
         rows.append(AccountRow(account, setup, own, listed or account.pk in admins, other, is_withdrawn))
     return rows
