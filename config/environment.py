@@ -251,16 +251,16 @@ class Environment:
         """The settings of a database that a URL names."""
         value = self._read(name)
         if value is None:
-            return {"ENGINE": "django.db.backends.sqlite3", "NAME": str(default)}
+            return {"ENGINE": "config.sqlite3", "NAME": str(default)}
         if value == "sqlite://:memory:":
-            return {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}
+            return {"ENGINE": "config.sqlite3", "NAME": ":memory:"}
         example = "postgres://user:password@host:5432/name or sqlite:////absolute/path"
         parts = self._url(name, value, ("sqlite", *POSTGRESQL), example)
         path = unquote(parts.path[1:])
         if parts.scheme == "sqlite":
             if parts.netloc or not path:
                 stop(f"{name} names no file. Write sqlite:////absolute/path, with four slashes.")
-            return {"ENGINE": "django.db.backends.sqlite3", "NAME": path}
+            return {"ENGINE": "config.sqlite3", "NAME": path}
         folder, _, database = path.rpartition("/")  # postgres:////var/run/postgresql/name
         if not database:
             stop(f"{name} names a server and no database on it. Write {example}.")

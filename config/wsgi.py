@@ -3,11 +3,14 @@
 import gc
 import os
 import sys
+import time
 
 from django.core.wsgi import get_wsgi_application
 from django.urls import get_resolver
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+
+PATIENCE_SECONDS = 15.0
 
 try:
     application = get_wsgi_application()
@@ -26,9 +29,11 @@ def look_at_the_database() -> None:
 
     from messaging.delivery import lineage
 
-    try:
-        lineage.check(timezone.now())
-    except DatabaseError:  # it is away, or not migrated yet; the worker looks again
-        pass
-    finally:
-        connection.close()
+    while True:
+        try:
+            lineage.check(timezone.now())
+            break
+        except DatabaseError:  # it is away, locked, or not migrated yet
+            time.sleep(PATIENCE_SECONDS)
+        finally:
+            connection.close()

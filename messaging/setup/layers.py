@@ -7,11 +7,12 @@ settings, the company's, the built-in default. Delivery, the test message, the r
 
 import re
 import socket
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from django.conf import settings
@@ -402,9 +403,19 @@ _LABEL = re.compile(r"[a-z0-9]([a-z0-9_-]*[a-z0-9])?", re.IGNORECASE)
 _NAMES_OF_ANY_MACHINE = ("localhost", "localdomain", "arpa", "invalid")
 
 
-@cache
+NAMELESS_SECONDS = 600
+
+
 def _machine_name() -> str:
-    """This machine's full name; "" where it has none that says more than its address (RFC 5321 4.1.4)."""
+    """This machine's full name; "" where it has none that says more than its address (RFC 5321 4.1.4).
+
+    Asked once, as that may take a while; where it has none, every ten minutes, as a name server may have been away.
+    """
+    return _full_name(None) or _full_name(time.monotonic() // NAMELESS_SECONDS)
+
+
+@lru_cache(maxsize=2)
+def _full_name(period: float | None) -> str:
     name = socket.getfqdn().rstrip(".")
     labels = name.split(".")
     is_full = len(labels) > 1 and len(name) <= 253 and all(_LABEL.fullmatch(label) for label in labels)

@@ -262,7 +262,7 @@ def test_only_so_much_is_remembered_and_not_for_ever(monkeypatch):
 @pytest.mark.parametrize("name", ["box", "localhost.localdomain", "1.0.0.127.in-addr.arpa", "a..b", "10.0.0.7", ""])
 def test_machine_without_a_full_name_gives_the_address_it_has_on_the_connection(name, monkeypatch):
     monkeypatch.setattr(socket, "getfqdn", lambda: name)
-    layers._machine_name.cache_clear()
+    layers._full_name.cache_clear()
     try:
         for address, literal in [("127.0.0.1", "[127.0.0.1]"), ("::1", "[IPv6:::1]")][: 2 if has_ipv6() else 1]:
             with FaultServer(address=address) as server:
@@ -270,7 +270,20 @@ def test_machine_without_a_full_name_gives_the_address_it_has_on_the_connection(
                 send()
                 assert server.heard("EHLO") == [f"EHLO {literal}"]
     finally:
-        layers._machine_name.cache_clear()
+        layers._full_name.cache_clear()
+
+
+def test_machine_whose_name_server_was_away_gives_its_name_without_a_restart(server, monkeypatch):
+    layers._full_name.cache_clear()
+    set_up(server, ehlo_name="")
+    try:
+        for minutes, found in [(0, "box"), (11, "mail.brightwater.example")]:
+            monkeypatch.setattr(socket, "getfqdn", lambda found=found: found)
+            monkeypatch.setattr(layers.time, "monotonic", lambda minutes=minutes: 6000.0 + 60 * minutes)
+            send()
+        assert server.heard("EHLO") == ["EHLO [127.0.0.1]", "EHLO mail.brightwater.example"]
+    finally:
+        layers._full_name.cache_clear()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Django's backend for SQLite, which does not take a locked file for a library without JSON."""
