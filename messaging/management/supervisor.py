@@ -2,13 +2,18 @@
 
 import os
 import queue
+import select
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import NamedTuple
+
+from . import leash
 
 GRACE_SECONDS = 30.0
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -22,7 +27,7 @@ class Ended(NamedTuple):
 
 
 class Supervisor:
-    """Processes that live and die together.
+    """Processes that live and die together, also when this one is killed.
 
     Args:
         commands: name -> command line, in the order of starting.
@@ -41,10 +46,14 @@ class Supervisor:
         """Start all and wait; the process that ended by itself, or None when a signal ended it all.
 
         `started` is called in a thread of its own once all are started. SIGINT, SIGTERM and SIGHUP stop everything;
-        a second one kills what is left.
+        a second SIGINT or SIGTERM kills what is left. A terminal that is closed sends SIGHUP more than once.
         """
+        outlives_terminal = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN  # as with nohup
         for number in STOPPING:
-            signal.signal(number, lambda number, frame: self.events.put(signal.Signals(number)))
+            if not (number == signal.SIGHUP and outlives_terminal):
+                signal.signal(number, lambda number, frame: self.events.put(signal.Signals(number)))
+        if not outlives_terminal:
+            threading.Thread(target=self._watch_terminal, daemon=True).start()
         try:
             for name, command in self.commands.items():
                 self._start(name, command)
@@ -61,7 +70,7 @@ class Supervisor:
     def _start(self, name: str, command: list[str]) -> None:
         # In a session of its own, so that Ctrl-C in the terminal reaches only us and the order of stopping is ours.
         process = subprocess.Popen(  # noqa: S603
-            command,
+            [sys.executable, "-I", "-S", str(Path(leash.__file__)), str(os.getpid()), *command],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -76,6 +85,17 @@ class Supervisor:
         for line in process.stdout:
             self._tell(f"{name:7} | {line.decode('utf-8', 'replace').rstrip()}")
         self.events.put(Ended(name, process.wait()))
+
+    def _watch_terminal(self) -> None:
+        """Notice that it was closed. Only its first process gets SIGHUP, and where that is make it waits for us."""
+        try:
+            terminal = os.open("/dev/tty", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:  # there is none
+            return
+        watched = select.poll()
+        watched.register(terminal, 0)
+        if any(event & select.POLLHUP for _, event in watched.poll()):
+            self.events.put(signal.SIGHUP)
 
     def _tell(self, line: str) -> None:
         try:
@@ -100,7 +120,7 @@ class Supervisor:
                 event = signal.SIGKILL
             if isinstance(event, Ended):
                 self.running.pop(event.name, None)
-            elif not is_killing:
+            elif event != signal.SIGHUP and not is_killing:
                 is_killing = True
                 for name in names:
                     if name in self.running:

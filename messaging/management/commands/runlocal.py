@@ -24,6 +24,7 @@ from django.utils import timezone
 from config import processes
 from config.environment import make_folder
 from messaging import demo, roles, users
+from messaging.broker import known_reason
 from messaging.errors import words_of
 from messaging.housekeeping import SWEEP
 from messaging.management.supervisor import Ended, Supervisor
@@ -112,10 +113,10 @@ def _check_services() -> None:
         with current_app.connection() as broker:
             broker.ensure_connection(max_retries=1, interval_start=0, timeout=5)
     except Exception as error:  # each transport has errors of its own
-        why = words_of(error.__cause__ or error)
-        raise CommandError(
-            f"The broker does not answer (CELERY_BROKER_URL, {_broker()}). Is it running? {why}"
-        ) from error
+        why = known_reason(error)
+        does_not = "The broker cannot be used" if why else "The broker does not answer"
+        words = why or f"Is it running? {words_of(error.__cause__ or error)}"
+        raise CommandError(f"{does_not} (CELERY_BROKER_URL, {_broker()}). {words}") from error
 
 
 def _collect_static() -> None:

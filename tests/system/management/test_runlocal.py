@@ -3,6 +3,7 @@
 import contextlib
 import http.cookiejar
 import os
+import pty
 import re
 import shlex
 import signal
@@ -199,6 +200,32 @@ def test_when_one_process_dies_everything_stops_and_says_which(lasting, name):
     assert lasting.process.wait(40) == 1
     assert f"The {name} process was killed by signal 9" in lasting.output
     assert wait_for(lambda: not lasting.processes(), seconds=2), lasting.processes()
+
+
+def test_supervisor_that_is_killed_leaves_nothing_and_can_be_started_again(lasting):
+    lasting.start().ready()
+    lasting.process.kill()
+    lasting.process.wait()
+    assert wait_for(lambda: not lasting.processes(), seconds=15), lasting.processes()
+    lasting.start().ready()
+    assert lasting.stop() == 0
+
+
+def test_closed_terminal_with_make_as_its_first_process_stops_everything_in_good_order(lasting):
+    """As in `ssh -t host make run`, or a terminal window that was opened with the command."""
+    makefile = lasting.folder / "Makefile"
+    makefile.write_text(f"run:\n\t@exec {sys.executable} manage.py runlocal >{lasting.folder}/terminal.log\n")
+    subprocess.run([sys.executable, "config/local_env.py"], cwd=ROOT, env=lasting.env, check=True)
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(ROOT)
+        os.execvpe("make", ["make", "-f", str(makefile), "run"], lasting.env)
+    lasting.log = lasting.folder / "terminal.log"
+    assert wait_for(lambda: lasting.log.exists() and BLOCK_END in lasting.output, seconds=60)
+    os.close(terminal)
+    assert wait_for(lambda: os.waitpid(pid, os.WNOHANG)[0], seconds=30), lasting.processes()
+    assert wait_for(lambda: not lasting.processes(), seconds=2), lasting.processes()
+    assert "warm shutdown" in lasting.output.lower()
 
 
 @pytest.mark.parametrize("variable", ["PORT", *also_in_drills("CATCHER_PORT")])

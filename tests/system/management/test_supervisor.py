@@ -2,19 +2,23 @@
 
 import os
 import signal
+import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
+from messaging.management import leash
 from messaging.management.supervisor import Ended, Supervisor
-from tests.installation import wait_for
+from tests.installation import ROOT, wait_for
 
 
 @pytest.fixture
 def told(monkeypatch):
     """What the supervisor said; pytest's signal handlers are put back."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests themselves may run under nohup
     yield []
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -62,3 +66,47 @@ def test_nobody_reads_the_output_any_more(told):
     supervisor = Supervisor({"talks": python("print('x'); import time; time.sleep(60)")}, outlives="", say=say)
     assert supervisor.run() is None
     assert supervisor.running == {}
+
+
+NESTED = """
+import sys
+from messaging.management.supervisor import Supervisor
+Supervisor({"base": [sys.executable, "-u", "-c", %r]}, outlives="", say=lambda line: print(line, flush=True)).run()
+"""
+
+
+def pid_in(output):
+    return int(output.readline().split()[-1])
+
+
+def test_processes_end_with_a_supervisor_that_is_killed():
+    code = "import os, time; print(os.getpid()); time.sleep(60)"
+    supervisor = subprocess.Popen([sys.executable, "-c", NESTED % code], cwd=ROOT, stdout=subprocess.PIPE)
+    child = Path("/proc") / str(pid_in(supervisor.stdout))
+    assert child.exists()
+    supervisor.kill()
+    supervisor.communicate()
+    assert wait_for(lambda: not child.exists() or "Z" in (child / "stat").read_text().split()[2], seconds=5)
+
+
+def test_program_of_a_supervisor_that_has_ended_already_is_not_started():
+    another = subprocess.Popen([sys.executable, "-c", ""])
+    another.wait()
+    command = [sys.executable, leash.__file__, str(another.pid), sys.executable, "-c", "print('up')"]
+    assert subprocess.check_output(command) == b""
+
+
+ENDS_SLOWLY = UNTIL_TERM.replace("print('ending'", "time.sleep(0.5); print('ending'")
+
+
+def test_closed_terminal_that_is_told_twice_still_lets_processes_finish(told):
+    supervisor = Supervisor({"leaf": python(ENDS_SLOWLY)}, outlives="", say=told.append)
+
+    def hang_up():
+        wait_for(lambda: any("up" in line for line in told), seconds=10)
+        os.kill(os.getpid(), signal.SIGHUP)
+        wait_for(lambda: any("Stopping" in line for line in told), seconds=10)
+        os.kill(os.getpid(), signal.SIGHUP)
+
+    assert supervisor.run(hang_up) is None
+    assert any("ending" in line for line in told)
