@@ -1,39 +1,76 @@
-"""The broker that needs no server: kombu's transport of small files in a folder, with two mends.
+"""The broker that needs no server: kombu's transport of small files in a folder, with four fixes.
 
 kombu shows a file before it is written, and whoever takes it then reads nothing and ends; here it is written first and
-shown afterwards. A file that cannot be read all the same (a power cut) is dropped: tasks are only wake-ups.
+shown afterwards. A file that cannot be read all the same (a power cut) is dropped: tasks are only wake-ups. kombu lists
+and sorts the whole folder for each wake-up that it takes; here that is done once for all that it shows. And kombu keeps
+for ever what nobody takes; here what has expired is dropped, by the time in its name, or unread by those who take.
 """
 
 import fcntl
 import logging
 import uuid
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from queue import Empty
-from time import time_ns
+from time import monotonic, time_ns
 from typing import Any
 
 from kombu.transport import TRANSPORT_ALIASES, filesystem
-from kombu.utils.json import dumps
+from kombu.utils.json import dumps, loads
 
 log = logging.getLogger(__name__)
 
+TIDIED_AFTER = 60.0  # seconds
+
 
 class Channel(filesystem.Channel):
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._listed: dict[str, deque[Path]] = {}
+        self._tidied_at = monotonic()
+
     def _put(self, queue: str, payload: dict[str, Any], **options: Any) -> None:  # type: ignore[override]
-        name = f"{time_ns() // 1_000_000}_{uuid.uuid4()}"
+        expires = _expires(payload)
+        name = f"{_now_ms()}_{int(expires.timestamp() * 1000) if expires else 0}_{uuid.uuid4()}"
         folder = Path(self.data_folder_out)
+        if monotonic() - self._tidied_at > TIDIED_AFTER:
+            self._tidied_at = monotonic()
+            _drop_expired(folder)
         hidden = folder / f".{name}"
         hidden.write_text(dumps(payload))
         hidden.replace(folder / f"{name}.{queue}.msg")
 
     def _get(self, queue: str, timeout: float | None = None) -> Any:
+        listed = self._listed.get(queue)
+        if not listed:
+            folder = Path(self.data_folder_in)
+            names = sorted(file for file in folder.iterdir() if file.name.partition(".")[2] == f"{queue}.msg")
+            listed = self._listed[queue] = deque(names)
+        while listed:
+            payload = self._taken(listed.popleft())
+            if payload is not None:
+                return payload
+        raise Empty
+
+    def _taken(self, file: Path) -> Any:
+        """What a file says, which nobody else takes then; None when another was first, and for what is of no use."""
+        mine = file.with_name(f".{file.name}")
         try:
-            return super()._get(queue)
-        except ValueError:
-            log.warning("a wake-up in %s cannot be read, and is left out", self.data_folder_in)
-            raise Empty from None
+            file.rename(mine)
+        except FileNotFoundError:
+            return None
+        text = mine.read_bytes()
+        mine.unlink()
+        try:
+            payload = loads(text)
+            expires = _expires(payload)
+        except (ValueError, TypeError, AttributeError):
+            log.warning("a wake-up in %s cannot be read, and is left out", file.parent)
+            return None
+        return payload if expires is None or expires > datetime.now(UTC) else None
 
     def _queue_bind(self, *args: Any) -> None:
         with self._one_at_a_time():
@@ -51,8 +88,32 @@ class Channel(filesystem.Channel):
             yield
 
 
+def _now_ms() -> int:
+    return time_ns() // 1_000_000
+
+
+def _expires(payload: dict[str, Any]) -> datetime | None:
+    """When a wake-up is of no use any more, as Celery writes it; None: never."""
+    text = payload.get("headers", {}).get("expires")
+    found = datetime.fromisoformat(text) if text else None
+    return found.replace(tzinfo=UTC) if found and found.tzinfo is None else found
+
+
+def _drop_expired(folder: Path) -> None:
+    """Remove what nobody took in time, known by its name, and what a crash left half written or half taken."""
+    now = _now_ms()
+    for file in folder.iterdir():
+        made, _, rest = file.name.lstrip(".").partition("_")
+        expires = rest.partition("_")[0]
+        is_left = file.name.startswith(".") and made.isdigit() and int(made) < now - 1000 * TIDIED_AFTER
+        if is_left or (expires.isdigit() and 0 < int(expires) < now):
+            file.unlink(missing_ok=True)
+
+
 class Transport(filesystem.Transport):
     Channel = Channel
+    # A folder that cannot be used is a broker that is away: it is tried again.
+    connection_errors = (*filesystem.Transport.connection_errors, OSError)
 
 
 def use() -> None:

@@ -31,7 +31,7 @@ def _stop_lanes(**kwargs: Any) -> None:
 @worker_ready.connect
 def _sweep_at_once(**kwargs: Any) -> None:
     """Do not wait for beat: what an earlier worker left behind is looked at now."""
-    sweep.delay()
+    wake.ask_for("sweep")
 
 
 @worker_ready.connect

@@ -8,11 +8,12 @@ from django.db import transaction
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
+from messaging.broker import Complaint
 from messaging.delivery import claims
 from messaging.lifecycle import limits
 from messaging.setup.layers import resolve
 
-log = logging.getLogger(__name__)
+complaint = Complaint(logging.getLogger(__name__))
 
 MESSAGES_PER_LANE = 5
 
@@ -33,8 +34,15 @@ def wake(account_id: int | None) -> None:
 
 
 def _send(account_id: int | None) -> None:
+    ask_for("deliver", account_id)
+
+
+def ask_for(task: str, *args: int | None) -> None:
+    """Have a task of messaging/tasks.py run within a minute; where the broker takes nothing, the sweep makes up for it."""
     try:
         # By name: importing the tasks from here would turn the imports upside down.
-        current_app.send_task("messaging.tasks.deliver", args=[account_id], expires=60)
-    except (OperationalError, OSError):
-        log.warning("the broker is away; the sweep wakes the lanes later")
+        current_app.send_task(f"messaging.tasks.{task}", args=args, expires=60)
+    except (OperationalError, OSError) as error:
+        complaint.make(error)
+    else:
+        complaint.withdraw()

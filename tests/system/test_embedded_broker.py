@@ -58,3 +58,55 @@ def test_a_damaged_wake_up_is_left_out_and_the_worker_goes_on(tmp_path):
     )
     assert json.loads(found.stdout) == {"whole": True}, found.stderr
     assert "cannot be read, and is left out" in found.stderr
+
+
+MANY = 20_000
+TAKE_FRESH = """
+import json, time
+taken = queue.get(timeout=20)
+taken.ack()
+print(json.dumps(taken.payload))
+print(time.process_time())
+"""
+
+
+def _wake_up(expires, number=0):
+    return json.dumps(
+        {
+            "body": "e30=", "content-type": "application/json", "content-encoding": "utf-8",
+            "headers": {"expires": expires},
+            "properties": {"delivery_tag": str(number), "body_encoding": "base64",
+                           "delivery_info": {"exchange": "", "routing_key": "celery"}},
+        }
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_wake_ups_that_expired_meanwhile_hold_nobody_up(tmp_path):
+    for number in range(MANY):
+        (tmp_path / f"1700000000000_{number}.celery.msg").write_text(_wake_up("2024-01-01T00:00:00+00:00", number))
+    fresh = _wake_up(None).replace("e30=", "eyJmcmVzaCI6IHRydWV9")
+    (tmp_path / f"{time.time_ns() // 1_000_000}_0_x.celery.msg").write_text(fresh)
+    found = subprocess.run(
+        [sys.executable, "-c", OPEN + TAKE_FRESH, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    payload, seconds = found.stdout.splitlines()
+    assert json.loads(payload) == {"fresh": True}, found.stderr
+    assert float(seconds) < 20, "a listing for each of them takes minutes"
+    assert not list(tmp_path.glob("*.msg"))
+
+
+PUT_AGAIN = """
+broker.default_channel._tidied_at -= 61
+queue.put({"new": True})
+"""
+
+
+def test_wake_ups_that_nobody_takes_are_dropped_by_those_who_write(tmp_path):
+    for expires in (1700000000000, 0):
+        (tmp_path / f"1700000000000_{expires}_x.celery.msg").write_text(_wake_up(None))
+    (tmp_path / ".1700000000000_0_y").write_text("half wri")
+    subprocess.run([sys.executable, "-c", OPEN + PUT_AGAIN, str(tmp_path)], cwd=ROOT, check=True, timeout=60)
+    left = sorted(file.name for file in tmp_path.iterdir() if file.is_file())
+    assert len(left) == 2, left
+    assert left[0] == "1700000000000_0_x.celery.msg", "what has no end stays"

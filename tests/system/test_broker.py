@@ -1,0 +1,92 @@
+"""A broker that is there and takes no wake-ups: worker and beat say why, wait, and resume by themselves."""
+
+import contextlib
+import shutil
+
+import pytest
+import redis
+
+from tests import services
+from tests.installation import BEAT, WORKER, Installation, wait_for
+from tests.system.chaos.services import Redis, programs
+
+pytestmark = [pytest.mark.process, pytest.mark.slow]
+
+SWEPT = "answer = Heartbeat.objects.filter(name='sweep').exists()"
+
+
+def start_and_read(installation):
+    """Start worker and beat; what each of them has said so far, by its name."""
+    for command in (WORKER, BEAT):
+        installation.start(command)
+
+    def said():
+        return {log.stem.partition("-")[2]: log.read_text() for log in installation.folder.glob("[0-9]*-*.log")}
+
+    return said
+
+
+@contextlib.contextmanager
+def redis_server():
+    program, _ = programs()
+    if program is None:
+        pytest.skip(services.NO_PROGRAMS)
+    with Redis(program) as server:
+        yield server, redis.Redis(port=server.port)
+
+
+def refuse_for_memory(client, url):
+    client.config_set("maxmemory", 1)
+    return url, lambda: client.config_set("maxmemory", 0)
+
+
+def refuse_as_a_replica(client, url):
+    client.replicaof("127.0.0.1", "1")
+    return url, lambda: client.replicaof("NO", "ONE")
+
+
+def refuse_the_password(client, url):
+    client.config_set("requirepass", "another")
+    return url, lambda: redis.Redis(port=client.get_connection_kwargs()["port"], password="another").config_set(
+        "requirepass", ""
+    )
+
+
+@pytest.mark.parametrize(
+    ("refuse", "words"),
+    [
+        (refuse_for_memory, "Redis has reached its maxmemory"),
+        (refuse_as_a_replica, "This Redis is a read-only replica. CELERY_BROKER_URL has to name the primary."),
+        (refuse_the_password, "Redis refuses the user name or password in CELERY_BROKER_URL."),
+    ],
+)
+def test_redis_that_refuses_at_the_start_is_waited_for(tmp_path, refuse, words):
+    with redis_server() as (server, client):
+        url, allow = refuse(client, server.url)
+        with Installation(tmp_path, broker_url=url) as installation:
+            said = start_and_read(installation)
+            assert wait_for(lambda: all(words in text for text in said().values())), said()
+            assert not installation.ask(SWEPT)
+            allow()
+            assert wait_for(lambda: installation.ask(SWEPT), seconds=45), said()
+            assert all(process.poll() is None for process in installation.processes)
+            assert all("Traceback" not in text for text in said().values()), said()
+
+
+def test_folder_of_the_embedded_broker_that_cannot_be_used_is_waited_for(tmp_path):
+    with Installation(tmp_path) as installation:
+        queue = tmp_path / "var" / "broker" / "queue"
+        queue.parent.mkdir()
+        queue.symlink_to("/proc")  # where not even root may write
+        said = start_and_read(installation)
+        words = "The folder of the embedded broker, broker in VAR_DIR, cannot be used"
+        assert wait_for(lambda: all(words in text for text in said().values())), said()
+        queue.unlink()
+        queue.mkdir()
+        assert wait_for(lambda: installation.ask(SWEPT), seconds=45), said()
+        assert all("Traceback" not in text for text in said().values()), said()
+        shutil.rmtree(queue)  # while they are at work
+        installation.ask("Heartbeat.objects.all().delete()\nanswer = None")
+        assert wait_for(lambda: said()["worker"].count(words) == 2), said()
+        queue.mkdir()
+        assert wait_for(lambda: installation.ask(SWEPT), seconds=45), said()
