@@ -38,7 +38,7 @@ def _send(account_id: int | None) -> None:
 
 
 def ask_for(task: str, *args: int | None) -> None:
-    """Have a task of messaging/tasks.py run within a minute; where the broker takes nothing, the sweep makes up for it."""
+    """Have a task of messaging/tasks.py run within a minute; what the broker does not take, the sweep makes up for."""
     try:
         # By name: importing the tasks from here would turn the imports upside down.
         current_app.send_task(f"messaging.tasks.{task}", args=args, expires=60)
