@@ -4,6 +4,7 @@ import errno
 import logging
 import time
 
+from django.conf import settings
 from redis import exceptions as redis
 
 from .errors import words_of
@@ -24,18 +25,21 @@ _FOLDER = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, e
 
 def known_reason(error: BaseException) -> str:
     """What a broker refuses for, and what to do; "" where the error does not tell."""
+    is_embedded = settings.CELERY_BROKER_URL.startswith("filesystem")
     for each in _chain(error):
         for kind, words in _WORDS:
             if isinstance(each, kind):
                 return words
-        if isinstance(each, OSError) and each.errno in _FOLDER:
+        if is_embedded and isinstance(each, OSError) and each.errno in _FOLDER:
             return f"The folder of the embedded broker, broker in VAR_DIR, cannot be used: {each.strerror}."
     return ""
 
 
 def reason(error: BaseException) -> str:
     """Why a broker takes no wake-ups."""
-    return known_reason(error) or f"It does not answer (CELERY_BROKER_URL): {words_of(_chain(error)[-1])}."
+    # The system's own error says it best. What it was raised from may be a step of the library's.
+    said = next((each for each in reversed(_chain(error)) if isinstance(each, OSError)), error)
+    return known_reason(error) or f"It does not answer (CELERY_BROKER_URL): {words_of(said)}."
 
 
 def _chain(error: BaseException) -> list[BaseException]:

@@ -1,0 +1,29 @@
+"""What is said of a broker that takes no wake-ups."""
+
+import pytest
+from celery import Celery
+
+from messaging.broker import known_reason, reason
+
+
+def error_of(url):
+    app = Celery(broker=url, set_as_current=False)
+    app.conf.task_publish_retry_policy = {"max_retries": 1, "interval_start": 0}
+    with pytest.raises(Exception) as raised:  # each transport has its own
+        app.send_task("anything")
+    return raised.value
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("redis://127.0.0.1:1/0", "Connection refused"),
+        ("redis+socket:///no/such/socket", "No such file or directory"),
+        ("amqp://127.0.0.1:1//", "Connection refused"),
+    ],
+)
+def test_broker_that_is_away_is_told_in_the_words_of_the_system(settings, url, words):
+    settings.CELERY_BROKER_URL = url
+    error = error_of(url)
+    assert reason(error) == f"It does not answer (CELERY_BROKER_URL): {words}."
+    assert known_reason(error) == ""
