@@ -20,7 +20,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from django.conf import settings
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, NotSupportedError, ProgrammingError, connection, transaction
 from django.db.models import Max
 
 from messaging import audit
@@ -203,18 +203,19 @@ _servers: WeakKeyDictionary[Any, Place] = WeakKeyDictionary()
 def _server() -> Place:
     """What stays the same as long as a connection lives; some servers do not tell everybody."""
     connection.ensure_connection()
-    if connection.connection not in _servers:
-        found = {name: _told_by(statement) for name, statement in _STATEMENTS.items()}
-        _servers[connection.connection] = {name: value for name, value in found.items() if value is not None}
-    return _servers[connection.connection]
+    known = _servers.setdefault(connection.connection, {})
+    for name in _STATEMENTS.keys() - known.keys():
+        try:
+            known[name] = _told_by(_STATEMENTS[name])
+        except (ProgrammingError, NotSupportedError):  # as it will be the next time; any other error may pass
+            known[name] = None
+        except DatabaseError as error:
+            if is_away(error):
+                raise
+    return {name: value for name, value in known.items() if value is not None}
 
 
 def _told_by(statement: str) -> Any:
-    try:
-        with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute(statement)
-            return cursor.fetchone()[0]
-    except DatabaseError as error:
-        if is_away(error):
-            raise
-        return None
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(statement)
+        return cursor.fetchone()[0]

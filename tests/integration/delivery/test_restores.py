@@ -3,13 +3,14 @@
 `goes_back` is what a restore does to the row of the lineage; tests/system/test_restores.py restores real backups.
 """
 
+import contextlib
 import datetime as dt
 import logging
 from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection
+from django.db import DatabaseError, connection
 from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -338,6 +339,23 @@ def test_server_that_does_not_tell_everything_is_no_other_server(at_work, mail_s
     connection.close()
     assert sends(mail_server)
     assert "system" in Lineage.objects.get().place
+
+
+@pytest.mark.skipif(not POSTGRESQL, reason="of a server")
+@pytest.mark.parametrize("state", ["55P03", "57014", "53200", "40001", "XX000", "XX001"])
+def test_server_that_cannot_tell_for_a_moment_is_asked_again(at_work, monkeypatch, state):
+    """Such as a lock, a time limit, no memory left, or a page that cannot be read."""
+    connection.close()
+    with connection.cursor() as cursor:
+        fails = f"BEGIN RAISE SQLSTATE '{state}'; END"
+        cursor.execute(f"CREATE FUNCTION pg_temp.fails() RETURNS text LANGUAGE plpgsql AS $${fails}$$")
+    with monkeypatch.context() as for_a_moment:
+        for_a_moment.setitem(lineage._STATEMENTS, "system", "SELECT pg_temp.fails()")
+        with contextlib.suppress(DatabaseError):
+            lineage.check(timezone.now())
+    elsewhere("system")
+    lineage.check(timezone.now())
+    assert is_paused()
 
 
 # --- RESTORED --------------------------------------------------------------------------------------------
