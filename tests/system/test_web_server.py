@@ -231,6 +231,23 @@ def test_request_at_work_is_finished_when_the_server_is_told_to_end(tmp_path):
         assert hanging.result()[0] == 0
 
 
+def test_processes_end_when_their_parent_is_killed_also_with_a_request_at_work(tmp_path):
+    with Web(tmp_path) as web, ThreadPoolExecutor() as pool:
+        [first, second] = [Path("/proc") / pid for pid in web.workers()]
+        at_work = pool.submit(web.get, "/hang")
+        time.sleep(1)
+        web.process.kill()
+        web.process.wait()
+        assert wait_for(lambda: not is_alive(first) and not is_alive(second), seconds=20), web.said()
+        assert at_work.result() == (0, "")
+
+
+def is_alive(process):
+    with contextlib.suppress(OSError):
+        return process.joinpath("stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
 def test_killed_uploads_leave_no_files(tmp_path):
     folder = tmp_path / "temporary"
     folder.mkdir()
