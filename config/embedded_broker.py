@@ -6,8 +6,10 @@ and sorts the whole folder for each wake-up that it takes; here that is done onc
 for ever what nobody takes; here what has expired is dropped, by the time in its name, or unread by those who take.
 """
 
+import errno
 import fcntl
 import logging
+import os
 import uuid
 from collections import deque
 from collections.abc import Iterator
@@ -114,6 +116,14 @@ class Transport(filesystem.Transport):
     Channel = Channel
     # A folder that cannot be used is a broker that is away: it is tried again.
     connection_errors = (*filesystem.Transport.connection_errors, OSError)
+
+    def establish_connection(self) -> Any:
+        options = self.client.transport_options
+        for folder in map(Path, {options["data_folder_in"], options["data_folder_out"], options["control_folder"]}):
+            folder.mkdir(parents=True, exist_ok=True)
+            if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return super().establish_connection()
 
 
 def use() -> None:

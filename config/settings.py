@@ -301,9 +301,6 @@ if _is_embedded or not VAR_DIR.exists() or (_file and _file.parent == VAR_DIR):
     make_folder(VAR_DIR, "VAR_DIR")
 if _file and not is_folder(_file.parent):
     stop("DATABASE_URL names a file in a folder that is not there. Make the folder, or correct the path.")
-if _is_embedded:
-    for _folder in ("queue", "control"):
-        make_folder(_broker / _folder, "VAR_DIR")
 # What other users of this machine can open, a sentence each; `manage.py check` and `make run` say it.
 NOT_PRIVATE = private.close(
     [

@@ -9,6 +9,7 @@ import redis
 from tests import services
 from tests.installation import BEAT, WORKER, Installation, wait_for
 from tests.system.chaos.services import Redis, programs
+from tests.unit.config.test_private import AS_A_USER, needs_setpriv
 
 pytestmark = [pytest.mark.process, pytest.mark.slow]
 
@@ -18,7 +19,7 @@ SWEPT = "answer = Heartbeat.objects.filter(name='sweep').exists()"
 def start_and_read(installation):
     """Start worker and beat; what each of them has said so far, by its name."""
     for command in (WORKER, BEAT):
-        installation.start(command)
+        installation.start([*AS_A_USER, *command])
 
     def said():
         return {log.stem.partition("-")[2]: log.read_text() for log in installation.folder.glob("[0-9]*-*.log")}
@@ -73,20 +74,25 @@ def test_redis_that_refuses_at_the_start_is_waited_for(tmp_path, refuse, words):
             assert all("Traceback" not in text for text in said().values()), said()
 
 
+@needs_setpriv
 def test_folder_of_the_embedded_broker_that_cannot_be_used_is_waited_for(tmp_path):
     with Installation(tmp_path) as installation:
-        queue = tmp_path / "var" / "broker" / "queue"
-        queue.parent.mkdir()
-        queue.symlink_to("/proc")  # where not even root may write
+        broker = tmp_path / "var" / "broker"
+        broker.mkdir(mode=0o500)
         said = start_and_read(installation)
-        words = "The folder of the embedded broker, broker in VAR_DIR, cannot be used"
+        words = "The folder of the embedded broker, broker in VAR_DIR, cannot be used: Permission denied."
         assert wait_for(lambda: all(words in text for text in said().values())), said()
-        queue.unlink()
-        queue.mkdir()
+        assert not installation.ask(SWEPT)
+        broker.chmod(0o700)
         assert wait_for(lambda: installation.ask(SWEPT), seconds=45), said()
         assert all("Traceback" not in text for text in said().values()), said()
-        shutil.rmtree(queue)  # while they are at work
-        installation.ask("Heartbeat.objects.all().delete()\nanswer = None")
-        assert wait_for(lambda: said()["worker"].count(words) == 2), said()
-        queue.mkdir()
+
+
+def test_folder_of_the_embedded_broker_that_is_gone_is_made_again(tmp_path):
+    with Installation(tmp_path) as installation:
+        said = start_and_read(installation)
         assert wait_for(lambda: installation.ask(SWEPT), seconds=45), said()
+        shutil.rmtree(tmp_path / "var" / "broker")
+        installation.ask("Heartbeat.objects.all().delete()\nanswer = None")
+        assert wait_for(lambda: installation.ask(SWEPT), seconds=45), said()
+        assert all("Traceback" not in text for text in said().values()), said()
