@@ -118,8 +118,9 @@ class Transport(filesystem.Transport):
     connection_errors = (*filesystem.Transport.connection_errors, OSError)
 
     def establish_connection(self) -> Any:
-        options = self.client.transport_options
-        for folder in map(Path, {options["data_folder_in"], options["data_folder_out"], options["control_folder"]}):
+        options: Any = self.client.transport_options  # type: ignore[union-attr]
+        for name in ("data_folder_in", "data_folder_out", "control_folder"):
+            folder = Path(options[name])
             folder.mkdir(parents=True, exist_ok=True)
             if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))

@@ -1,4 +1,4 @@
-"""Celery beat, for which a clock that was ahead once, or a broker that refuses, is no reason to stop.
+"""Celery beat that outlasts a clock that was ahead once, a broker that refuses and a database that is away.
 
 Of itself, it keeps when it last ran each task, in the database, and sends none before that time comes again; and it
 looks at one task only, the next by the clock of before.
@@ -35,6 +35,7 @@ class Scheduler(DatabaseScheduler):
 
     Entry = Entry
     _latest: datetime | None = None
+    _begins = False
 
     def tick(self, *args: Any, **options: Any) -> Any:
         """Send what is due; the seconds until it wants to be asked again."""
@@ -44,21 +45,34 @@ class Scheduler(DatabaseScheduler):
         self._latest = now
         return super().tick(*args, **options)
 
+    def setup_schedule(self) -> None:
+        """Read the tasks, and write those of this version; of itself, beat would end where the database is away."""
+        if Scheduler._begins:  # told to end meanwhile: Celery makes another scheduler to save what this one knows
+            raise SystemExit
+        Scheduler._begins = True
+        try:
+            while not self._has_begun():
+                time.sleep(PATIENCE_SECONDS)
+        finally:
+            Scheduler._begins = False
+
+    def _has_begun(self) -> bool:
+        try:
+            super().setup_schedule()
+        except DatabaseError as error:
+            words = " ".join(str(error).split())
+            log.warning("beat waits for the database, which is away, locked or not migrated: %s", words)
+            connection.close()
+            self._initial_read = True
+            return False
+        return True
+
     def update_from_dict(self, mapping: Any) -> None:
-        """Write the tasks of this version to the database; of itself, one that it does not take would never run."""
+        """Of itself, it would leave out a task that the database does not take."""
         for name, fields in mapping.items():
-            entry = self._written(name, fields)
+            entry = self.Entry.from_entry(name, app=self.app, **fields)
             if entry.model.enabled:
                 self.schedule[name] = entry
-
-    def _written(self, name: str, fields: Any) -> Any:
-        while True:
-            try:
-                return self.Entry.from_entry(name, app=self.app, **fields)
-            except DatabaseError as error:
-                log.warning("the database is away or locked (%s); beat begins when it is not", str(error).strip())
-                connection.close()
-                time.sleep(PATIENCE_SECONDS)
 
     def apply_entry(self, entry: Any, producer: Any = None) -> None:
         """Wake the worker for a task; what the broker refuses is due again at its next time."""

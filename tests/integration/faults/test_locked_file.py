@@ -84,6 +84,6 @@ def test_beat_that_starts_while_it_is_locked_has_its_tasks_when_the_lock_is_gone
     thread = Thread(target=begin)
     with locked_file():
         thread.start()
-        assert wait_for(lambda: "away or locked" in caplog.text, seconds=10)
+        assert wait_for(lambda: "database is locked" in caplog.text, seconds=10)
     thread.join()
     assert found["tasks"] >= {"sweep", "tidy"}
