@@ -3,6 +3,8 @@
 import logging
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from celery import shared_task
@@ -13,6 +15,7 @@ from django.utils import timezone
 
 from messaging import housekeeping, schedules, wake
 from messaging.delivery import lineage
+from messaging.delivery.group_commit import is_away
 from messaging.delivery.lane import Lane
 
 log = logging.getLogger(__name__)
@@ -73,21 +76,35 @@ def deliver(account_id: int | None) -> int:
     return lane.delivered
 
 
+@contextmanager
+def _unless_away(task: str) -> Iterator[None]:
+    """For a task that beat asks for again: a database that is away is told in one line."""
+    try:
+        yield
+    except DatabaseError as error:
+        if not is_away(error):
+            raise
+        log.warning("%s waits for the database: %s", task, " ".join(str(error).split()))
+
+
 @shared_task
 def sweep() -> None:
     """Every few seconds: rescue ended leases, wake lanes for what is due, show that worker and beat live."""
     now = timezone.now()
-    housekeeping.sweep(now, clock_jumped=clock.has_jumped(now, time.monotonic()))
+    with _unless_away("sweep"):
+        housekeeping.sweep(now, clock_jumped=clock.has_jumped(now, time.monotonic()))
 
 
 @shared_task
 def tidy() -> None:
     """Every hour: drop what nobody came back to."""
-    housekeeping.tidy(timezone.now())
+    with _unless_away("tidy"):
+        housekeeping.tidy(timezone.now())
 
 
 @shared_task
 def run_schedule(pk: int) -> None:
     """Beat's wake-up for one schedule (seed row S14); whether it is due, the database says."""
-    lineage.check(timezone.now())
-    schedules.run_due(timezone.now(), only=pk)
+    with _unless_away("the schedule"):
+        lineage.check(timezone.now())
+        schedules.run_due(timezone.now(), only=pk)

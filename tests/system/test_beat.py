@@ -5,7 +5,7 @@ import signal
 import pytest
 
 from tests.database import copy_sqlite
-from tests.installation import BEAT, Installation, wait_for
+from tests.installation import BEAT, WORKER, Installation, wait_for
 
 pytestmark = [pytest.mark.process, pytest.mark.slow]
 
@@ -35,3 +35,12 @@ def test_beat_that_waits_ends_when_it_is_told_to(tmp_path, number):
         assert wait_for(lambda: "beat waits for the database" in said(installation)), said(installation)
         installation.stop(beat, number, timeout=10)
         assert "Traceback" not in said(installation)
+
+
+def test_worker_says_in_a_line_that_the_database_is_away(tmp_path):
+    with Installation(tmp_path, DATABASE_URL=AWAY) as installation:
+        worker = installation.start(WORKER)
+        log = installation.folder / "0-worker.log"
+        assert wait_for(lambda: "sweep waits for the database" in log.read_text()), log.read_text()
+        installation.stop(worker)
+        assert "Traceback" not in log.read_text()
