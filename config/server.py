@@ -22,8 +22,10 @@ from waitress import wasyncore
 from waitress.adjustments import Adjustments
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser, ParsingError
+from waitress.receiver import ChunkedReceiver
 from waitress.server import TcpWSGIServer
 from waitress.task import ThreadedTaskDispatcher
+from waitress.utilities import BadRequest
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +36,8 @@ BYTES_PER_SECOND = 4096  # body and answer get the time that they take at this r
 CONNECTIONS = 1000  # of a process; beyond that the oldest without a request at work is closed
 COMPUTING_SECONDS = 20.0  # processor time of one request; waiting does not count, each wait has a limit of its own
 BODIES = 1024 * 1024 * 1024  # bytes on the disk, of all unfinished and waiting requests of a process
+MOST_OF_A_CHUNK_LINE = 8192
+MOST_BACKSLASHES = 1000
 FREE_DISK_FOR_ANSWERS = 128 * 1024 * 1024  # an answer up to this size leaves its thread, however slowly it is read
 MONITORS = {"/healthz": "up", "/readyz": "ready", "/health/": "ready"}  # path -> which threads
 
@@ -79,18 +83,50 @@ def _raise_in(thread: int, error: type[BaseException] | None) -> None:
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), error and ctypes.py_object(error))
 
 
+class ChunksReceiver(ChunkedReceiver):
+    """Refuses chunks that are mostly frame: each of them costs the loop, and none of that is kept on the disk."""
+
+    def __init__(self, buf: Any) -> None:
+        super().__init__(buf)
+        self.frame = 0  # octets of sizes, extensions, line ends and trailer
+
+    def received(self, s: bytes) -> int:
+        before = len(self)
+        consumed = int(super().received(s))
+        self.frame += consumed - (len(self) - before)
+        unfinished = max(len(self.control_line), len(self.trailer))
+        if unfinished > MOST_OF_A_CHUNK_LINE or self.frame > MOST_OF_A_CHUNK_LINE + len(self) // 2:
+            self.error = BadRequest("Chunks are mostly frame")
+        return consumed
+
+
 class Parser(HTTPRequestParser):
-    """Refuses what a proxy in front might understand otherwise (RFC 9112 6.1: request smuggling)."""
+    """Refuses what a proxy in front might understand otherwise (RFC 9112 5.2, 6.1: request smuggling)."""
+
+    body_rcv: Any
 
     def parse_header(self, header_plus: bytes) -> None:
-        names = [line.partition(b":")[0].strip().lower() for line in header_plus.split(b"\r\n")[1:]]
+        lines = header_plus.split(b"\r\n")[1:]
+        fields = [(name.strip().lower(), value.strip()) for name, _, value in (line.partition(b":") for line in lines)]
+        names = [name for name, _ in fields]
         if b"transfer-encoding" in names and (b"content-length" in names or names.count(b"transfer-encoding") > 1):
             raise ParsingError("Transfer-Encoding beside Content-Length")
         if names.count(b"content-length") > 1 or names.count(b"host") > 1:
             raise ParsingError("Content-Length or Host given twice")
+        if any(line.startswith((b" ", b"\t")) for line in lines):
+            raise ParsingError("Header field continued on another line")
+        # Before 3.11.10, the time that Python takes for them grows with their square (CVE-2024-7592).
+        if sum(value.count(b"\\") for name, value in fields if name == b"cookie") > MOST_BACKSLASHES:
+            raise ParsingError("Cookie with too many backslashes")
         super().parse_header(header_plus)
-        if b"transfer-encoding" in names and self.version != "1.1":
-            raise ParsingError("Transfer-Encoding in a version that has none")
+        if self.version not in ("1.0", "1.1"):
+            raise ParsingError("Version of HTTP that is not known")
+        if b"transfer-encoding" in names:
+            if self.version != "1.1" or (b"transfer-encoding", b"chunked") not in fields:
+                raise ParsingError("Transfer-Encoding in a version that has none, or not just chunked")
+            self.body_rcv = ChunksReceiver(self.body_rcv.getbuf())
+        if self.body_rcv is None:
+            self.expect_continue = False  # of itself, waitress would read the next request as part of this one
 
 
 class Channel(HTTPChannel):
@@ -112,6 +148,7 @@ class Channel(HTTPChannel):
         return bool(super().received(data))
 
     def service(self) -> None:
+        self._take_one_at_a_time()
         path = getattr(self.requests[0], "path", "")
         try:
             with self.server.watch.over(path):
@@ -120,6 +157,19 @@ class Channel(HTTPChannel):
             self.cancel()
             self.server.pull_trigger()
         self.is_kept, self.waits_since = True, time.time()
+
+    def _take_one_at_a_time(self) -> None:
+        """Drop requests that were sent before the answer to this one, and the connection after it.
+
+        Each answer may keep a file open, and waitress would make them all before the client has read one. Clients have
+        to send such requests again (RFC 9112 9.3.2); browsers and proxies send none.
+        """
+        with self.requests_lock:
+            if len(self.requests) > 1 or self.request is not None:
+                self.requests[0].connection_close = True
+                for each in self.requests[1:]:
+                    each.close()
+                del self.requests[1:]
 
     def held(self) -> int:
         """How many bytes of bodies it keeps."""

@@ -86,6 +86,13 @@ class Web:
             return client.makefile("rb").readline().decode().strip()
 
 
+def answer_on(client):
+    """Status and text of the next answer."""
+    answer = http.client.HTTPResponse(client)
+    answer.begin()
+    return answer.status, answer.read().decode()
+
+
 def processes_folder():
     return Path(processes.__file__).resolve().parent.parent
 
@@ -131,7 +138,7 @@ def test_slow_upload_gets_the_time_it_needs(web):
         for begin in range(0, len(text), 30_000):
             client.sendall(text[begin : begin + 30_000])
             time.sleep(0.5)
-        assert hashlib.sha256(text).hexdigest() in client.recv(1000).decode()
+        assert hashlib.sha256(text).hexdigest() in answer_on(client)[1]
 
 
 @pytest.mark.parametrize("size", [0, 1, 600_000, 50 * 1024 * 1024])
@@ -200,11 +207,83 @@ def test_frozen_process_is_killed_while_the_other_serves(tmp_path):
         "Transfer-Encoding:\x0bchunked",
         "Transfer-Encoding : chunked",
         "X: a\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: chunked, chunked",
+        "Transfer-Encoding: chunked,",
+        "Content-Length:\r\n 4",
+        "X: a\r\n\tb",
     ],
 )
 def test_request_that_a_proxy_may_read_otherwise_is_refused(web, head):
     request = f"POST /taken HTTP/1.1\r\nHost: localhost\r\n{head}\r\n\r\n0\r\n\r\nGET /process HTTP/1.1\r\n\r\n"
     assert web.raw(request.encode()).split()[1] in ("400", "501")
+
+
+@pytest.mark.parametrize("version", ["HTTP/1.2", "HTTP/9.9", "HTTP/2.0"])
+def test_version_that_is_not_known_is_refused(web, version):
+    assert "400" in web.raw(f"GET /process {version}\r\nHost: localhost\r\n\r\n".encode())
+
+
+@pytest.mark.parametrize("body", ["", "Content-Length: 0\r\n"])
+def test_expectation_without_a_body_leaves_the_next_request_alone(web, body):
+    with socket.create_connection(("127.0.0.1", web.port), 20) as client:
+        for _ in range(2):
+            head = f"GET /process HTTP/1.1\r\nHost: localhost\r\n{body}Expect: 100-continue\r\n\r\n"
+            client.sendall(head.encode())
+            assert answer_on(client)[0] == 200
+
+
+def test_body_is_asked_for(web):
+    with socket.create_connection(("127.0.0.1", web.port), 20) as client:
+        client.sendall(b"POST /taken HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n")
+        assert client.recv(1000) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        client.sendall(b"ab")
+        assert answer_on(client)[1].startswith("2 ")
+
+
+def test_chunks_of_any_sensible_size_arrive(web):
+    body, chunks = os.urandom(200_000), b""
+    for begin in range(0, len(body), 100):
+        chunks += b"64;note=x\r\n" + body[begin : begin + 100] + b"\r\n"
+    head = b"POST /taken HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", web.port), 20) as client:
+        client.sendall(head + chunks + b"0\r\nDigest: none\r\n\r\n")
+        assert hashlib.sha256(body).hexdigest() in answer_on(client)[1]
+
+
+ENDLESS = {
+    "chunk line": (b"1;note=", b"x" * 65536),
+    "trailer": (b"0\r\nNote: ", b"x" * 65536),
+    "tiny chunks": (b"", b"1\r\na\r\n" * 10922),
+    "long lines": (b"", (b"1;note=" + b"x" * 4000 + b"\r\na\r\n") * 16),
+}
+
+
+@pytest.mark.parametrize("kind", ENDLESS)
+def test_chunks_that_are_mostly_frame_are_refused(web, kind):
+    begin, unit = ENDLESS[kind]
+    head = b"POST /taken HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+    assert "400 Bad Request" in web.raw(head + begin + unit[:12_100])
+
+
+def test_cookie_of_backslashes_is_refused_and_one_as_programs_write_it_is_not(web):
+    ask = "GET /process HTTP/1.1\r\nHost: localhost\r\nCookie: a=1\r\nCookie: b=%s\r\n\r\n"
+    assert "400" in web.raw((ask % ('"' + "\\" * 30_000 + '"')).encode())
+    assert "200 OK" in web.raw((ask % '"a\\054b\\073"').encode())
+
+
+def test_requests_that_do_not_wait_for_answers_keep_no_files_open(web):
+    """300 clients ask for a file 90 times each and read nothing."""
+    ask = b"GET /static/vendor/bootstrap/bootstrap.min.css HTTP/1.1\r\nHost: localhost\r\n\r\n" * 90
+    with contextlib.ExitStack() as sockets:
+        for _ in range(300):
+            client = sockets.enter_context(socket.socket())
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.connect(("127.0.0.1", web.port))
+            client.sendall(ask)
+        time.sleep(3)
+        assert seconds_to_answer(web.site) < 1
+        assert all(len(list(Path(f"/proc/{pid}/fd").iterdir())) < 700 for pid in web.workers())
+    assert "Too many open files" not in web.said()
 
 
 def test_chunks_have_no_place_in_http_1_0(web):
@@ -277,7 +356,7 @@ def test_unfinished_uploads_leave_room_on_the_disk(tmp_path):
                 stranger.sendall(head + b"x" * 60_000_000)
         assert wait_for(lambda: _spooled(web) < 310_000_000, seconds=10)
         other.sendall(b"y" * 100_000)
-        assert b"1000000 " in other.recv(1000)
+        assert answer_on(other)[1].startswith("1000000 ")
         assert "An upload from 127.0.0.2 was ended" in web.said()
         assert "from 127.0.0.1" not in web.said()
 
