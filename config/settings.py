@@ -72,6 +72,8 @@ SECURE_REFERRER_POLICY = "same-origin"
 SESSION_COOKIE_SECURE = HTTPS
 CSRF_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_HTTPONLY = True
+SESSION_ENGINE = "messaging.sessions.store"
+CSRF_FAILURE_VIEW = "messaging.console.signed_out.csrf_failure"
 X_FRAME_OPTIONS = "DENY"
 DEFAULT_EXCEPTION_REPORTER_FILTER = "messaging.console.error_pages.ReportFilter"
 BEHIND_PROXY = env.switch("BEHIND_PROXY", False)
@@ -124,17 +126,19 @@ MIDDLEWARE = [
     "messaging.console.busy.BusyMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "messaging.console.caching.PrivateMiddleware",
-    "django.contrib.sessions.middleware.SessionMiddleware",
+    "messaging.console.signed_out.Sessions",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "messaging.console.signed_out.Limits",
+    "messaging.console.signed_out.SignInRequired",
     "messaging.console.sign_in_limits.SignInMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "messaging.console.views.guard.RoleMiddleware",
     "messaging.console.views.guard.SecondFactorMiddleware",
     "messaging.console.company.CompanyMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "messaging.console.signed_out.FormsAgain",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "csp.middleware.CSPMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
@@ -154,6 +158,7 @@ TEMPLATES = [
                 "django.contrib.messages.context_processors.messages",
                 "messaging.console.context.console",
             ],
+            "builtins": ["messaging.console.templatetags.forms_of"],
         },
     }
 ]

@@ -10,8 +10,9 @@ class MessagingConfig(AppConfig):
     def ready(self) -> None:
         from messaging.setup import checks  # noqa: F401  (registers them)
 
-        from . import roles
+        from . import roles, sessions
         from .sign_ins import devices
 
         post_migrate.connect(roles.make_groups, sender=self, dispatch_uid="messaging.roles")
         user_logged_in.connect(devices.note, dispatch_uid="messaging.sign_ins")
+        user_logged_in.connect(sessions.begin, dispatch_uid="messaging.sessions")

@@ -10,7 +10,19 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery, Value
 
-from messaging import batches, blobs, leaving, notices, schedules, sign_ins, submitted, uploads, wake
+from messaging import (
+    batches,
+    blobs,
+    kept_forms,
+    leaving,
+    notices,
+    schedules,
+    sessions,
+    sign_ins,
+    submitted,
+    uploads,
+    wake,
+)
 from messaging.delivery import claims, lineage, pauses, refusal, retry, streaks
 from messaging.delivery.group_commit import is_away
 from messaging.delivery.outcomes import judge
@@ -25,6 +37,7 @@ from messaging.models import (
     Batch,
     CompanyOptions,
     Heartbeat,
+    KeptForm,
     Message,
     MessageEvent,
     MessageVersion,
@@ -38,10 +51,11 @@ from messaging.models import (
     SignInTries,
     Submitted,
     Upload,
+    UserSession,
 )
 from messaging.setup import oauth, opt_files
 from messaging.setup.layers import resolve_each
-from messaging.setup.options import retry_limits
+from messaging.setup.options import options, retry_limits
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +90,9 @@ DATED: tuple[tuple[QuerySet[Any], str], ...] = (
     (SignInTries.objects.all(), "last_at"),
     (Submitted.objects.all(), "at"),
     (Upload.objects.all(), "at"),
+    (KeptForm.objects.all(), "at"),
+    (UserSession.objects.all(), "active_at"),
+    (UserSession.objects.all(), "started_at"),
 )
 
 
@@ -198,6 +215,8 @@ def _past(now: datetime) -> list[Callable[[], object]]:
         lambda: uploads.forget(now),
         lambda: submitted.forget(now),
         lambda: sign_ins.forget(now),
+        lambda: kept_forms.forget(now),
+        lambda: sessions.forget(now, options()),
         lambda: _forget_blobs(now),
     ]
 

@@ -17,6 +17,8 @@ NUMBERS = {
     "retry_hours": "Enter a number of hours from 1 to 720 (30 days), or leave it empty.",
     "expire_days": "Enter a number of days from 1 to 3650, or leave it empty.",
     "same_refusals": "Enter a number from 1 to 100, or off.",
+    "idle_minutes": "Enter a number of minutes from 5 to 20160 (14 days).",
+    "session_hours": "Enter a number of hours from 1 to 336 (14 days).",
 }
 OFF = "off"  # of a number that switches itself off with 0
 OFF_AS_ZERO = ("same_refusals",)

@@ -19,13 +19,11 @@ from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.mfa.models import Authenticator
 from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.twofactor.totp import TOTP
-from django.contrib.auth import SESSION_KEY
 from django.contrib.auth.models import User
-from django.contrib.sessions.models import Session
 from django.db import transaction
 from django.utils import timezone
 
-from messaging import audit, roles
+from messaging import audit, roles, sessions
 from messaging.audit import Action, Area, Source, Subject
 from messaging.models import CompanyOptions
 from messaging.setup.secrets import decrypt, encrypt
@@ -152,9 +150,7 @@ def reset(user: User, *, by: User | None = None, via: str = "") -> bool:
         if not _delete(user):
             return False
         _record(user, "second_factor", Action.SECRET_REMOVED, Source(by, via))
-        for session in Session.objects.filter(expire_date__gt=timezone.now()).iterator():
-            if session.get_decoded().get(SESSION_KEY) == str(user.pk):
-                session.delete()
+        sessions.end_all(user)
     return True
 
 

@@ -11,9 +11,9 @@ from django.contrib.auth.password_validation import validate_password
 from django.db import transaction
 from django.db.models import QuerySet
 
-from messaging import audit, leaving, roles, sign_ins
+from messaging import audit, leaving, roles, sessions, sign_ins
 from messaging.audit import Action, Area, ChangedMeanwhile, Source, Subject
-from messaging.models import AuditEntry
+from messaging.models import AuditEntry, UserSession
 from messaging.wording import person
 
 CONSONANTS = "bdfghklmnprstvz"
@@ -76,9 +76,14 @@ def create(
     return user
 
 
-def set_password(user: User, password: str, *, by: User | None = None, via: str = "") -> None:
+def set_password(
+    user: User, password: str, *, by: User | None = None, via: str = "", here: UserSession | None = None
+) -> None:
     """Give a user a new password and save; whoever is signed in with the old one is signed out, and what was tried with
     wrong ones is forgotten.
+
+    Args:
+        here: the session in which they give it to themselves, which goes on.
 
     Raises:
         ValidationError: it is too weak.
@@ -88,7 +93,18 @@ def set_password(user: User, password: str, *, by: User | None = None, via: str 
     with transaction.atomic():
         user.save(update_fields=["password"])
         audit.record(_subject(user), user, {"password": Action.SECRET_CHANGED}, Source(by, via))
+        sessions.end_all(user, but=here)
         sign_ins.clear(user.get_username())
+
+
+def sign_out(user: User, *, by: User, session: int | None = None) -> int:
+    """End the sessions of a user for good, or the one of that number; how many there were."""
+    with transaction.atomic():
+        number = sessions.end_all(user) if session is None else int(sessions.end(user, session))
+        if number:
+            kept = {"number": number, "all": session is None}
+            audit.record(_subject(user), SimpleNamespace(signed_out=None), {"signed_out": kept}, Source(by))
+    return number
 
 
 def end_delay(user: User, *, by: User) -> None:
@@ -124,7 +140,8 @@ def change(
     decision: leaving.Decision | None = None,
     seen: int | None = None,
 ) -> Change:
-    """Set some of FIELDS and `role` of a user; what is so already is left alone.
+    """Set some of FIELDS and `role` of a user; what is so already is left alone. Deactivating, and another role, end
+    the sessions of the user.
 
     Args:
         seen: the version that the values are based on; None: the present one.
@@ -155,6 +172,8 @@ def change(
         user.save()
         if "role" in changed:
             roles.give(user, row.role)
+        if "role" in changed or changed.get("is_active") is False:
+            sessions.end_all(user)  # for good: they sign in again with what they may do now
         return Change(found, left)
 
 

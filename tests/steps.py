@@ -10,6 +10,7 @@ from django.utils import timezone
 from messaging import housekeeping
 from messaging.delivery.dialogue import Patience
 from messaging.delivery.lane import Lane
+from messaging.models import UserSession
 
 fault = pytest.mark.fault
 TIGHT = Patience(scale=0.001, final_reply=0.3)  # 0.3 s per reply: for servers that never give one
@@ -20,6 +21,12 @@ def run_lane(account_id=None, *, after=dt.timedelta(), **options):
     """Deliver what is due; `after` a time, by the lane's clock. Returns how many messages it dealt with."""
     options.setdefault("clock", lambda: timezone.now() + after)
     return Lane(account_id, **options).run()
+
+
+def still_there():
+    """The users of a test did something just now, and signed in today: their clock went on, and they did not leave."""
+    now = timezone.now()
+    UserSession.objects.update(active_at=now, started_at=now, expires_at=now + dt.timedelta(days=14))
 
 
 def in_threads(count, work):

@@ -23,7 +23,7 @@ LABELS: dict[str, Mapping[str, str]] = {
         "is_active": "Active", "role": "Role", "password": "Sign-in password", "under_way": "What was under way",
         "sign_in": "Sign-in",
         "second_factor": "Second factor", "recovery_codes": "Recovery codes",
-        "recovery_codes_left": "Recovery codes left",
+        "recovery_codes_left": "Recovery codes left", "signed_out": "Sessions",
     },
     Area.SCHEDULES: {
         "name": "Name", "kind": "When", "minutes": "Every … minutes", "times": "Times", "days": "Days",
@@ -97,6 +97,8 @@ def describe(entry: AuditEntry) -> str:
         return _left(entry.after)
     if entry.area == Area.USERS and entry.field == "sign_in":
         return _sign_in(entry.after)
+    if entry.area == Area.USERS and entry.field == "signed_out":
+        return _signed_out(entry.after)
     if entry.area in (Area.OPTIONS, Area.NOTICES) and isinstance(entry.after, bool):
         return f"switched {ON_OFF[entry.after]}"
     before, after = (_value(entry.area, entry.field, value) for value in (entry.before, entry.after))
@@ -139,6 +141,11 @@ def _sign_in(what: Any) -> str:
     place = f"from {what['from']}" if what["from"] else "from several addresses"
     tries = f"after {what['tries']:,} wrong {what.get('door', 'password')}s"
     return f"successful {place} {tries}" if what["what"] == "entered" else f"delayed {tries} {place}"
+
+
+def _signed_out(what: Any) -> str:
+    """Which sessions were ended: "ended everywhere: 3"."""
+    return f"ended everywhere: {what['number']:,}" if what["all"] else "one ended"
 
 
 def _is_worded(value: Any) -> bool:

@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
 
-from messaging import notices, roles, second_factor, sending
+from messaging import notices, roles, second_factor, sending, sessions
 from messaging.delivery import refusal
 from messaging.health import SILENT_AFTER
 from messaging.housekeeping import BEAT, SWEEP, WORKER
@@ -41,6 +41,12 @@ class Role:
     def must_set_up(self) -> bool:
         """Whether they see nothing before they have a second factor."""
         return second_factor.is_missing(cast(User, self.request.user))
+
+    @property
+    def time_left(self) -> dict[str, int | bool] | None:
+        """How long the session lasts, for the warning; None: nobody is signed in."""
+        row = sessions.row_of(self.request)
+        return sessions.time_left(row, roles.company_of(cast(User, self.request.user)), timezone.now()) if row else None
 
     @property
     def admins(self) -> QuerySet[User]:

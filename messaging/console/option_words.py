@@ -25,6 +25,8 @@ LABELS = {
     "users_any_sender": "Users may send from any address",
     "user_senders": "Addresses that users may send from",
     "second_factor_roles": "Second factor required for",
+    "idle_minutes": "Minutes without activity",
+    "session_hours": "Hours signed in at most",
 }
 RULE_LABELS = {
     "is_on": "notices",

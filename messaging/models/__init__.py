@@ -12,6 +12,7 @@ from .pause import AccountPause, ActiveLane, RefusalStreak
 from .phrase import Phrase, PhraseError, PhraseField, Words
 from .recall import Recall
 from .schedule import Schedule, ScheduleRun
+from .session import KeptForm, UserSession
 from .setup import AccessToken, EmailSettings, Heartbeat
 from .sign_in import SignedIn, SignInTries
 
@@ -28,6 +29,7 @@ __all__ = [
     "CompanyOptions",
     "EmailSettings",
     "Heartbeat",
+    "KeptForm",
     "Lineage",
     "Message",
     "MessageContent",
@@ -55,5 +57,6 @@ __all__ = [
     "SignedIn",
     "Submitted",
     "Upload",
+    "UserSession",
     "Words",
 ]

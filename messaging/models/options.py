@@ -6,6 +6,7 @@ from django.db import models
 
 from .phrase import PhraseField
 
+MOST_SESSION_HOURS = 14 * 24
 URGENT = "password-reset\nnotice\ntest-message"
 # Django code is part of the installation. Any local program may run sendmail, so that is listed by an administrator.
 CLAIMS = "backend *"
@@ -72,6 +73,18 @@ class CompanyOptions(models.Model):
         default="",
         db_default="",
         help_text="A user and an address per line.",
+    )
+    idle_minutes = models.PositiveIntegerField(
+        "minutes idle before sign-out",
+        default=60,
+        db_default=60,
+        validators=[MinValueValidator(5), MaxValueValidator(MOST_SESSION_HOURS * 60)],
+    )
+    session_hours = models.PositiveIntegerField(
+        "hours signed in at most",
+        default=24,
+        db_default=24,
+        validators=[MinValueValidator(1), MaxValueValidator(MOST_SESSION_HOURS)],
     )
     version = models.PositiveIntegerField(default=1, help_text="Grows with every save, for optimistic locking.")
     updated_at = models.DateTimeField(auto_now=True)

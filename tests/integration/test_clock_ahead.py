@@ -30,7 +30,7 @@ from messaging.models import (
 from messaging.setup import options
 from tests.factories import fitting, make_message, put, submission
 from tests.pages import source, words
-from tests.steps import days_pass
+from tests.steps import days_pass, still_there
 
 pytestmark = pytest.mark.django_db
 
@@ -122,6 +122,7 @@ def test_clock_that_is_an_hour_ahead_runs_nothing_twice(evening, noon):
 def test_last_run_of_the_list_is_none_that_is_still_to_come(evening, noon, admin, ahead):
     wrong_once(noon, ahead)
     runs_today(noon)
+    still_there()
     assert admin.get("/setup/schedules/").context["rows"][0].last.due_at == noon.now
     year = str((NOON + ahead).year)
     assert year not in words(admin.get("/setup/schedules/")).partition("Changes")[0]

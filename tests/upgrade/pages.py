@@ -35,8 +35,8 @@ SUBMITTED = [f"/messages/new/00000000-0000-4000-8000-{number:012d}/" for number 
 # Reader: how many pages they open, how many messages and batches of each list, whether they see what others wrote, and
 # where they begin beside the list.
 READERS = {
-    "ada": (10_000, 10_000, True, []), "tom": (18, 1, True, []), "vera": (15, 1, True, []),
-    "otto": (45, 2, False, SUBMITTED),
+    "ada": (10_000, 10_000, True, []), "tom": (19, 1, True, []), "vera": (16, 1, True, []),
+    "otto": (46, 2, False, SUBMITTED),
 }  # fmt: skip
 # What may stay of an address's query; where nothing is named, nothing does.
 QUERIES = {r"/messages/": ("status", "page"), r"/batches/\d+/": ("outcome", "page")} | dict.fromkeys(

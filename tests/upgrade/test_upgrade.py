@@ -3,6 +3,7 @@
 The database is upgraded once for all tests of this module, once on each server.
 """
 
+import datetime as dt
 import difflib
 import hashlib
 import json
@@ -76,6 +77,7 @@ def upgraded(request, tmp_path_factory):
 
 def upgrade(env):
     before = stored(env)
+    ask(env["DATABASE_URL"], "UPDATE django_session SET expire_date = '2999-01-01 00:00:00'")
     run(env, "manage.py", "migrate", "-v0")
     return Upgraded(env, before, json.loads(run(env, "-m", "tests.upgrade.pages")))
 
@@ -104,9 +106,11 @@ def stored(env):
 
 def ask(url, statement):
     if url.startswith("sqlite"):
-        return sqlite3.connect(url.removeprefix("sqlite:///")).execute(statement).fetchall()
+        with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
+            return connection.execute(statement).fetchall()
     with psycopg.connect(url) as connection:
-        return connection.execute(statement).fetchall()
+        done = connection.execute(statement)
+        return done.fetchall() if done.description else []
 
 
 def decrypted(key, text):
@@ -141,6 +145,18 @@ def test_people_stay_signed_in(upgraded):
         for url, lines in pages.items()
         if "/accounts/login/" in lines[0]
     ]
+
+
+def test_their_sessions_are_kept_under_a_digest_and_count_from_the_upgrade(upgraded):
+    url, cookies = upgraded.env["DATABASE_URL"], json.loads((restore.FIXTURE / "sessions.json").read_text())
+    wanted = sorted(hashlib.sha256(cookie.encode()).hexdigest() for cookie in cookies.values())
+    rows = ask(url, "SELECT digest, started_at = active_at FROM messaging_usersession ORDER BY digest")
+    assert set(wanted) <= {digest for digest, _ in rows}
+    assert all(is_same for _, is_same in rows)
+    assert ask(url, "SELECT count(*) FROM django_session") == [(0,)]
+    [(started,)] = ask(url, "SELECT max(started_at) FROM messaging_usersession")
+    started = dt.datetime.fromisoformat(str(started)).replace(tzinfo=dt.UTC)
+    assert abs(dt.datetime.now(dt.UTC) - started) < dt.timedelta(hours=1), "none is immortal"
 
 
 def test_files_are_byte_for_byte_the_same(upgraded):

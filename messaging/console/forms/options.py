@@ -24,7 +24,8 @@ from .zone import ZoneMixin
 
 PLAIN = (
     "record_mail", "hold_mail", "urgent_claims", "max_tries", "retry_hours", "expire_days", "same_refusals",
-    "company_name", "company_address", "console_url", "time_zone", "language", "operators_see_all",
+    "company_name", "company_address", "console_url", "time_zone", "language", "operators_see_all", "idle_minutes",
+    "session_hours",
 )  # fmt: skip
 MOST_MINUTES = 24 * 60
 WINDOW = "Enter a number of minutes from 0 to 1440 (a day)."
@@ -96,6 +97,9 @@ class CompanyOptionsForm(OvertakenMixin, ZoneMixin, forms.ModelForm):
             "company_address": "Where notices to the company go, such as office@example.com.",
             "console_url": "Used for links in notices, such as https://outtray.example.com.",
             "language": "How dates and times are written. The words of the console are British English.",
+            "idle_minutes": "A user who does nothing for so long is signed out, and warned before. Pages that refresh "
+            "by themselves do not count. What is sent afterwards is kept for a day, until they sign in again.",
+            "session_hours": "After so many hours every user signs in again, however active.",
             "operators_see_all": "Off: they see what they wrote themselves. Administrators see everything.",
         }
         widgets = {

@@ -102,7 +102,7 @@ def new(request: HttpRequest) -> HttpResponse:
     writing = _Writing(request, user, resolve(user), company)
     if request.method == "POST":
         return _post(writing)
-    return writing.show(NewMessageForm(writing.senders()), LetterFiles())
+    return writing.show(NewMessageForm(writing.senders()), LetterFiles.again(request))
 
 
 def _post(writing: _Writing) -> HttpResponse:

@@ -47,7 +47,7 @@ class _Editing:
         """Raises NotPossible when an attachment is missing from the disk."""
         now = versions.current(message)
         if request.method != "POST":
-            return cls(request, message, now, now, EditedForm(now), LetterFiles())
+            return cls(request, message, now, now, EditedForm(now), LetterFiles.again(request))
         seen = next(iter(ids_in([request.POST.get("version", "")])), 0)
         base = now if seen == now.version else versions.as_of(message, seen, now)
         return cls(request, message, now, base, EditedForm(now, base, request.POST), files or LetterFiles.of(request))

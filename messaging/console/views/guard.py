@@ -20,7 +20,10 @@ from messaging.console.filters import query_of
 P = ParamSpec("P")
 # Pages about one's own account, for users without a role as well.
 SECURITY, SET_UP = "preferences-security", "preferences-security-set-up"
-OWN = ("logout", "preferences-password", SECURITY, SET_UP, f"{SECURITY}-codes", f"{SECURITY}-off")
+OWN = (
+    "logout", "preferences-password", "preferences-sessions", "preferences-sessions-end", SECURITY, SET_UP,
+    f"{SECURITY}-codes", f"{SECURITY}-off",
+)  # fmt: skip
 View = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
 
 

@@ -9,6 +9,7 @@ from django.template.defaultfilters import filesizeformat
 
 from messaging import uploads
 from messaging.console.forms.compose import LetterForm
+from messaging.console.signed_out import typed_again
 from messaging.editing import Unread
 from messaging.intake.errors import BadAddress, TooLarge
 from messaging.models import Upload
@@ -51,6 +52,12 @@ class LetterFiles:
         if said:
             said.append(f"All attachments together may have {filesizeformat(most_octets())}.")
         return cls(user, kept, uploads.picked(fit), " ".join(said))
+
+    @classmethod
+    def again(cls, request: HttpRequest) -> "LetterFiles":
+        """What is kept of a form that is shown again after its session had ended; nothing for a new one."""
+        found, _ = uploads.kept(typed_again(request, "kept"), by=who(request))
+        return cls(kept=found)
 
     @property
     def most(self) -> int:

@@ -15,7 +15,7 @@ from django.urls import reverse_lazy
 from django.utils.decorators import method_decorator
 from django_htmx.http import HttpResponseClientRefresh
 
-from messaging import roles, users
+from messaging import roles, sessions, users
 from messaging.console import half_signed_in
 from messaging.console.forms.helper import fields_alone
 from messaging.sign_ins import counted, devices
@@ -72,7 +72,8 @@ class NewPassword(PasswordChangeForm):
         return typed
 
     def save(self, commit: bool = True) -> User:
-        users.set_password(self.user, self.cleaned_data["new_password1"], by=self.user)
+        here = sessions.row_of(self.request)
+        users.set_password(self.user, self.cleaned_data["new_password1"], by=self.user, here=here)
         return self.user
 
 

@@ -20,6 +20,7 @@ from messaging.sign_ins import delays
 from messaging.wording import person
 
 from .guard import admins_only, post_only, who
+from .sessions import rows_of
 
 CHANGES_SHOWN = 25
 LONGEST_ADDRESS = 64
@@ -106,6 +107,7 @@ def _one(request: HttpRequest, user: User, form: UserForm, asked: LeavingForm | 
     has_left = roles.given(account) not in users.SENDERS or not account.is_active
     context = {
         "account": account,
+        "sessions": rows_of(request, account),
         "has_second_factor": roles.with_second_factor().filter(user=account).exists(),
         "form": form,
         "asked": asked,

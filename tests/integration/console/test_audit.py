@@ -321,7 +321,7 @@ def test_every_field_that_can_change_has_a_label():
         Area.EMAIL: (*fields.NAMES, *fields.LIMITS), Area.OPTIONS: options.NAMES, Area.NOTICES: options.RULE_NAMES,
         Area.USERS: (
             *users.FIELDS, "role", "password", "under_way", "sign_in", "second_factor", "recovery_codes",
-            "recovery_codes_left",
+            "recovery_codes_left", "signed_out",
         ),
         Area.SCHEDULES: schedules.NAMES, Area.RESTORES: ("answer",),
     }  # fmt: skip

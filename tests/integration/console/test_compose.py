@@ -466,6 +466,7 @@ def test_kept_attachments_are_the_persons_own_and_forgotten_after_a_day(office, 
     assert Upload.objects.exists()
     housekeeping.tidy(timezone.now() + dt.timedelta(hours=25))
     assert not Upload.objects.exists()
+    office.force_login(operator)  # a day is longer than a session
     response = send(office, kept=[*keys, "nonsense"])
     assert response.status_code == 422 and "Pick it again." in source(response) and not mail_server.received
 

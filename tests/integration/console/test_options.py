@@ -18,7 +18,7 @@ from tests.factories import draft_batch, make_message, make_user, set_up
 from tests.fault_server import FaultServer
 from tests.pages import words
 from tests.sizes import matrix, sampled
-from tests.steps import run_lane
+from tests.steps import run_lane, still_there
 
 pytestmark = pytest.mark.django_db
 
@@ -187,7 +187,7 @@ def test_senseless_values_are_refused_with_what_is_allowed(admin, field, subtest
 @pytest.mark.parametrize(
     ("field", "value"),
     matrix(
-        ["max_tries", "retry_hours", "expire_days"],
+        ["max_tries", "retry_hours", "expire_days", "idle_minutes", "session_hours"],
         ["0", "-1", "1.5", "abc", "70000", "9" * 400, "<script>", "1\r\n2"],
     ),
 )
@@ -208,6 +208,7 @@ def test_what_is_no_number_is_refused(admin, field, value):
         ("console_url", "https://bücher.example", "https://xn--bcher-kva.example"),
         ("time_zone", "Europe/Berlin", "Europe/Berlin"), ("language", "en-us", "en-us"),
         ("operators_see_all", None, False),
+        ("idle_minutes", "5", 5), ("idle_minutes", "20160", 20160), ("session_hours", " 336 ", 336),
     ],
 )  # fmt: skip
 def test_values_are_kept(admin, field, value, kept):
@@ -441,7 +442,7 @@ def test_mail_that_waited_too_long_has_failed_says_why_and_can_be_sent_again(
     assert in_words(message.events.last().what) == EXPIRED
     young.refresh_from_db()
     assert young.status == "queued"
-    admin.force_login(operator)  # a month is longer than a session
+    still_there()
     page = words(admin.get(f"/messages/{message.pk}/"))
     assert EXPIRED in page
     assert "Not sent" in page
@@ -560,6 +561,7 @@ def test_what_is_sent_once_more_has_all_its_tries_and_its_whole_time_again(admin
             clock.now = message.not_before or clock()
         assert (message.status, message.tries) == ("failed", 2)
         clock.goes_on(days=2)
+        still_there()
         save(admin, max_tries="3", retry_hours="5")
         sent_once_more(message, operator)
         message.refresh_from_db()

@@ -12,7 +12,7 @@ from messaging.setup import options
 from tests.factories import draft_batch, hold_mail, make_mail, make_message, make_messages, put, said, set_up
 from tests.fault_server import FaultServer
 from tests.pages import page_of, source, words
-from tests.steps import run_lane
+from tests.steps import run_lane, still_there
 
 pytestmark = pytest.mark.django_db
 WAIT = "it is tried again by itself"
@@ -150,6 +150,7 @@ def test_attempts_that_cost_no_try_are_told_alike_in_list_and_message(office, bu
     for _ in range(3):
         run_lane(clock=clock)
         clock.goes_on(hours=2)
+    still_there()
     message.refresh_from_db()
     assert (message.status, message.tries, message.attempts.count()) == ("failed", 1, 3)
     assert "after 3 attempts (1 try)" in words(office.get("/messages/?status=failed"))
@@ -189,6 +190,7 @@ def test_try_whose_time_is_past_is_due(office, operator, busy, clock):
     assert "Due since" in page
     assert "Next try" not in page
     clock.now = message.give_up_at + dt.timedelta(minutes=4)
+    still_there()
     page = words(page_of(office, message))
     assert "The next try is the last one." in page
     assert "Tried until" not in page
@@ -201,6 +203,7 @@ def test_try_whose_time_is_past_is_due(office, operator, busy, clock):
 def test_hold_whose_time_is_past_is_over(office, clock):
     until = clock.now.replace(hour=12, minute=4)
     clock.now = until + dt.timedelta(minutes=4)
+    still_there()
     message = put(make_message("c@example.com"), status="held", held_until=until, reason=said("Stocktaking"))
     assert "over since 12:04" in words(office.get("/messages/?status=held"))
     assert "Held until 12:04: that time is over, and it goes back to the queue" in words(page_of(office, message))
@@ -209,9 +212,11 @@ def test_hold_whose_time_is_past_is_over(office, clock):
 def test_pause_whose_time_is_past_is_over(admin, operator, clock):
     until = clock.now.replace(hour=12, minute=4)
     clock.now = until - dt.timedelta(minutes=60)
+    still_there()
     sending.pause(sending.ALL, by=operator, why="Stocktaking", until=until)
     assert "goes on" in words(admin.get("/sending/"))
     clock.now = until + dt.timedelta(minutes=4)
+    still_there()
     page = source(admin.get("/sending/"))
     assert "All sending is on" in page
     assert "goes on</td>" not in page

@@ -47,6 +47,7 @@ EXPECTED = {  # name: (answers to GET, answers to an empty POST)
     "health": ((503,) * 5, (503,) * 5),
     "login": ((200, 302, 302, 302, 302), (200, 302, 302, 302, 302)),
     "login-code": ((302,) * 5, (302,) * 5),
+    "session": ((200,) * 5, (200,) * 5),
     "logout": ((LOGIN, 405, 405, 405, 405), (LOGIN, 302, 302, 302, 302)),
     "messages": (LOOK, NO_POST),
     "messages-bulk": (NO_GET, (LOGIN, 403, 403, 404, 404)),
@@ -95,6 +96,8 @@ EXPECTED = {  # name: (answers to GET, answers to an empty POST)
     "preferences-security-set-up": (OWN, BAD_OWN),
     "preferences-security-codes": ((LOGIN, 405, 405, 405, 405), (LOGIN, 302, 302, 302, 302)),
     "preferences-security-off": ((LOGIN, 405, 405, 405, 405), (LOGIN, 302, 302, 302, 302)),
+    "preferences-sessions": (OWN, (LOGIN, 405, 405, 405, 405)),
+    "preferences-sessions-end": ((LOGIN, 405, 405, 405, 405), (LOGIN, 302, 302, 302, 302)),
     "setup-schedules": (ADMINISTER, ADMINS_NO_GET),
     "setup-options": (ADMINISTER, BAD_FORM),
     "setup-schedule-new": (ADMINISTER, BAD_FORM),
@@ -107,6 +110,7 @@ EXPECTED = {  # name: (answers to GET, answers to an empty POST)
     "setup-users-delays": (ADMINS_NO_GET, (LOGIN, 403, 403, 403, 404)),
     "setup-users-one": (ADMINISTER, BAD_FORM),
     "setup-users-password": (ADMINS_NO_GET, ADMINISTER),
+    "setup-users-sign-out": (ADMINS_NO_GET, ADMINISTERED),
     "setup-users-second-factor": (ADMINS_NO_GET, ADMINISTERED),
 }
 
@@ -165,6 +169,7 @@ def address(people, email_setup, monkeypatch):
             "setup-users-one": {"pk": target.pk},
             "setup-users-password": {"pk": target.pk},
             "setup-users-second-factor": {"pk": target.pk},
+            "setup-users-sign-out": {"pk": target.pk},
         }
         if name in ("message-version", "message-version-eml"):
             return reverse(name, kwargs={"pk": message.pk, "number": 1})

@@ -611,6 +611,7 @@ def test_administrator_who_requires_it_of_administrators_sets_it_up_next(admin, 
 
 def option_form(**values):
     form = {"version": str(options.options().version), "language": "en-gb", "same_refusals": "5"}
+    form |= {"idle_minutes": "60", "session_hours": "24"}
     rules = {f"{kind}_window_minutes": "15" for kind in options.notice_rules()}
     return form | rules | values
 

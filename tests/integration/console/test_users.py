@@ -133,6 +133,8 @@ def test_last_administrator_keeps_role_and_nobody_deactivates_themselves(admin, 
     operator.refresh_from_db()
     assert (operator.is_active, roles.role_of(operator)) == (True, roles.ADMIN)
     save(admin, operator, role=roles.OPERATOR)  # Ben is left
+    assert admin.get("/setup/users/").status_code == 302, "another role, another session"
+    admin.force_login(operator)
     assert admin.get("/setup/users/").status_code == 403
     ben.is_active = False
     ben.save()

@@ -49,6 +49,8 @@ VALUES = {  # name: (value, what is kept)
     "company_address": ("office@brightwater.example", "office@brightwater.example"),
     "console_url": ("https://mail.office.example/", "https://mail.office.example"),
     "time_zone": ("Europe/Berlin", "Europe/Berlin"),
+    "idle_minutes": ("30", 30),
+    "session_hours": (" 12 ", 12),
     "language": ("en-us", "en-us"),
     "operators_see_all": ("off", False),
     "users_may_edit": ("on", True),

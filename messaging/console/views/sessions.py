@@ -1,0 +1,90 @@
+"""Where a user is signed in: their own page, what administrators see, and how much time is left."""
+
+from dataclasses import dataclass
+
+from django.contrib import messages as notes
+from django.contrib.auth.decorators import login_not_required
+from django.contrib.auth.models import User
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_safe
+
+from messaging import roles, sessions, users
+from messaging.console.caching import forget_all
+from messaging.console.company import company_of
+from messaging.console.filters import ids_in
+from messaging.models import UserSession
+from messaging.sessions import browsers
+from messaging.wording import person
+
+from .guard import admins_only, post_only, who
+
+
+@dataclass(frozen=True)
+class Row:
+    """A session of the list: its browser in words, and whether it is the one that asks."""
+
+    session: UserSession
+    browser: str
+    is_here: bool
+
+
+def rows_of(request: HttpRequest, user: User) -> list[Row]:
+    """Where a user is signed in: this session first, then by when they were active."""
+    here = sessions.row_of(request)
+    found = sessions.live(user, company_of(request), timezone.now())
+    rows = [Row(each, browsers.in_words(each.browser), here is not None and each.pk == here.pk) for each in found]
+    return sorted(rows, key=lambda row: not row.is_here)
+
+
+@require_safe
+def own(request: HttpRequest) -> HttpResponse:
+    """My sessions."""
+    return render(request, "messaging/sessions.html", {"sessions": rows_of(request, who(request))})
+
+
+@post_only
+def end(request: HttpRequest) -> HttpResponse:
+    """Sign out of one session (`session`), or everywhere."""
+    if "session" not in request.POST:
+        users.sign_out(who(request), by=who(request))
+        return _signed_out(request)
+    here = sessions.row_of(request)
+    number = next(iter(ids_in([request.POST["session"]])), 0)
+    ended = users.sign_out(who(request), by=who(request), session=number)
+    if here is not None and number == here.pk:
+        return _signed_out(request)
+    notes.success(request, "That session is ended.") if ended else notes.info(request, "It had ended already.")
+    return redirect("preferences-sessions")
+
+
+def _signed_out(request: HttpRequest) -> HttpResponse:
+    request.session.flush()
+    return forget_all(redirect("login"))
+
+
+@admins_only
+@post_only
+def sign_out_user(request: HttpRequest, pk: int) -> HttpResponse:
+    """End all sessions of a user."""
+    user = get_object_or_404(User, pk=pk)
+    number = users.sign_out(user, by=who(request))
+    if user.pk == who(request).pk:
+        return _signed_out(request)
+    notes.success(
+        request, f"{person(user)} is signed out everywhere." if number else f"{person(user)} was not signed in."
+    )
+    return redirect("setup-users-one", user.pk)
+
+
+@login_not_required
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def state(request: HttpRequest) -> HttpResponse:
+    """How many seconds the session has, as JSON, and whether activity gives it more; POST is activity by itself."""
+    row = sessions.row_of(request)
+    if row is None or not request.user.is_authenticated:
+        return JsonResponse({"seconds": 0, "may_stay": False})
+    return JsonResponse(sessions.time_left(row, roles.company_of(request.user), timezone.now()))

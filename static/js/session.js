@@ -1,0 +1,65 @@
+// Warns before the session ends, and offers to stay. Typing counts as activity. Without this file the server ends the
+// session all the same, and keeps what is sent afterwards.
+
+const TICK = 10_000;
+const TOLD_EACH = 60_000; // typing is told to the server as often
+
+const box = document.querySelector("[data-session]");
+
+if (box) {
+  const words = box.querySelector("[data-words]");
+  const stay = box.querySelector("[data-stay]");
+  const warn = Number(box.dataset.warn) * 1000;
+  let ends = Date.now() + Number(box.dataset.seconds) * 1000;
+  let mayStay = true;
+  let told = Date.now();
+  let typed = new URLSearchParams(location.search).has("kept");
+  let over = false;
+
+  const take = async (answer) => {
+    if (!answer.ok || answer.redirected) return;
+    const { seconds, may_stay } = await answer.json();
+    ends = Date.now() + seconds * 1000;
+    mayStay = may_stay;
+  };
+
+  const ask = () => fetch(box.dataset.session, { headers: { "X-Background": "1" }, cache: "no-store" }).then(take).catch(() => {});
+
+  const act = () => {
+    told = Date.now();
+    const token = document.querySelector("[name=csrfmiddlewaretoken]")?.value ?? "";
+    return fetch(box.dataset.session, { method: "POST", headers: { "X-CSRFToken": token } }).then(take).catch(() => {});
+  };
+
+  const say = (text, offer) => {
+    if (words.textContent !== text) words.textContent = text;
+    stay.hidden = !offer;
+    box.hidden = false;
+  };
+
+  const end = () => {
+    if (!typed) return location.reload();
+    say("You were signed out. What you typed is kept when you send it: sign in then, and it is there again.", false);
+  };
+
+  const look = async () => {
+    if (Date.now() < ends - warn) return (box.hidden = true);
+    await ask(); // another tab may have been busy
+    const left = ends - Date.now();
+    over = left <= 0;
+    if (over) return end();
+    if (left > warn) return (box.hidden = true);
+    const at = new Date(ends).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+    if (mayStay) say(`You will be signed out at ${at}, because nothing was done for a while.`, true);
+    else say(`You will be signed out at ${at}, and can sign in again at once. What you type is kept.`, false);
+  };
+
+  document.addEventListener("input", () => {
+    typed = true;
+    if (!over && Date.now() - told > TOLD_EACH) act();
+  });
+  document.addEventListener("submit", () => (typed = false));
+  stay.addEventListener("click", () => act().then(look));
+  document.addEventListener("visibilitychange", () => document.hidden || look());
+  setInterval(look, TICK);
+}

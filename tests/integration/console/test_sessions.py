@@ -1,0 +1,388 @@
+"""How long a user stays signed in, what ends it, and where they see it."""
+
+import pytest
+from django.core.management import call_command
+from django.db import connection
+from django.test import Client
+
+from messaging import housekeeping, roles, second_factor, users
+from messaging.models import AuditEntry, Heartbeat, UserSession
+from messaging.sessions import browsers, store
+from messaging.setup import options
+from tests.factories import browser_of, make_user
+from tests.pages import source, words
+from tests.rows import dump
+from tests.steps import in_threads
+
+pytestmark = pytest.mark.django_db
+PASSWORD = "correct horse battery"
+LOGIN, QUEUE, MINE, STATE = "/accounts/login/", "/messages/", "/preferences/sessions/", "/accounts/session/"
+FIREFOX = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:140.0) Gecko/20100101 Firefox/140.0"
+CHROME = "AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0"
+POLL = {"X-Background": "1"}
+
+
+def signs_in(name="ben", password=PASSWORD, **options):
+    browser = Client(**options)
+    assert browser.post(LOGIN, {"username": name, "password": password}).status_code == 302
+    return browser
+
+
+def is_signed_in(browser):
+    return browser.get(QUEUE).status_code == 200
+
+
+def change(user, admin, **values):
+    users.change(type(user).objects.get(pk=user.pk), values, by=admin)
+
+
+# --- For how long -------------------------------------------------------------------------------------------
+
+
+def test_user_who_does_nothing_for_an_hour_is_signed_out_and_led_back(bens_browser, clock):
+    clock.goes_on(minutes=59)
+    assert is_signed_in(bens_browser)
+    clock.goes_on(minutes=61)
+    response = bens_browser.get("/batches/?page=2")
+    assert response["Location"] == f"{LOGIN}?next=/batches/%3Fpage%3D2"
+    assert response["Clear-Site-Data"] == '"cache"'
+    assert "You were signed out, because you did nothing for 60 minutes." in words(
+        bens_browser.get(response["Location"])
+    )
+    assert not is_signed_in(bens_browser)
+    assert not UserSession.objects.exists()
+
+
+def test_session_ends_after_a_day_however_active_its_user_is(bens_browser, clock):
+    for _ in range(47):
+        clock.goes_on(minutes=30)
+        assert is_signed_in(bens_browser)
+    clock.goes_on(minutes=30)
+    response = bens_browser.get(QUEUE)
+    assert "after 24 hours you sign in again" in words(bens_browser.get(response["Location"]))
+
+
+def test_pages_that_refresh_by_themselves_keep_nobody_signed_in(bens_browser, clock):
+    for _ in range(6):
+        clock.goes_on(minutes=10)
+        response = bens_browser.get(QUEUE, headers=POLL)
+    assert response.status_code == 302
+    assert not is_signed_in(bens_browser)
+
+
+@pytest.mark.parametrize("does", [
+    lambda browser: browser.get("/batches/"),
+    lambda browser: browser.post(STATE),
+    lambda browser: browser.get("/messages/new/addresses/?q=ab"),
+    lambda browser: browser.post("/setup/schedules/preview/", headers={"HX-Request": "true"}),
+], ids=["opens a page", "says so", "types an address", "types into a form"])  # fmt: skip
+def test_what_a_user_does_is_activity(bens_browser, clock, does):
+    clock.goes_on(minutes=50)
+    does(bens_browser)
+    clock.goes_on(minutes=50)
+    assert is_signed_in(bens_browser)
+
+
+def test_options_say_how_long(bens_browser, clock):
+    options.save({"idle_minutes": 5, "session_hours": 1}, by=None)
+    clock.goes_on(minutes=4)
+    assert is_signed_in(bens_browser)
+    clock.goes_on(minutes=6)
+    assert not is_signed_in(bens_browser)
+
+
+def test_every_part_of_a_page_that_asks_by_itself_says_so():
+    """The kind: a refresh that does not say so would keep its user signed in for ever."""
+    from pathlib import Path
+
+    asks = [
+        line
+        for file in Path("templates").rglob("*.html")
+        for line in file.read_text().splitlines()
+        if "every " in line and "hx-trigger" in line
+    ]
+    assert len(asks) == 3
+    for line in asks:
+        assert """hx-headers='{"X-Background": "1"}' hx-disinherit="hx-headers\"""" in line
+
+
+@pytest.mark.parametrize("ahead", [400, 3653])
+def test_session_of_a_clock_that_was_ahead_holds_no_longer_than_others(ben, clock, ahead):
+    clock.goes_on(days=ahead)
+    browser = browser_of(ben)
+    clock.goes_on(days=-ahead)
+    assert is_signed_in(browser)
+    clock.goes_on(minutes=61)
+    assert not is_signed_in(browser)
+
+
+def test_browser_learns_how_much_time_is_left(clock, bens_browser):
+    assert bens_browser.get(STATE, headers=POLL).json() == {"seconds": 3600, "warn": 300, "may_stay": True}
+    clock.goes_on(minutes=50)
+    assert bens_browser.get(STATE, headers=POLL).json()["seconds"] == 600
+    bens_browser.post(STATE)
+    assert bens_browser.get(STATE, headers=POLL).json()["seconds"] == 3600
+    clock.goes_on(minutes=61)
+    assert bens_browser.get(STATE, headers=POLL).json()["seconds"] == 0
+    assert Client().get(STATE).json()["seconds"] == 0
+
+
+def test_browser_is_told_when_activity_does_not_help(clock, bens_browser):
+    options.save({"session_hours": 1}, by=None)
+    clock.goes_on(minutes=45)
+    bens_browser.post(STATE)
+    assert bens_browser.get(STATE, headers=POLL).json() == {"seconds": 900, "warn": 300, "may_stay": False}
+
+
+def test_part_of_a_page_is_never_a_sign_in_form(client):
+    response = client.get("/batches/", headers={"HX-Request": "true"})
+    assert (response.headers["HX-Refresh"], response.content) == ("true", b"")
+    here = {"HX-Request": "true", "HX-Current-URL": "http://testserver/setup/schedules/new/"}
+    response = client.post("/setup/schedules/preview/", headers=here)
+    assert response.headers["HX-Redirect"] == f"{LOGIN}?next=/setup/schedules/new/"
+
+
+def test_activity_costs_one_statement_in_half_a_minute(bens_browser, clock, django_assert_num_queries):
+    with django_assert_num_queries(2):  # session, user with options
+        bens_browser.post(STATE)
+    clock.goes_on(seconds=31)
+    with django_assert_num_queries(3):
+        bens_browser.post(STATE)
+
+
+# --- What ends it -------------------------------------------------------------------------------------------
+
+
+def test_deactivating_ends_sessions_for_good(bens_browser, ben, operator):
+    roles.give(operator, roles.ADMIN)
+    change(ben, operator, is_active=False)
+    assert not is_signed_in(bens_browser)
+    change(ben, operator, is_active=True)
+    assert not is_signed_in(bens_browser)
+
+
+def test_deactivating_ends_sessions_that_ask_nothing_meanwhile(bens_browser, ben, operator):
+    roles.give(operator, roles.ADMIN)
+    change(ben, operator, is_active=False)
+    change(ben, operator, is_active=True)
+    assert not is_signed_in(bens_browser)
+
+
+def test_user_deactivated_past_the_console_stays_signed_out(bens_browser, ben):
+    type(ben).objects.filter(pk=ben.pk).update(is_active=False)
+    assert not is_signed_in(bens_browser)
+    type(ben).objects.filter(pk=ben.pk).update(is_active=True)
+    assert not is_signed_in(bens_browser)
+
+
+@pytest.mark.parametrize("role", [roles.VIEWER, roles.ADMIN, ""])
+def test_another_role_ends_sessions(bens_browser, ben, operator, role):
+    roles.give(operator, roles.ADMIN)
+    change(ben, operator, role=role)
+    assert not UserSession.objects.filter(user=ben).exists()
+    assert bens_browser.get(MINE).status_code == 302
+
+
+def test_other_changes_of_a_user_end_nothing(bens_browser, ben, operator):
+    roles.give(operator, roles.ADMIN)
+    change(ben, operator, email="other@office.example", role=roles.OPERATOR)
+    assert is_signed_in(bens_browser)
+
+
+def test_own_password_ends_all_other_sessions(ben):
+    here, there = signs_in(), signs_in()
+    new = "staple battery horse"
+    form = {"old_password": PASSWORD, "new_password1": new, "new_password2": new}
+    assert here.post("/preferences/password/", form).status_code == 302
+    assert is_signed_in(here)
+    assert not is_signed_in(there)
+    assert UserSession.objects.filter(user=ben).count() == 1
+
+
+@pytest.mark.parametrize("how", [
+    lambda user: users.set_password(user, "staple battery horse"),
+    lambda user: call_command("createoperator", "ben", new_password=True, generate=True, verbosity=0),
+    lambda user: type(user).objects.get(pk=user.pk).delete(),
+    lambda user: users.sign_out(user, by=user),
+], ids=["password by an administrator", "command", "deleted", "signed out"])  # fmt: skip
+def test_what_else_ends_all_sessions(bens_browser, ben, how):
+    how(ben)
+    assert not is_signed_in(bens_browser)
+    assert not UserSession.objects.exists()
+
+
+def test_second_factor_that_is_reset_ends_all_sessions(bens_browser, ben, operator):
+    from tests.authenticator import recovery_codes
+
+    recovery_codes(bens_browser, PASSWORD)
+    assert second_factor.reset(ben, by=operator)
+    assert not is_signed_in(bens_browser)
+
+
+def test_request_that_was_under_way_writes_no_ended_session_back(bens_browser, ben):
+    session = bens_browser.session
+    session["seen"] = 1
+    UserSession.objects.all().delete()
+    with pytest.raises(store.UpdateError):
+        session.save()
+    assert not UserSession.objects.exists()
+
+
+def test_password_change_that_was_under_way_leaves_no_session_behind(ben, monkeypatch):
+    """An administrator ends the sessions after the old password was checked."""
+    browser = signs_in()
+    before = users.set_password
+
+    def then_ended(*args, **options):
+        before(*args, **options)
+        UserSession.objects.all().delete()
+
+    monkeypatch.setattr(users, "set_password", then_ended)
+    new = "staple battery horse"
+    response = browser.post(
+        "/preferences/password/", {"old_password": PASSWORD, "new_password1": new, "new_password2": new}
+    )
+    assert response["Location"].startswith(LOGIN)
+    assert not UserSession.objects.exists()
+
+
+def test_sign_in_that_was_under_way_when_the_user_was_deactivated_leaves_no_session(ben, monkeypatch):
+    user_model, save = type(ben), store.SessionStore.save
+
+    def after_deactivation(self, must_create=False):
+        if not must_create:
+            user_model.objects.update(is_active=False)
+        save(self, must_create)
+
+    monkeypatch.setattr(store.SessionStore, "save", after_deactivation)
+    browser = Client()
+    assert browser.post(LOGIN, {"username": "ben", "password": PASSWORD})["Location"].startswith(LOGIN)
+    monkeypatch.undo()
+    user_model.objects.update(is_active=True)
+    assert not is_signed_in(browser)
+    assert not UserSession.objects.filter(user=ben).exists()
+
+
+@pytest.mark.postgresql
+@pytest.mark.services
+@pytest.mark.django_db(transaction=True)
+def test_sign_ins_and_deactivations_at_one_moment_leave_no_session_and_no_deadlock(ben, operator):
+    roles.give(operator, roles.ADMIN)
+    turns = iter(range(8))
+
+    def work():
+        if next(turns) % 2:
+            change(ben, operator, is_active=False)
+        else:
+            Client().post(LOGIN, {"username": "ben", "password": PASSWORD})
+
+    assert in_threads(8, work) == []
+    assert not UserSession.objects.filter(user=ben).exists()
+
+
+def test_signing_in_gives_another_cookie_and_signing_out_ends_it(ben):
+    browser = Client()
+    planted = browser.session.session_key  # a session of a stranger, which they know
+    browser.post(LOGIN, {"username": "ben", "password": PASSWORD})
+    key = browser.cookies["sessionid"].value
+    assert key != planted
+    thief = Client()
+    thief.cookies["sessionid"] = planted
+    assert not is_signed_in(thief)
+    browser.post("/accounts/logout/")
+    thief.cookies["sessionid"] = key
+    assert not is_signed_in(thief)
+
+
+def test_database_has_nothing_that_opens_a_session(bens_browser):
+    key = bens_browser.cookies["sessionid"].value
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM django_session")
+        assert cursor.fetchone() == (0,)
+    assert key not in str(dump()) + str(list(UserSession.objects.values()))
+    thief = Client()
+    thief.cookies["sessionid"] = UserSession.objects.get().digest
+    assert not is_signed_in(thief)
+
+
+def test_tidy_drops_what_is_over(ben, operator, clock):
+    Heartbeat.objects.create(name="sweep", at=clock())
+    gone, here = browser_of(ben), browser_of(operator)
+    clock.goes_on(minutes=50)
+    assert is_signed_in(here)
+    clock.goes_on(minutes=20)
+    housekeeping.tidy(clock())
+    assert UserSession.objects.get().user == operator
+    assert is_signed_in(here) and not is_signed_in(gone)
+
+
+# --- My sessions --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("agent", "said"), [
+    (FIREFOX, "Firefox on Windows"),
+    (f"Mozilla/5.0 (Windows NT 10.0; Win64; x64) {CHROME} Safari/537.36 Edg/142.0.0.0", "Edge on Windows"),
+    ("Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) Version/18.5 Safari/605.1.15", "Safari on Mac"),
+    ("Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) CriOS/137.0 Safari/604.1", "Chrome on iPhone"),
+    (f"Mozilla/5.0 (Linux; Android 10; K) SamsungBrowser/28.0 {CHROME}", "Samsung Internet on Android"),
+    (f"Mozilla/5.0 (X11; Linux x86_64) {CHROME} Safari/537.36", "Chrome on Linux"),
+    ("", "Unknown browser"), ("<script>", "Unknown browser"),
+])  # fmt: skip
+def test_browsers_are_told_in_plain_words(agent, said):
+    assert browsers.in_words(agent) == said
+
+
+def test_own_sessions_are_listed_with_this_one_first(ben, clock):
+    there = signs_in(headers={"user-agent": FIREFOX})
+    clock.goes_on(minutes=5)
+    here = signs_in(REMOTE_ADDR="203.0.113.7")
+    make_user("carl")
+    signs_in_as_other = browser_of(make_user("dora"))
+    assert signs_in_as_other.get(MINE).status_code == 200
+    page = words(here.get(MINE))
+    assert page.index("This one") < page.index("Firefox on Windows From 127.0.0.1, signed in")
+    assert "From 203.0.113.7, signed in" in page
+    assert page.count("last active") == 2
+    assert f'href="{MINE}"' in source(there.get(QUEUE))
+
+
+def test_one_session_is_ended(ben):
+    here, there = signs_in(), signs_in(headers={"user-agent": FIREFOX})
+    pk = UserSession.objects.get(browser=FIREFOX).pk
+    assert "That session is ended." in words(here.post(f"{MINE}end/", {"session": pk}, follow=True))
+    assert not is_signed_in(there)
+    assert is_signed_in(here)
+    assert "It had ended already." in words(here.post(f"{MINE}end/", {"session": pk}, follow=True))
+
+
+def test_nobody_ends_the_session_of_another_user(bens_browser, office, operator):
+    pk = UserSession.objects.get(user=operator).pk
+    for number in (pk, "0", "x", "9" * 30, "-1", ""):
+        bens_browser.post(f"{MINE}end/", {"session": number})
+    assert is_signed_in(office)
+    assert is_signed_in(bens_browser)
+
+
+def test_sign_out_everywhere_ends_this_one_too(ben):
+    here, there = signs_in(), signs_in()
+    response = here.post(f"{MINE}end/")
+    assert (response["Location"], response["Clear-Site-Data"]) == (LOGIN, '"cache", "storage"')
+    assert not is_signed_in(here) and not is_signed_in(there)
+    entry = AuditEntry.objects.get(field="signed_out")
+    assert (entry.by, entry.after) == (ben, {"number": 2, "all": True})
+
+
+def test_administrator_sees_and_ends_the_sessions_of_a_user(admin, operator, ben):
+    there = signs_in(headers={"user-agent": FIREFOX})
+    page = f"/setup/users/{ben.pk}/"
+    assert "Firefox on Windows" in words(admin.get(page))
+    after = words(admin.post(f"{page}sign-out/", follow=True))
+    assert "Ben Okoro is signed out everywhere." in after
+    assert "Ben Okoro is signed in nowhere." in after
+    assert "Sessions ended everywhere: 1" in after
+    assert not is_signed_in(there)
+    assert is_signed_in(admin)
+
+
+def test_user_without_a_role_sees_their_own_sessions():
+    assert browser_of(make_user("nobody", role="")).get(MINE).status_code == 200
