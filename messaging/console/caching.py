@@ -7,6 +7,8 @@ from django.contrib.auth.views import LogoutView
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
+Response = TypeVar("Response", bound=HttpResponseBase)
+
 
 class PrivateMiddleware:
     """Pages are for one user, and asked for anew each time. What says more of itself is left alone."""
@@ -18,9 +20,6 @@ class PrivateMiddleware:
         response = self.get_response(request)
         response.headers.setdefault("Cache-Control", "private, no-cache")
         return response
-
-
-Response = TypeVar("Response", bound=HttpResponseBase)
 
 
 def forget_all(response: Response) -> Response:
@@ -37,6 +36,4 @@ class Logout(LogoutView):
 
     def dispatch(self, request: HttpRequest, *args: Any, **options: Any) -> HttpResponse:
         response: HttpResponse = super().dispatch(request, *args, **options)
-        # Not the cookies: one of them tells this device as the user's own, and spares it from sign-in limits.
-        response.headers["Clear-Site-Data"] = '"cache", "storage"'
-        return response
+        return forget_all(response)

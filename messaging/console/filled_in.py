@@ -11,14 +11,15 @@ from urllib.parse import urlsplit
 
 from messaging.kept_forms import CSRF, OWNER
 
-AS_IT_IS = ("password", "file", "submit", "button", "image", "reset")
+BUTTONS = ("submit", "button", "image", "reset")
+AS_IT_IS = ("password", "file", *BUTTONS)
 CHOSEN = ("checkbox", "radio")
 
 Attributes = list[tuple[str, str | None]]
 
 
 def fill_in(html: str, here: str, path: str, fields: Mapping[str, Sequence[str]]) -> str | None:
-    """The page with the form that goes to `path` filled in; None: it has no such form.
+    """The page with the form that goes to `path` filled in, if one types into it; None: it has no such form.
 
     Args:
         here: the path of the page, where a form goes that names no other.
@@ -30,16 +31,21 @@ def fill_in(html: str, here: str, path: str, fields: Mapping[str, Sequence[str]]
 
 
 class _Filler(HTMLParser):
-    """Notes what is to be replaced, from where to where, while it reads."""
+    """Notes what is to be replaced, from where to where, while it reads.
+
+    Of the forms that go to the path, the first into which a user types is filled in. A form of buttons is left as it
+    is: what it does may depend on its hidden fields, and the page may have another one for the same path.
+    """
 
     def __init__(self, html: str, here: str, path: str, fields: Mapping[str, Sequence[str]]) -> None:
         super().__init__(convert_charrefs=False)
         self.html, self.here, self.path = html, here, path
         self.fields = fields
-        self.left = {name: deque(values) for name, values in fields.items() if name not in (CSRF, OWNER)}
-        self.is_found = self.is_inside = False
+        self.is_found = self.is_inside = self.is_typed_into = False
+        self.left: dict[str, deque[str]] = {}
         self.select = self.textarea = ""
         self.text_from = 0
+        self.folded: list[tuple[int, int, str]] = []  # around this place
         self.changes: list[tuple[int, int, str]] = []
         self.lines = [0]
         for line in html.split("\n"):
@@ -51,48 +57,61 @@ class _Filler(HTMLParser):
 
     def result(self) -> str:
         parts, done = [], 0
-        for start, end, text in self.changes:
+        for start, end, text in sorted(self.changes) if self.is_typed_into else ():
             parts += [self.html[done:start], text]
             done = end
         return "".join([*parts, self.html[done:]])
 
-    def replace_tag(self, tag: str, attributes: Attributes) -> None:
+    def replaced(self, tag: str, attributes: Attributes) -> tuple[int, int, str]:
         written = "".join(f" {name}" if value is None else f' {name}="{escape(value)}"' for name, value in attributes)
         start = self.place()
-        self.changes.append((start, start + len(self.get_starttag_text() or ""), f"<{tag}{written}>"))
+        return start, start + len(self.get_starttag_text() or ""), f"<{tag}{written}>"
 
     def handle_starttag(self, tag: str, attrs: Attributes) -> None:
         given = dict(attrs)
         if tag == "form":
             target = urlsplit(given.get("action") or "").path or self.here
-            self.is_inside = not self.is_found and given.get("method", "get") == "post" and target == self.path
-            self.is_found = self.is_found or self.is_inside
+            self.is_inside = not self.is_typed_into and given.get("method", "get") == "post" and target == self.path
+            if self.is_inside:
+                self.begin()
+        elif tag == "details":
+            self.folded.append(self.replaced(tag, _with(attrs, "open", given.get("open") or "")))
+            if self.is_inside:
+                self.changes.append(self.folded[-1])
         elif self.is_inside:
             self.fill(tag, attrs, given)
 
+    def begin(self) -> None:
+        self.is_found = True
+        self.left = {name: deque(values) for name, values in self.fields.items() if name not in (CSRF, OWNER)}
+        self.changes = list(self.folded)
+
     def fill(self, tag: str, attrs: Attributes, given: Mapping[str, str | None]) -> None:
-        name = given.get("name") or ""
-        if tag == "details":
-            self.replace_tag(tag, _with(attrs, "open", given.get("open") or ""))
-        elif tag == "select":
+        name, kind = given.get("name") or "", given.get("type") or "text"
+        if tag in ("select", "textarea") or (tag == "input" and kind not in ("hidden", *BUTTONS)):
+            self.is_typed_into = True
+        if tag == "select":
             self.select = name if name in self.left else ""
         elif tag == "option" and self.select:
-            self.replace_tag(tag, _marked(attrs, "selected", (given.get("value") or "") in self.fields[self.select]))
+            is_chosen = (given.get("value") or "") in self.fields[self.select]
+            self.changes.append(self.replaced(tag, _marked(attrs, "selected", is_chosen)))
         elif tag == "textarea" and self.left.get(name):
             self.textarea, self.text_from = name, self.place() + len(self.get_starttag_text() or "")
         elif tag == "input" and name not in (CSRF, OWNER):
-            self.fill_input(attrs, given.get("type") or "text", name, given.get("value"))
+            self.fill_input(attrs, kind, name, given.get("value"))
 
     def fill_input(self, attrs: Attributes, kind: str, name: str, value: str | None) -> None:
         if kind in CHOSEN:
             is_chosen = ("on" if value is None else value) in self.fields.get(name, ())
-            self.replace_tag("input", _marked(attrs, "checked", is_chosen))
+            self.changes.append(self.replaced("input", _marked(attrs, "checked", is_chosen)))
         elif kind not in AS_IT_IS and self.left.get(name):
-            self.replace_tag("input", _with(attrs, "value", self.left[name].popleft()))
+            self.changes.append(self.replaced("input", _with(attrs, "value", self.left[name].popleft())))
 
     def handle_endtag(self, tag: str) -> None:
         if tag == "form":
             self.is_inside = False
+        elif tag == "details" and self.folded:
+            self.folded.pop()
         elif tag == "select":
             self.select = ""
         elif tag == "textarea" and self.textarea:

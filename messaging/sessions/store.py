@@ -62,21 +62,23 @@ class SessionStore(SessionBase):
             return
         data = self._get_session(no_load=must_create)  # type: ignore[attr-defined]
         if must_create:
-            self._insert(self.encode(data))
+            self._insert(data)
             return
         with transaction.atomic():
             self._update({"data": self.encode(data)} | self._beginning(data.get(SESSION_KEY)))
 
-    def _insert(self, data: str) -> None:
+    def _insert(self, data: dict[str, Any]) -> None:
         now = timezone.now()
         digest = digest_of(self.session_key or "")
-        row = UserSession(digest=digest, data=data, started_at=now, active_at=now, expires_at=now + KEPT)
+        self.row = UserSession(
+            digest=digest, data=self.encode(data), started_at=now, active_at=now, expires_at=now + KEPT
+        )
         try:
             with transaction.atomic():
-                row.save(force_insert=True)
+                self._beginning(data.get(SESSION_KEY))
+                self.row.save(force_insert=True)
         except IntegrityError as error:
             raise CreateError from error
-        self.row = row
 
     def _beginning(self, user: str | None) -> dict[str, Any]:
         """What is written when a user has signed in.
@@ -114,6 +116,8 @@ class SessionStore(SessionBase):
         key = session_key or self.session_key
         if key is not None:
             UserSession.objects.filter(digest=digest_of(key)).delete()
+        if key == self.session_key:
+            self.row = None
 
     @classmethod
     def clear_expired(cls) -> None:

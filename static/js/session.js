@@ -13,7 +13,9 @@ if (box) {
   let ends = Date.now() + Number(box.dataset.seconds) * 1000;
   let mayStay = true;
   let told = Date.now();
-  let typed = new URLSearchParams(location.search).has("kept");
+  // A form that was not accepted, or is filled in again, has what was typed before this page was there.
+  const isAgain = "posted" in box.dataset || new URLSearchParams(location.search).has("kept");
+  let typed = isAgain && document.querySelector("main form[method=post] :is(textarea, input:not([type=hidden]))") !== null;
   let over = false;
 
   const take = async (answer) => {
@@ -38,27 +40,28 @@ if (box) {
   };
 
   const end = () => {
-    if (!typed) return location.reload();
+    // Not reload: a page that answers a POST would send it again.
+    if (!typed) return location.replace(location.href.split("#")[0]);
     say("You were signed out. What you typed is kept when you send it: sign in then, and it is there again.", false);
   };
 
   const look = async () => {
+    if (over) return;
     if (Date.now() < ends - warn) return (box.hidden = true);
     await ask(); // another tab may have been busy
     const left = ends - Date.now();
     over = left <= 0;
     if (over) return end();
     if (left > warn) return (box.hidden = true);
-    const at = new Date(ends).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+    const at = new Date(ends).toLocaleTimeString(document.documentElement.lang, { hour: "2-digit", minute: "2-digit" });
     if (mayStay) say(`You will be signed out at ${at}, because nothing was done for a while.`, true);
     else say(`You will be signed out at ${at}, and can sign in again at once. What you type is kept.`, false);
   };
 
-  document.addEventListener("input", () => {
-    typed = true;
+  document.addEventListener("input", ({ target }) => {
+    typed ||= target.form?.method === "post";
     if (!over && Date.now() - told > TOLD_EACH) act();
   });
-  document.addEventListener("submit", () => (typed = false));
   stay.addEventListener("click", () => act().then(look));
   document.addEventListener("visibilitychange", () => document.hidden || look());
   setInterval(look, TICK);

@@ -9,11 +9,9 @@ from django.contrib.auth.models import User
 from django.contrib.auth.views import LoginView, PasswordChangeView
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
-from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import reverse_lazy
 from django.utils.decorators import method_decorator
-from django_htmx.http import HttpResponseClientRefresh
 
 from messaging import roles, sessions, users
 from messaging.console import half_signed_in
@@ -37,13 +35,6 @@ class Login(LoginView):
     template_name = "messaging/login.html"
     authentication_form = SignIn
     redirect_authenticated_user = True
-
-    def dispatch(self, request: HttpRequest, *args: Any, **options: Any) -> HttpResponseBase:
-        # A part of a page asked for after the session ended: load the page, so that it asks to sign in.
-        if getattr(request, "htmx", False):
-            response: HttpResponse = HttpResponseClientRefresh()
-            return response
-        return super().dispatch(request, *args, **options)
 
     def form_valid(self, form: AuthenticationForm) -> HttpResponse:
         user = form.get_user()

@@ -12,6 +12,7 @@ from messaging.console.filled_in import fill_in
 from messaging.models import Heartbeat, KeptForm, Message, UserSession
 from tests.factories import browser_of, make_message, make_user
 from tests.pages import source, words
+from tests.steps import in_threads
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("email_setup")]
 PASSWORD = "correct horse battery"
@@ -94,7 +95,7 @@ def test_message_that_was_sent_too_late_is_filled_in_again_after_the_sign_in(ann
     assert "What you typed is kept for a day. Sign in, and it is there again." in words(annas.get(led["Location"]))
     assert not Message.objects.exists()
     page = signs_in(annas, led)
-    assert "This was not done, because you were signed out. What you typed is here again" in words(page)
+    assert "This was not done, because you were signed out. Do it again: anything that you typed is here." in words(page)
     again = Form(page, NEW).fields
     assert {name: again[name][0] for name in TYPED} == TYPED
     assert annas.post(NEW, again | {"do": "queue"}).status_code == 302
@@ -283,6 +284,17 @@ def test_of_each_user_the_latest_five_are_kept(annas):
     assert kept == {"No. 3", "No. 4", "No. 5", "No. 6", "No. 7"}
 
 
+@pytest.mark.postgresql
+@pytest.mark.services
+@pytest.mark.django_db(transaction=True)
+def test_of_many_at_one_moment_five_are_kept_as_well(anna):
+    def keep():
+        kept_forms.keep(anna.pk, NEW, {"text": ["x"]}, [])
+
+    assert in_threads(20, keep) == []
+    assert KeptForm.objects.count() == 5
+
+
 def test_what_is_too_long_is_not_kept(annas):
     led = sends(annas, NEW, **TYPED | {"text": "x" * 1_000_001})
     assert led["Location"] == f"{LOGIN}?next=/messages/new/"
@@ -325,6 +337,10 @@ FORM = '<form method="post" action="/a/">{}</form>'
 
 
 @pytest.mark.parametrize(("html", "fields", "filled"), [
+    ('<input type="hidden" name="on" value="1"><button name="do" value="x">', {"on": ["0"], "do": ["y"]},
+     '<input type="hidden" name="on" value="1"><button name="do" value="x">'),
+    ('<input type="hidden" name="version" value="2"><input name="a">', {"version": ["1"], "a": ["x"]},
+     '<input type="hidden" name="version" value="1"><input name="a" value="x">'),
     ('<input name="a" value="1">', {"a": ['"><script>']}, '<input name="a" value="&quot;&gt;&lt;script&gt;">'),
     ('<textarea name="a">old &amp; new</textarea>', {"a": ["</textarea><b>"]},
      '<textarea name="a">\n&lt;/textarea&gt;&lt;b&gt;</textarea>'),
@@ -341,6 +357,21 @@ FORM = '<form method="post" action="/a/">{}</form>'
 ])  # fmt: skip
 def test_form_is_filled_in_and_nothing_else_changes(html, fields, filled):
     assert fill_in(f"<b>\n{FORM.format(html)}\n</b>", "/", "/a/", fields) == f"<b>\n{FORM.format(filled)}\n</b>"
+
+
+def test_form_that_a_page_keeps_folded_is_opened():
+    html = f"<details><p></p></details><details class='more'>{FORM}</details>".replace("{}", '<input name="a">')
+    filled = fill_in(html, "/", "/a/", {"a": ["1"]})
+    assert filled == (
+        "<details><p></p></details>"
+        '<details class="more" open=""><form method="post" action="/a/"><input name="a" value="1"></form></details>'
+    )
+
+
+def test_of_two_forms_the_one_that_is_typed_into_is_filled_in():
+    button = FORM.format('<input type="hidden" name="a" value="1"><button>')
+    filled = fill_in(button + FORM.format('<input name="a">'), "/", "/a/", {"a": ["2"]})
+    assert filled == button + FORM.format('<input name="a" value="2">')
 
 
 def test_page_without_the_form_is_left_alone():

@@ -1,13 +1,16 @@
 """After a restore: a banner on every page, and one page on which an administrator lets sending go on."""
 
 import datetime as dt
+import re
+from urllib.parse import urlsplit
 
 import pytest
+from django.http import QueryDict
 from django.utils import timezone
 
-from messaging import housekeeping
+from messaging import housekeeping, kept_forms
 from messaging.delivery import lineage, witness
-from messaging.models import AccountPause, Heartbeat, Lineage, Restore
+from messaging.models import AccountPause, Heartbeat, Lineage, Restore, UserSession
 from tests.factories import make_message, make_messages, set_up
 from tests.fault_server import FaultServer
 from tests.pages import page_of, words
@@ -132,3 +135,16 @@ def test_answer_that_is_none_does_nothing(restored, admin):
 def test_where_nothing_was_restored_the_page_says_so(admin):
     make_message("c@example.com")
     assert "This database has not been restored or moved." in words(admin.get("/restored/"))
+
+
+def test_answer_that_came_after_the_session_had_ended_leaves_each_button_what_it_says(restored, admin, operator):
+    """Both answers post to one address, and differ by a hidden field."""
+    page = admin.get("/restored/").content.decode()
+    signed = re.search(rf'name="{kept_forms.OWNER}" value="([^"]+)"', page)[1]
+    UserSession.objects.all().delete()
+    form = {"answer": "moved", kept_forms.OWNER: signed}
+    led = admin.post(f"/restored/{Restore.objects.get().pk}/", form, headers={"Referer": "http://testserver/restored/"})
+    admin.force_login(operator)
+    again = admin.get(QueryDict(urlsplit(led["Location"]).query)["next"]).content.decode()
+    assert "This was not done" in again
+    assert re.findall('name="answer" value="(.+?)"', again) == ["sent-since", "moved"]

@@ -386,3 +386,25 @@ def test_administrator_sees_and_ends_the_sessions_of_a_user(admin, operator, ben
 
 def test_user_without_a_role_sees_their_own_sessions():
     assert browser_of(make_user("nobody", role="")).get(MINE).status_code == 200
+
+
+# --- A browser whose session is over ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("over", ["idle", "ended"])
+def test_sign_in_form_that_was_open_when_the_session_ended_signs_in_at_once(bens_browser, ben, clock, over):
+    """Of another tab, which asks for nothing before: the browser still sends the cookie of the session that is over."""
+    if over == "idle":
+        clock.goes_on(minutes=61)
+    else:
+        UserSession.objects.all().delete()
+    response = bens_browser.post(LOGIN, {"username": "ben", "password": PASSWORD})
+    assert response["Location"] == QUEUE
+    assert is_signed_in(bens_browser)
+    assert UserSession.objects.get().user == ben
+
+
+def test_session_of_another_user_who_signs_in_on_top_is_known_as_theirs(bens_browser, operator):
+    """As the tests of other parts do it: no page leads there."""
+    bens_browser.force_login(operator)
+    assert UserSession.objects.get().user == operator
