@@ -4,14 +4,13 @@ Rows, QR code and recovery codes are django-allauth's; its secrets are encrypted
 an app is compared here, under a lock in the database: allauth remembers used codes in a cache, which is another one in
 each process.
 
-Beside allauth's `secret`, the `data` of an app's row has `last_step`, the time step of the last right code; `wrong`,
-the number of wrong ones since; and `wrong_at`, when the last of these came (seconds since 1970).
+Beside allauth's `secret`, the `data` of an app's row has `last_step`, the time step of the last right code. Who asks
+counts how often codes are tried (sign_ins.counted).
 """
 
 import base64
 import re
 import secrets
-from math import ceil
 from types import SimpleNamespace
 from unicodedata import normalize
 
@@ -30,22 +29,11 @@ from messaging.setup.secrets import decrypt, encrypt
 
 PERIOD, DIGITS = 30, 6  # what every authenticator app takes for granted
 SECRET_BYTES = 20
-FREE = 5  # wrong codes before the first delay
-FIRST_DELAY, LONGEST_DELAY = 5, 900  # seconds; each is twice as long as the one before
-SKEW = 5  # seconds that clocks of several machines may differ
 APP, RECOVERY = Authenticator.Type.TOTP, Authenticator.Type.RECOVERY_CODES
 
 
 class WrongCode(Exception):
     """The code does not belong to the key, or not to this moment."""
-
-
-class TooSoon(Exception):
-    """Refused without a look at the code; the next one is taken after so many `seconds`."""
-
-    def __init__(self, seconds: int) -> None:
-        super().__init__("too many wrong codes")
-        self.seconds = seconds
 
 
 class Adapter(DefaultMFAAdapter):
@@ -181,34 +169,20 @@ def check(user: User, code: str) -> bool:
     comes before it (RFC 6238 5.2).
 
     Raises:
-        TooSoon: there were too many wrong codes.
         LostKey: what is stored cannot be read.
     """
     with transaction.atomic():
         row = Authenticator.objects.select_for_update().filter(user=user, type=APP).first()
         if row is None:
             return False
-        now = timezone.now()
-        if (wait := _wait(row, now.timestamp())) > 0:
-            raise TooSoon(ceil(wait))
         step = _step_of(decrypt(row.data["secret"]), code, row.data.get("last_step", 0))
-        is_right = step is not None or _use_recovery_code(user, code)
         if step is not None:
             row.data["last_step"] = step
-        if is_right:
-            row.data["wrong"], row.last_used_at = 0, now
-        else:
-            row.data["wrong"], row.data["wrong_at"] = row.data.get("wrong", 0) + 1, now.timestamp()
+        elif not _use_recovery_code(user, code):
+            return False
+        row.last_used_at = timezone.now()
         row.save(update_fields=["data", "last_used_at"])
-        return is_right
-
-
-def _wait(row: Authenticator, now: float) -> float:
-    """Seconds until the next code is taken; what lies in the future counts as not there."""
-    wrong, since = row.data.get("wrong", 0), now - row.data.get("wrong_at", 0)
-    if wrong < FREE or since < -SKEW:
-        return 0
-    return float(min(FIRST_DELAY * 2 ** min(wrong - FREE, 20), LONGEST_DELAY) - since)
+        return True
 
 
 def _step_of(key: str, code: str, last_step: int) -> int | None:

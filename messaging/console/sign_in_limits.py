@@ -6,7 +6,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 
-from messaging.sign_ins import TooSoon, devices
+from messaging.sign_ins import Door, TooSoon, devices
 
 
 class SignInMiddleware:
@@ -23,7 +23,7 @@ class SignInMiddleware:
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
         if not isinstance(error, TooSoon):
             return None
-        context = {"until": error.until, "wait": in_words(error.seconds)}
+        context = {"until": error.until, "wait": in_words(error.seconds), "is_code": error.door == Door.CODE}
         response = render(request, "429.html", context, status=429)
         response["Retry-After"] = str(error.seconds)
         response["Cache-Control"] = "no-store"

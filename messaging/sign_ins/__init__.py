@@ -61,6 +61,7 @@ class Limit:
 FIRST_DELAY = timedelta(seconds=5)
 PLACE = Limit(5, timedelta(minutes=15))
 ACCOUNT = Limit(50, timedelta(minutes=5))
+CODES = Limit(20, timedelta(minutes=15))  # instead of ACCOUNT: there are only a million, and three are right
 ADDRESS = Limit(100, timedelta(minutes=1))
 SHARE = 10  # tries of one address that count for ACCOUNT: no address reaches that limit alone
 KEPT = timedelta(days=1)  # after the last try, a count begins anew
@@ -76,8 +77,9 @@ KNOWN_DEVICE = "known device "
 class TooSoon(Exception):
     """Refused without a look at what was typed; `until` is when the next try is taken. The console answers 429."""
 
-    def __init__(self, wait: timedelta) -> None:
+    def __init__(self, wait: timedelta, door: Door) -> None:
         super().__init__("too many wrong tries")
+        self.door = door
         self.seconds = max(1, ceil(wait.total_seconds()))
         self.until = timezone.now() + wait
 
@@ -102,8 +104,8 @@ def counted(request: HttpRequest | None, name: str, check: Callable[[], T], *, d
         name: the user name, as typed. It need not exist.
         check: compares what was typed; its answer is true if it is right. A long comparison belongs in here: no
             lock is held and no transaction open meanwhile. A try whose check raises an error is not counted.
-        door: what is tried. `Door.CODE` for codes: they have the same limits as passwords, and their own counts. For
-            codes `name` is the name of the user whose password was right before.
+        door: what is tried. `Door.CODE` for codes: they have counts of their own, and CODES for ACCOUNT. For codes
+            `name` is the name of the user whose password was right before.
 
     Returns:
         What `check` answered.
@@ -131,7 +133,14 @@ def limit_of(row: SignInTries) -> Limit:
     """Which limit holds for a count."""
     if not row.account:
         return ADDRESS
-    return PLACE if row.place else ACCOUNT
+    if row.place:
+        return PLACE
+    return CODES if row.door == Door.CODE else ACCOUNT
+
+
+def is_of_all(row: SignInTries) -> bool:
+    """Whether it is the count of an account over all addresses."""
+    return bool(row.account) and not row.place
 
 
 def wait(row: SignInTries, now: datetime) -> timedelta:
@@ -145,12 +154,12 @@ def wait(row: SignInTries, now: datetime) -> timedelta:
 def _count(request: HttpRequest | None, name: str, door: Door) -> _Try:
     address, device = address_of(request), devices.known(request, name)
     this = _Try(door, name, account_of(name), KNOWN_DEVICE + device if device else address, timezone.now())
-    _refuse(_rows(this), this.at)  # a flood of refused tries takes no lock
+    _refuse(_rows(this), this.at, door)  # a flood of refused tries takes no lock
     with transaction.atomic():
         made = _lock(this)
         now = timezone.now()
         rows = list(_rows(this))
-        _refuse(rows, now)
+        _refuse(rows, now, door)
         this = _Try(door, name, this.account, this.place, now, {_key(row): row.last_at for row in rows})
         _add(rows, now)
         _tell_delay(this, rows)
@@ -189,7 +198,7 @@ def _lock(this: _Try) -> list[int]:
     return [row.pk for row in made]
 
 
-def _refuse(rows: Iterable[SignInTries], now: datetime) -> None:
+def _refuse(rows: Iterable[SignInTries], now: datetime, door: Door) -> None:
     """Raises TooSoon. Counts from a clock that was ahead are brought back to now, or they would hold for years."""
     rows = list(rows)
     if ahead := [row for row in rows if row.last_at > now + SKEW]:
@@ -198,7 +207,7 @@ def _refuse(rows: Iterable[SignInTries], now: datetime) -> None:
         SignInTries.objects.filter(pk__in=[row.pk for row in ahead]).update(last_at=now, since=now)
     longest = max((wait(row, now) for row in rows), default=timedelta())
     if longest > timedelta():
-        raise TooSoon(longest)
+        raise TooSoon(longest, door)
 
 
 def _add(rows: list[SignInTries], now: datetime) -> None:
@@ -206,7 +215,7 @@ def _add(rows: list[SignInTries], now: datetime) -> None:
     for row in (of_place, *(row for row in rows if row is not of_place)):  # its share depends on what it has now
         if row.tries == 0 or now - row.last_at > KEPT:
             row.tries, row.since = 0, now
-        if limit_of(row) is not ACCOUNT or of_place.tries <= SHARE:
+        if not is_of_all(row) or of_place.tries <= SHARE:
             row.tries += 1
             row.last_at = now
     SignInTries.objects.bulk_update(rows, ["tries", "since", "last_at"])
@@ -235,7 +244,7 @@ def _take_back(this: _Try) -> None:
 
 def _subtract(this: _Try, rows: list[SignInTries], tries: int) -> None:
     for row in rows:
-        less = min(tries, SHARE) if limit_of(row) is ACCOUNT else tries
+        less = min(tries, SHARE) if is_of_all(row) else tries
         row.tries = max(row.tries - less, 0)
         if row.last_at == this.at:  # else somebody tried since
             row.last_at = this.before.get(_key(row), row.last_at)

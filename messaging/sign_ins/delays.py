@@ -9,7 +9,7 @@ from django.db.models import Q
 
 from messaging.models import SignInTries
 
-from . import ACCOUNT, ADDRESS, KEPT, KNOWN_DEVICE, PLACE, account_of, limit_of, wait
+from . import ADDRESS, KEPT, KNOWN_DEVICE, PLACE, account_of, is_of_all, limit_of, wait
 
 MOST = 200
 PLACES_SHOWN = 3
@@ -37,7 +37,7 @@ def found(users: Iterable[User], now: datetime) -> list[Delay]:
     enough = Q(account="", tries__gte=ADDRESS.free) | Q(account__in=of_digest, tries__gte=PLACE.free)
     delays: dict[str, Delay] = {}
     for row in SignInTries.objects.filter(enough, last_at__gte=now - KEPT).order_by("-last_at")[:MOST]:
-        if limit_of(row) is ACCOUNT and row.tries < ACCOUNT.free:
+        if is_of_all(row) and row.tries < limit_of(row).free:
             continue
         _add(delays.setdefault(row.account or row.place, Delay(of_digest.get(row.account), row.since)), row, now)
     return list(delays.values())
@@ -47,7 +47,7 @@ def _add(delay: Delay, row: SignInTries, now: datetime) -> None:
     delay.since = min(delay.since, row.since)
     if (left := wait(row, now)).total_seconds() > 0:
         delay.until = max(delay.until or now, now + left)
-    if limit_of(row) is ACCOUNT:  # the same tries once more, and those of addresses that had few
+    if is_of_all(row):  # the same tries once more, and those of addresses that had few
         delay.tries = max(delay.tries, row.tries)
         return
     delay.tries = max(delay.tries, row.tries) if not row.account else delay.tries + row.tries

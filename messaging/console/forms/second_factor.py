@@ -10,6 +10,7 @@ from django.http import HttpRequest
 
 from messaging import roles, second_factor
 from messaging.setup.secrets import LostKey
+from messaging.sign_ins import Door, counted
 
 from .helper import fields_alone
 
@@ -34,11 +35,10 @@ class CodeForm(forms.Form):
 
     code = code_field("Code", "Six digits from your authenticator app, or one of your recovery codes.")
 
-    def __init__(self, *args: Any, user: User, **options: Any) -> None:
+    def __init__(self, *args: Any, user: User, request: HttpRequest, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.user = user
+        self.user, self.request = user, request
         self.is_wrong = False
-        self.wait = 0
         self.helper = fields_alone()
         self.fields["code"].widget.attrs["autofocus"] = True
 
@@ -48,15 +48,13 @@ class CodeForm(forms.Form):
         return code
 
     def _check(self, code: str) -> None:
+        """Raises sign_ins.TooSoon as well."""
+        name = self.user.get_username()
         try:
-            self.is_wrong = not second_factor.check(self.user, code)
-        except second_factor.TooSoon as error:
-            self.wait = error.seconds
-            raise ValidationError(
-                f"There were too many wrong codes. Wait {in_words(error.seconds)}, then enter the code that is shown."
-            ) from error
+            is_right = counted(self.request, name, lambda: second_factor.check(self.user, code), door=Door.CODE)
         except LostKey as error:
             raise ValidationError(LOST) from error
+        self.is_wrong = not is_right
         if self.is_wrong:
             raise ValidationError(WRONG)
 
@@ -72,9 +70,8 @@ class ProofForm(CodeForm):
     )
     field_order: tuple[str, ...] = ("password", "code")
 
-    def __init__(self, *args: Any, request: HttpRequest, **options: Any) -> None:
+    def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.request = request
         del self.fields["code"].widget.attrs["autofocus"]
 
     def clean_password(self) -> str:
@@ -103,10 +100,3 @@ class SetUpForm(ProofForm):
         self.fields["code"].help_text = ""
         if not roles.has_second_factor(self.user):
             del self.fields["code"]
-
-
-def in_words(seconds: int) -> str:
-    """How long to wait: "1 second", "40 seconds", "6 minutes"."""
-    if seconds > 90:
-        return f"{-(-seconds // 60)} minutes"
-    return "1 second" if seconds == 1 else f"{seconds} seconds"

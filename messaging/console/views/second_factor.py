@@ -40,17 +40,14 @@ def code(request: HttpRequest) -> HttpResponse:
     user = half_signed_in.user_of(half) if half is not None else None
     if half is None or user is None or not roles.has_second_factor(user):
         return _start_over(request, half, "That took too long. Sign in again.")
-    form = CodeForm(request.POST if request.method == "POST" else None, user=user)
+    form = CodeForm(request.POST if request.method == "POST" else None, user=user, request=request)
     if form.is_valid():
         half_signed_in.end(request)
         login(request, user)
         return redirect(half.next or settings.LOGIN_REDIRECT_URL)
     if form.is_wrong and half_signed_in.count_wrong(request, half):
         return _start_over(request, half, "There were too many wrong codes. Sign in again.")
-    response = render(request, "messaging/login_code.html", {"form": form}, status=429 if form.wait else 200)
-    if form.wait:
-        response["Retry-After"] = str(form.wait)
-    return response
+    return render(request, "messaging/login_code.html", {"form": form})
 
 
 def _start_over(request: HttpRequest, half: half_signed_in.HalfSignedIn | None, words: str) -> HttpResponse:

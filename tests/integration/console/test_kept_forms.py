@@ -95,7 +95,9 @@ def test_message_that_was_sent_too_late_is_filled_in_again_after_the_sign_in(ann
     assert "What you typed is kept for a day. Sign in, and it is there again." in words(annas.get(led["Location"]))
     assert not Message.objects.exists()
     page = signs_in(annas, led)
-    assert "This was not done, because you were signed out. Do it again: anything that you typed is here." in words(page)
+    assert "This was not done, because you were signed out. Do it again: anything that you typed is here." in words(
+        page
+    )
     again = Form(page, NEW).fields
     assert {name: again[name][0] for name in TYPED} == TYPED
     assert annas.post(NEW, again | {"do": "queue"}).status_code == 302

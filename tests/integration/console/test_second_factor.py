@@ -12,7 +12,7 @@ from django.contrib.auth.signals import user_logged_in
 from django.core.management import CommandError, call_command
 from django.test import Client
 
-from messaging import roles, second_factor, users
+from messaging import roles, second_factor, sign_ins, users
 from messaging.console import half_signed_in
 from messaging.models import AuditEntry
 from messaging.setup import options
@@ -24,6 +24,7 @@ from tests.steps import in_threads
 
 pytestmark = pytest.mark.django_db
 PASSWORD = "correct horse battery"
+HOME = "127.0.0.1"
 LOGIN, CODE, QUEUE = "/accounts/login/", "/accounts/login/code/", "/messages/"
 SECURITY, SET_UP = "/preferences/security/", "/preferences/security/set-up/"
 
@@ -234,12 +235,12 @@ def with_data(**changes):
 def test_clock_that_was_ahead_keeps_nobody_out(key, clock):
     clock.goes_on(days=400)
     at_the_code().post(CODE, {"code": code_of(key)})
-    for _ in range(second_factor.FREE + 3):
+    for _ in range(sign_ins.PLACE.free + 3):
         at_the_code().post(CODE, {"code": wrong_code(key)})
     clock.goes_on(days=-400)
-    browser = at_the_code()
-    browser.post(CODE, {"code": code_of(key)})
-    assert is_signed_in(browser)
+    assert status_of(code_of(key)) == 429
+    clock.goes_on(minutes=1)  # as long as if they had come just now
+    assert status_of(code_of(key)) == 302
 
 
 # --- Wrong codes --------------------------------------------------------------------------------------------
@@ -256,9 +257,14 @@ def test_five_wrong_codes_end_what_the_password_began(key, ben, clock):
     assert not is_signed_in(browser)
 
 
-def type_wrong(key, times=second_factor.FREE):
+def type_wrong(key, times=sign_ins.PLACE.free, at=HOME):
     for _ in range(times):
-        assert at_the_code().post(CODE, {"code": wrong_code(key)}).status_code == 200
+        assert at_the_code().post(CODE, {"code": wrong_code(key)}, REMOTE_ADDR=at).status_code == 200
+
+
+def status_of(code, at=HOME, browser=None):
+    """How a code is answered; 302: entered, 200: wrong, 429: refused without a look at it."""
+    return (browser or at_the_code()).post(CODE, {"code": code}, REMOTE_ADDR=at).status_code
 
 
 def test_wrong_codes_delay_the_right_one_longer_and_longer(key, clock):
@@ -266,9 +272,10 @@ def test_wrong_codes_delay_the_right_one_longer_and_longer(key, clock):
     waits = []
     for _ in range(9):
         browser = at_the_code()  # another one each time
-        response = browser.post(CODE, {"code": code_of(key)})
+        response = browser.post(CODE, {"code": code_of(key)}, REMOTE_ADDR=HOME)
         assert response.status_code == 429
-        assert "There were too many wrong codes." in words(response)
+        assert "Too many wrong tries" in words(response)
+        assert "Without the app and the recovery codes you need an administrator" in words(response)
         assert not is_signed_in(browser)
         waits.append(int(response["Retry-After"]))
         clock.goes_on(seconds=waits[-1])
@@ -279,14 +286,44 @@ def test_wrong_codes_delay_the_right_one_longer_and_longer(key, clock):
 def test_right_code_after_the_delay_enters_and_ends_it(key, clock):
     type_wrong(key)
     clock.goes_on(seconds=5)
-    browser = at_the_code()
-    browser.post(CODE, {"code": code_of(key)})
-    assert is_signed_in(browser)
-    type_wrong(key, second_factor.FREE - 1)
+    assert status_of(code_of(key)) == 302
+    type_wrong(key, sign_ins.PLACE.free - 1)
     clock.goes_on(minutes=1)
-    browser = at_the_code()
-    browser.post(CODE, {"code": code_of(key)})
-    assert is_signed_in(browser)
+    assert status_of(code_of(key)) == 302
+
+
+def test_who_knows_the_password_delays_no_code_elsewhere_nor_on_a_known_device(key, clock):
+    """They try from many addresses; Ben signs in at another one, and later on a device where he did before."""
+    known = at_the_code()
+    assert status_of(code_of(key), browser=known) == 302
+    known.post("/accounts/logout/")
+    clock.goes_on(minutes=1)
+    type_wrong(key)
+    assert status_of(code_of(key)) == 429
+    assert status_of(code_of(key), at="198.51.100.23") == 302
+    for number in range(sign_ins.CODES.free // sign_ins.PLACE.free - 1):
+        type_wrong(key, at=f"192.0.2.{number}")
+    clock.goes_on(seconds=1)
+    assert status_of(code_of(key), at="192.0.2.99") == 429, "a device that nobody knows"
+    assert enter_password(known)["Location"] == CODE
+    assert status_of(code_of(key, 1), at="192.0.2.99", browser=known) == 302
+
+
+@pytest.mark.django_db(transaction=True)
+def test_many_codes_at_once_are_five_tries(ben):
+    """In several sessions; those under way count already."""
+    key, _ = recovery_codes(browser_of(ben), PASSWORD)
+    answers, browsers = [], [at_the_code() for _ in range(12)]
+    turns = iter(browsers)
+    assert in_threads(12, lambda: answers.append(status_of(wrong_code(key), browser=next(turns)))) == []
+    assert answers.count(200) <= sign_ins.PLACE.free
+    assert answers.count(429) == 12 - answers.count(200)
+
+
+def test_guessing_codes_is_told_in_the_audit_log(key, ben, clock):
+    type_wrong(key)
+    [(_, _, _, kept, _, via)] = audited(ben, "sign_in")
+    assert (kept["what"], kept["door"], kept["tries"], via) == ("delayed", "code", 5, "sign-in")
 
 
 def test_delay_of_one_user_is_nobody_elses(key, clock):

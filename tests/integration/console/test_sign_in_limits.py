@@ -1,12 +1,15 @@
 """Guessing passwords is slow, and keeps no user out who knows theirs."""
 
+import datetime as dt
+import itertools
+
 import pytest
 from django.contrib.auth.hashers import MD5PasswordHasher
 from django.test import Client
 
 from messaging import housekeeping, users
 from messaging.models import AuditEntry, SignInTries
-from messaging.sign_ins import Door, TooSoon, counted
+from messaging.sign_ins import CODES, Door, TooSoon, counted
 from tests.attacks import ELSEWHERE, HOME, RIGHT, WRONG, device_of, shown, sign_in, statuses
 from tests.factories import make_user
 from tests.pages import words
@@ -297,6 +300,19 @@ def test_codes_have_a_count_of_their_own(ben, clock, rf):
     clock.goes_on(seconds=5)
     assert counted(request, "ben", lambda: "yes", door=Door.CODE) == "yes"
     assert counted(request, "ben", lambda: False, door=Door.CODE) is False
+
+
+def test_codes_are_guessed_a_hundred_times_a_day_from_however_many_addresses(ben, clock, rf):
+    """Three of a million are right at a time: that is one in 9 years."""
+    tried, addresses, end = 0, itertools.count(), clock() + dt.timedelta(days=2)
+    while clock() < end:
+        request = rf.post("/", REMOTE_ADDR=f"2001:db8:0:{next(addresses):x}::1")
+        try:
+            counted(request, "ben", lambda: False, door=Door.CODE)
+            tried += 1
+        except TooSoon as error:
+            clock.goes_on(seconds=error.seconds)
+    assert 2 * 96 <= tried <= 2 * 96 + CODES.free + 8
 
 
 def test_try_that_could_not_be_checked_is_none(ben, clock, rf):
