@@ -1,78 +1,14 @@
 """Guessing passwords over HTTP, with two web processes and real password hashes. `make drills` replays it."""
 
-import http.client
-import random
-import sys
-import threading
-import time
-import urllib.parse
-
 import pytest
 
 from tests import services
-from tests.installation import Installation, free_ports, wait_for
+from tests.installation import Installation
 from tests.sizes import STACKS
+from tests.web_processes import Site
 
 pytestmark = [pytest.mark.process, pytest.mark.slow, pytest.mark.drill, pytest.mark.timeout(300)]
-RIGHT, WRONG, CSRF = "correct horse battery", "wrong", "c" * 32
-BUSY = 503
-WEB = [sys.executable, "-m", "config.processes", "web"]
-
-
-class Site:
-    """Two processes behind a proxy, which says who asks; and one that strangers reach themselves."""
-
-    def __init__(self, installation):
-        self.installation, self.ports = installation, free_ports(3)
-        for port, is_behind in zip(self.ports, ("on", "on", "off"), strict=True):
-            installation.env |= {"PORT": str(port), "BEHIND_PROXY": is_behind}
-            installation.start(WEB)
-        for port in self.ports:
-            assert wait_for(lambda port=port: self.is_up(port), seconds=90)
-
-    def is_up(self, port):
-        try:
-            return self.ask(port, "GET", "/healthz")[0] == 200
-        except OSError:
-            return False
-
-    def ask(self, port, method, path, body=None, **header):
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-        try:
-            connection.request(method, path, body, header)
-            response = connection.getresponse()
-            response.read()
-            return response.status, dict(response.getheaders()), response.headers.get_all("Set-Cookie") or []
-        finally:
-            connection.close()
-
-    def sign_in(self, name, password, at, port=0, device=""):
-        form = urllib.parse.urlencode({"username": name, "password": password, "csrfmiddlewaretoken": CSRF})
-        header = {
-            "Content-Type": "application/x-www-form-urlencoded",
-            "Cookie": f"csrftoken={CSRF}; device={device}",
-            "X-Forwarded-For": at,
-        }
-        return self.ask(self.ports[port], "POST", "/accounts/login/", form, **header)
-
-    def at_once(self, tries):
-        """The statuses of tries that begin together, by turns at the two processes.
-
-        A process checks only so many passwords at a time. What it says it is too busy for was no try, and comes again.
-        """
-        found = []
-
-        def one(number, arguments):
-            while (status := self.sign_in(*arguments, port=number % 2)[0]) == BUSY:
-                time.sleep(random.uniform(0.2, 1))
-            found.append(status)
-
-        threads = [threading.Thread(target=one, args=each) for each in enumerate(tries)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        return found
+RIGHT, WRONG = "correct horse battery", "wrong"
 
 
 @pytest.fixture(scope="module", params=STACKS)
