@@ -105,10 +105,15 @@ class SignInRequired(LoginRequiredMiddleware):
     """Django's own, but nothing that was typed is lost, and no part of a page becomes a sign-in form."""
 
     def handle_no_permission(self, request: HttpRequest, view_func: object) -> HttpResponse:  # type: ignore[override]
-        why = getattr(request, WHY_OVER, "")
-        if why:
-            notes.info(request, why)
+        tell_why(request)
         return to_sign_in(request)
+
+
+def tell_why(request: HttpRequest) -> None:
+    """Say at the sign-in why the session is over, where this request found that."""
+    why = getattr(request, WHY_OVER, "")
+    if why:
+        notes.info(request, why)
 
 
 def to_sign_in(request: HttpRequest) -> HttpResponse:

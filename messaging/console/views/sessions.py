@@ -15,6 +15,7 @@ from messaging import roles, sessions, users
 from messaging.console.caching import forget_all
 from messaging.console.company import company_of
 from messaging.console.filters import ids_in
+from messaging.console.signed_out import tell_why
 from messaging.models import UserSession
 from messaging.sessions import browsers
 from messaging.wording import person
@@ -86,5 +87,6 @@ def state(request: HttpRequest) -> HttpResponse:
     """How many seconds the session has, as JSON, and whether activity gives it more; POST is activity by itself."""
     row = sessions.row_of(request)
     if row is None or not request.user.is_authenticated:
+        tell_why(request)
         return JsonResponse({"seconds": 0, "may_stay": False})
     return JsonResponse(sessions.time_left(row, roles.company_of(request.user), timezone.now()))

@@ -124,6 +124,7 @@ def test_browser_learns_how_much_time_is_left(clock, bens_browser):
     assert bens_browser.get(STATE, headers=POLL).json()["seconds"] == 3600
     clock.goes_on(minutes=61)
     assert bens_browser.get(STATE, headers=POLL).json()["seconds"] == 0
+    assert "because you did nothing for 60 minutes." in words(bens_browser.get(LOGIN)), "the page asks next"
     assert Client().get(STATE).json()["seconds"] == 0
 
 
