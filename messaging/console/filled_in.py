@@ -16,6 +16,7 @@ AS_IT_IS = ("password", "file", *BUTTONS)
 CHOSEN = ("checkbox", "radio")
 
 Attributes = list[tuple[str, str | None]]
+Change = tuple[int, int, str]  # from where to where, and what comes there
 
 
 def fill_in(html: str, here: str, path: str, fields: Mapping[str, Sequence[str]]) -> str | None:
@@ -45,8 +46,8 @@ class _Filler(HTMLParser):
         self.left: dict[str, deque[str]] = {}
         self.select = self.textarea = ""
         self.text_from = 0
-        self.folded: list[tuple[int, int, str]] = []  # around this place
-        self.changes: list[tuple[int, int, str]] = []
+        self.folded: list[Change] = []  # around this place
+        self.changes: set[Change] = set()
         self.lines = [0]
         for line in html.split("\n"):
             self.lines.append(self.lines[-1] + len(line) + 1)
@@ -62,7 +63,7 @@ class _Filler(HTMLParser):
             done = end
         return "".join([*parts, self.html[done:]])
 
-    def replaced(self, tag: str, attributes: Attributes) -> tuple[int, int, str]:
+    def replaced(self, tag: str, attributes: Attributes) -> Change:
         written = "".join(f" {name}" if value is None else f' {name}="{escape(value)}"' for name, value in attributes)
         start = self.place()
         return start, start + len(self.get_starttag_text() or ""), f"<{tag}{written}>"
@@ -76,15 +77,13 @@ class _Filler(HTMLParser):
                 self.begin()
         elif tag == "details":
             self.folded.append(self.replaced(tag, _with(attrs, "open", given.get("open") or "")))
-            if self.is_inside:
-                self.changes.append(self.folded[-1])
         elif self.is_inside:
             self.fill(tag, attrs, given)
 
     def begin(self) -> None:
         self.is_found = True
         self.left = {name: deque(values) for name, values in self.fields.items() if name not in (CSRF, OWNER)}
-        self.changes = list(self.folded)
+        self.changes = set(self.folded)
 
     def fill(self, tag: str, attrs: Attributes, given: Mapping[str, str | None]) -> None:
         name, kind = given.get("name") or "", given.get("type") or "text"
@@ -94,7 +93,9 @@ class _Filler(HTMLParser):
             self.select = name if name in self.left else ""
         elif tag == "option" and self.select:
             is_chosen = (given.get("value") or "") in self.fields[self.select]
-            self.changes.append(self.replaced(tag, _marked(attrs, "selected", is_chosen)))
+            self.changes.add(self.replaced(tag, _marked(attrs, "selected", is_chosen)))
+            if is_chosen != ("selected" in given):
+                self.unfold()
         elif tag == "textarea" and self.left.get(name):
             self.textarea, self.text_from = name, self.place() + len(self.get_starttag_text() or "")
         elif tag == "input" and name not in (CSRF, OWNER):
@@ -103,9 +104,18 @@ class _Filler(HTMLParser):
     def fill_input(self, attrs: Attributes, kind: str, name: str, value: str | None) -> None:
         if kind in CHOSEN:
             is_chosen = ("on" if value is None else value) in self.fields.get(name, ())
-            self.changes.append(self.replaced("input", _marked(attrs, "checked", is_chosen)))
+            self.changes.add(self.replaced("input", _marked(attrs, "checked", is_chosen)))
+            if is_chosen != ("checked" in dict(attrs)):
+                self.unfold()
         elif kind not in AS_IT_IS and self.left.get(name):
-            self.changes.append(self.replaced("input", _with(attrs, "value", self.left[name].popleft())))
+            text = self.left[name].popleft()
+            self.changes.add(self.replaced("input", _with(attrs, "value", text)))
+            if kind != "hidden" and text != (value or ""):
+                self.unfold()
+
+    def unfold(self) -> None:
+        """What is typed here is to be seen."""
+        self.changes.update(self.folded)
 
     def handle_endtag(self, tag: str) -> None:
         if tag == "form":
@@ -117,7 +127,8 @@ class _Filler(HTMLParser):
         elif tag == "textarea" and self.textarea:
             # A line break after the tag is not part of the text (HTML 13.2.6.4.7).
             text = "\n" + escape(self.left[self.textarea].popleft())
-            self.changes.append((self.text_from, self.place(), text))
+            self.changes.add((self.text_from, self.place(), text))
+            self.unfold()
             self.textarea = ""
 
 

@@ -237,7 +237,7 @@ class FormsAgain:
         if row is None:
             return
         setattr(request, AGAIN, row)
-        words = ["This was not done, because you were signed out. Do it again: anything that you typed is here."]
+        words = ["This was not done, because you were signed out. What you typed is here again: check it, and send it."]
         if row.files:
             words.append(f"Pick these files again: {', '.join(row.files)}.")
         if row.had_secret:

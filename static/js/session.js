@@ -54,7 +54,7 @@ if (box) {
     if (over) return end();
     if (left > warn) return (box.hidden = true);
     const at = new Date(ends).toLocaleTimeString(document.documentElement.lang, { hour: "2-digit", minute: "2-digit" });
-    if (mayStay) say(`You will be signed out at ${at}, because nothing was done for a while.`, true);
+    if (mayStay) say(`You will be signed out at ${at}, because you have done nothing for a while.`, true);
     else say(`You will be signed out at ${at}, and can sign in again at once. What you type is kept.`, false);
   };
 

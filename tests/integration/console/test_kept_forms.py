@@ -95,9 +95,7 @@ def test_message_that_was_sent_too_late_is_filled_in_again_after_the_sign_in(ann
     assert "What you typed is kept for a day. Sign in, and it is there again." in words(annas.get(led["Location"]))
     assert not Message.objects.exists()
     page = signs_in(annas, led)
-    assert "This was not done, because you were signed out. Do it again: anything that you typed is here." in words(
-        page
-    )
+    assert "This was not done, because you were signed out. What you typed is here again" in words(page)
     again = Form(page, NEW).fields
     assert {name: again[name][0] for name in TYPED} == TYPED
     assert annas.post(NEW, again | {"do": "queue"}).status_code == 302
@@ -355,6 +353,14 @@ FORM = '<form method="post" action="/a/">{}</form>'
     ('<input type="hidden" name="csrfmiddlewaretoken" value="t">', {"csrfmiddlewaretoken": ["old"]},
      '<input type="hidden" name="csrfmiddlewaretoken" value="t">'),
     ('<details><input name="a"></details>', {"a": ["1"]}, '<details open=""><input name="a" value="1"></details>'),
+    ('<details><input name="a"></details><input name="b">', {"a": [""], "b": ["1"]},
+     '<details><input name="a" value=""></details><input name="b" value="1">'),
+    ('<details><input type="hidden" name="a"></details><input name="b">', {"a": ["1"], "b": ["1"]},
+     '<details><input type="hidden" name="a" value="1"></details><input name="b" value="1">'),
+    ('<details><input type="checkbox" name="a"></details><details><input type="checkbox" name="b"></details>',
+     {"a": ["on"]},
+     '<details open=""><input type="checkbox" name="a" checked></details>'
+     '<details><input type="checkbox" name="b"></details>'),
     ('<p>é ✓ &amp;</p>\r\n<input name="b">', {"a": ["1"]}, '<p>é ✓ &amp;</p>\r\n<input name="b">'),
 ])  # fmt: skip
 def test_form_is_filled_in_and_nothing_else_changes(html, fields, filled):
