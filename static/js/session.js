@@ -4,17 +4,20 @@
 const TICK = 10_000;
 const TOLD_EACH = 60_000; // typing is told to the server as often
 
-const box = document.querySelector("[data-session]");
+const template = document.querySelector("template[data-session]");
 
-if (box) {
+if (template) {
+  const about = template.dataset;
+  template.after(template.content.cloneNode(true));
+  const box = template.nextElementSibling;
   const words = box.querySelector("[data-words]");
   const stay = box.querySelector("[data-stay]");
-  const warn = Number(box.dataset.warn) * 1000;
-  let ends = Date.now() + Number(box.dataset.seconds) * 1000;
+  const warn = Number(about.warn) * 1000;
+  let ends = Date.now() + Number(about.seconds) * 1000;
   let mayStay = true;
   let told = Date.now();
   // A form that was not accepted, or is filled in again, has what was typed before this page was there.
-  const isAgain = "posted" in box.dataset || new URLSearchParams(location.search).has("kept");
+  const isAgain = "posted" in about || new URLSearchParams(location.search).has("kept");
   let typed = isAgain && document.querySelector("main form[method=post] :is(textarea, input:not([type=hidden]))") !== null;
   let over = false;
 
@@ -25,12 +28,12 @@ if (box) {
     mayStay = may_stay;
   };
 
-  const ask = () => fetch(box.dataset.session, { headers: { "X-Background": "1" }, cache: "no-store" }).then(take).catch(() => {});
+  const ask = () => fetch(about.session, { headers: { "X-Background": "1" }, cache: "no-store" }).then(take).catch(() => {});
 
   const act = () => {
     told = Date.now();
     const token = document.querySelector("[name=csrfmiddlewaretoken]")?.value ?? "";
-    return fetch(box.dataset.session, { method: "POST", headers: { "X-CSRFToken": token } }).then(take).catch(() => {});
+    return fetch(about.session, { method: "POST", headers: { "X-CSRFToken": token } }).then(take).catch(() => {});
   };
 
   const say = (text, offer) => {

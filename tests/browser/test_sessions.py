@@ -68,7 +68,7 @@ def test_letter_survives_the_warning_and_the_end_of_the_session(site, sven):
     sven.get_by_label("Subject").fill("Offer for <Kim>")
     text = sven.get_by_label("Text", exact=True)
     text.fill("Dear Kim,\n\n“yes” & no.\n")
-    box, stay = sven.locator("[data-session]"), sven.get_by_role("button", name="Stay signed in")
+    box, stay = sven.locator(".session-end"), sven.get_by_role("button", name="Stay signed in")
     expect(box).to_be_hidden()
     minutes_pass(site, sven, 57)
     expect(box).to_contain_text("You will be signed out at")
