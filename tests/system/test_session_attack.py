@@ -30,6 +30,15 @@ from datetime import timedelta
 from django.db.models import F
 answer = UserSession.objects.filter(user__username="{name}").update(active_at=F("active_at") - timedelta({time}))
 """
+SESSIONS = """
+from django.contrib.auth.models import User
+from django.test import Client
+answer = []
+for _ in range({number}):
+    browser = Client()
+    browser.force_login(User.objects.get(username="{name}"))
+    answer.append(browser.cookies["sessionid"].value)
+"""
 ROWS = """answer = UserSession.objects.filter(user__username="{name}").count()"""
 KEPT = """answer = [str(row.key) for row in KeptForm.objects.filter(user__username="{name}")]"""
 
@@ -170,23 +179,22 @@ def test_sign_ins_that_race_a_deactivation_leave_no_session(site):
     assert not any(site.opens(cookie) for cookie in cookies if cookie)
 
 
-def test_requests_that_race_the_end_of_their_session_do_not_revive_it(site):
-    """A third of them write into the session."""
-    cookie, other = site.open_session("tom", 1), site.open_session("tom", 2)
+def test_requests_that_race_the_end_of_their_sessions_do_not_revive_them(site):
+    """150 at once, each in a session of its own, which it writes into. The end comes by a process that is free."""
+    cookies = site.installation.ask(SESSIONS.format(name="tom", number=150))
 
     def ask(number):
-        path = KEY if number % 3 == 0 else QUEUE
-        return race.done(site.ask(site.ports[number % 2], "GET", path, Cookie=f"sessionid={cookie}"))
+        return race.done(site.ask(site.ports[number % 2], "GET", KEY, Cookie=f"sessionid={cookies[number]}"))
 
-    with Amid(40, lambda: site.post(f"{MINE}end/", {}, other)) as race:
+    with Amid(20, lambda: site.post(f"{MINE}end/", {}, cookies[0], port=2)) as race:
         answers = together(ask, [()] * 150)
     statuses = [status for status, _, _ in answers]
     print({status: statuses.count(status) for status in set(statuses)})
-    assert set(statuses) == {OPEN, LED}
+    assert set(statuses) <= {OPEN, LED}
     assert site.count("tom") == 0
-    assert not site.opens(cookie) and not site.opens(other)
-    given = [each.split(";")[0] for _, _, cookies in answers for each in cookies if each.startswith("sessionid=")]
-    assert set(given) <= {'sessionid=""', f"sessionid={cookie}"}
+    assert not any(site.opens(cookie) for cookie in cookies)
+    given = {each.split(";")[0] for _, _, cookies in answers for each in cookies if each.startswith("sessionid=")}
+    assert not any(site.opens(each.partition("=")[2]) for each in given)
 
 
 def test_forms_of_strangers_are_not_kept_or_only_a_few(site):
