@@ -5,7 +5,7 @@ class Migration(migrations.Migration):
     """Installations that run keep what programs may name; new ones let sendmail name nothing until it is listed."""
 
     dependencies = [
-        ('messaging', '0016_ways_in'),
+        ('messaging', '0017_sessions'),
     ]
 
     operations = [
