@@ -23,7 +23,7 @@ from messaging import (
     uploads,
     wake,
 )
-from messaging.delivery import claims, lineage, pauses, refusal, retry, streaks
+from messaging.delivery import claims, lineage, pauses, refusal, retry, streaks, unanswered
 from messaging.delivery.group_commit import is_away
 from messaging.delivery.outcomes import judge
 from messaging.delivery.reply import sign_in_failed
@@ -208,6 +208,7 @@ def _past(now: datetime) -> list[Callable[[], object]]:
         lambda: schedules.forget(now),
         lambda: notices.forget(now),
         lambda: streaks.forget(now),
+        lambda: unanswered.forget(now),
         lambda: limits.forget(now),
         lambda: AccountPause.history.filter(ended_at__lt=now - PAUSES_KEPT).delete(),
         lambda: Batch.objects.filter(status=Batch.Status.DRAFT, created_at__lt=now - DRAFTS_KEPT).delete(),

@@ -17,11 +17,11 @@ from django.db import DatabaseError, transaction
 from django.utils import timezone
 
 from messaging import notices, queue, wake
-from messaging.delivery import lineage, streaks
+from messaging.delivery import lineage, streaks, unanswered
 from messaging.delivery.dialogue import Patience
 from messaging.delivery.lane import Lane
 from messaging.delivery.outcomes import Reply, judge
-from messaging.delivery.reply import OPENING_STAGES
+from messaging.delivery.reply import OPENING_STAGES, Stage
 from messaging.delivery.smtp import Result
 from messaging.intake import gate
 from messaging.lifecycle import limits
@@ -320,9 +320,12 @@ def _outcome(message: Message, lane: Lane, is_recorded: bool) -> Outcome:
     recipients = list(Recipient.objects.filter(message=message))
     result = lane.result
     accepted = tuple(each.address for each in recipients if each.status == Recipient.Status.ACCEPTED)
-    attempt = streaks.beside_counting(message.attempts.all()).last()
+    attempt = unanswered.beside_counting(streaks.beside_counting(message.attempts.all())).last()
     if accepted and not is_recorded and getattr(attempt, "ends_streak", False):
         streaks.end_counting(lane.account_id)
+    is_answered = result is not None and result.final.stage == Stage.END and message.status != Status.UNKNOWN
+    if attempt is not None and is_answered and not is_recorded and getattr(attempt, "ends_unanswered", False):
+        unanswered.end_counting(lane.account_id, attempt.server)
     refused = tuple(
         Refusal(each.address, reply, judge(reply).reason)
         for each in recipients

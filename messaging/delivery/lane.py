@@ -21,13 +21,13 @@ from django.utils import timezone
 from messaging import content
 from messaging.errors import words_of
 from messaging.lifecycle import limits
-from messaging.models import AttemptOutcome, Message, MessageEvent, Phrase, Recipient, SendAttempt
+from messaging.models import AccountPause, AttemptOutcome, Message, MessageEvent, Phrase, Recipient, SendAttempt
 from messaging.setup import opt_files
 from messaging.setup.layers import EmailSetup, resolve
 from messaging.setup.opt_files import OptError, OptFiles
 from messaging.setup.options import RetryLimits, retry_limits
 
-from . import claims, ledger, lineage, pauses, refusal, retry, streaks, witness
+from . import claims, ledger, lineage, pauses, refusal, retry, streaks, unanswered, witness
 from .decision import (
     Judgement,
     PutOff,
@@ -141,17 +141,24 @@ class Lane:
         with self._leases():
             yield
 
-    def take_on(self, message: Message, store: Callable[[], object]) -> None:
+    def take_on(self, message: Message, store: Callable[[], object], *, is_test: bool = False) -> None:
         """Let `store` store a message as claimed by this lane, if it may be sent now; within `at_once`.
 
         Asked and stored in one step, so that several who send at once keep to the rates together.
+
+        Args:
+            is_test: it asks whether the server answers, so that it did not is no reason to wait.
 
         Raises:
             NotNow: it may not; nothing is stored.
         """
         setup, now = self._resolve(), self.clock()
         with limits.turn(self.account_id, alone=bool(setup.rates)):
-            limits.standing(self.account_id, setup, now).let_through(urgent=message.urgent)
+            standing = limits.standing(self.account_id, setup, now)
+            if is_test:
+                standing = standing.for_test()
+            standing.let_through(urgent=message.urgent)
+            standing.try_for_answer()
             claims.own(message, self.owner, now)
             store()
 
@@ -397,10 +404,16 @@ class Lane:
             pending, result, judgement = with_put_off(pending, result, put_off)
         elif refusals := streaks.unknown_refusals(pending, judgement, result):
             self._settle()
-            self._end_probe(now)
+            self._end_probe(result.final, now)
             self._record_unknown(message, attempt, pending, judgement, result, refusals)
             return []
+        if verdict.outcome == AttemptOutcome.UNKNOWN:
+            self._settle()
+            self._record_unanswered(message, attempt, pending, judgement, result)
+            return []
         if verdict.scope != Scope.MESSAGE:
+            if result.final.stage == Stage.END and self.is_probe:
+                _persistently(lambda: pauses.clear(self.account_id, now, (AccountPause.Kind.UNANSWERED,)))
             self._halt(attempt, verdict, now)
             if message.once:
                 decision = fail_once(message, pending, judgement, result, now)
@@ -408,7 +421,7 @@ class Lane:
                 decision = put_back(message, verdict, judgement.reply.stage, now)
         else:
             decision = decide(message, pending, judgement, result, now, self.retry_limits)
-            self._end_probe(now)
+            self._end_probe(result.final, now)
         self._write(message, attempt, pending, decision)
         return []
 
@@ -462,11 +475,46 @@ class Lane:
         if ruling.others is not None:
             self.halted_by = judgement.leading
 
-    def _end_probe(self, now: datetime) -> None:
-        """The account's server has dealt with a message."""
-        if self.is_probe:
+    def _record_unanswered(
+        self,
+        message: Message,
+        attempt: SendAttempt,
+        pending: list[Recipient],
+        judgement: Judgement,
+        result: Result,
+    ) -> None:
+        """Record that the server did not answer, in one transaction with what it means for the account."""
+        now = self.clock()
+        self._end_probe(result.final, now, is_answered=False)
+        decision = decide(message, pending, judgement, result, now, self.retry_limits)
+
+        def write(does_count: bool = True) -> bool:
+            with transaction.atomic():
+                is_paused = does_count and unanswered.note(attempt, now)
+                ledger.record(message, attempt, pending, decision)
+            return is_paused
+
+        try:
+            is_paused = _persistently(write)
+        except IntegrityError:  # the account (or the batch) was deleted meanwhile: there is nothing to pause
+            _forget_account(attempt)
+            is_paused = _persistently(lambda: write(does_count=False))
+        self.delivered += 1
+        if is_paused:
+            self.halted_by = judgement.leading
+
+    def _end_probe(self, final: Reply, now: datetime, *, is_answered: bool = True) -> None:
+        """The account's server has dealt with a message; whether it answers the final dot, only an answer to it shows."""
+        if not self.is_probe:
+            return
+        self.is_probe = False
+        if is_answered and final.stage == Stage.END:
             _persistently(lambda: pauses.clear(self.account_id, now))
-            self.is_probe = False
+            return
+        kinds = [kind for kind in AccountPause.PROBED if kind != AccountPause.Kind.UNANSWERED]
+        _persistently(lambda: pauses.clear(self.account_id, now, kinds))
+        if is_answered and not self.is_alone:
+            _persistently(lambda: pauses.try_next(self.account_id, now))
 
     def _settle(self) -> None:
         """Wait until the outcome of the message before is committed."""

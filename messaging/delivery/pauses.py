@@ -1,11 +1,12 @@
 """What keeps an account from sending for now: putting it there and ending it. What it allows, lifecycle/limits.py says.
 
-Set-up at fault and a server that wants us slower end when a probe gets through; limits and sending windows end by
-themselves; what a person ordered ends when they said, or by a person; a doubt ends when a person has answered. The
-messages wait, their tries unspent.
+Set-up at fault, a server that wants us slower and one that does not answer end when a probe gets through; limits and
+sending windows end by themselves; what a person ordered ends when they said, or by a person; a doubt ends when a person
+has answered. The messages wait, their tries unspent.
 """
 
 import logging
+from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -13,7 +14,7 @@ from django.db import transaction
 from django.db.models import F, QuerySet
 
 from messaging.lifecycle import limits
-from messaging.models import AccountPause, Phrase
+from messaging.models import AccountPause, Phrase, Reason
 
 from . import claims, meanings, reply
 from .outcomes import Scope, Verdict
@@ -72,11 +73,34 @@ def ask(account_id: int | None, question: Phrase, heard: Heard, now: datetime) -
     return row
 
 
-def clear(account_id: int | None, now: datetime) -> None:
+def pause_unanswered(account_id: int | None, number: int, heard: Heard, now: datetime) -> None:
+    """Pause an account whose server did not answer the last `number` messages, or tell it of one more; within a
+    transaction.
+    """
+    reason = Phrase(Reason.UNANSWERED, number=number)
+    row, created = AccountPause.objects.select_for_update(of=("self",)).get_or_create(
+        account_id=account_id,
+        kind=Kind.UNANSWERED,
+        defaults={"since": now, "until": limits.next_probe(1, now), "reason": reason},
+    )
+    row.reason = reason
+    row.server, row.reply_text, row.said = heard
+    row.save(update_fields=["reason", "server", "reply_text", "said"])
+    if created:
+        log.warning("account %s paused: %s did not answer %d messages", account_id or "company", heard.server, number)
+
+
+def clear(account_id: int | None, now: datetime, kinds: Sequence[AccountPause.Kind] = AccountPause.PROBED) -> None:
     """A message got through: whatever was at fault is over."""
-    rows = AccountPause.objects.filter(account_id=account_id, kind__in=AccountPause.PROBED)
+    rows = AccountPause.objects.filter(account_id=account_id, kind__in=kinds)
     if rows.update(ended_at=now):
         log.warning("account %s sends again", account_id or "company")
+
+
+def try_next(account_id: int | None, now: datetime) -> None:
+    """The probe never came to the dot: it said nothing about an answer, and the next message may be one at once."""
+    rows = AccountPause.objects.filter(account_id=account_id, kind=Kind.UNANSWERED, failures__gt=1)
+    rows.update(until=now, failures=F("failures") - 1)
 
 
 def wait_until(account_id: int | None, wait: limits.Wait, now: datetime) -> None:

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -117,10 +117,12 @@ class Standing:
     def let_through(self, *, urgent: bool) -> None:
         """Let something be sent at once, or say why not.
 
-        It has one try, and its sender is told of a fault: so it goes out where a lane would wait for a probe.
+        It has one try, and its sender is told of a fault: so it goes out where a lane would wait for a probe. Only a
+        server that answers nobody would leave its sender without an outcome.
 
         Raises:
-            NotNow: a person paused, or outside the window, and it is not urgent; or a rate is used up.
+            NotNow: a person paused, or outside the window, and it is not urgent; the server did not answer the last
+                ones; or a rate is used up.
         """
         if not urgent:
             for pause in gravest_first(self.pauses):
@@ -128,8 +130,24 @@ class Standing:
                     raise NotNow(pause=pause)
             if self.closed is not None:
                 raise NotNow(self.closed.reason)
+        if self._unanswered is not None and self._unanswered.is_in_force:
+            raise NotNow(pause=self._unanswered)
         if self.used_up is not None:
             raise NotNow(self.used_up.reason)
+
+    def try_for_answer(self) -> None:
+        """Let what is sent at once be the one that tries whether the server answers again. Raises NotNow."""
+        pause = self._unanswered
+        if pause is not None and not _take_probe(pause, self.now):
+            raise NotNow(pause=pause)
+
+    def for_test(self) -> "Standing":
+        """The same for a message that asks whether the server answers."""
+        return replace(self, probed=[pause for pause in self.probed if pause.kind != Kind.UNANSWERED])
+
+    @property
+    def _unanswered(self) -> AccountPause | None:
+        return next((pause for pause in self.probed if pause.kind == Kind.UNANSWERED), None)
 
 
 def standing(account_id: int | None, setup: EmailSetup, now: datetime) -> Standing:
@@ -151,7 +169,9 @@ def standing(account_id: int | None, setup: EmailSetup, now: datetime) -> Standi
 # --- Pauses --------------------------------------------------------------------------------------------
 
 # The gravest first: what a person has to know before anything else.
-ORDER = [Kind.RESTORED, Kind.ALL, Kind.PERSON, Kind.DOUBT, Kind.FAULT, Kind.BUSY, Kind.WINDOW, Kind.LIMIT]
+ORDER = [
+    Kind.RESTORED, Kind.ALL, Kind.PERSON, Kind.DOUBT, Kind.FAULT, Kind.UNANSWERED, Kind.BUSY, Kind.WINDOW, Kind.LIMIT,
+]  # fmt: skip
 
 OF_SETTINGS = (Kind.LIMIT, Kind.WINDOW)  # they come and go, and are no news
 
@@ -180,6 +200,7 @@ def _longest() -> dict[AccountPause.Kind, timedelta]:
     gap = timedelta(seconds=max(settings.PROBE_GAPS or DEFAULT_GAPS))
     return {
         Kind.FAULT: gap,
+        Kind.UNANSWERED: gap,
         Kind.BUSY: max(gap, LONGEST_WAIT),
         Kind.LIMIT: LONGEST_PERIOD,
         Kind.WINDOW: LONGEST_CLOSED,
@@ -202,7 +223,7 @@ def _stops(pause: AccountPause, *, urgent: bool) -> bool:
 
 
 def next_probe(failures: int, now: datetime) -> datetime:
-    """When to try an account again after `failures` set-up failures in a row."""
+    """When to try an account again after it has failed so many times in a row."""
     gaps = settings.PROBE_GAPS or DEFAULT_GAPS
     return now + timedelta(seconds=gaps[min(failures, len(gaps)) - 1])
 

@@ -8,7 +8,7 @@ from .draft import MessageVersion, Submitted, Upload
 from .lineage import Lineage, Restore, SetAside
 from .message import Attachment, Message, MessageContent, MessageEvent, Reason, Recipient
 from .options import CompanyOptions, Notice, NoticeItem, NoticeKind, NoticeRule, NoticesSeen
-from .pause import AccountPause, ActiveLane, RefusalStreak
+from .pause import AccountPause, ActiveLane, RefusalStreak, UnansweredStreak
 from .phrase import Phrase, PhraseError, PhraseField, Words
 from .recall import Recall
 from .schedule import Schedule, ScheduleRun
@@ -56,6 +56,7 @@ __all__ = [
     "SignInTries",
     "SignedIn",
     "Submitted",
+    "UnansweredStreak",
     "Upload",
     "UserSession",
     "Words",

@@ -36,6 +36,7 @@ class Reason(StrEnum):
     MANY_AT_ONCE = "many-at-once"  # users who wait for a mail server
     PAUSED = "paused"
     REFUSED_ALIKE = "refused-alike"  # as others were, in words that nobody knows: it may be us
+    UNANSWERED = "unanswered"  # after the handover, several in a row: why an account is paused
     ASKED = "asked"  # whether it is us: why an account is paused
     SINCE_BACKUP = "since-backup"  # it may have gone out
     RESTORED = "restored"  # the database, from a backup

@@ -17,7 +17,7 @@ class CurrentPauses(models.Manager["AccountPause"]):
 class AccountPause(models.Model):
     """One reason why an account (none: the company's) does not send, and until when; several may hold at once.
 
-    `until` is when it ends by itself, and for a FAULT or BUSY when one lane tries again; empty: a person ends it.
+    `until` is when it ends by itself, and where it is PROBED when one lane tries again; empty: a person ends it.
     A DOUBT ends when a person answers (RefusalStreak).
     `objects` are the current ones; `history` has those that ended as well.
     """
@@ -26,28 +26,31 @@ class AccountPause(models.Model):
         FAULT = "fault", "Set-up at fault"
         DOUBT = "doubt", "Refused in the same words"
         BUSY = "busy", "Slowed down by the mail server"
+        UNANSWERED = "unanswered", "No answer after messages were handed over"
         LIMIT = "limit", "Limit reached"
         WINDOW = "window", "Outside the sending window"
         PERSON = "person", "Paused by a person"
         ALL = "all", "All sending paused by a person"
         RESTORED = "restored", "All sending paused after a restore"
 
-    # With these not even urgent messages go out: the server would not take them. With a DOUBT they do: the server may
-    # have been right about the others, and what it refuses in the same words comes back, its try unspent.
-    STOP_URGENT = (Kind.FAULT, Kind.BUSY, Kind.LIMIT)
+    # With these not even urgent messages go out: the server would not take them, or not say so. With a DOUBT they do:
+    # the server may have been right about the others, and what it refuses in the same words comes back, its try unspent.
+    STOP_URGENT = (Kind.FAULT, Kind.BUSY, Kind.UNANSWERED, Kind.LIMIT)
     # These end when a message gets through.
-    PROBED = (Kind.FAULT, Kind.BUSY)
+    PROBED = (Kind.FAULT, Kind.BUSY, Kind.UNANSWERED)
+    # Of these people are told (notices).
+    TOLD = (Kind.FAULT, Kind.DOUBT, Kind.UNANSWERED)
     # These people order, or answer.
     BY_PEOPLE = (Kind.RESTORED, Kind.ALL, Kind.PERSON)
     # These keep every account from sending.
     OF_EVERYBODY = (Kind.ALL, Kind.RESTORED)
 
     account = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, null=True, blank=True, related_name="+")
-    kind = models.CharField(max_length=8, choices=Kind, default=Kind.FAULT, db_default=Kind.FAULT)
+    kind = models.CharField(max_length=12, choices=Kind, default=Kind.FAULT, db_default=Kind.FAULT)
     since = models.DateTimeField()
     until = models.DateTimeField(null=True, blank=True)
     by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
-    failures = models.PositiveIntegerField(default=1, help_text="Of FAULT or BUSY, in a row.")
+    failures = models.PositiveIntegerField(default=1, help_text="Of what is PROBED, in a row.")
     server = models.CharField(max_length=300, blank=True)
     reason = PhraseField(help_text="By Reason or by the meaning of what a server said; a person's own words.")
     reply_text = models.TextField(blank=True)
@@ -124,6 +127,23 @@ class RefusalStreak(models.Model):
     def is_asked(self) -> bool:
         """Whether a person is to answer, and has not yet."""
         return self.asked_at is not None and not self.answer
+
+
+class UnansweredStreak(models.Model):
+    """Messages of one account that one server did not answer after they were handed over, without an answer between."""
+
+    account = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, null=True, blank=True, related_name="+")
+    server = models.CharField(max_length=300, help_text="As in SendAttempt.")
+    messages = models.PositiveIntegerField(default=0)
+    last_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(Coalesce("account", 0), "server", name="one_unanswered_streak_per_account_and_server")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.messages} not answered by {self.server}"
 
 
 class ActiveLane(models.Model):

@@ -24,11 +24,11 @@ KEPT = timedelta(days=90)
 # Written out, constants and all, for partial indexes.
 _ANYTHING = """SELECT
     EXISTS (SELECT 1 FROM {unnoted})
-    OR EXISTS (SELECT 1 FROM messaging_accountpause WHERE ended_at IS NULL AND kind IN ('fault', 'doubt')
+    OR EXISTS (SELECT 1 FROM messaging_accountpause WHERE ended_at IS NULL AND kind IN ('fault', 'doubt', 'unanswered')
               AND notified_at IS NULL),
     EXISTS (SELECT 1 FROM messaging_noticeitem WHERE told_at IS NULL),
     EXISTS (SELECT 1 FROM messaging_notice WHERE mail_due AND at > %s),
-    EXISTS (SELECT 1 FROM messaging_accountpause WHERE ended_at IS NULL AND kind IN ('fault', 'doubt'))"""
+    EXISTS (SELECT 1 FROM messaging_accountpause WHERE ended_at IS NULL AND kind IN ('fault', 'doubt', 'unanswered'))"""
 
 
 def look_after(now: datetime) -> None:

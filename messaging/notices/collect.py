@@ -35,8 +35,7 @@ def collect(now: datetime) -> None:
     while _collect_messages(now) == CHUNK:
         pass
     with transaction.atomic():
-        kinds = (AccountPause.Kind.FAULT, AccountPause.Kind.DOUBT)
-        faults = AccountPause.objects.filter(kind__in=kinds, notified_at=None)
+        faults = AccountPause.objects.filter(kind__in=AccountPause.TOLD, notified_at=None)
         rows = list(faults.select_related("account").select_for_update(of=("self",), skip_locked=True))
         NoticeItem.objects.bulk_create(
             NoticeItem(

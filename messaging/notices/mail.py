@@ -65,8 +65,8 @@ def _worth_a_mail(notice: Notice) -> list[NoticeItem]:
 
 
 def move_waiting(now: datetime) -> None:
-    """Give mails of notices that wait for a broken or doubtful account to one that works."""
-    paused = AccountPause.objects.filter(kind__in=(AccountPause.Kind.FAULT, AccountPause.Kind.DOUBT))
+    """Give mails of notices that wait for an account that is broken, silent or in doubt to one that works."""
+    paused = AccountPause.objects.filter(kind__in=AccountPause.TOLD)
     for account_id in set(paused.values_list("account_id", flat=True)):
         waiting = Message.objects.filter(
             Exists(Notice.objects.filter(mail=OuterRef("pk"))),  # and not what a program calls a notice

@@ -43,6 +43,10 @@ OWN_STEPS = {
         "Messages wait safely in the queue, their tries unspent. Open Sending, read the server’s own words and answer: "
         "“It was us” queues the failed messages again, “Go on” leaves them failed."
     ),
+    Reason.UNANSWERED: (
+        "Messages wait safely in the queue, their tries unspent. One at a time is tried, and sending resumes with the "
+        "first answer. Look at the mail server’s log; the messages listed as unknown may have arrived."
+    ),
     Reason.REFUSED_ALIKE: (
         "Their failure may be our fault: an administrator answers on Sending, and “It was us” queues them again."
     ),

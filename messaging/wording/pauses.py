@@ -52,6 +52,8 @@ class Paused:
                 return f"Waiting for an answer since {moment(self.since)}: {sentence(self.reason)}"
             case Kind.BUSY:
                 return f"Slowed down by the mail server, next try {self._end}: {sentence(self.reason)}"
+            case Kind.UNANSWERED:
+                return f"Waits since {moment(self.since)}, next try {self._end}: {sentence(self.reason)}"
             case Kind.WINDOW:
                 return f"{self.reason.rstrip('.')}; opens {self._end}."
         return f"{self.reason.rstrip('.')}; goes on {self._end}."
@@ -75,7 +77,7 @@ class Paused:
         match self.kind:
             case Kind.PERSON:
                 said = self.banner
-            case Kind.FAULT:
+            case Kind.FAULT | Kind.UNANSWERED:
                 said = f"{sentence(self.reason)} It is tried again {self._end}."
             case Kind.DOUBT:
                 said = f"{sentence(self.reason)} An administrator has to answer on the Sending page."
@@ -86,10 +88,17 @@ class Paused:
         return f"{said[:1].lower()}{said[1:]}"
 
 
+BEGUN_BY: dict[str, str] = {
+    Kind.FAULT: "a set-up fault",
+    Kind.BUSY: "the mail server",
+    Kind.UNANSWERED: "a mail server that did not answer",
+}
+
+
 def paused_by(pause: AccountPause) -> str:
     """Who or what began a pause, for the history."""
     if pause.kind in AccountPause.PROBED:
-        return "the mail server" if pause.kind == Kind.BUSY else "a set-up fault"
+        return BEGUN_BY[pause.kind]
     if pause.kind == Kind.DOUBT:
         return "refusals in the same words"
     return person(pause.by, "a restore" if pause.kind == Kind.RESTORED else "somebody")

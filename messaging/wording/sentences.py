@@ -40,6 +40,8 @@ FIELDS = {"subject": "subject", "to": "To", "cc": "Cc", "bcc": "Bcc"}
 OWN_ADVICE: dict[str, str] = {
     Reason.REFUSED_ALIKE: "An administrator reads the server’s own words and answers on the Sending page.",
     Reason.SINCE_BACKUP: meanings.ASK,
+    Reason.UNANSWERED: "Look at the mail server’s log. The messages listed as unknown may have arrived: ask, then choose "
+    "Mark as sent or Send again. The others wait, and one at a time is tried.",
 }
 
 
@@ -255,6 +257,8 @@ OWN: dict[str, Words] = {
     Reason.EXPIRED: _expired,
     Reason.REFUSED_ALIKE: _refused_alike,
     Reason.ASKED: _asked,
+    Reason.UNANSWERED: "The mail server did not answer after {number} messages in a row were handed over, so it is not "
+    "known whether it took them.",
     Reason.STOPPED: STOPPED,
     Reason.WRITTEN_AGAIN: "Written again: another message takes its place",
     Reason.HANDED_OVER: "Handed over to {to}’s mail program",

@@ -13,6 +13,7 @@ PLACES = {
     ("delivery/lineage.py", "Lineage"): {"pk"},
     ("delivery/pauses.py", "AccountPause"): {"account", "kind"},
     ("delivery/streaks.py", "RefusalStreak"): {"account", "stage", "wording"},
+    ("delivery/unanswered.py", "UnansweredStreak"): {"account", "server"},
     ("housekeeping.py", "Heartbeat"): {"name"},
     ("notices/__init__.py", "NoticesSeen"): {"user"},
     ("roles.py", "Group"): {"name"},
