@@ -6,7 +6,7 @@ the rows go once that is known; what nobody can know (unknown) stays, because a 
 """
 
 import logging
-from collections.abc import Generator, Iterator, Sequence, Set
+from collections.abc import Callable, Generator, Iterator, Sequence, Set
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -90,6 +90,7 @@ def hand_in(
     submissions: Sequence[gate.Submission],
     *,
     is_watched: bool = False,
+    stays: Callable[[], bool] = lambda: True,
     queue_instead: bool = False,
     patience: Patience | None = None,
     in_place_of: Message | None = None,
@@ -109,6 +110,7 @@ def hand_in(
 
     Args:
         is_watched: a person sees the outcome, so nobody else need be told of it.
+        stays: asked once an outcome is known; False: that person has left, so a failure is recorded, and told like any.
         queue_instead: to the queue, to be tried from there, whatever the options say.
         in_place_of: a failed message that its author sends as the first of these: it is cancelled in the transaction
             that stores the other, which is recorded even where nothing else is. So one of them may be retried, always.
@@ -127,7 +129,7 @@ def hand_in(
         return
     prepared = [(each, gate.prepare(each, now)) for each in submissions]
     lineage.check(now)
-    with closing(_AtOnce(company, is_watched, patience, in_place_of)) as at_once:
+    with closing(_AtOnce(company, stays if is_watched else None, patience, in_place_of)) as at_once:
         for submission, rows in prepared:
             if submission.not_before is not None:
                 yield from _queue([submission], now, in_place_of=at_once.takes_its_place())
@@ -198,10 +200,14 @@ class _AtOnce:
     """Sends the messages of one call, over one connection as long as their account stays the same."""
 
     def __init__(
-        self, company: CompanyOptions, is_watched: bool, patience: Patience | None, in_place_of: Message | None
+        self,
+        company: CompanyOptions,
+        stays: Callable[[], bool] | None,
+        patience: Patience | None,
+        in_place_of: Message | None,
     ) -> None:
         self.is_recorded = company.record_mail or in_place_of is not None
-        self.is_watched = is_watched
+        self.stays = stays
         self.patience = patience
         self._in_place_of = in_place_of
         self._lane: Lane | None = None
@@ -267,7 +273,7 @@ class _AtOnce:
             lane.patience = self.patience or lane.patience
             limits.standing(key, resolve(account), lane.clock()).let_through(urgent=is_urgent)
             try:
-                if self.is_watched:
+                if self.stays is not None:
                     self._ends.enter_context(limits.seat())
                 self._ends.enter_context(lane.at_once(self._patience))
             except limits.NotNow:
@@ -286,21 +292,29 @@ class _AtOnce:
             message.reason, message.reason_category = outcome.reason, category
             for recipient in rows.recipients:
                 recipient.status = Recipient.Status.FAILED
-        if self.is_recorded:
+        is_recorded = self.is_recorded or self._has_left()
+        if is_recorded:
             with transaction.atomic():
                 _store([rows], self.takes_its_place())
                 what = Phrase(MessageEvent.Kind.ENDED_EARLY, reason=outcome.reason)
                 MessageEvent.of(what, message=message, at=timezone.now()).save()
-        return self._told(replace(outcome, is_recorded=self.is_recorded))
+        return self._told(replace(outcome, is_recorded=is_recorded))
+
+    def _has_left(self) -> bool:
+        """Whether somebody looked on, and does no more."""
+        return self.stays is not None and not self.stays()
 
     def _told(self, outcome: Outcome) -> Outcome:
         """Forget what is not to be recorded; see to it that whoever has to know is told, when no person sees it."""
         message = outcome.message
         has_failed = outcome.state not in (State.SENT, State.QUEUED)
+        is_watched = self.stays is not None and self.stays()
+        if has_failed and self._has_left():
+            outcome = replace(outcome, is_recorded=True)
         with transaction.atomic():
-            if has_failed and self.is_watched and message.pk:
+            if has_failed and is_watched and message.pk:
                 Message.objects.filter(pk=message.pk).update(notified_at=timezone.now())
-            elif has_failed and not outcome.is_recorded and not self.is_watched:
+            elif has_failed and not outcome.is_recorded and not is_watched:
                 notices.note_unrecorded(message, outcome.reason)
             if not outcome.is_recorded and message.pk:
                 limits.delete(message, timezone.now())

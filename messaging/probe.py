@@ -35,6 +35,7 @@ from messaging.wording import advice, in_words
 
 # Somebody sits before the page: a server that takes longer than this is told as such.
 PATIENCE = Patience(scale=0.05, final_reply=60.0)
+CHECK_SECONDS = 60.0  # for all of it, but for the reply to a test message's final dot
 # Each takes a thread of the web server while it lasts.
 AT_ONCE = 3
 _places = threading.BoundedSemaphore(AT_ONCE)
@@ -136,7 +137,7 @@ def _check(account: User | None, witness: Witness, may_try_ports: bool) -> Concl
     setup = resolve(account)
     if not _settings_fit(setup, witness):
         return _not_set_up(setup)
-    connection = Connection(setup, PATIENCE, witness.say, witness.hear)
+    connection = Connection(setup, PATIENCE.within(CHECK_SECONDS), witness.say, witness.hear)
     try:
         connection.open()
     except StageFailed as failure:
@@ -239,7 +240,9 @@ def _deliver(rows: Rows, account: User | None, witness: Witness, source: str, *,
     message = rows.message
     message.account = account
     message.notified_at = message.created_at  # whoever sends it sees what comes of it
-    lane = Lane(account.pk if account else None, say=witness.say, hear=witness.hear, patience=PATIENCE)
+    lane = Lane(
+        account.pk if account else None, say=witness.say, hear=witness.hear, patience=PATIENCE.within(CHECK_SECONDS)
+    )
     try:
         with limits.seat(), lane.at_once():
             lane.take_on(message, lambda: store([rows]), is_test=True)

@@ -5,6 +5,7 @@ server drips) and what an error means.
 """
 
 import errno
+import math
 import re
 import smtplib
 import socket
@@ -12,7 +13,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from messaging.errors import words_of
 from messaging.setup.network import RefusedAddress
@@ -107,13 +108,29 @@ class StageFailed(Exception):
 
 @dataclass(frozen=True)
 class Patience:
-    """How long to wait: `scale` times STAGE_SECONDS, and seconds for the reply that decides."""
+    """How long to wait: `scale` times STAGE_SECONDS, and seconds for the reply that decides.
+
+    `until` is when all before that reply has to be done, by time.monotonic.
+    """
 
     scale: float = 1.0
     final_reply: float = 600.0
+    until: float = math.inf
+
+    def within(self, seconds: float) -> "Patience":
+        """The same, with so many seconds from now for all that comes before the reply that decides."""
+        return replace(self, until=time.monotonic() + seconds)
 
     def seconds(self, stage: Stage) -> float:
-        return self.final_reply if stage == Stage.END else STAGE_SECONDS[stage] * self.scale
+        return self.final_reply if stage == Stage.END else self.left(STAGE_SECONDS[stage] * self.scale)
+
+    def left(self, seconds: float) -> float:
+        """So many seconds, or what is left of them; never 0, which would be no time-out for a socket."""
+        return max(min(seconds, self.until - time.monotonic()), 0.001)
+
+    @property
+    def is_over(self) -> bool:
+        return time.monotonic() > self.until
 
 
 class Client(smtplib.SMTP):

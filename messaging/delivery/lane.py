@@ -504,7 +504,7 @@ class Lane:
             self.halted_by = judgement.leading
 
     def _end_probe(self, final: Reply, now: datetime, *, is_answered: bool = True) -> None:
-        """The account's server has dealt with a message; whether it answers the final dot, only an answer to it shows."""
+        """The account's server has dealt with a message; that it answers the final dot, only such an answer shows."""
         if not self.is_probe:
             return
         self.is_probe = False

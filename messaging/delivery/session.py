@@ -116,7 +116,7 @@ class Session:
                 if not is_of_one_machine(failure.reply):
                     break
                 self._pass_over(address, failure.reply)
-                if not left or time.monotonic() > until:
+                if not left or time.monotonic() > until or self.patience.is_over:
                     break
             else:
                 unwell.forget(address)

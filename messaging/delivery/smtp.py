@@ -262,10 +262,12 @@ class Connection(Session):
             pending = b""
             for piece in dot_stuffed(content):
                 if pending:
-                    client.sock.settimeout(CONTENT_SECONDS * self.patience.scale)
+                    client.sock.settimeout(self.patience.left(CONTENT_SECONDS * self.patience.scale))
                     client.send_content(pending)
                     octets += len(pending)
                 pending = piece
+            if self.patience.is_over:
+                raise TimeoutError
             if not may_end():
                 raise Abandoned
             stage = Stage.END

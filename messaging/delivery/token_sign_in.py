@@ -35,18 +35,18 @@ def sign_in(client: Client, setup: EmailSetup) -> str:
 
 
 def _with_token(client: Client, mechanism: str, setup: EmailSetup) -> Reply:
-    token = _token(setup)
+    token = _token(client, setup)
     reply = _auth(client, mechanism, setup, token)
     if reply.code == 535 and not is_about_mechanism(reply):
-        newer = _token(setup, refused=token)
+        newer = _token(client, setup, refused=token)
         if newer != token:
             reply = _auth(client, mechanism, setup, newer)
     return reply
 
 
-def _token(setup: EmailSetup, refused: str = "") -> str:
+def _token(client: Client, setup: EmailSetup, refused: str = "") -> str:
     try:
-        return access_token(setup, refused=refused)
+        return access_token(setup, refused=refused, seconds=client.patience.seconds(Stage.AUTH))
     except SignInFailed as failed:
         raise StageFailed(sign_in_failed(failed)) from None
 

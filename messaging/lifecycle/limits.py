@@ -58,8 +58,10 @@ NO_OBSTACLE = Leave()
 
 
 MOST_SEATS = 2  # the other threads of a web process serve pages
+MOST_WAITING = 2  # for a seat
 SEAT_PATIENCE = 3.0  # seconds that a user waits for a seat: a server that is quick frees one meanwhile
 _seats = threading.BoundedSemaphore(MOST_SEATS)
+_waiting = threading.BoundedSemaphore(MOST_WAITING)
 
 
 class NotNow(Exception):
@@ -340,17 +342,26 @@ def wait_for_place(
 
 @contextmanager
 def seat() -> Iterator[None]:
-    """One of the few threads of this process that may wait for a mail server while a user looks on.
+    """One of the few threads of this process that may wait for a mail server for a user who looks on.
 
     Raises:
-        NotNow: none of them was done within SEAT_PATIENCE.
+        NotNow: none of them was done within SEAT_PATIENCE, or others are waiting already.
     """
-    if not _seats.acquire(timeout=SEAT_PATIENCE):
+    if not _seats.acquire(blocking=False) and not _wait_for_seat():
         raise NotNow(Phrase(Reason.MANY_AT_ONCE))
     try:
         yield
     finally:
         _seats.release()
+
+
+def _wait_for_seat() -> bool:
+    if not _waiting.acquire(blocking=False):
+        return False
+    try:
+        return _seats.acquire(timeout=SEAT_PATIENCE)
+    finally:
+        _waiting.release()
 
 
 def renew_places(now: datetime, owner: str | None = None) -> None:

@@ -33,8 +33,8 @@ class AccountPause(models.Model):
         ALL = "all", "All sending paused by a person"
         RESTORED = "restored", "All sending paused after a restore"
 
-    # With these not even urgent messages go out: the server would not take them, or not say so. With a DOUBT they do:
-    # the server may have been right about the others, and what it refuses in the same words comes back, its try unspent.
+    # With these not even urgent messages go out: the server would not take them, or not say so. With a DOUBT they do: the
+    # server may have been right about the others, and what it refuses in the same words comes back, its try unspent.
     STOP_URGENT = (Kind.FAULT, Kind.BUSY, Kind.UNANSWERED, Kind.LIMIT)
     # These end when a message gets through.
     PROBED = (Kind.FAULT, Kind.BUSY, Kind.UNANSWERED)
@@ -139,7 +139,9 @@ class UnansweredStreak(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(Coalesce("account", 0), "server", name="one_unanswered_streak_per_account_and_server")
+            models.UniqueConstraint(
+                Coalesce("account", 0), "server", name="one_unanswered_streak_per_account_and_server"
+            )
         ]
 
     def __str__(self) -> str:

@@ -4,6 +4,7 @@ No redirects, no proxies, nothing from the environment; every answer in a bounde
 """
 
 import socket
+import ssl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,10 +23,12 @@ from . import network
 from .certificates import make_tls_context
 from .grants import BadAnswer, RefusedUrl
 from .servers import is_loopback
+from .time_left import left, within
 
 # For each of at most eight addresses, tried beside each other.
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 20.0
+SESSION_SECONDS = 30.0  # for all that one session asks, however slowly it is answered
 MAX_OCTETS = 256 * 1024
 
 
@@ -34,8 +37,9 @@ def session(ca_bundle: str = "") -> Iterator[requests.Session]:
     """A session that trusts the system's certificate authorities and those of `ca_bundle` (PEM).
 
     Its requests raise requests.RequestException, and RefusedUrl and BadAnswer, which no library takes for an outage.
+    They are over after SESSION_SECONDS together, or as time_left.within says.
     """
-    with requests.Session() as opened:
+    with within(SESSION_SECONDS), requests.Session() as opened:
         opened.trust_env = False
         opened.headers["Accept-Encoding"] = "identity"
         opened.adapters.clear()
@@ -56,6 +60,7 @@ def check(url: str) -> None:
 class _Adapter(HTTPAdapter):
     def __init__(self, ca_bundle: str) -> None:
         self._context = make_tls_context(ca_bundle)
+        self._context.sslsocket_class = _TLSSocket
         super().__init__()
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
@@ -70,7 +75,11 @@ class _Adapter(HTTPAdapter):
     ) -> requests.Response:
         check(request.url or "")
         give_up = time.monotonic() + READ_SECONDS
-        asked = options | {"timeout": (CONNECT_SECONDS, READ_SECONDS), "verify": True, "proxies": {}}
+        try:
+            timeout = left(CONNECT_SECONDS), left(READ_SECONDS)
+        except TimeoutError as error:
+            raise requests.Timeout(str(error)) from error
+        asked = options | {"timeout": timeout, "verify": True, "proxies": {}}
         response = super().send(request, stream=True, **asked)
         with response:
             if 300 <= response.status_code < 400:
@@ -93,10 +102,26 @@ def _read(raw: Any, give_up: float) -> bytes:
     return bytes(body)
 
 
+class _Socket(socket.socket):
+    """One that reads no longer than its session lasts: otherwise each byte would get its own time."""
+
+    def recv_into(self, *args: Any, **options: Any) -> int:
+        self.settimeout(left(READ_SECONDS))
+        return super().recv_into(*args, **options)
+
+
+class _TLSSocket(ssl.SSLSocket):
+    """The same over TLS."""
+
+    def recv_into(self, *args: Any, **options: Any) -> int:
+        self.settimeout(left(READ_SECONDS))
+        return super().recv_into(*args, **options)
+
+
 def _connect(connection: HTTPConnection) -> socket.socket:
     """A socket to the first address that may be connected to; TLS then verifies the name (RFC 9110 4.3.4)."""
     try:
-        sock = network.connect(connection.host, connection.port, CONNECT_SECONDS)
+        sock = _Socket(fileno=network.connect(connection.host, connection.port, left(CONNECT_SECONDS)).detach())
     except network.RefusedAddress as error:
         raise RefusedUrl(Phrase("sign-in url forbidden", host=error.host, address=error.address)) from error
     except TimeoutError as error:

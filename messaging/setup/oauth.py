@@ -8,6 +8,7 @@ SQLite no other process could write.
 import hashlib
 import json
 import logging
+import math
 import threading
 import time
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ from .fields import SECRETS
 from .grants import Grant, SignInFailed, Trouble
 from .layers import EmailSetup, SignIn
 from .secrets import LostKey, Secret, decrypt, encrypt
+from .time_left import within
 
 __all__ = ["SignInFailed", "access_token", "renewed_at"]
 
@@ -70,13 +72,16 @@ class Held:
         )
 
 
-def access_token(setup: EmailSetup, now: datetime | None = None, *, refused: str = "") -> Secret:
+def access_token(
+    setup: EmailSetup, now: datetime | None = None, *, refused: str = "", seconds: float = math.inf
+) -> Secret:
     """The access token for the sign-in of a setup: the one at hand, or a new one.
 
     Args:
         setup: one that `uses_oauth` and has no problems.
         now: what time it is at the call.
         refused: the token that the mail server has just refused; another is asked for, unless it is brand-new.
+        seconds: how long all of that may take.
 
     Raises:
         SignInFailed: there is none to be had, and why.
@@ -90,10 +95,11 @@ def access_token(setup: EmailSetup, now: datetime | None = None, *, refused: str
         if held.is_fresh(at, refused):
             return held.token
         if turn := _take_turn(held.row, at):
-            return _renew(setup, held, at, turn, refused)
+            with within(seconds - waited):
+                return _renew(setup, held, at, turn, refused)
         if held.still_serves(at, refused):
             return held.token
-        if waited > wait_seconds():
+        if waited > min(wait_seconds(), seconds):
             raise SignInFailed(Trouble.UNREACHABLE, detail=Phrase("sign-in waits"))
         time.sleep(LOOK_SECONDS)
 

@@ -40,8 +40,8 @@ FIELDS = {"subject": "subject", "to": "To", "cc": "Cc", "bcc": "Bcc"}
 OWN_ADVICE: dict[str, str] = {
     Reason.REFUSED_ALIKE: "An administrator reads the server’s own words and answers on the Sending page.",
     Reason.SINCE_BACKUP: meanings.ASK,
-    Reason.UNANSWERED: "Look at the mail server’s log. The messages listed as unknown may have arrived: ask, then choose "
-    "Mark as sent or Send again. The others wait, and one at a time is tried.",
+    Reason.UNANSWERED: "Look at the mail server’s log. The messages listed as unknown may have arrived: ask, then "
+    "choose Mark as sent or Send again. The others wait, and one at a time is tried.",
 }
 
 

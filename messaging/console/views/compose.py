@@ -15,14 +15,13 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 
-from messaging import outgoing, queue, roles, submitted
+from messaging import queue, roles, submitted, watched
 from messaging.composing import Letter, as_typed, raw_of
 from messaging.console.filters import ids_in
 from messaging.console.forms.compose import NewMessageForm, senders_of
 from messaging.intake import gate
-from messaging.models import CompanyOptions, Message, Phrase, Recipient, Submitted
+from messaging.models import CompanyOptions, Message, Phrase, Reason, Recipient, Submitted
 from messaging.outgoing import Outcome, State
-from messaging.probe import PATIENCE
 from messaging.setup.layers import EmailSetup, resolve
 from messaging.setup.options import options
 from messaging.wording import in_words, whom
@@ -163,11 +162,22 @@ def _send(
     writing: _Writing, row: Submitted, submission: gate.Submission, do: str, form: NewMessageForm, files: LetterFiles
 ) -> HttpResponse:
     to_queue = do in (QUEUE, INSTEAD) or (do != SEND and do != AT)
-    [outcome] = outgoing.hand_in(
-        [submission], is_watched=True, queue_instead=to_queue, patience=PATIENCE, in_place_of=writing.earlier()
-    )
+
+    def keep(outcome: Outcome) -> None:
+        recorded = outcome.message if outcome.is_recorded else None
+        submitted.end(row, FORM_STATES[outcome.state], _told(outcome), recorded)
+
+    def break_off(error: Exception) -> None:
+        if isinstance(error, gate.Refused | queue.NotPossible):
+            why = Phrase(Reason.SAID, words=str(error))
+            submitted.end(row, Submitted.State.NOT_SENT, Phrase("form-not-sent", why=why))
+        else:
+            submitted.break_off(row)
+
+    outcome = watched.hand_in(submission, keep, break_off, queue_instead=to_queue, in_place_of=writing.earlier())
+    if outcome is None:
+        return redirect("message-submitted", key=UUID(row.key))
     message = outcome.message if outcome.is_recorded else None
-    submitted.end(row, FORM_STATES[outcome.state], _told(outcome), message)
     if outcome.state == State.FAILED or (outcome.state == State.PARTLY and message is None):
         form = NewMessageForm(writing.senders(), _left(writing.request.POST, form, outcome))
         refused = message.pk if message is not None else ""

@@ -1,0 +1,101 @@
+"""Sending at once while a user looks on, who is told the outcome, or after a while that it comes later.
+
+The work is done in a thread of its own, so no page waits as long as a mail server may take. Before the final dot it has
+little time: when that is over nothing was handed over, and the queue is offered. After the dot only the server's answer
+tells whether the message was taken, so the thread waits for it as long as any lane does, and the user does not.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import replace
+
+from django.conf import settings
+from django.db import connection, connections
+
+from messaging import outgoing
+from messaging.intake.gate import Submission
+from messaging.models import Message
+from messaging.outgoing import Outcome
+from messaging.probe import PATIENCE
+
+log = logging.getLogger(__name__)
+
+BEFORE_DATA = 20.0  # seconds from the beginning until the final dot is sent
+LOOKS_ON = 25.0  # seconds that the user waits for the outcome
+
+
+class Onlooker:
+    """The user who waits: they leave, or stay until they are told, and never something in between."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._stays: bool | None = None
+
+    def leave(self) -> bool:
+        """They go; False when they are about to be told."""
+        return not self._decide(stays=False)
+
+    def stays(self) -> bool:
+        """Whether they are still there, and so will be told."""
+        return self._decide(stays=True)
+
+    def _decide(self, *, stays: bool) -> bool:
+        with self._lock:
+            if self._stays is None:
+                self._stays = stays
+            return self._stays
+
+
+def hand_in(
+    submission: Submission,
+    keep: Callable[[Outcome], None],
+    break_off: Callable[[Exception], None],
+    *,
+    queue_instead: bool = False,
+    in_place_of: Message | None = None,
+) -> Outcome | None:
+    """Queue a message or send it at once, as outgoing.hand_in does; None: what becomes of it is known later.
+
+    Args:
+        keep: called with the outcome, in the thread that sends, before anybody else is told of it.
+        break_off: called with the error that ended it when the user has left.
+
+    Raises:
+        Refused, NotPossible, DatabaseError: as outgoing.hand_in.
+    """
+    onlooker = Onlooker()
+    patience = replace(PATIENCE, final_reply=settings.SMTP_FINAL_REPLY_TIMEOUT).within(BEFORE_DATA)
+
+    def work() -> Outcome:
+        [outcome] = outgoing.hand_in(
+            [submission], is_watched=True, stays=onlooker.stays, queue_instead=queue_instead, patience=patience,
+            in_place_of=in_place_of,
+        )  # fmt: skip
+        keep(outcome)
+        return outcome
+
+    if queue_instead or connection.in_atomic_block:  # what is in a transaction no other thread sees
+        return work()
+    future: Future[Outcome] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:
+            if not onlooker.stays() and isinstance(error, Exception):
+                log.exception("a message that nobody waited for any more")
+                break_off(error)
+            future.set_exception(error)
+        finally:
+            connections.close_all()
+
+    # No daemon: a process that ends waits for the answer to a final dot, as long as it is let.
+    threading.Thread(target=run, name="send at once").start()
+    try:
+        return future.result(LOOKS_ON)
+    except TimeoutError:
+        if not future.done() and onlooker.leave():
+            return None
+        return future.result()
