@@ -26,6 +26,22 @@ DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
 KEYS = itertools.cycle([rsa.generate_private_key(65537, 2048) for _ in range(2)])  # they take their time
 
 
+class Dripping:
+    """Writes a byte at a time."""
+
+    def __init__(self, file, seconds):
+        self.file, self.seconds = file, seconds
+
+    def write(self, octets):
+        for octet in octets:
+            self.file.write(bytes([octet]))
+            self.file.flush()
+            time.sleep(self.seconds)
+
+    def __getattr__(self, name):
+        return getattr(self.file, name)
+
+
 class Refused(Exception):
     def __init__(self, error, description, status=400):
         self.answer = {"error": error, "error_description": description}
@@ -55,6 +71,7 @@ class Identity:
     interval: int = 5  # seconds between two looks at a sign-in by code
     delegated: bool = True  # Google Workspace lets the service account act for its users
     fails: object = None
+    drips: float = 0.0  # seconds for each byte of an answer
     gate: threading.Event = field(default_factory=threading.Event)
     asked: list = field(default_factory=list)
     tokens: dict = field(default_factory=dict)  # token: the only user it is good for, "" for any
@@ -151,6 +168,8 @@ class Identity:
         if isinstance(answer, str) and answer.startswith("Location: "):
             location = answer.removeprefix("Location: ")
         body = answer.encode() if isinstance(answer, str) else json.dumps(answer).encode()
+        if self.drips:
+            handler.wfile = Dripping(handler.wfile, self.drips)
         handler.send_response(status)
         if location:
             handler.send_header("Location", location)

@@ -25,8 +25,9 @@ def note(attempt: SendAttempt, now: datetime) -> bool:
     What lanes of the account have claimed and not begun is taken from them.
     """
     account_id = attempt.account_id
-    rows = UnansweredStreak.objects.select_for_update(of=("self",))
-    streak, _ = rows.get_or_create(account_id=account_id, server=attempt.server, defaults={"last_at": now})
+    streak, _ = UnansweredStreak.objects.select_for_update(of=("self",)).get_or_create(
+        account_id=account_id, server=attempt.server, defaults={"last_at": now}
+    )
     if _is_over(streak, now):
         streak.messages, streak.last_at = 0, now
     streak.messages += 1

@@ -134,10 +134,10 @@ def test_while_another_lane_is_answered_nobody_waits(server):
 
     def another_passes():
         before = states().count("sent")
-        run(stop=lambda: states().count("sent") > before)
+        run_lane(stop=lambda: states().count("sent") > before)
 
     server.at("END", [lambda: (elsewhere(another_passes)(), CLOSE)[1], TAKEN] * 4)
-    run(stop=lambda: not server.script["END", ""])
+    run_lane(stop=lambda: not server.script["END", ""])
     assert Counter(states()) == {"unknown": 4, "sent": 4, "queued": 4}
     assert not is_paused()
 

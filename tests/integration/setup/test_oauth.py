@@ -732,3 +732,27 @@ def test_tokens_that_nothing_asks_for_any_more_are_dropped(sign_in_by, identity,
     clock.goes_on(days=201)
     housekeeping.tidy(clock())
     assert not AccessToken.objects.exists()
+
+
+# --- A provider that takes its time --------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", sampled(WAYS))
+def test_a_provider_that_drips_is_given_up_after_a_while(identity, sign_in_by, monkeypatch, way):
+    """Each byte comes in time for a single one, and all of them together would take several seconds."""
+    setup = sign_in_by(way)
+    monkeypatch.setattr("messaging.setup.http.SESSION_SECONDS", 1.0)
+    identity.drips = 0.03
+    with pytest.raises(SignInFailed) as failed:
+        access_token(setup)
+    assert failed.value.trouble == grants.Trouble.UNREACHABLE
+    assert not AccessToken.objects.get().renewing_until, "the next one may ask"
+
+
+@pytest.mark.slow
+def test_who_has_less_time_gives_up_sooner(identity, sign_in_by):
+    setup = sign_in_by("oauth2")
+    identity.drips = 0.03
+    with pytest.raises(SignInFailed):
+        access_token(setup, seconds=1.0)
