@@ -81,12 +81,12 @@ class SlowClients:
                     client.close()
 
 
-def seconds_to_answer(site, path="/healthz", timeout=60.0):
+def seconds_to_answer(site, path="/healthz", timeout=60.0, **header):
     """How long a page takes on a connection of its own; `timeout` when it does not come."""
     begun = time.monotonic()
     with contextlib.suppress(OSError):
         try:
-            with urllib.request.urlopen(site + path, timeout=timeout) as answer:
+            with urllib.request.urlopen(urllib.request.Request(site + path, headers=header), timeout=timeout) as answer:
                 answer.read()
         except urllib.error.HTTPError as error:
             error.close()

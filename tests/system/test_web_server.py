@@ -23,6 +23,7 @@ import pytest
 from urllib3 import encode_multipart_formdata
 
 from config import processes
+from tests.fault_server import ACCEPT, SILENCE, Drip, FaultServer
 from tests.installation import Installation, free_ports, wait_for
 from tests.sizes import also_in_drills
 from tests.system.slow_clients import SlowClients, seconds_to_answer
@@ -78,6 +79,17 @@ class Web:
                 return error.code, error.read().decode()
         except (OSError, http.client.HTTPException):
             return 0, ""
+
+    def sign_in(self):
+        """The admin's cookies, their token for forms, and the sender that a new message offers."""
+        browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(jar := http.cookiejar.CookieJar()))
+        page = browser.open(self.site + "/", timeout=30).read().decode()
+        form = {"csrfmiddlewaretoken": _token(page), "username": "admin", "password": "Kofi-writes-4-letters"}
+        browser.open(self.site + "/accounts/login/", urllib.parse.urlencode(form).encode(), timeout=30).close()
+        page = browser.open(self.site + "/messages/new/", timeout=30).read().decode()
+        cookie = "; ".join(f"{each.name}={each.value}" for each in jar)
+        sender = html.unescape(re.search(r'<option value="([^"]+)"|name="sender" value="([^"]+)"', page).group(1, 2)[0])
+        return cookie, _token(page), sender
 
     def raw(self, request):
         """The first line of the answer to these bytes."""
@@ -400,17 +412,11 @@ def test_large_attachments_from_many_at_once_all_arrive(tmp_path):
     folder.mkdir()
     with Web(tmp_path, TMPDIR=str(folder)) as web:
         web.installation.ask(MAIL)
-        browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(jar := http.cookiejar.CookieJar()))
-        page = browser.open(web.site + "/", timeout=30).read().decode()
-        form = {"csrfmiddlewaretoken": _token(page), "username": "admin", "password": "Kofi-writes-4-letters"}
-        browser.open(web.site + "/accounts/login/", urllib.parse.urlencode(form).encode(), timeout=30).close()
-        page = browser.open(web.site + "/messages/new/", timeout=30).read().decode()
-        cookie = "; ".join(f"{each.name}={each.value}" for each in jar)
-        sender = html.unescape(re.search(r'<option value="([^"]+)"|name="sender" value="([^"]+)"', page).group(1, 2)[0])
+        cookie, token, sender = web.sign_in()
 
         def write(number):
             values = {
-                "csrfmiddlewaretoken": _token(page), "key": uuid.uuid4().hex, "sender": sender, "do": "queue",
+                "csrfmiddlewaretoken": token, "key": uuid.uuid4().hex, "sender": sender, "do": "queue",
                 "to": f"b{number}@example.com", "subject": "Plans", "text": "See the file.",
             }  # fmt: skip
             body, kind = encode_multipart_formdata(values | {"files": ("plan.pdf", os.urandom(5_000_000))})
@@ -426,6 +432,60 @@ def test_large_attachments_from_many_at_once_all_arrive(tmp_path):
 
 def _token(page):
     return re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page)[1]
+
+
+SLOW = """
+from messaging.models import EmailSettings
+from messaging.setup import changes, options
+changes.save(None, {"host": "127.0.0.1", "port": PORT, "max_connections": 8}, by=None, via="test")
+options.save({"record_mail": True, "hold_mail": False}, by=None, via="test")
+answer = 1
+"""
+STATES = """
+from collections import Counter
+from messaging.models import Message
+answer = dict(Counter(Message.objects.values_list("status", flat=True)))
+"""
+STALLS = [("GREETING", SILENCE), ("END", SILENCE)]
+MORE_STALLS = [
+    ("GREETING", Drip("220 fault.example", seconds=2)), ("EHLO", SILENCE), ("EHLO", Drip("250 fault", seconds=2)),
+    ("MAIL", SILENCE), ("RCPT", SILENCE), ("RCPT", Drip("250 ok", seconds=2)), ("DATA", SILENCE),
+    ("DATA", Drip("354 go", seconds=2)), ("END", Drip("250 taken", seconds=2)), ("END", (ACCEPT, SILENCE)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("stage", "stall"), [*STALLS, *also_in_drills(*MORE_STALLS)], ids=str)
+def test_users_who_press_send_at_a_slow_mail_server_hold_no_page_up(tmp_path, stage, stall):
+    with Web(tmp_path) as web, FaultServer() as server:
+        server.at(stage, stall)
+        web.installation.ask(MAIL + SLOW.replace("PORT", str(server.port)))
+        cookie, token, sender = web.sign_in()
+
+        def press_send(number):
+            values = {
+                "csrfmiddlewaretoken": token, "key": uuid.uuid4().hex, "sender": sender, "do": "send",
+                "to": f"b{number}@example.com", "subject": "Plans", "text": "Hello.",
+            }  # fmt: skip
+            return web.get("/messages/new/", urllib.parse.urlencode(values).encode(), Cookie=cookie)
+
+        with ThreadPoolExecutor(8) as pool:
+            pressed = [pool.submit(press_send, number) for number in range(8)]
+            time.sleep(0.5)
+            took = {path: [] for path in ("/healthz", "/accounts/login/", "/messages/")}
+            while not all(each.done() for each in pressed):
+                for path, times in took.items():
+                    times.append(seconds_to_answer(web.site, path, Cookie=cookie))
+            answers = [each.result() for each in pressed]
+        for path, times in took.items():
+            assert sorted(times)[len(times) // 2] < 1 and max(times) < 3, (path, times)
+        assert {status for status, _ in answers} <= {200, 422}, [page[-2000:] for _, page in answers]
+        refused = [page for status, page in answers if status == 422]
+        assert all("Put in the queue instead" in page for page in refused)
+        assert all("It is being sent." in page for status, page in answers if status == 200)
+        sending, found = 8 - len(refused), web.installation.ask(STATES)
+        assert found == {"failed": len(refused)} | ({"sending": sending} if sending else {})
+        assert sending == len(server.transactions) if stage == "END" else not sending
+        assert sending <= 4, "two in each process"
 
 
 def test_processes_begin_without_a_thread_or_connection_of_their_parent(web):
