@@ -272,7 +272,9 @@ class Worker(BaseWorker):
         for server in servers:
             server.del_channel(connections)  # takes no more connections
         end = time.monotonic() + self.cfg.graceful_timeout
-        while any(each.is_busy() for each in servers) and time.monotonic() < end:
+        from messaging import watched  # not before Django is set up
+
+        while (any(each.is_busy() for each in servers) or watched.is_at_work()) and time.monotonic() < end:
             self.notify()
             for server in servers:
                 server.maintenance(time.time())

@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 BEFORE_DATA = 20.0  # seconds from the beginning until the final dot is sent
 LOOKS_ON = 25.0  # seconds that the user waits for the outcome
+THREAD = "send at once"
 
 
 class Onlooker:
@@ -91,11 +92,15 @@ def hand_in(
         finally:
             connections.close_all()
 
-    # No daemon: a process that ends waits for the answer to a final dot, as long as it is let.
-    threading.Thread(target=run, name="send at once").start()
+    threading.Thread(target=run, name=THREAD, daemon=True).start()
     try:
         return future.result(LOOKS_ON)
     except TimeoutError:
         if not future.done() and onlooker.leave():
             return None
         return future.result()
+
+
+def is_at_work() -> bool:
+    """Whether a message is being sent in this process: before it ends, the outcome is worth a wait."""
+    return any(thread.name == THREAD for thread in threading.enumerate())

@@ -23,7 +23,7 @@ import pytest
 from urllib3 import encode_multipart_formdata
 
 from config import processes
-from tests.fault_server import ACCEPT, SILENCE, Drip, FaultServer
+from tests.fault_server import ACCEPT, SILENCE, Drip, FaultServer, Pause
 from tests.installation import Installation, free_ports, wait_for
 from tests.sizes import also_in_drills
 from tests.system.slow_clients import SlowClients, seconds_to_answer
@@ -486,6 +486,23 @@ def test_users_who_press_send_at_a_slow_mail_server_hold_no_page_up(tmp_path, st
         assert found == {"failed": len(refused)} | ({"sending": sending} if sending else {})
         assert sending == len(server.transactions) if stage == "END" else not sending
         assert sending <= 4, "two in each process"
+
+
+@pytest.mark.drill
+def test_a_message_that_waits_for_its_answer_is_finished_when_the_server_is_told_to_end(tmp_path):
+    with Web(tmp_path) as web, FaultServer() as server:
+        server.at("END", [(Pause(9), "250 2.0.0 taken")])
+        web.installation.ask(MAIL + SLOW.replace("PORT", str(server.port)))
+        cookie, token, sender = web.sign_in()
+        values = {
+            "csrfmiddlewaretoken": token, "key": uuid.uuid4().hex, "sender": sender, "do": "send",
+            "to": "b@example.com", "subject": "Plans", "text": "Hello.",
+        }  # fmt: skip
+        _, page = web.get("/messages/new/", urllib.parse.urlencode(values).encode(), Cookie=cookie)
+        assert "It is being sent." in page
+        web.process.send_signal(signal.SIGTERM)
+        assert web.process.wait(30) == 0
+        assert web.installation.ask(STATES) == {"sent": 1}
 
 
 def test_processes_begin_without_a_thread_or_connection_of_their_parent(web):

@@ -7,6 +7,7 @@ import pytest
 from django.apps import apps
 from django.conf import settings
 
+from config import processes
 from messaging import (
     batches,
     export,
@@ -14,6 +15,7 @@ from messaging import (
     housekeeping,
     notices,
     option_values,
+    probe,
     queue,
     schedules,
     sending,
@@ -21,13 +23,14 @@ from messaging import (
     tasks,
     uploads,
     wake,
+    watched,
 )
 from messaging.console.forms import compose, options
 from messaging.console.views import batches as batch_pages
 from messaging.delivery import dialogue, ledger, outcomes, refusal, streaks
 from messaging.delivery.lane import Lane
 from messaging.intake import addresses, gate, message_ids
-from messaging.lifecycle import transitions
+from messaging.lifecycle import limits, transitions
 from messaging.models import Message
 from messaging.notices import mail, telling
 from messaging.notices.collect import CHUNK as COLLECTED
@@ -41,6 +44,8 @@ SERVER_AND_DATABASE = (
     + settings.SMTP_FINAL_REPLY_TIMEOUT
     + ledger.DATABASE_PATIENCE
 ) * SECOND
+WEB = processes.command_line("web")
+WEB_THREADS = int(WEB[WEB.index("--threads") + 1])
 NAMED_HOST = "h" * 64  # HOST_NAME_MAX of Linux
 
 
@@ -70,6 +75,18 @@ IN_ORDER = [
     (SERVER_AND_DATABASE, submitted.longest(), "a form is not told as broken off while it is being sent"),
     (sum(dialogue.STAGE_SECONDS.values()), submitted.ALL_STAGES, "of which submitted.py knows no more"),
     (submitted.longest(), submitted.KEPT, "its key is kept for as long"),
+    (
+        limits.SEAT_PATIENCE + limits.PATIENCE,
+        watched.BEFORE_DATA,
+        "who waited for a seat and a connection can still send",
+    ),
+    (
+        watched.BEFORE_DATA,
+        watched.LOOKS_ON,
+        "a user who leaves before that is told it is being sent, though nothing was",
+    ),
+    (watched.LOOKS_ON, 30, "their page comes before a proxy gives up"),
+    (limits.MOST_SEATS + limits.MOST_WAITING + probe.AT_ONCE + 1, WEB_THREADS, "a thread is left for the other pages"),
     (SERVER_AND_DATABASE, streaks.LONGEST_TRY, "no attempt that ended later began before"),
     # What is kept, and for how long it is looked at.
     (submitted.longest(), uploads.KEPT, "a form's files are there for as long as it may be sent"),

@@ -57,11 +57,7 @@ def leaves_soon(monkeypatch):
 def threads():
     """Nothing that was begun goes on beyond the test."""
     yield
-    assert wait_for(lambda: not working(), seconds=30)
-
-
-def working():
-    return [thread for thread in threading.enumerate() if thread.name == "send at once"]
+    assert wait_for(lambda: not watched.is_at_work())
 
 
 def press_send(user, **values):
@@ -144,7 +140,7 @@ def test_after_the_dot_the_user_need_not_wait_and_nothing_is_lost(
     assert "It is being sent." in page_of(operator, told)
     assert wait_for(lambda: states() == ["sending"] and server.transactions)
     late.comes.set()
-    assert wait_for(lambda: not working())
+    assert wait_for(lambda: not watched.is_at_work())
     assert len(server.transactions) == 1
     is_kept = record or status != "sent"
     assert states() == ([status] if is_kept else [])
@@ -178,7 +174,7 @@ def test_an_error_after_the_user_left_is_told_on_the_page(
     monkeypatch.setattr("messaging.outgoing._outcome", fails)
     told = press_send(operator)
     late.comes.set()
-    assert wait_for(lambda: not working())
+    assert wait_for(lambda: not watched.is_at_work())
     assert "Whether it was sent is not known" in page_of(operator, told)
     assert states() == ["sent"]
 
@@ -190,7 +186,7 @@ def test_a_process_that_is_killed_meanwhile_leaves_it_unknown(server, operator, 
     rescue(timezone.now() + dt.timedelta(seconds=90))
     assert states() == ["unknown"]
     late.comes.set()
-    assert wait_for(lambda: not working())
+    assert wait_for(lambda: not watched.is_at_work())
     assert states() == ["unknown"]
 
 

@@ -170,6 +170,19 @@ def test_a_streak_by_a_clock_that_was_wrong_counts_no_more(server, clock):
     assert not is_paused()
 
 
+def test_a_pause_by_a_clock_that_was_wrong_is_over_with_it(server, clock):
+    make_messages(5)
+    server.at("END", [CLOSE] * 3)
+    begun, clock.now = clock.now, clock.now + dt.timedelta(days=400)
+    run(clock=clock)
+    assert is_paused()
+    clock.now = begun
+    housekeeping.sweep(clock.now)
+    make_messages(1)
+    run(clock=clock)
+    assert states()[-1] == "sent" and not is_paused()
+
+
 # --- How it ends ---------------------------------------------------------------------------------------
 
 
