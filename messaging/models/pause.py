@@ -33,7 +33,7 @@ class AccountPause(models.Model):
         ALL = "all", "All sending paused by a person"
         RESTORED = "restored", "All sending paused after a restore"
 
-    # With these not even urgent messages go out: the server would not take them, or not say so. With a DOUBT they do, as
+    # With these not even urgent messages go out: the server would not take them, or not say so. With a DOUBT they do:
     # the server may have been right about the others; what it refuses in the same words comes back, its try unspent.
     STOP_URGENT = (Kind.FAULT, Kind.BUSY, Kind.UNANSWERED, Kind.LIMIT)
     # These end when a message gets through.
