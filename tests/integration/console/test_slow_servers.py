@@ -12,7 +12,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connections
 from django.utils import timezone
 
-from messaging import housekeeping, watched
+from messaging import housekeeping, probe, watched
 from messaging.delivery.rescue import rescue
 from messaging.lifecycle import limits
 from messaging.models import ActiveLane, Message, NoticeItem
@@ -249,3 +249,14 @@ def test_who_left_is_told_by_a_notice(server, operator, leaves_soon, threads):
     assert wait_for(lambda: states() == ["failed"])
     housekeeping.sweep(timezone.now())
     assert NoticeItem.objects.get().message == Message.objects.get()
+
+
+def test_a_check_of_the_connection_has_a_time_for_all_of_it(slow, admin, monkeypatch):
+    """Each stage comes in time for itself."""
+    monkeypatch.setattr(probe, "CHECK_SECONDS", 1.0)
+    for stage in ("GREETING", "EHLO", "STARTTLS", "AUTH"):
+        stall(slow, stage, "drips")
+    page = b"".join(admin.post("/setup/email/check/")).decode()
+    assert "takes the sign-in" not in page and "The mail server" in page
+    slow.mend()
+    assert "takes the sign-in" in b"".join(admin.post("/setup/email/check/")).decode()
