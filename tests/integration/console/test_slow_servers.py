@@ -254,7 +254,7 @@ def test_who_left_is_told_by_a_notice(server, operator, leaves_soon, threads):
 def test_a_check_of_the_connection_has_a_time_for_all_of_it(slow, admin, monkeypatch):
     """Each stage comes in time for itself."""
     monkeypatch.setattr(probe, "CHECK_SECONDS", 1.0)
-    for stage in ("GREETING", "STARTTLS", "AUTH"):
+    for stage in ("GREETING", "AUTH"):
         stall(slow, stage, "drips")
     page = b"".join(admin.post("/setup/email/check/")).decode()
     assert "takes the sign-in" not in page and "The mail server" in page
