@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('messaging', '0016_ways_in'),
+        ('messaging', '0018_claims_and_senders'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
