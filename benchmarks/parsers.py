@@ -151,6 +151,7 @@ def parsers() -> dict[str, Parser]:
     from messaging.delivery.outcomes import judge
     from messaging.delivery.reply import Stage
     from messaging.intake import addresses, doubts, message_ids, typed, unicode_files, wire
+    from messaging.octets import Octets
     from messaging.setup import opt_files
 
     now = datetime(2026, 11, 29, tzinfo=UTC)
@@ -160,6 +161,10 @@ def parsers() -> dict[str, Parser]:
 
     def fit(raw: bytes) -> Any:
         return wire.fit(raw, "a@b.example", now)
+
+    def to_7bit(raw: bytes) -> Any:
+        header, body = reencode.to_7bit(Octets.of(raw))
+        return header + b"".join(body)
 
     def opt(name: str) -> Parser:
         def read(text: str) -> Any:
@@ -197,7 +202,7 @@ def parsers() -> dict[str, Parser]:
         "fit multipart": to_raw(_body("multipart/mixed; boundary=a"), fit),
         "fit dkim": to_raw(_header("DKIM-Signature"), fit),
         "dkim": to_raw(_header("DKIM-Signature"), lambda raw: dkim.still_true(raw, raw.replace(b"x", b"y"))),
-        "7bit": to_raw(lambda text: _body("text/plain; charset=utf-8")(f"ä{text}"), reencode.to_7bit),
+        "7bit": to_raw(lambda text: _body("text/plain; charset=utf-8")(f"ä{text}"), to_7bit),
         "ascii header": to_raw(lambda text: _header("To")(f"ä {text}"), downgrade.to_ascii_header),
         "unicode files": lambda text: unicode_files.in_utf8(text.encode("utf-16")),
         "editable": to_raw(_body("text/plain"), lambda raw: (exchange.why_text_stays(raw), exchange.removable(raw))),

@@ -18,7 +18,8 @@ from pathlib import Path
 
 from django.conf import settings
 
-CHUNK = 65536
+from messaging.octets import CHUNK
+
 STAYS_YOUNG = 3600.0  # seconds: far less than any age at which files are forgotten, and rarely touched for it
 NEW = ".new-"
 
@@ -47,10 +48,11 @@ def put(data: bytes) -> str:
     return sha256
 
 
-def read(sha256: str, chunk: int = CHUNK) -> Iterator[bytes]:
-    """Yield the stored bytes, at most `chunk` octets at a time. Raises FileNotFoundError."""
+def read(sha256: str, start: int = 0) -> Iterator[bytes]:
+    """Yield the stored bytes from `start`, at most CHUNK octets at a time. Raises FileNotFoundError."""
     with _path(sha256).open("rb") as file:
-        while data := file.read(chunk):
+        file.seek(start)
+        while data := file.read(CHUNK):
             yield data
 
 

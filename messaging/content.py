@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from messaging import blobs, flowed, magic, mime
+from messaging import blobs, flowed, magic, mime, skeletons
 from messaging.charsets import Reading
 from messaging.errors import words_of
 from messaging.models import Attachment, Message
+from messaging.octets import CHUNK, Octets, Span
 
 BODY_TYPES = ("text/plain", "text/html")
 UNFIT_FOR_A_NAME = str.maketrans(dict.fromkeys('\\/:*?"<>|', " "))
@@ -84,31 +85,43 @@ def split(raw: bytes) -> tuple[bytes, list[Cut]]:
     return b"".join(kept), cuts
 
 
-def attached(raw: bytes) -> list[mime.Part]:
+def attached(raw: mime.Raw) -> list[mime.Part]:
     """The parts that are attachments, in the order of their numbers."""
     return [part for part in mime.leaves(raw) if not _is_body(part)]
 
 
-def texts(raw: bytes) -> list[mime.Part]:
+def texts(raw: mime.Raw) -> list[mime.Part]:
     """The parts that are texts to be read."""
     return [part for part in mime.leaves(raw) if _is_body(part)]
 
 
-def assemble(message: Message) -> Iterator[bytes]:
-    """The message as it goes over the wire (CRLF line ends, no dot-stuffing), at most 64 KiB at a time.
+def assemble(message: Message) -> Octets:
+    """The message as it goes over the wire (CRLF line ends, no dot-stuffing).
 
-    Raises MissingContent before the first octet when an attachment's file is missing, or its size or hash changed.
+    Raises:
+        MissingContent: before the first octet when an attachment's file is missing, or its size or hash changed; later
+            when that happened meanwhile.
+        OSError: a large text found no room on the disk.
     """
     attachments = list(message.attachments.all()) if message.attachment_count else []
-    return put_together(bytes(message.content.skeleton), attachments)
+    return put_together(_skeleton(message, attachments), attachments)
 
 
-def put_together(skeleton: bytes, attachments: list[Attachment]) -> Iterator[bytes]:
+def put_together(skeleton: Octets, attachments: list[Attachment]) -> Octets:
     """The same from rows that need not be stored. Raises MissingContent as `assemble` does."""
     for attachment in attachments:
         if not blobs.is_intact(attachment.sha256, attachment.encoded_size):
             raise MissingContent(attachment)
-    return _interleave(memoryview(skeleton), attachments)
+    return _interleaved(skeleton, attachments) if attachments else skeleton
+
+
+def skeleton_of(message: Message) -> Octets:
+    """The message without its attachments. Raises OSError as `assemble` does."""
+    return _skeleton(message, list(message.attachments.all()) if message.attachment_count else [])
+
+
+def _skeleton(message: Message, attachments: list[Attachment]) -> Octets:
+    return skeletons.read(message, message.size - sum(attachment.encoded_size for attachment in attachments))
 
 
 def open_attachment(attachment: Attachment) -> Iterator[bytes]:
@@ -120,10 +133,10 @@ def open_attachment(attachment: Attachment) -> Iterator[bytes]:
 
 def bodies(message: Message) -> Bodies:
     """Text, HTML and header fields decoded for display. Never raises, however broken the message is."""
-    return bodies_of(bytes(message.content.skeleton))
+    return bodies_of(skeleton_of(message))
 
 
-def bodies_of(raw: bytes) -> Bodies:
+def bodies_of(raw: mime.Raw) -> Bodies:
     """The same of a skeleton, or of a whole message."""
     found: dict[bool, list[str]] = {True: [], False: []}
     is_guess = is_cut = False
@@ -148,19 +161,19 @@ def subject_of(raw: bytes) -> str:
     return mime.decoded_words(next(subjects, ""))
 
 
-def _name_as_written(raw: bytes, field: mime.Field) -> str:
+def _name_as_written(raw: mime.Raw, field: mime.Field) -> str:
     return raw[field.start : field.stop].partition(b":")[0].decode().strip()
 
 
 def _shortened(part: mime.Part, most: int) -> tuple[mime.Part, bool]:
     """The part with no more of its body than that, up to the end of a line where there is one."""
-    if len(part.encoded) <= most:
+    if part.stop - part.body <= most:
         return part, False
-    end = part.raw.rfind(b"\n", part.body, part.body + most) + 1 or part.body + most
-    return mime.Part(part.raw, part.start, max(end, part.body), part.default_type), True
+    end = part.raw[part.body : part.body + most].rfind(b"\n") + 1 or most
+    return mime.Part(part.raw, part.start, part.body + end, part.default_type), True
 
 
-def charset_of(skeleton: bytes, number: int) -> str:
+def charset_of(skeleton: mime.Raw, number: int) -> str:
     """The character set that an attachment declares, by its number; "" for none."""
     found = attached(skeleton)
     return found[number - 1].charset if number <= len(found) else ""
@@ -237,30 +250,41 @@ def read(part: mime.Part) -> Reading:
     return reading._replace(text=text)
 
 
-def _interleave(skeleton: memoryview, attachments: list[Attachment]) -> Iterator[bytes]:
+def _interleaved(skeleton: Octets, attachments: list[Attachment]) -> Octets:
+    spans: list[Span] = []
     position = 0
     for attachment in attachments:
-        yield from _chunks(skeleton[position : attachment.offset])
-        yield from _stored(attachment)
+        spans += skeleton.spans(position, attachment.offset)
+        spans.append(Span(_Stored(attachment), 0, attachment.encoded_size))
         position = attachment.offset
-    yield from _chunks(skeleton[position:])
+    return Octets([*spans, *skeleton.spans(position, len(skeleton))])
 
 
-def _stored(attachment: Attachment) -> Iterator[bytes]:
-    """The file as checked a moment ago; one changed in between must not end as a shortened but accepted message."""
-    sent = 0
-    try:
-        for chunk in blobs.read(attachment.sha256):
-            sent += len(chunk)
-            yield chunk
-    except FileNotFoundError as error:
-        raise MissingContent(attachment) from error
-    except OSError as error:
-        raise UnreadableContent(f"{attachment}: {words_of(error)}") from error
-    if sent != attachment.encoded_size:
-        raise MissingContent(attachment)
+class _Stored:
+    """The file of an attachment, which was as it should be a moment ago.
+
+    One that changes meanwhile must not end as a shortened but accepted message.
+    """
+
+    def __init__(self, attachment: Attachment) -> None:
+        self._attachment = attachment
+
+    def pieces(self, start: int, stop: int) -> Iterator[bytes]:
+        attachment, position = self._attachment, start
+        try:
+            for chunk in blobs.read(attachment.sha256, start):
+                yield chunk[: stop - position]
+                position += len(chunk)
+                if position >= stop and stop < attachment.encoded_size:
+                    return
+        except FileNotFoundError as error:
+            raise MissingContent(attachment) from error
+        except OSError as error:
+            raise UnreadableContent(f"{attachment}: {words_of(error)}") from error
+        if position != attachment.encoded_size:
+            raise MissingContent(attachment)
 
 
-def _chunks(data: bytes | memoryview) -> Iterator[bytes]:
-    for start in range(0, len(data), blobs.CHUNK):
-        yield bytes(data[start : start + blobs.CHUNK])
+def _chunks(data: bytes) -> Iterator[bytes]:
+    for start in range(0, len(data), CHUNK):
+        yield data[start : start + CHUNK]

@@ -16,17 +16,27 @@ _TAG = re.compile(r"[a-z]\w*", re.IGNORECASE)
 
 
 def still_true(before: bytes, after: bytes) -> tuple[bytes, tuple[str, ...]]:
-    """`after` without the signatures that do not fit any more, as they did in `before`, and the domains they were of.
+    """`after` without the signatures that do not fit any more as they did in `before`, and the domains they were of."""
+    fields, body = mime.head(after)
+    if not any(field.name in SIGNATURES for field in fields):
+        return after, ()
+    given_body = mime.head(before)[1]
+    has_body = _body(before[given_body:]) == _body(after[body:])
+    header, domains = header_still_true(before[:given_body], after[:body], has_body=has_body)
+    return header + after[body:], domains
+
+
+def header_still_true(before: bytes, after: bytes, *, has_body: bool) -> tuple[bytes, tuple[str, ...]]:
+    """The same of two headers; `has_body` says that what both are of has the same body.
 
     Compared is what was signed, in the form in which it was; keys are not asked for. A body signed up to a length (l=)
     counts as changed wherever it was. A signature over others goes with any of them. An ARC chain (RFC 8617 5.2) fails
     with its newest message signature, so it goes as a whole.
     """
-    fields, body = mime.head(after)
+    fields = mime.head(after)[0]
     if not any(field.name in SIGNATURES for field in fields):
         return after, ()
-    given, given_body = mime.head(before)
-    has_body = _body(before[given_body:]) == _body(after[body:])
+    given = mime.head(before)[0]
     values = {relaxed: (_values(given, relaxed), _values(fields, relaxed)) for relaxed in (False, True)}
     gone: list[mime.Field] = []
     for as_given, signature in zip(_signatures(given), _signatures(fields), strict=True):

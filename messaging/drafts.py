@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 from messaging import content, mime
 from messaging.models import Message, Recipient
@@ -28,28 +29,18 @@ class Draft:
 def draft_of(message: Message) -> Draft:
     """The message with another header and the body octet for octet, streamed. Raises MissingContent before the first
     octet, as content.assemble does."""
-    skeleton = bytes(message.content.skeleton)
-    fields, body = mime.head(skeleton)  # attachments come later: up to there the skeleton is the message
-    kept = [skeleton[field.start : field.stop] for field in fields if field.name not in LEFT_OUT]
-    blank_line = skeleton[fields[-1].stop if fields else 0 : body]
+    whole = content.assemble(message)
+    fields, body = mime.head(whole)
+    kept = [whole[field.start : field.stop] for field in fields if field.name not in LEFT_OUT]
+    blank_line = whole[fields[-1].stop if fields else 0 : body]
     header = b"".join([UNSENT, *kept, _blind_copies(message), blank_line])
-    pieces = content.assemble(message)
-    return Draft(_name(message), message.size - body + len(header), _exchanged(pieces, body, header))
+    return Draft(_name(message), message.size - body + len(header), chain([header], whole.pieces(body)))
 
 
 def _blind_copies(message: Message) -> bytes:
     """The recipients that no header field names: nobody but the envelope knows of them."""
     blind = message.recipients.filter(kind=Recipient.Kind.BCC).values_list("address", flat=True)
     return b"Bcc: " + ",\r\n ".join(blind).encode() + b"\r\n" if blind else b""
-
-
-def _exchanged(pieces: Iterator[bytes], number: int, header: bytes) -> Iterator[bytes]:
-    """`header` in the place of the first `number` octets."""
-    yield header
-    for piece in pieces:
-        if number < len(piece):
-            yield piece[number:]
-        number = max(0, number - len(piece))
 
 
 def _name(message: Message) -> str:

@@ -18,12 +18,16 @@ from typing import NamedTuple
 
 from messaging import charsets
 from messaging.charsets import Reading
+from messaging.octets import Octets
+
+Raw = bytes | Octets  # a message, wherever it is
 
 MAX_LINE = 998  # octets without CRLF, RFC 5322 2.1.1 and RFC 5321 4.5.3.1.6
 LONGEST_WORD = 74  # characters of an encoded word, less what the name of its field has, for a line of 76 with its colon
 MAX_DEPTH = 200  # multiparts nested deeper are left as one opaque body
 MAX_PARTS = 5_000  # of a message; what follows stays in the body of the last
 MAX_BOUNDARY_LINE = 1000
+FIRST_WINDOW = 4096  # octets in which a header is looked for where a message is not in memory
 MAX_PARAMETERS = 5_000  # characters; the standard library's parser takes time by the square of the length
 
 UTF8 = Charset("utf-8")
@@ -66,7 +70,7 @@ class Field(NamedTuple):
 class Part:
     """A leaf or a multipart: header from `start`, body from `body` to `stop` in `raw`."""
 
-    def __init__(self, raw: bytes, start: int, stop: int, default_type: str = "text/plain") -> None:
+    def __init__(self, raw: Raw, start: int, stop: int, default_type: str = "text/plain") -> None:
         self.raw, self.start, self.stop, self.default_type = raw, start, stop, default_type
         self.fields, self.body = head(raw, start, stop)
         self.is_leaf = True
@@ -154,9 +158,11 @@ class Part:
         return reading._replace(is_whole=reading.is_whole and self.encoding in ENCODINGS and not is_lost)
 
 
-def head(raw: bytes, start: int = 0, stop: int | None = None) -> tuple[list[Field], int]:
+def head(raw: Raw, start: int = 0, stop: int | None = None) -> tuple[list[Field], int]:
     """Header fields from `start`, and where the body begins: after the blank line, or at a line that is no field."""
     stop = len(raw) if stop is None else stop
+    if isinstance(raw, Octets):
+        return _head_in_window(raw, start, stop)
     fields = []
     position = start
     while position < stop and (found := _FIELD.match(raw, position, stop)):
@@ -166,12 +172,25 @@ def head(raw: bytes, start: int = 0, stop: int | None = None) -> tuple[list[Fiel
     return fields, blank.end() if blank else position
 
 
-def walk(raw: bytes, start: int = 0, stop: int | None = None) -> Iterator[Part]:
+def _head_in_window(raw: Octets, start: int, stop: int) -> tuple[list[Field], int]:
+    """The same, read only as far as the line that ends the header."""
+    size = FIRST_WINDOW
+    while True:
+        window = raw[start : min(stop, start + size)]
+        fields, body = head(window)
+        last = fields[-1].stop if fields else 0
+        if start + size >= stop or b"\n" in window[last:]:
+            moved = [each._replace(start=each.start + start, stop=each.stop + start) for each in fields]
+            return moved, body + start
+        size *= 4
+
+
+def walk(raw: Raw, start: int = 0, stop: int | None = None) -> Iterator[Part]:
     """Every multipart and leaf in the order of the message. An attached message (message/rfc822) is one leaf."""
     return _walk(raw, start, len(raw) if stop is None else stop, 0, "text/plain", itertools.count())
 
 
-def _walk(raw: bytes, start: int, stop: int, depth: int, default_type: str, number: Iterator[int]) -> Iterator[Part]:
+def _walk(raw: Raw, start: int, stop: int, depth: int, default_type: str, number: Iterator[int]) -> Iterator[Part]:
     """`number` gives out the numbers of the parts."""
     part = Part(raw, start, stop, default_type)
     left = MAX_PARTS - next(number)
@@ -186,11 +205,11 @@ def _walk(raw: bytes, start: int, stop: int, depth: int, default_type: str, numb
         yield from _walk(raw, span_start, span_stop, depth + 1, inner, number)
 
 
-def leaves(raw: bytes) -> Iterator[Part]:
+def leaves(raw: Raw) -> Iterator[Part]:
     return (part for part in walk(raw) if part.is_leaf)
 
 
-def _between(raw: bytes, boundary: bytes, start: int, stop: int, most: int) -> list[tuple[int, int]]:
+def _between(raw: Raw, boundary: bytes, start: int, stop: int, most: int) -> list[tuple[int, int]]:
     """The spans between boundary lines (RFC 2046 5.1.1); the line end before a boundary belongs to the boundary.
 
     Of more spans than `most` the last one has all that follows.
@@ -221,7 +240,7 @@ def _between(raw: bytes, boundary: bytes, start: int, stop: int, most: int) -> l
     return spans
 
 
-def _line_with(beginning: bytes, raw: bytes, start: int, stop: int) -> int:
+def _line_with(beginning: bytes, raw: Raw, start: int, stop: int) -> int:
     """The next line that begins so, where the line end before it is not before `start`; -1 for none."""
     return raw.find(b"\n" + beginning, start, stop) + 1 or -1
 

@@ -22,7 +22,7 @@ class Sealed(ValueError):
     """What would have to be encoded again is signed or encrypted."""
 
 
-def walk(raw: bytes, start: int = 0, stop: int | None = None) -> Iterator[mime.Part]:
+def walk(raw: mime.Raw, start: int = 0, stop: int | None = None) -> Iterator[mime.Part]:
     """As mime.walk, but nothing of what an opaque part contains."""
     return unsealed(mime.walk(raw, start, stop))
 

@@ -51,7 +51,7 @@ def current(message: Message) -> Current:
     """What can be edited. Raises NotPossible when an attachment is missing from the disk."""
     attachments = list(message.attachments.all())
     try:
-        raw = b"".join(content.put_together(bytes(message.content.skeleton), attachments))
+        raw = b"".join(content.assemble(message))
     except content.MissingContent as error:
         raise NotPossible(str(error)) from error
     recipients = [(row.kind, row.name, row.address) for row in message.recipients.all()]

@@ -8,8 +8,9 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from messaging import dkim
+from messaging import dkim, mime
 from messaging.downgrade import to_ascii_header
+from messaging.octets import MOST_HELD, Joined, Octets, Pieces
 from messaging.reencode import to_7bit
 from messaging.sealed import Sealed
 
@@ -72,13 +73,13 @@ class Connection(Session):
 
     most_recipients: int | None = None
 
-    def transact(self, envelope: Envelope, content: Iterable[bytes], before_end: Callable[[Result], bool]) -> Result:
+    def transact(self, envelope: Envelope, content: Octets, before_end: Callable[[Result], bool]) -> Result:
         """Hand one message over.
 
         Args:
             envelope: who to whom. Those for whom this server has no room in one transaction are not asked for, and
                 their reply says so (LocalError.MORE_RECIPIENTS).
-            content: the message with CRLF line ends, in pieces; dot-stuffed here.
+            content: the message with CRLF line ends; dot-stuffed here.
             before_end: called once a recipient is accepted and before the end of the content is sent, so that the
                 caller can commit that from now on the message may be accepted. False gives the transaction up.
 
@@ -93,7 +94,7 @@ class Connection(Session):
         client = self._client
         assert client is not None, "open() comes first"
         try:
-            envelope, content = self._fitted(client, envelope, content, result)
+            envelope, pieces = self._fitted(client, envelope, content, result)
             unfit = self._unfit(client, envelope)
             if unfit:
                 result.final = unfit
@@ -109,7 +110,7 @@ class Connection(Session):
             if any(reply.ok for reply in asked):
                 reply = data or client.ask(Stage.DATA, "DATA")
                 if reply.code == 354:
-                    result.final = self._hand_over(client, content, lambda: before_end(result))
+                    result.final = self._hand_over(client, pieces, lambda: before_end(result))
                 else:
                     result.final = reply if not reply.ok else Reply(Stage.DATA, None, reply.text, LocalError.NOT_SMTP)
             elif asked:
@@ -130,16 +131,26 @@ class Connection(Session):
     # --- A transaction ---------------------------------------------------------------------------
 
     def _fitted(
-        self, client: Client, envelope: Envelope, content: Iterable[bytes], result: Result
+        self, client: Client, envelope: Envelope, content: Octets, result: Result
     ) -> tuple[Envelope, Iterable[bytes]]:
         """The message in a form that the server takes. Raises Sealed: what is signed in it has none."""
-        if envelope.is_8bit and not client.has_extn("8bitmime"):
-            whole = b"".join(content)
-            converted, result.unsigned = dkim.still_true(whole, to_7bit(whole))
-            content, envelope = [converted], replace(envelope, size=len(converted), is_8bit=False)
-        if envelope.needs_smtputf8 and not client.has_extn("smtputf8"):
-            envelope, content = self._without_smtputf8(envelope, content, result)
-        return envelope, content
+        is_too_wide = envelope.is_8bit and not client.has_extn("8bitmime")
+        is_too_new = envelope.needs_smtputf8 and not client.has_extn("smtputf8")
+        if not is_too_wide and not is_too_new:
+            return envelope, content
+        if len(content) <= MOST_HELD:
+            content = Octets.of(b"".join(content))
+        start = mime.head(content)[1]
+        header: bytes = content[:start]
+        body: Pieces = content.view(start)
+        if is_too_wide:
+            given = header
+            header, body = to_7bit(content)
+            header, result.unsigned = dkim.header_still_true(given, header, has_body=content.isascii(start))
+            envelope = replace(envelope, size=len(header) + len(body), is_8bit=False)
+        if is_too_new:
+            envelope, header = self._without_smtputf8(envelope, header, len(body), result)
+        return envelope, Joined(Octets.of(header), body)
 
     def _unfit(self, client: Client, envelope: Envelope) -> Reply | None:
         """What the server has said it cannot take, without asking it."""
@@ -153,25 +164,23 @@ class Connection(Session):
         return None
 
     @staticmethod
-    def _without_smtputf8(
-        envelope: Envelope, content: Iterable[bytes], result: Result
-    ) -> tuple[Envelope, Iterable[bytes]]:
-        """The message for those alone whose addresses are ASCII; the others are refused in the server's place.
+    def _without_smtputf8(envelope: Envelope, header: bytes, body_size: int, result: Result) -> tuple[Envelope, bytes]:
+        """Envelope and header for those alone whose addresses are ASCII; the others are refused in the server's place.
 
-        It stays as it is where nobody is left, or where it cannot do without an address that is not ASCII.
+        Both stay as they are where nobody is left, or where the header cannot do without an address that is not ASCII.
         """
         plain = [address for address in envelope.recipients if address.isascii()]
         if not plain:
-            return envelope, content
-        whole = b"".join(content)
-        converted = to_ascii_header(whole) if envelope.reverse_path.isascii() else None
+            return envelope, header
+        converted = to_ascii_header(header) if envelope.reverse_path.isascii() else None
         others = [address for address in envelope.recipients if not address.isascii()]
         result.recipients |= dict.fromkeys(others, Reply(Stage.RCPT, None, "", LocalError.NO_SMTPUTF8))
         if converted is None:
-            return envelope, [whole]
-        converted, unsigned = dkim.still_true(whole, converted)
+            return envelope, header
+        converted, unsigned = dkim.header_still_true(header, converted, has_body=True)
         result.unsigned += unsigned
-        return replace(envelope, recipients=plain, size=len(converted), needs_smtputf8=False), [converted]
+        size = len(converted) + body_size
+        return replace(envelope, recipients=plain, size=size, needs_smtputf8=False), converted
 
     def _introduce(self, client: Client, envelope: Envelope, result: Result) -> Reply | None:
         """MAIL, RCPT and DATA, in one go where the server offers PIPELINING (RFC 2920).

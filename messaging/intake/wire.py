@@ -31,6 +31,7 @@ from typing import NamedTuple
 from django.utils import timezone
 
 from messaging import dkim, mime, reencode, sealed
+from messaging.octets import Octets
 
 from . import addresses, message_ids, unicode_files
 from .errors import BadAddress, Refused
@@ -145,7 +146,7 @@ def _without_binary(raw: bytes) -> bytes:
         if reencode.is_attached(part):
             inner = _without_binary(part.encoded)
             if inner != part.encoded or part.encoding == "binary":
-                edits += reencode.attached(part, inner)
+                edits += reencode.attached(part, Octets.of(inner), is_ascii=inner.isascii())
         elif _is_binary(part):
             edits += reencode.encoded(part)
     return reencode.apply(raw, edits)
@@ -179,7 +180,7 @@ def _fit_entity(raw: bytes) -> bytes:
         elif reencode.is_attached(part):
             inner = _fit_entity(part.encoded)
             if inner != part.encoded:
-                edits += reencode.attached(part, inner)
+                edits += reencode.attached(part, Octets.of(inner), is_ascii=inner.isascii())
         elif part.is_leaf and (b"\0" in part.encoded or mime.has_long_line(raw, part.body, part.stop)):
             edits += reencode.encoded(part)
     return reencode.apply(raw, edits)

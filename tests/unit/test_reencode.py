@@ -5,10 +5,10 @@ from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from messaging import mime
+from messaging import mime, reencode
 from messaging.intake.gate import Refused
 from messaging.intake.wire import fit
-from messaging.reencode import to_7bit
+from messaging.octets import Octets
 from tests.mails import HEAD, OCTETS, TREE, multipart, part
 from tests.rows import parsed
 
@@ -18,6 +18,13 @@ GERMAN = "Mit freundlichen Grüßen aus Köln\r\n" * 100
 
 def fitted(raw):
     return fit(raw, "office@example.com", timezone.now()).raw
+
+
+def to_7bit(raw):
+    header, body = reencode.to_7bit(Octets.of(raw))
+    whole = header + b"".join(body)
+    assert len(whole) == len(header) + len(body)
+    return whole
 
 
 def decoded(raw):

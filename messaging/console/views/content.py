@@ -14,7 +14,7 @@ from django.views.decorators.http import require_safe
 
 from messaging import charsets, content, drafts, magic, queue
 from messaging.console.html_body import InlineImages, NotShown, framed
-from messaging.models import Attachment, Message, MessageContent
+from messaging.models import Attachment, Message
 
 from .guard import who
 
@@ -34,7 +34,7 @@ FILE_POLICY = "default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; fr
 @xframe_options_sameorigin
 def html_body(request: HttpRequest, pk: int) -> HttpResponse:
     """The HTML body; `?images=1` lets remote images in. Nothing in it can run, submit or reach the console."""
-    message = get_object_or_404(queue.visible_to(who(request)).select_related("content"), pk=pk)
+    message = get_object_or_404(queue.visible_to(who(request)), pk=pk)
     html = content.bodies(message).html
     if not html:
         raise Http404("This message has no HTML body.")
@@ -99,8 +99,7 @@ def _beginning(pieces: Iterator[bytes]) -> bytes:
 
 def _text(row: Attachment, data: bytes) -> tuple[bytes, str]:
     """A text with the character set that it is in, whatever it says; as UTF-8 where no browser knows that one."""
-    skeleton = MessageContent.objects.values_list("skeleton", flat=True).get(message=row.message_id)
-    reading = charsets.read(data, content.charset_of(bytes(skeleton), row.number))
+    reading = charsets.read(data, content.charset_of(content.skeleton_of(row.message), row.number))
     if "\0" in reading.text:  # no text at all
         return data, charsets.UTF8
     return (
@@ -111,7 +110,7 @@ def _text(row: Attachment, data: bytes) -> tuple[bytes, str]:
 @require_safe
 def eml(request: HttpRequest, pk: int) -> HttpResponseBase:
     """The message exactly as it goes over the wire, as a file."""
-    message = get_object_or_404(queue.visible_to(who(request)).select_related("content"), pk=pk)
+    message = get_object_or_404(queue.visible_to(who(request)), pk=pk)
     try:
         body = content.assemble(message)
     except content.MissingContent as error:
@@ -123,7 +122,7 @@ def eml(request: HttpRequest, pk: int) -> HttpResponseBase:
 def draft(request: HttpRequest, pk: int) -> HttpResponseBase:
     """The message as a draft for the person's mail program, only while it is handed over to this person."""
     theirs = queue.visible_to(who(request)).filter(status=Message.Status.HELD, handed_to=who(request))
-    message = get_object_or_404(theirs.select_related("content"), pk=pk)
+    message = get_object_or_404(theirs, pk=pk)
     try:
         made = drafts.draft_of(message)
     except content.MissingContent as error:

@@ -15,6 +15,7 @@ from messaging.console.filters import ids_in
 from messaging.console.forms.edited import EditedForm, shown
 from messaging.intake.errors import Refused
 from messaging.models import Attachment, Message, MessageVersion
+from messaging.octets import Octets
 from messaging.queue import NotPossible
 from messaging.wording import changes_in_words, moment, person
 
@@ -194,7 +195,8 @@ def version_eml(request: HttpRequest, pk: int, number: int) -> HttpResponseBase:
     """It as a file, octet for octet."""
     row = _version(request, pk, number)
     try:
-        body = content.put_together(bytes(row.skeleton), [Attachment(**columns) for columns in row.attachments])
+        skeleton = Octets.of(bytes(row.skeleton))
+        body = content.put_together(skeleton, [Attachment(**columns) for columns in row.attachments])
     except content.MissingContent as error:
         return render(request, "messaging/missing.html", {"explanation": str(error), "pk": pk}, status=410)
     return streamed(body, "application/octet-stream", f"message-{pk}-version-{number}.eml", saved=True)

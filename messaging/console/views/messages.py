@@ -88,7 +88,7 @@ def _waiting(page: Page[Message], filters: MessageFilter) -> str:
 def detail(request: HttpRequest, pk: int) -> HttpResponse:
     """One message: content, recipients, attachments, attempts, and what may be done."""
     found = queue.visible_to(who(request)).select_related(
-        "author", "account", "batch__created_by", "batch__confirmed_by", "handed_to", "content"
+        "author", "account", "batch__created_by", "batch__confirmed_by", "handed_to"
     )
     message = get_object_or_404(found.prefetch_related("recipients"), pk=pk)
     recipients = sorted(message.recipients.all(), key=lambda row: SEVERITY.index(Recipient.Status(row.status)))

@@ -1,0 +1,57 @@
+"""Skeletons of messages, read from their rows: large ones in pieces, which no process has in memory at one time."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db import connection, transaction
+
+from messaging.models import Message, MessageContent
+from messaging.octets import MOST_HELD, Octets, Span, Spool
+
+PIECE = 4 * 65536
+# The server unpacks the value once, whatever the number of its pieces: OFFSET 0 keeps it from doing so for each.
+_PIECES = """
+    SELECT substring(whole.skeleton FROM begin FOR %s)
+    FROM (SELECT skeleton || ''::bytea AS skeleton FROM messaging_messagecontent WHERE message_id = %s OFFSET 0) whole
+    CROSS JOIN LATERAL generate_series(1, length(whole.skeleton), %s) AS begin"""
+
+
+def read(message: Message, size: int) -> Octets:
+    """The skeleton of a message, which has about `size` octets. Raises OSError: no room to put a large one.
+
+    A large one is copied into a file before the first octet is sent, because no server and no browser that is slow
+    should keep a transaction open.
+    """
+    if "content" in message._state.fields_cache:
+        return Octets.of(bytes(message.content.skeleton))
+    if size <= MOST_HELD:
+        found = MessageContent.objects.values_list("skeleton", flat=True).get(message=message.pk)
+        return Octets.of(bytes(found))
+    spool = Spool(_pieces(message.pk), Path(settings.MEDIA_ROOT))
+    if not spool.size:
+        raise MessageContent.DoesNotExist
+    return Octets([Span(spool, 0, spool.size)])
+
+
+def _pieces(pk: int) -> Iterator[bytes]:
+    return _by_blob(pk) if connection.vendor == "sqlite" else _by_cursor(pk)
+
+
+def _by_cursor(pk: int) -> Iterator[bytes]:
+    with transaction.atomic(), connection.chunked_cursor() as cursor:
+        cursor.execute(_PIECES, [PIECE, pk, PIECE])
+        while row := cursor.fetchone():
+            yield bytes(row[0])
+
+
+def _by_blob(pk: int) -> Iterator[bytes]:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT rowid FROM messaging_messagecontent WHERE message_id = %s", [pk])
+        found: Any = cursor.fetchone()
+    if found is None:
+        return
+    with connection.connection.blobopen("messaging_messagecontent", "skeleton", found[0], readonly=True) as blob:
+        while piece := blob.read(PIECE):
+            yield piece
