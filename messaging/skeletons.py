@@ -11,6 +11,7 @@ from messaging.models import Message, MessageContent
 from messaging.octets import MOST_HELD, Octets, Span, Spool
 
 PIECE = 4 * 65536
+SMALL_CACHE = 100  # pages of SQLite
 # The server unpacks the value once, whatever the number of its pieces: OFFSET 0 keeps it from doing so for each.
 _PIECES = """
     SELECT substring(whole.skeleton FROM begin FOR %s)
@@ -47,11 +48,20 @@ def _by_cursor(pk: int) -> Iterator[bytes]:
 
 
 def _by_blob(pk: int) -> Iterator[bytes]:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT rowid FROM messaging_messagecontent WHERE message_id = %s", [pk])
-        found: Any = cursor.fetchone()
-    if found is None:
+    row = _scalar(f"SELECT rowid FROM messaging_messagecontent WHERE message_id = {int(pk)}")
+    if row is None:
         return
-    with connection.connection.blobopen("messaging_messagecontent", "skeleton", found[0], readonly=True) as blob:
-        while piece := blob.read(PIECE):
-            yield piece
+    usual = _scalar("PRAGMA cache_size")
+    _scalar(f"PRAGMA cache_size = {SMALL_CACHE}")  # else each connection keeps as much of the text as it has room for
+    try:
+        with connection.connection.blobopen("messaging_messagecontent", "skeleton", row, readonly=True) as blob:
+            while piece := blob.read(PIECE):
+                yield piece
+    finally:
+        _scalar(f"PRAGMA cache_size = {usual}")
+
+
+def _scalar(statement: str) -> Any:
+    with connection.cursor() as cursor:
+        found = cursor.execute(statement).fetchone()
+    return found and found[0]
