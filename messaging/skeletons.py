@@ -48,7 +48,7 @@ def _by_cursor(pk: int) -> Iterator[bytes]:
 
 
 def _by_blob(pk: int) -> Iterator[bytes]:
-    row = _scalar(f"SELECT rowid FROM messaging_messagecontent WHERE message_id = {int(pk)}")
+    row = _scalar("SELECT rowid FROM messaging_messagecontent WHERE message_id = %s", pk)
     if row is None:
         return
     usual = _scalar("PRAGMA cache_size")
@@ -61,7 +61,7 @@ def _by_blob(pk: int) -> Iterator[bytes]:
         _scalar(f"PRAGMA cache_size = {usual}")
 
 
-def _scalar(statement: str) -> Any:
+def _scalar(statement: str, *values: object) -> Any:
     with connection.cursor() as cursor:
-        found = cursor.execute(statement).fetchone()
+        found = cursor.execute(statement, values or None).fetchone()
     return found and found[0]
