@@ -155,7 +155,7 @@ def bodies_of(raw: mime.Raw) -> Bodies:
     return Bodies("\n".join(found[False]), "\n".join(found[True]), headers, is_guess, is_cut)
 
 
-def subject_of(raw: bytes) -> str:
+def subject_of(raw: mime.Raw) -> str:
     """The whole Subject, decoded; "" for none."""
     subjects = (field.text for field in mime.head(raw)[0] if field.name == "subject")
     return mime.decoded_words(next(subjects, ""))

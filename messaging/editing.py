@@ -183,7 +183,8 @@ def _has_new_text(before: Current, edit: Edit) -> bool:
 
 def _prepared(message: Message, before: Current, edit: Edit, now: datetime) -> gate.Rows:
     _refuse_unread(before, edit)
-    raw, unsigned = dkim.still_true(before.raw, _exchanged(before, edit))
+    given = before.octets()
+    raw, unsigned = dkim.still_true(given, _exchanged(given, before, edit))
     mailboxes = (*edit.to, *edit.cc, *edit.bcc)
     if not mailboxes:
         raise gate.Refused("Nobody is named to send it to. Enter an e-mail address.")
@@ -218,9 +219,9 @@ def _refuse_unread(before: Current, edit: Edit) -> None:
             raise Unread(name)
 
 
-def _exchanged(before: Current, edit: Edit) -> bytes:
-    """The bytes with what was changed."""
-    raw = before.raw
+def _exchanged(given: bytes, before: Current, edit: Edit) -> bytes:
+    """The bytes, `given` as they were before, with what was changed."""
+    raw = given
     if _has_new_text(before, edit):
         raw = exchange.with_text(raw, edit.text or "")
     if (edit.removed or edit.added) and is_sealed(raw):
@@ -231,12 +232,10 @@ def _exchanged(before: Current, edit: Edit) -> bytes:
     gone = _addresses(before.to, before.cc, before.bcc) - _addresses(edit.to, edit.cc)
     gone |= _addresses(edit.bcc)  # who is named in the header is no blind copy
     for name, old, new in (("To", before.to, edit.to), ("Cc", before.cc, edit.cc)):
-        named = exchange.named(before.raw, name)
+        named = exchange.named(given, name)
         if _differ(old, new) or gone & named.keys():
             others = [text for address, text in named.items() if address not in gone | _addresses(old, new)]
-            raw = exchange.with_mailboxes(
-                raw, name, new, before=before.raw, kept=[*before.to, *before.cc], others=others
-            )
+            raw = exchange.with_mailboxes(raw, name, new, before=given, kept=[*before.to, *before.cc], others=others)
     if edit.subject != before.subject:
         field = composing.subject_field(edit.subject) if edit.subject else b""
         raw = exchange.with_field(raw, "Subject", field)

@@ -17,6 +17,7 @@ from messaging.intake.errors import BadAddress, Refused
 from messaging.sealed import is_sealed, is_text_sealed
 from messaging.uploads import File
 
+LONGEST_EDITED = 2 * 2**20  # octets of a text; the form could not be sent with much more
 OF_THE_BODY = ("content-", "mime-version")
 SEALED_WORDS = "The message is signed or encrypted, and a change would break that."
 STAYS_WORDS = (
@@ -97,13 +98,15 @@ def _comparable(address: str) -> str:
 # --- Text --------------------------------------------------------------------------------------------
 
 
-def why_text_stays(raw: bytes) -> str:
+def why_text_stays(raw: mime.Raw) -> str:
     """Why the text cannot be changed here; "" when it can."""
     if is_sealed(raw):
         return SEALED_WORDS
     found = content.texts(raw)
     if not found:
         return "The message has no text, only what is attached."
+    if sum(part.stop - part.body for part in found) > LONGEST_EDITED:
+        return f"The text is longer than {LONGEST_EDITED >> 20} MB. Whoever wrote it has to change it there."
     if any(is_text_sealed(content.text_of(part)) for part in found):
         return SEALED_WORDS
     kinds = [part.content_type for part in found]
@@ -133,7 +136,7 @@ def _is_made_from(html: mime.Part, text: mime.Part) -> bool:
     return content.text_of(html).strip() == html_of(content.text_of(text)).strip()
 
 
-def text_in(raw: bytes) -> str:
+def text_in(raw: mime.Raw) -> str:
     """The text that can be changed."""
     return content.text_of(content.texts(raw)[0])
 
@@ -169,7 +172,7 @@ def _with_entity(raw: bytes, part: mime.Part, entity: bytes) -> bytes:
 # --- Attachments -------------------------------------------------------------------------------------
 
 
-def removable(raw: bytes) -> set[int]:
+def removable(raw: mime.Raw) -> set[int]:
     """The numbers of the attachments that can be taken out."""
     if is_sealed(raw):
         return set()
@@ -177,7 +180,7 @@ def removable(raw: bytes) -> set[int]:
     return {number for number, part in enumerate(content.attached(raw), start=1) if (part.start, part.stop) in spans}
 
 
-def _mixed(raw: bytes) -> list[mime.Part]:
+def _mixed(raw: mime.Raw) -> list[mime.Part]:
     """The parts right within the message, where it is a multipart/mixed."""
     parts = mime.walk(raw)
     root = next(parts)

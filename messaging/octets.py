@@ -87,6 +87,10 @@ class Octets:
         """Whether all of it is in memory."""
         return all(isinstance(span.source, Held) for span in self._spans)
 
+    def at_hand(self) -> "Octets":
+        """The same, in memory where it is small."""
+        return Octets.of(b"".join(self)) if len(self) <= MOST_HELD else self
+
     def __len__(self) -> int:
         return self._ends[-1] if self._ends else 0
 

@@ -56,7 +56,7 @@ def opaque(raw: bytes) -> Iterator[mime.Part]:
                     waiting.append((part.body, part.stop))
 
 
-def is_sealed(raw: bytes) -> bool:
+def is_sealed(raw: mime.Raw) -> bool:
     """Whether any part is signed or encrypted."""
     return any(part.content_type in TYPES for part in mime.walk(raw))
 

@@ -61,7 +61,7 @@ def _by_blob(pk: int) -> Iterator[bytes]:
         _scalar(f"PRAGMA cache_size = {usual}")
 
 
-def _scalar(statement: str, *values: object) -> Any:
+def _scalar(statement: str, *values: int) -> Any:
     with connection.cursor() as cursor:
         found = cursor.execute(statement, values or None).fetchone()
     return found and found[0]

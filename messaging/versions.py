@@ -5,7 +5,8 @@ A form names the version that it shows by the number of edits before it; row `nu
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,6 +16,7 @@ from django.contrib.auth.models import User
 from messaging import content, exchange
 from messaging.intake.addresses import Mailbox
 from messaging.models import Attachment, Message, MessageEvent, MessageVersion, Phrase, Recipient
+from messaging.octets import Octets
 from messaging.queue import NotPossible
 
 Kind = Recipient.Kind
@@ -36,7 +38,7 @@ class Current:
     """A message as its form shows it; `version` grows with each edit."""
 
     version: int
-    raw: bytes
+    raw: Octets
     to: list[Mailbox]
     cc: list[Mailbox]
     bcc: list[Mailbox]
@@ -46,16 +48,26 @@ class Current:
     removable: set[int]
     attachments: list[Attachment]
 
+    def octets(self) -> bytes:
+        """All of `raw`. Raises NotPossible as `current` does."""
+        with _whole():
+            return b"".join(self.raw)
+
+
+@contextmanager
+def _whole() -> Iterator[None]:
+    try:
+        yield
+    except content.MissingContent as error:
+        raise NotPossible(str(error)) from error
+
 
 def current(message: Message) -> Current:
     """What can be edited. Raises NotPossible when an attachment is missing from the disk."""
     attachments = list(message.attachments.all())
-    try:
-        raw = b"".join(content.assemble(message))
-    except content.MissingContent as error:
-        raise NotPossible(str(error)) from error
     recipients = [(row.kind, row.name, row.address) for row in message.recipients.all()]
-    return _read(message.versions.count(), raw, recipients, attachments)
+    with _whole():
+        return _read(message.versions.count(), content.assemble(message).at_hand(), recipients, attachments)
 
 
 def as_of(message: Message, version: int, now: Current) -> Current:
@@ -65,11 +77,11 @@ def as_of(message: Message, version: int, now: Current) -> Current:
         return now
     recipients = [(each["kind"], each["name"], each["address"]) for each in row.recipients]
     attachments = [Attachment(**columns) for columns in row.attachments]
-    return _read(row.number - 1, bytes(row.skeleton), recipients, attachments)
+    return _read(row.number - 1, Octets.of(bytes(row.skeleton)), recipients, attachments)
 
 
 def _read(
-    version: int, raw: bytes, recipients: Sequence[tuple[str, str, str]], attachments: list[Attachment]
+    version: int, raw: Octets, recipients: Sequence[tuple[str, str, str]], attachments: list[Attachment]
 ) -> Current:
     by_kind: dict[str, list[Mailbox]] = {kind: [] for kind in Kind.values}
     for kind, name, address in recipients:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from messaging import dkim, mime
 from messaging.downgrade import to_ascii_header
-from messaging.octets import MOST_HELD, Joined, Octets, Pieces
+from messaging.octets import Joined, Octets, Pieces
 from messaging.reencode import to_7bit
 from messaging.sealed import Sealed
 
@@ -138,8 +138,7 @@ class Connection(Session):
         is_too_new = envelope.needs_smtputf8 and not client.has_extn("smtputf8")
         if not is_too_wide and not is_too_new:
             return envelope, content
-        if len(content) <= MOST_HELD:
-            content = Octets.of(b"".join(content))
+        content = content.at_hand()
         start = mime.head(content)[1]
         header: bytes = content[:start]
         body: Pieces = content.view(start)

@@ -151,6 +151,7 @@ SIGNED = (
     ("text/plain", "-----BEGIN PGP SIGNED MESSAGE-----\r\nHash: SHA256\r\n\r\nHello\r\n", "signed or encrypted"),
     ("text/plain", "Please decrypt\r\n-----BEGIN PGP MESSAGE-----\r\n\r\nabc=\r\n", "signed or encrypted"),
     ("application/pdf", "%PDF", "has no text"),
+    ("text/plain; charset=utf-8", "Grüße\r\n" * 300_000, "longer than 2 MB"),
 ])  # fmt: skip
 def test_text_that_cannot_be_changed_says_why_and_the_rest_can(office, content_type, body, why):
     message = raw_message(content_type, body)
