@@ -46,12 +46,8 @@ class Held:
         self._octets = octets
 
     def pieces(self, start: int, stop: int) -> Iterator[bytes]:
-        if start == 0 and len(self._octets) == stop <= CHUNK:
-            yield self._octets
-            return
-        view = memoryview(self._octets)
         for position in range(start, stop, CHUNK):
-            yield bytes(view[position : min(position + CHUNK, stop)])
+            yield self._octets[position : min(position + CHUNK, stop)]
 
 
 class Spool:

@@ -31,7 +31,8 @@ def to_7bit(raw: Octets) -> tuple[bytes, Pieces]:
     """
     edits: list[Edit] = []
     end = 0
-    for part in sealed.walk(raw):
+    seen: mime.Raw = b"".join(raw) if raw.is_held else raw  # bytes are looked at faster
+    for part in sealed.walk(seen):
         if part.start < end or raw.isascii(part.body, part.stop):
             continue
         if sealed.is_opaque(part):
@@ -41,8 +42,8 @@ def to_7bit(raw: Octets) -> tuple[bytes, Pieces]:
             edits += _in_7bit(part)
         else:
             edits += _labelled(part, b"")
-    body = mime.head(raw)[1]
-    header = apply(raw[:body], [edit for edit in edits if edit[0] < body])
+    body = mime.head(seen)[1]
+    header = apply(seen[:body], [edit for edit in edits if edit[0] < body])
     edits = [(start - body, stop - body, new) for start, stop, new in edits if start >= body]
     return header, Edited(raw.view(body), edits, _7_BITS_ONLY)
 

@@ -1,9 +1,10 @@
-"""Skeletons of messages, read from their rows: large ones in pieces, which no process has in memory at one time."""
+"""Skeletons of messages in their rows; large ones are read in pieces, so that no process has all of one in memory."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 from django.conf import settings
 from django.db import connection, transaction
 
@@ -11,6 +12,7 @@ from messaging.models import Message, MessageContent
 from messaging.octets import MOST_HELD, Octets, Span, Spool
 
 PIECE = 4 * 65536
+ROWS_PER_STATEMENT = 500
 SMALL_CACHE = 100  # pages of SQLite
 # The server unpacks the value once, whatever the number of its pieces: OFFSET 0 keeps it from doing so for each.
 _PIECES = """
@@ -36,6 +38,25 @@ def read(message: Message, size: int) -> Octets:
     return Octets([Span(spool, 0, spool.size)])
 
 
+def store(contents: Iterable[MessageContent]) -> None:
+    """Insert rows: many small ones in one statement, a large one in its own."""
+    small: list[MessageContent] = []
+    for row in contents:
+        if connection.vendor == "postgresql" and len(row.skeleton) > PIECE:
+            _insert(row)
+        else:
+            small.append(row)
+    MessageContent.objects.bulk_create(small, ROWS_PER_STATEMENT)
+
+
+def _insert(row: MessageContent) -> None:
+    """As octets beside the statement; Django would write them into it, as digits, and needs nine times their size."""
+    connection.ensure_connection()
+    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
+        statement = "INSERT INTO messaging_messagecontent (message_id, skeleton) VALUES (%s, %b)"
+        cursor.execute(statement, [row.message.pk, row.skeleton])
+
+
 def _pieces(pk: int) -> Iterator[bytes]:
     return _by_blob(pk) if connection.vendor == "sqlite" else _by_cursor(pk)
 
@@ -54,7 +75,8 @@ def _by_blob(pk: int) -> Iterator[bytes]:
     usual = _scalar("PRAGMA cache_size")
     _scalar(f"PRAGMA cache_size = {SMALL_CACHE}")  # else each connection keeps as much of the text as it has room for
     try:
-        with connection.connection.blobopen("messaging_messagecontent", "skeleton", row, readonly=True) as blob:
+        blob = connection.connection.blobopen("messaging_messagecontent", "skeleton", row, readonly=True)
+        with connection.wrap_database_errors, blob:
             while piece := blob.read(PIECE):
                 yield piece
     finally:

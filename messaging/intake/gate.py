@@ -13,7 +13,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
-from messaging import blobs, content, mime
+from messaging import blobs, content, mime, skeletons
 from messaging.models import Attachment, Category, Message, MessageContent, MessageEvent, Phrase, Reason, Recipient
 
 from . import addresses, message_ids, wire
@@ -76,7 +76,7 @@ def store(prepared: Sequence[Rows]) -> list[Message]:
     """Commit prepared rows, all or none."""
     with transaction.atomic():
         messages = Message.objects.bulk_create((rows.message for rows in prepared), ROWS_PER_STATEMENT)
-        MessageContent.objects.bulk_create((rows.content for rows in prepared), ROWS_PER_STATEMENT)
+        skeletons.store(rows.content for rows in prepared)
         Recipient.objects.bulk_create((row for rows in prepared for row in rows.recipients), ROWS_PER_STATEMENT)
         Attachment.objects.bulk_create((row for rows in prepared for row in rows.attachments), ROWS_PER_STATEMENT)
         events = (each for rows in prepared for each in (rows.event, *rows.notes))

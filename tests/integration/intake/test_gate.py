@@ -1,5 +1,6 @@
 """The gate: what is taken, what is refused and why, and what is changed in the bytes before they are kept."""
 
+import tracemalloc
 from datetime import timedelta
 from email.headerregistry import Address
 
@@ -12,6 +13,7 @@ from messaging import content
 from messaging.intake.gate import BadAddress, Refused, Submission, accept, accept_many
 from messaging.models import Message, Recipient
 from messaging.wording import in_words
+from tests import big_texts
 from tests.rows import parsed, received, wire
 
 pytestmark = pytest.mark.django_db
@@ -542,3 +544,16 @@ def test_header_that_no_blank_line_ends_stays_header_and_the_text_stays_text(db,
     assert (message.subject, mail["Subject"], mail["From"]) == ("Invoice", "Invoice", "a@example.com")
     assert mail["DKIM-Signature"] is None
     assert mail.get_payload(decode=True).replace(b"\r\n", b"\n").rstrip(b"\n") == body.rstrip(b"\n")
+
+
+@pytest.mark.postgresql
+def test_a_big_text_is_written_without_many_copies():
+    raw = big_texts.raw("plain", 12_000_000)
+    tracemalloc.start()
+    try:
+        message = accept(Submission(raw, "office@example.com", ["ada@example.com"]))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert wire(message).endswith(raw[-1000:])
+    assert peak < 4 * len(raw), f"{peak / 1e6:.1f} MB"
