@@ -149,7 +149,8 @@ class Connection(Session):
             envelope = replace(envelope, size=len(header) + len(body), is_8bit=False)
         if is_too_new:
             envelope, header = self._without_smtputf8(envelope, header, len(body), result)
-        return envelope, Joined(Octets.of(header), body)
+        pieces = Joined(Octets.of(header), body)
+        return envelope, [b"".join(pieces)] if content.is_held else pieces
 
     def _unfit(self, client: Client, envelope: Envelope) -> Reply | None:
         """What the server has said it cannot take, without asking it."""
