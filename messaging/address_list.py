@@ -46,6 +46,19 @@ def _add(found: list[Listed], group: Listed | None, piece: str) -> None:
         found.append(Listed(None, [piece]))
 
 
+def cut(text: str, number: int) -> tuple[int, int]:
+    """Where the list ends after so many mailboxes, and how many come behind."""
+    found, begin, end = 0, 0, len(text)
+    for mark, position in (*_separators(text), (",", len(text))):
+        if mark in "()":
+            continue
+        if mark != ":" and text[begin:position].strip():
+            found += 1
+            end = position if found == number else end
+        begin = position + 1
+    return end, max(0, found - number)
+
+
 def without_comments(text: str) -> tuple[str, list[str]]:
     """A mailbox without its comments, and what is in them."""
     kept: list[str] = []

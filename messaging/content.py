@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from messaging import blobs, flowed, magic, mime, skeletons
+from messaging import address_list, blobs, flowed, magic, mime, skeletons
 from messaging.charsets import Reading
 from messaging.errors import words_of
 from messaging.models import Attachment, Message
@@ -19,6 +19,9 @@ UNFIT_FOR_A_NAME = str.maketrans(dict.fromkeys('\\/:*?"<>|', " "))
 LONGEST_NAME = 100
 MOST_SHOWN = 2**20  # octets of a message's texts that are read to be shown
 MOST_FIELDS, LONGEST_FIELD = 500, 10_000  # header fields that are shown, and characters of each
+ADDRESSES_SHOWN = 50  # of a header field, and so many more that open in their place
+MOST_COUNTED = 500_000  # characters of address lists whose addresses are counted
+ADDRESS_FIELDS = {"from", "reply-to", "to", "cc", "bcc", "resent-to", "resent-cc", "resent-bcc"}
 
 
 MISSING = (
@@ -54,8 +57,21 @@ class Cut:
 
 
 @dataclass(frozen=True)
+class HeaderField:
+    """A header field, decoded. A long list of addresses is cut after some: `more` come behind these, which are `rest`
+    where they are few. `is_cut` says that there is more of it, and that nobody counted what.
+    """
+
+    name: str
+    value: str
+    rest: str = ""
+    more: int = 0
+    is_cut: bool = False
+
+
+@dataclass(frozen=True)
 class Bodies:
-    """What a person reads; empty strings where there is none. `headers` are (name, value) in order, decoded.
+    """What a person reads; empty strings where there is none. `headers` are in the order of the message.
 
     `is_guess` says that some of the text is not what it says it is, and is shown as well as it can be; `is_cut` that
     there is more of it.
@@ -63,7 +79,7 @@ class Bodies:
 
     text: str
     html: str
-    headers: list[tuple[str, str]]
+    headers: list[HeaderField]
     is_guess: bool = False
     is_cut: bool = False
 
@@ -148,11 +164,22 @@ def bodies_of(raw: mime.Raw) -> Bodies:
         found[part.content_type == "text/html"].append(reading.text)
         is_guess = is_guess or not (reading.is_whole or is_longer)
         is_cut = is_cut or is_longer
-    fields, _ = mime.head(raw)
-    headers = [
-        (_name_as_written(raw, field), mime.decoded_words(field.text[:LONGEST_FIELD])) for field in fields[:MOST_FIELDS]
-    ]
-    return Bodies("\n".join(found[False]), "\n".join(found[True]), headers, is_guess, is_cut)
+    return Bodies("\n".join(found[False]), "\n".join(found[True]), _header_fields(raw), is_guess, is_cut)
+
+
+def _header_fields(raw: mime.Raw) -> list[HeaderField]:
+    fields, left = [], MOST_COUNTED
+    for field in mime.head(raw)[0][:MOST_FIELDS]:
+        name, text = _name_as_written(raw, field), field.text
+        end, more = len(text), 0
+        if field.name in ADDRESS_FIELDS and len(text) <= left:
+            left -= len(text)
+            end, more = address_list.cut(text, ADDRESSES_SHOWN)
+        rest = text[end:].lstrip(", ") if more <= ADDRESSES_SHOWN else ""
+        is_cut = max(end, len(rest)) > LONGEST_FIELD
+        shown, rest = (mime.decoded_words(each[:LONGEST_FIELD]) for each in (text[:end], rest))
+        fields.append(HeaderField(name, shown, rest, more, is_cut))
+    return fields
 
 
 def subject_of(raw: mime.Raw) -> str:

@@ -1,6 +1,6 @@
 """Messages corrected before they are sent: header, text and attachments; what was accepted once is kept."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -68,8 +68,8 @@ class Edit:
     added: Sequence[File] = ()
 
 
-def why_not(message: Message) -> str:
-    """Why a message cannot be edited now; "" when it can."""
+def why_not(message: Message, outcomes: Collection[str] | None = None) -> str:
+    """Why a message cannot be edited now; "" when it can. `outcomes` are those of its recipients, where known."""
     status = Status(message.status)
     if status == Status.SENDING:
         return "It is being handed to the mail server now, so it cannot be changed any more. See what comes of it."
@@ -89,7 +89,9 @@ def why_not(message: Message) -> str:
             f"It is being processed in batch {message.batch_id}, which was confirmed with it as it is. "
             "Cancel what is left of that batch first, or hold the message."
         )
-    if any(recipient.status in queue.TAKEN for recipient in message.recipients.all()):
+    if outcomes is None:
+        outcomes = set(message.recipients.order_by().values_list("status", flat=True).distinct())
+    if not set(queue.TAKEN).isdisjoint(outcomes):
         return "Some recipients have it already, so it cannot be changed for the others. Write a new message for them."
     return ""
 

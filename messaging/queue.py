@@ -290,10 +290,10 @@ def why_not_handed_over(message: Message, setup: EmailSetup) -> str:
         return _has_it(message.handed_to)
     if message.status == Status.QUEUED and message.batch_id is not None:
         return f"The message is being processed in batch {message.batch_id}. Cancel what is left of that batch first."
-    recipients = message.recipients.all()
-    if not recipients:
+    recipients = message.recipients.order_by()
+    if not recipients.exists():
         return "This message names nobody to send it to. Have it written again with an address."
-    if any(recipient.status in TAKEN for recipient in recipients):
+    if recipients.filter(status__in=TAKEN).exists():
         return "Some recipients have this message already, and a draft would go to all of them again."
     return ""
 

@@ -12,10 +12,11 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib.auth.models import User
+from django.db.models import QuerySet
 
 from messaging import content, exchange
 from messaging.intake.addresses import Mailbox
-from messaging.models import Attachment, Message, MessageEvent, MessageVersion, Phrase, Recipient
+from messaging.models import Attachment, Message, MessageVersion, Phrase, Recipient
 from messaging.octets import Octets
 from messaging.queue import NotPossible
 
@@ -137,8 +138,7 @@ def _kept(value: Any) -> Any:
     return value.as_row() if isinstance(value, Phrase) else value
 
 
-def replaced(message: Message, events: Sequence[MessageEvent]) -> list[MessageVersion]:
-    """Earlier versions of a message, the latest first, without their bytes; asked for where it was edited."""
-    if not any(event.kind == MessageEvent.Kind.EDITED for event in events):
-        return []
-    return list(message.versions.select_related("by").defer("skeleton").order_by("-number"))
+def replaced(message: Message) -> QuerySet[MessageVersion]:
+    """Earlier versions of a message, the latest first, without what may be long in them."""
+    long = ("skeleton", "recipients", "fields", "attachments")
+    return message.versions.select_related("by").defer(*long).order_by("-number")

@@ -60,11 +60,11 @@ def _refused() -> QuerySet[Recipient]:
     return refused.filter(is_sure)
 
 
-def doubts(message: Message, recipients: list[Recipient]) -> list[str]:
+def doubts(message: Message) -> list[str]:
     """What is wrong with the addresses of a message that has not been sent."""
     if message.status not in (Status.QUEUED, Status.HELD):
         return []
-    pending = [row.address for row in recipients if row.status == Recipient.Status.PENDING]
+    pending = message.recipients.filter(status=Recipient.Status.PENDING).values_list("address", flat=True)
     found = [in_words(message.doubt)] if message.doubt is not None else []
     return found + list(refused_before(pending[:NAMED]).values())
 

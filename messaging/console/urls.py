@@ -58,6 +58,7 @@ urlpatterns = [
     path("messages/<int:pk>/eml/", content.eml, name="message-eml"),
     path("messages/<int:pk>/draft/", content.draft, name="message-draft"),
     path("messages/<int:pk>/attachments/<int:number>/", content.attachment, name="attachment"),
+    path("messages/<int:pk>/attempts/<int:attempt>/", messages.attempt_page, name="message-attempt"),
     path("messages/<int:pk>/newer/", messages.neighbour, {"newer": True}, name="message-newer"),
     path("messages/<int:pk>/older/", messages.neighbour, {"newer": False}, name="message-older"),
     path("messages/<int:pk>/<slug:action>/", messages.act, name="message-action"),

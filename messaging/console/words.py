@@ -8,6 +8,8 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.utils import timezone
 
+from messaging.console.history import History, Recipients, gravest_first
+from messaging.console.paging import Page
 from messaging.delivery.outcomes import Stage
 from messaging.delivery.retry import max_tries
 from messaging.models import (
@@ -28,6 +30,7 @@ from messaging.setup.options import retry_limits
 from messaging.wording import advice, in_words, moment, person, sentence, state, waits
 
 Status = Message.Status
+REPLIES = 20  # of an attempt that are shown with it
 
 RESULT_WORDS = {
     "sent": "Sent",
@@ -119,9 +122,9 @@ def tries_so_far(message: Any) -> str:
     return f"after {attempts} ({tries if message.tries else 'no try'})"
 
 
-def counted_as_tries(message: Message, attempts: Sequence[SendAttempt]) -> str:
+def counted_as_tries(message: Message, attempts: int) -> str:
     """Why the attempts on a message's page are more than its tries; "" where they are not."""
-    if len(attempts) <= message.tries or message.status == Status.SENT:
+    if attempts <= message.tries or message.status == Status.SENT:
         return ""
     counted = {0: "None of them counts as a try", 1: "1 of them counts as a try"}
     words = counted.get(message.tries, f"{message.tries} of them count as tries")
@@ -145,31 +148,25 @@ def setting_value(name: str, value: Any) -> str:
     return str(value) or "none"
 
 
-def standing(
-    message: Message,
-    recipients: list[Recipient],
-    attempts: list[SendAttempt],
-    pauses: Sequence[AccountPause] = (),
-    events: Sequence[MessageEvent] = (),
-) -> Standing:
+def standing(message: Message, history: History, pauses: Sequence[AccountPause] = ()) -> Standing:
     """The first thing to read on a message's page; `pauses` keep it from being sent, the gravest first."""
-    todo = todo_about(message, attempts)
+    todo = todo_about(message, history.failing)
     why = sentence(in_words(message.reason))
     match message.status:
         case Status.QUEUED:
             return _paused(message, pauses) or _queued(message, todo)
         case Status.HELD if message.handed_to is not None:
-            return _handed_over(message, message.handed_to, events)
+            return _handed_over(message, message.handed_to)
         case Status.HELD:
             return _held(message, why)
         case Status.SENDING:
             return Standing("It is being handed to the mail server now.", "Load this page again to see the outcome.")
         case Status.SENT:
-            said = _said_by_person(recipients, attempts)
+            said = _said_by_person(message, history)
             words = f"{said}," if said else "Accepted by the mail server"
             return Standing(f"{words} {moment(message.sent_at)}".strip(" ,") + ".")
         case Status.FAILED:
-            return Standing(why or "It was refused.", _failed(todo, recipients))
+            return Standing(why or "It was refused.", _failed(todo, history.recipients))
         case Status.UNKNOWN:
             return Standing(why or "Whether it arrived is not known.", todo)
     return Standing(why or "Taken out of the queue for good.")
@@ -184,11 +181,10 @@ def _held(message: Message, why: str) -> Standing:
     return Standing(f"Held {end}. {why}".strip(), "Release it to put it back into the queue.")
 
 
-def todo_about(message: Message, attempts: Sequence[SendAttempt]) -> str:
-    """What to do after the tries so far, the oldest first: it promises another try only while one is planned."""
+def todo_about(message: Message, failing: SendAttempt | None) -> str:
+    """What to do after the last attempt that was not accepted: it promises another try only while one is planned."""
     if message.status == Status.UNKNOWN or (message.reason is not None and message.reason.key == Reason.REFUSED_ALIKE):
         return advice(message.reason, is_over=True)
-    failing = _failing(attempts)
     if failing is None:
         return ""
     match message.status:
@@ -200,32 +196,36 @@ def todo_about(message: Message, attempts: Sequence[SendAttempt]) -> str:
     return ""
 
 
-def _failing(attempts: Sequence[SendAttempt]) -> SendAttempt | None:
-    """The last of the attempts that was not accepted: for that one there is something to do."""
-    return next((each for each in reversed(attempts) if each.outcome != AttemptOutcome.ACCEPTED), None)
-
-
 @dataclass(frozen=True)
 class ToldAttempt:
-    """An attempt on the page of its message: its outcome as `badge` and label, and what to do about it now."""
+    """An attempt on the page of its message: its outcome as `badge` and label, what to do about it now, and what its
+    recipients were told, where that says more: `replies` are some of `number`.
+    """
 
     row: SendAttempt
     badge: str
     label: str
-    todo: str = ""
+    todo: str
+    replies: list[dict[str, Any]]
+    number: int
 
 
-def told_attempts(message: Message, attempts: Sequence[SendAttempt]) -> list[ToldAttempt]:
-    """The attempts of a message, given the oldest first, told the latest first."""
-    todo, failing = todo_about(message, attempts), _failing(attempts)
+def told_attempts(message: Message, attempts: Page[SendAttempt], failing: SendAttempt | None) -> list[ToldAttempt]:
+    """A page of the attempts of a message, the latest first; `failing` is the last that was not accepted."""
+    todo = todo_about(message, failing)
     if message.reason is not None and message.reason.key == Reason.SINCE_BACKUP:
         todo = ""  # which no attempt is about
     moves = message.status in (Status.QUEUED, Status.SENDING)
-    latest = len(attempts) - 1
     return [
-        ToldAttempt(row, *_outcome(row, is_tried_again=number < latest or moves), todo if row is failing else "")
-        for number, row in reversed(list(enumerate(attempts)))
+        _told(row, todo if row == failing else "", is_tried_again=moves or attempts.first + place > 1)
+        for place, row in enumerate(attempts.rows)
     ]
+
+
+def _told(attempt: SendAttempt, todo: str, *, is_tried_again: bool) -> ToldAttempt:
+    replies = attempt.recipients if has_other_replies(attempt) else []
+    shown = gravest_first(replies)[:REPLIES] if len(replies) > REPLIES else replies
+    return ToldAttempt(attempt, *_outcome(attempt, is_tried_again=is_tried_again), todo, shown, len(replies))
 
 
 def _outcome(attempt: SendAttempt, *, is_tried_again: bool) -> tuple[str, str]:
@@ -239,20 +239,23 @@ def _outcome(attempt: SendAttempt, *, is_tried_again: bool) -> tuple[str, str]:
     return attempt.outcome, attempt.get_outcome_display()
 
 
-def _handed_over(message: Message, holder: User, events: Sequence[MessageEvent]) -> Standing:
-    handed_over = (event.at for event in reversed(events) if event.kind == MessageEvent.Kind.HANDED_OVER)
-    since = next(handed_over, None)
+def _handed_over(message: Message, holder: User) -> Standing:
+    handed_over = message.events.filter(kind=MessageEvent.Kind.HANDED_OVER).order_by("-pk")
+    since = handed_over.values_list("at", flat=True).first()
     when = f" at {moment(since)}" if since else ""
     headline = f"Handed over to {person(holder)}’s mail program{when}; nothing says yet that it was sent."
     before = sentence(in_words(message.reason_before))
     return Standing(headline, f"Before that: {before}" if before else "")
 
 
-def _said_by_person(recipients: list[Recipient], attempts: list[SendAttempt]) -> str:
+def _said_by_person(message: Message, history: History) -> str:
     """How a person says that it was sent; "" when a mail server said so."""
-    if any(attempt.outcome == AttemptOutcome.ACCEPTED for attempt in attempts):
+    accepted = AttemptOutcome.ACCEPTED
+    is_on_page = any(attempt.outcome == accepted for attempt in history.attempts.rows)
+    if is_on_page or (history.attempts.pages > 1 and message.attempts.filter(outcome=accepted).exists()):
         return ""
-    return next((in_words(recipient.said) for recipient in recipients if recipient.said is not None), "")
+    said = message.recipients.filter(said__isnull=False).first()
+    return in_words(said.said) if said else ""
 
 
 def _paused(message: Message, pauses: Sequence[AccountPause]) -> Standing | None:
@@ -298,11 +301,11 @@ def pause_ended(pause: AccountPause) -> datetime | None:
     return pause.ended_at or (pause.until if is_over else None)
 
 
-def _failed(todo: str, recipients: list[Recipient]) -> str:
-    accepted = sum(recipient.status == Recipient.Status.ACCEPTED for recipient in recipients)
+def _failed(todo: str, recipients: Recipients) -> str:
+    accepted = recipients.counts.get(Recipient.Status.ACCEPTED, 0)
     if not accepted:
         return todo
-    only_others = f"{accepted} of {len(recipients)} recipients accepted it; a retry goes to the others only."
+    only_others = f"{accepted:,} of {recipients.total:,} recipients accepted it; a retry goes to the others only."
     return f"{todo} {only_others}".strip()
 
 

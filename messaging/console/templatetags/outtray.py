@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from functools import cache, lru_cache
+from typing import Any
 
 from django import template
 from django.template import Engine, RequestContext
@@ -13,6 +14,7 @@ from django.utils.safestring import SafeString
 from messaging import wording
 from messaging.console import audit_words, words
 from messaging.console.filters import MOST_COUNTED
+from messaging.console.paging import Page
 from messaging.intake import addresses
 from messaging.models import Message, ScheduleRun
 from messaging.notices import standing, text
@@ -25,7 +27,6 @@ register.filter("words", wording.in_words)
 register.filter("advice", wording.advice)
 register.filter("changes", wording.changes_in_words)
 register.filter("said", words.said)
-register.filter("has_other_replies", words.has_other_replies)
 register.filter("what_of", text.what_of)
 register.filter("why_of", text.why_of)
 register.filter("is_so", standing.is_so)
@@ -70,6 +71,23 @@ def time_zones() -> SafeString:
     """What a field with the list `time-zones` offers: hundreds of names, the same on each page."""
     options = format_html_join("", '<option value="{}"></option>', ((name,) for name in windows.zone_names()))
     return format_html('<datalist id="time-zones">{}</datalist>', options)
+
+
+@register.inclusion_tag("messaging/_part_pages.html", takes_context=True)
+def part_pages(
+    context: RequestContext, page: Page[Any], what: str, name: str, part: str, before: str, after: str
+) -> dict[str, Any]:
+    """Leads through a part of a page that has pages of its own, by the `name` in the query; the others stay."""
+
+    def to(number: int) -> str:
+        query = context["request"].GET.copy()
+        query[name] = str(number)
+        return f"?{query.urlencode()}#{part}"
+
+    return {"page": page, "what": what, "before": before, "after": after} | {
+        "back": to(page.number - 1),
+        "on": to(page.number + 1),
+    }
 
 
 @register.simple_tag

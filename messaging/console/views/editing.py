@@ -13,6 +13,8 @@ from django.views.decorators.http import require_http_methods, require_safe
 from messaging import content, editing, queue, versions
 from messaging.console.filters import ids_in
 from messaging.console.forms.edited import EditedForm, shown
+from messaging.console.history import RECIPIENTS
+from messaging.console.paging import page_of_list
 from messaging.intake.errors import Refused
 from messaging.models import Attachment, Message, MessageVersion
 from messaging.octets import Octets
@@ -185,6 +187,7 @@ def version(request: HttpRequest, pk: int, number: int) -> HttpResponse:
         "message": row.message,
         "subject": row.fields.get("subject") or "(no subject)",
         "words": changes_in_words(row.changes),
+        "recipients": page_of_list(row.recipients, request.GET.get("page"), size=RECIPIENTS),
         "bodies": content.bodies_of(bytes(row.skeleton)),
     }
     return render(request, "messaging/message_version.html", context)

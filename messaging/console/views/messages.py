@@ -6,24 +6,26 @@ from django.contrib import messages as notes
 from django.contrib.auth.models import User
 from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce, Left
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 from django_htmx.http import push_url
 
-from messaging import content, editing, queue, roles, sending, versions
+from messaging import content, editing, queue, roles, sending
 from messaging.console import html_weight, option_words
 from messaging.console.company import company_of
 from messaging.console.filters import MessageFilter, query_of, toolbar
 from messaging.console.forms.actions import CancelForm, HoldForm
+from messaging.console.history import NAMES as HISTORY
+from messaging.console.history import gravest_first, history_of
 from messaging.console.html_body import Clean, NotShown, clean
-from messaging.console.paging import Page, page_of
+from messaging.console.paging import Page, page_of, page_of_list
 from messaging.console.preflight import doubts
 from messaging.console.words import counted_as_tries, never_tried, standing, told_attempts
 from messaging.lifecycle.waiting import stays
-from messaging.models import AccountPause, Batch, Message, Recipient, SendAttempt
+from messaging.models import AccountPause, Batch, Message, SendAttempt
 from messaging.setup.layers import EmailSetup, resolve
 from messaging.wording import event, waits
 
@@ -31,9 +33,9 @@ from .bulk import OFFERED
 from .guard import back_to, clean_url, is_part, operators_only, post_only, who
 
 RECIPIENTS_SHOWN = 120
+REPLIES_PER_PAGE = 100
 # Where somebody would look for a way to edit; the others say by themselves that it is over.
 EDITED_IN = (*queue.GIVES_AWAY, Message.Status.SENDING)
-SEVERITY = [Recipient.Status.UNKNOWN, Recipient.Status.FAILED, Recipient.Status.PENDING, Recipient.Status.ACCEPTED]
 
 
 def rows_for_a_list() -> QuerySet[Message]:
@@ -90,45 +92,52 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
     found = queue.visible_to(who(request)).select_related(
         "author", "account", "batch__created_by", "batch__confirmed_by", "handed_to"
     )
-    message = get_object_or_404(found.prefetch_related("recipients"), pk=pk)
-    recipients = sorted(message.recipients.all(), key=lambda row: SEVERITY.index(Recipient.Status(row.status)))
-    attempts = list(message.attempts.select_related("account"))
-    events = list(message.events.select_related("by"))
+    message = get_object_or_404(found, pk=pk)
+    history = history_of(message, request.GET)
     bodies = content.bodies(message)
     pauses = _pauses(message)
     setup = resolve(who(request))
     actions = _actions(message, pauses, setup)
-    obstacle = editing.why_not(message)
-    earlier = versions.replaced(message, events)
+    obstacle = editing.why_not(message, history.recipients.counts)
     shown = _shown(bodies)
-    by_number = {version.number: version for version in earlier}
     context = {
         "message": message,
-        "standing": standing(message, recipients, attempts, pauses, events),
+        "standing": standing(message, history, pauses),
         "sees_batch": message.batch is not None and _sees_batch(who(request), message.batch),
         "actions": actions,
         "send_obstacle": "" if "hand_over" in actions else queue.why_not_sent(message, setup),
         "hold_form": HoldForm(),
         "cancel_form": CancelForm(),
-        "doubts": doubts(message, recipients),
-        "recipients": recipients,
+        "doubts": doubts(message),
+        "history": history,
         "attachments": list(message.attachments.all()) if message.attachment_count else [],
         "bodies": bodies,
         "images_wanted": "images" in request.GET,
         "is_framed": shown is not None,
         "text_instead": bodies.text if shown or bodies.text.strip() else html_weight.text_of(bodies.html),
         "has_remote_images": shown is not None and shown.has_remote_images,
-        "attempts": told_attempts(message, attempts),
-        "counted": counted_as_tries(message, attempts),
+        "attempts": told_attempts(message, history.attempts, history.failing),
+        "counted": counted_as_tries(message, history.attempts.total),
         "never_tried": never_tried(message),
         "now": timezone.now(),
         "may_edit": not obstacle and roles.may_operate(who(request)),
         "edit_obstacle": obstacle if message.status in EDITED_IN else "",
-        "versions": earlier,
-        "events": [(row, event(row, by_number)) for row in events],
+        "events": [(row, event(row, history.told)) for row in history.events.rows],
         "query": query_of(request.GET, "images"),
+        "kept": QueryDict(query_of(request.GET, "outcome", "address", "recipients_page")).items(),
+        "list_query": query_of(request.GET, "images", *HISTORY),
     }
     return render(request, "messaging/message_detail.html", context)
+
+
+@require_safe
+def attempt_page(request: HttpRequest, pk: int, attempt: int) -> HttpResponse:
+    """What each recipient was told in one attempt, those first that it was not accepted for."""
+    message = get_object_or_404(queue.visible_to(who(request)), pk=pk)
+    row = get_object_or_404(message.attempts, pk=attempt)
+    page = page_of_list(gravest_first(row.recipients), request.GET.get("page"), size=REPLIES_PER_PAGE)
+    context = {"message": message, "attempt": row, "page": page, "query": query_of(request.GET, "page")}
+    return render(request, "messaging/message_attempt.html", context)
 
 
 def _shown(bodies: content.Bodies) -> Clean | None:

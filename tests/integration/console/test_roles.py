@@ -15,7 +15,7 @@ from django.urls import URLPattern, get_resolver, reverse
 from django.utils import timezone
 
 from messaging import batches, roles
-from messaging.models import Batch, Heartbeat, Message, Schedule
+from messaging.models import Batch, Heartbeat, Message, Schedule, SendAttempt
 from tests.factories import browser_of, make_message, make_user
 from tests.pages import source
 from tests.sizes import matrix, sampled
@@ -63,6 +63,7 @@ EXPECTED = {  # name: (answers to GET, answers to an empty POST)
     "message-addresses": (OPERATE, NO_GET),
     "message-submitted": ((LOGIN, 403, 403, 404, 404), NO_GET),
     "message-edit": (OPERATE, (LOGIN, 403, 403, 422, 422)),
+    "message-attempt": (LOOK, NO_POST),
     "message-version": ((LOGIN, 403, 404, 404, 404), NO_POST),
     "message-version-eml": ((LOGIN, 403, 404, 404, 404), NO_POST),
     "notices": (LOOK, NO_POST),
@@ -171,6 +172,8 @@ def address(people, email_setup, monkeypatch):
             "setup-users-second-factor": {"pk": target.pk},
             "setup-users-sign-out": {"pk": target.pk},
         }
+        if name == "message-attempt":
+            return reverse(name, kwargs={"pk": message.pk, "attempt": an_attempt(message).pk})
         if name in ("message-version", "message-version-eml"):
             return reverse(name, kwargs={"pk": message.pk, "number": 1})
         if name in ("setup-schedule", "setup-schedule-switch", "setup-schedule-run", "setup-schedule-delete"):
@@ -203,6 +206,10 @@ def a_schedule():
 def with_html():
     report = ("r.pdf", "application/pdf", b"%PDF")
     return make_message("b@example.com", html="<p>Hello</p>", files=[report], category="looked-at", due=False)
+
+
+def an_attempt(message):
+    return SendAttempt.objects.create(message=message, fence=1, started_at=timezone.now(), outcome="accepted")
 
 
 def a_batch(name):
