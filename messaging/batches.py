@@ -15,15 +15,15 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import Case, CharField, Count, Exists, F, Min, OuterRef, Q, QuerySet, Value, When
-from django.db.models.functions import Coalesce
+from django.db.models import Case, CharField, Count, DateTimeField, Exists, F, Min, OuterRef, Q, QuerySet, Value, When
+from django.db.models.functions import Cast, Coalesce
 from django.utils import timezone
 
 from messaging import wake
 from messaging.lifecycle import transitions
 from messaging.lifecycle.transitions import carry_out, lock
 from messaging.lifecycle.waiting import FREE, waiting
-from messaging.models import Batch, BatchItem, Message, Phrase
+from messaging.models import Batch, BatchItem, Message, Phrase, PhraseField
 from messaging.queue import NotPossible, lock_account, visible_to
 from messaging.setup.layers import resolve
 from messaging.wording import in_words, person
@@ -198,27 +198,54 @@ RESULT = Case(
     default=F("message__status"),
     output_field=CharField(),
 )
+# The same apart, for what asks of many: of items that were not released or whose message has left the batch, and of
+# the messages that are in it. Each is counted by an index alone (batchitem_outcome, message_in_batch).
+_SETTLED = Q(state__in=[State.SKIPPED, State.CHOSEN]) | Q(state=State.RELEASED, outcome__gt="")
+_RESULT_OF_SETTLED = Case(When(state=State.RELEASED, then=F("outcome")), default=F("state"), output_field=CharField())
+_RESULT_OF_MESSAGE = Case(
+    When(status=Status.QUEUED, tries__gt=0, then=Value("retrying")),
+    When(status=Status.QUEUED, then=Value("waiting")),
+    default=F("status"),
+    output_field=CharField(),
+)
+# Of a type, which PostgreSQL asks for where statements are put together.
+_NO_REASON, _NO_TIME = Cast(Value(None), PhraseField()), Cast(Value(None), DateTimeField())
+_EXPLAINED = Q(status__in=[Status.FAILED, Status.UNKNOWN]) | Q(status=Status.QUEUED, tries__gt=0)
 
 
 def items(batch: Batch, outcome: str | None = None, *, among: QuerySet[Message] | None = None) -> QuerySet[Any]:
-    """The batch's items with `.result`, one of RESULTS or "chosen" for a draft.
+    """The batch's items in the order of its messages, with `.result`: one of RESULTS, or "chosen" for a draft.
 
     Args:
         outcome: keeps those of one result.
         among: keeps those of these messages, for a person who may not see the others.
     """
-    rows = batch.items.select_related("message").annotate(result=RESULT)
+    rows = batch.items.select_related("message").annotate(result=RESULT).order_by("message_id")
     rows = rows if among is None else rows.filter(message__in=among)
-    return rows.filter(result=outcome) if outcome else rows
+    if outcome in (None, State.SKIPPED, State.CHOSEN):
+        return rows.filter(state=outcome) if outcome else rows
+    tried = {"retrying": Q(status=Status.QUEUED, tries__gt=0), "waiting": Q(status=Status.QUEUED, tries=0)}
+    current = Message.objects.filter(tried.get(outcome, Q(status=outcome)), batch=batch)
+    still_here = Q(outcome="", message__in=current.order_by().values("pk"))
+    return rows.filter(Q(outcome=outcome) | still_here, state=State.RELEASED)
+
+
+def _in_two(found: Iterable[int], among: QuerySet[Message] | None) -> tuple[QuerySet[Any], QuerySet[Any]]:
+    """The settled items of some batches, and the messages that are in them, each with its `.result`."""
+    settled = BatchItem.objects.filter(_SETTLED, batch__in=found).order_by()
+    messages = (Message.objects.all() if among is None else among).filter(batch__in=found).order_by()
+    settled = settled if among is None else settled.filter(message__in=among)
+    return settled.annotate(result=_RESULT_OF_SETTLED), messages.annotate(result=_RESULT_OF_MESSAGE)
 
 
 def counts_of(found: Iterable[Batch], among: QuerySet[Message] | None = None) -> dict[int, dict[str, int]]:
     """How many items of each batch have which result, by the batch's id; one statement. `among` as in items."""
     counts: dict[int, dict[str, int]] = {batch.pk: {} for batch in found}
-    rows = BatchItem.objects.filter(batch__in=counts).order_by().annotate(result=RESULT)
-    rows = rows if among is None else rows.filter(message__in=among)
-    for batch_id, result, number in rows.values_list("batch_id", "result").annotate(number=Count("pk")):
-        counts[batch_id][result] = number
+    parts = [
+        rows.values_list("batch_id", "result").annotate(number=Count("*")) for rows in _in_two(list(counts), among)
+    ]
+    for batch_id, result, number in parts[0].union(parts[1], all=True):
+        counts[batch_id][result] = counts[batch_id].get(result, 0) + number
     return counts
 
 
@@ -244,8 +271,18 @@ def report(batch: Batch, among: QuerySet[Message] | None = None) -> Report:
 
     `among` as in items. It asks the database only, never Celery.
     """
-    rows = items(batch, among=among).order_by().annotate(why=Coalesce("reason", "message__reason"))
-    rows = rows.values_list("result", "why").annotate(number=Count("pk"), next_try=Min("message__not_before"))
+    settled, messages = _in_two([batch.pk], among)
+    # Nobody asks why most of them were sent, so these are counted without a look at their rows.
+    counted, told = messages.exclude(_EXPLAINED), messages.filter(_EXPLAINED)
+    parts = [
+        rows.annotate(why=why).values_list("result", "why").annotate(number=Count("*"), next_try=next_try)
+        for rows, why, next_try in (
+            (settled, Coalesce("reason", "message__reason"), _NO_TIME),
+            (counted, _NO_REASON, _NO_TIME),
+            (told, F("reason"), Min("not_before")),
+        )
+    ]
+    rows = parts[0].union(*parts[1:], all=True)
     found: Counter[str] = Counter()
     reasons: Counter[tuple[str, str]] = Counter()
     tries = []
@@ -260,8 +297,8 @@ def report(batch: Batch, among: QuerySet[Message] | None = None) -> Report:
     unfinished = sum(counts[name] for name in UNFINISHED)
     done = total - unfinished - found["chosen"]
     counts |= {"total": total, "done": done, "percent": 100 * done // total if total else 100}
-    told = [(result, words, number) for (result, words), number in reasons.items()]
-    return Report(counts, min(tries, default=None), sorted(told, key=lambda row: (-row[2], row)))
+    listed = [(result, words, number) for (result, words), number in reasons.items()]
+    return Report(counts, min(tries, default=None), sorted(listed, key=lambda row: (-row[2], row)))
 
 
 def cancel(batch: Batch, *, by: User | None) -> int:

@@ -4,9 +4,9 @@ Names of the query: `outcome` and `address` narrow the recipients; the others ar
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from django.db.models import Case, Count, Q, QuerySet, Value, When
 from django.http import QueryDict
@@ -102,6 +102,14 @@ def recipients_of(message: Message, asked: QueryDict) -> Recipients:
     total = found.count() if address else counts[outcome] if outcome else sum(counts.values())
     page = page_of(found, found, asked.get("recipients_page"), total=total, size=RECIPIENTS)
     return Recipients(page, counts, outcome, address)
+
+
+def pending_of(message: Message, recipients: Recipients) -> Sequence[str]:
+    """The addresses that it has not reached; asked for only where somebody looks at them."""
+    if not recipients.is_long:
+        return [row.address for row in recipients.page.rows if row.status == Recipient.Status.PENDING]
+    pending = message.recipients.filter(status=Recipient.Status.PENDING)
+    return cast(Sequence[str], pending.values_list("address", flat=True))
 
 
 def _failing(message: Message, attempts: Page[SendAttempt]) -> SendAttempt | None:

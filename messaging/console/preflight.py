@@ -1,6 +1,6 @@
 """What is known to be wrong with addresses before anything is sent (seed row S15); it keeps nobody from sending."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -60,11 +60,10 @@ def _refused() -> QuerySet[Recipient]:
     return refused.filter(is_sure)
 
 
-def doubts(message: Message) -> list[str]:
-    """What is wrong with the addresses of a message that has not been sent."""
+def doubts(message: Message, pending: Sequence[str]) -> list[str]:
+    """What is wrong with the addresses of a message that has not been sent; `pending` are those it goes to."""
     if message.status not in (Status.QUEUED, Status.HELD):
         return []
-    pending = message.recipients.filter(status=Recipient.Status.PENDING).values_list("address", flat=True)
     found = [in_words(message.doubt)] if message.doubt is not None else []
     return found + list(refused_before(pending[:NAMED]).values())
 

@@ -83,7 +83,9 @@ class BatchItem(models.Model):
         RELEASED = "released", "Released"
         SKIPPED = "skipped", "Skipped"
 
-    batch = models.ForeignKey(Batch, models.CASCADE, related_name="items")
+    batch = models.ForeignKey(  # indexed with the message, and with the state
+        Batch, models.CASCADE, related_name="items", db_index=False
+    )
     message = models.ForeignKey("Message", models.CASCADE, related_name="batch_items")
     state = models.CharField(max_length=10, choices=State, default=State.CHOSEN)
     outcome = models.CharField(max_length=10, blank=True, help_text="Message status when it left this batch.")
@@ -92,7 +94,7 @@ class BatchItem(models.Model):
     class Meta:
         ordering = ["id"]
         constraints = [models.UniqueConstraint(fields=["batch", "message"], name="batch_message")]
-        indexes = [models.Index(fields=["batch", "state"], name="batchitem_state")]
+        indexes = [models.Index(fields=["batch", "state", "outcome"], name="batchitem_outcome")]
 
     def __str__(self) -> str:
         return f"{self.batch_id}: {self.message_id}"

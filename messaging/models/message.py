@@ -164,7 +164,8 @@ class Message(models.Model):
                 condition=models.Q(status="queued"),
             ),
             models.Index(fields=["lease_owner"], name="message_lease", condition=models.Q(status="sending")),
-            models.Index(fields=["batch", "status"], name="message_batch"),
+            # With all that a batch's list is counted by; most messages never are in one.
+            models.Index(fields=["batch", "status", "tries"], name="message_in_batch", condition=~models.Q(batch=None)),
             models.Index(fields=["status", "created_at"], name="message_created"),
             models.Index(fields=["message_id"], name="message_message_id"),
             models.Index(

@@ -1,5 +1,6 @@
 """Batch Message Processing (seed row S7): choose, review, confirm, follow, report."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,12 +96,16 @@ def batch_page(request: HttpRequest, pk: int) -> HttpResponse:
     context: dict[str, Any] = {
         "batch": batch,
         "sees_retried": batch.retry_of_id is not None and seen.filter(pk=batch.retry_of_id).exists(),
-    } | _items(request, batch, among)
+    }
     if batch.status == Batch.Status.DRAFT:
-        return render(request, "messaging/batch_review.html", context | _review(batch, among, who(request)))
+        context |= _review(batch, among, who(request))
+        context |= _items(request, batch, among, {"total": context["total"]})
+        return render(request, "messaging/batch_review.html", context)
     if batch.source == "schedule":
         context["run"] = batch.schedule_runs.select_related("schedule", "by").first()
-    return render(request, "messaging/batch_report.html", context | _standing(batch, among))
+    context |= _standing(batch, among)
+    context |= _items(request, batch, among, context["report"].counts)
+    return render(request, "messaging/batch_report.html", context)
 
 
 Among = QuerySet[Message] | None
@@ -149,15 +154,16 @@ def _settings_of(account: User | None) -> dict[str, Any]:
     }
 
 
-def _items(request: HttpRequest, batch: Batch, among: Among) -> dict[str, Any]:
-    """The named messages of a batch, of one outcome if asked for, page by page."""
+def _items(request: HttpRequest, batch: Batch, among: Among, counts: Mapping[str, int]) -> dict[str, Any]:
+    """The named messages of a batch, of one outcome if asked for, page by page; `counts` as in its report."""
     outcome = request.GET.get("outcome", "")
     outcome = outcome if outcome in batches.RESULTS else ""
     found = batches.items(batch, outcome or None, among=among)
     rows = batches.items(batch).select_related("message__author")
     rows = rows.annotate(to_shown=Left("message__recipients_text", RECIPIENTS_SHOWN))
     rows = rows.defer("message__recipients_text", "message__message_id")
-    page: Page[BatchItem] = page_of(found, rows, request.GET.get("page"), total=found.count(), size=PER_PAGE)
+    total = counts.get(outcome or "total", 0)
+    page: Page[BatchItem] = page_of(found, rows, request.GET.get("page"), total=total, size=PER_PAGE)
     return {"items": page, "outcome": outcome}
 
 
@@ -209,7 +215,8 @@ def progress(request: HttpRequest, pk: int) -> HttpResponse:
 def item_list(request: HttpRequest, pk: int) -> HttpResponse:
     """The list of a batch's messages alone."""
     batch, among = _get(request, pk)
-    context = {"batch": batch, "report": batches.report(batch, among)} | _items(request, batch, among)
+    report = batches.report(batch, among)
+    context = {"batch": batch, "report": report} | _items(request, batch, among, report.counts)
     return render(request, "messaging/_batch_items.html", context)
 
 

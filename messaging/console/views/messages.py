@@ -19,7 +19,7 @@ from messaging.console.company import company_of
 from messaging.console.filters import MessageFilter, query_of, toolbar
 from messaging.console.forms.actions import CancelForm, HoldForm
 from messaging.console.history import NAMES as HISTORY
-from messaging.console.history import gravest_first, history_of
+from messaging.console.history import gravest_first, history_of, pending_of
 from messaging.console.html_body import Clean, NotShown, clean
 from messaging.console.paging import Page, page_of, page_of_list
 from messaging.console.preflight import doubts
@@ -108,7 +108,7 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
         "send_obstacle": "" if "hand_over" in actions else queue.why_not_sent(message, setup),
         "hold_form": HoldForm(),
         "cancel_form": CancelForm(),
-        "doubts": doubts(message),
+        "doubts": doubts(message, pending_of(message, history.recipients)),
         "history": history,
         "attachments": list(message.attachments.all()) if message.attachment_count else [],
         "bodies": bodies,

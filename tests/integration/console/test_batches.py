@@ -6,8 +6,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from messaging import batches
-from messaging.models import Batch, EmailSettings, Message
-from tests.factories import fitting, make_message
+from messaging.models import Batch, BatchItem, EmailSettings, Message
+from tests.factories import fitting, make_message, make_messages, put, said
 from tests.pages import choose, source
 from tests.steps import run_lane
 
@@ -208,3 +208,35 @@ def test_htmx_gets_the_choice_alone(office, waiting):
 def test_too_many_fields_are_refused_politely(office, waiting):
     response = office.post("/batches/new/", {"message": list(range(10_000))})
     assert response.status_code == 400
+
+
+def test_list_report_and_pages_of_a_batch_count_the_same_for_every_outcome(office, operator):
+    """One of each, two of each and so on: what waits, what is in the batch, what has left it, what never was in it."""
+    kept = [
+        ("released", "", {"status": "sent"}), ("released", "sent", {"status": "queued"}),
+        ("released", "", {"status": "failed", "reason": said("No.")}), ("released", "failed", {"status": "sent"}),
+        ("released", "", {"status": "unknown"}), ("released", "", {"status": "sending"}),
+        ("released", "", {"status": "queued", "not_before": timezone.now()}),
+        ("released", "", {"status": "queued", "tries": 1, "not_before": timezone.now()}),
+        ("released", "held", {"status": "held"}), ("released", "cancelled", {"status": "cancelled"}),
+        ("skipped", "", {"status": "sent"}),
+    ]  # fmt: skip
+    batch = Batch.objects.create(status="confirmed", created_by=operator, created_at=timezone.now())
+    for times, (state, outcome, values) in enumerate(kept, start=1):
+        for message in make_messages(times, due=False):
+            is_here = state == "released" and not outcome
+            put(message, batch=batch if is_here else None, **values)
+            BatchItem.objects.create(batch=batch, message=message, state=state, outcome=outcome)
+    expected = {
+        "sent": 1 + 2, "failed": 3 + 4, "unknown": 5, "sending": 6, "waiting": 7, "retrying": 8, "held": 9,
+        "cancelled": 10, "skipped": 11,
+    }  # fmt: skip
+    report = office.get(f"/batches/{batch.pk}/").context["report"]
+    assert {name: report.counts[name] for name in expected} == expected
+    assert report.counts["total"] == sum(expected.values())
+    assert ("failed", "No.", 3) in report.reasons
+    ((_, total, counts),) = office.get("/batches/").context["batches"]
+    assert (total, counts) == (sum(expected.values()), expected)
+    for name, number in expected.items():
+        items = office.get(f"/batches/{batch.pk}/?outcome={name}").context["items"]
+        assert (items.total, [row.result for row in items.rows]) == (number, [name] * number)

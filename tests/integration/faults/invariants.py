@@ -10,7 +10,7 @@ I5  One bad message, recipient or account never stops the others.
 import re
 from collections import Counter
 
-from messaging.models import AccountPause, Message
+from messaging.models import AccountPause, BatchItem, Message
 from messaging.wording import in_words
 
 NOT_PLAIN = re.compile(r"\b[245]\d\d\b|Errno|Error\b|Exception|Traceback|<class|None\b")
@@ -34,6 +34,7 @@ def check_invariants(*servers, queued, beside=(), sending=()):
         _is_sent_once(row, ledger)
         _says_why(row, is_sending=row.pk in {message.pk for message in sending})
         _says_what_the_server_knows(row, ledger)
+    _batches_know_their_messages()
     _is_unknown_once_per_connection(servers, rows.values())
     for message in beside:
         _is_served(rows[message.pk])
@@ -46,6 +47,15 @@ def _is_whole(row):
     assert row.status in Message.Status.values, f"I1: {row} is {row.status!r}"
     assert row.recipients.count() == row.recipient_count, f"I1: {row} lost a recipient"
     assert row.content.skeleton, f"I1: {row} lost its content"
+
+
+def _batches_know_their_messages():
+    """An item is without an outcome of its own just as long as its message is in the batch: both are counted apart."""
+    items = BatchItem.objects.filter(state="released", outcome="")
+    in_batch = Message.objects.exclude(batch=None)
+    assert set(items.values_list("batch", "message")) == set(in_batch.values_list("batch", "pk")), (
+        "I3: a batch is wrong"
+    )
 
 
 def _orders_again(row):
