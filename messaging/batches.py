@@ -138,7 +138,7 @@ def _leave_out(batch: Batch, theirs: QuerySet[Message]) -> None:
 
 def _skip_the_rest(batch: Batch) -> None:
     by_reason: dict[Phrase | None, list[int]] = {}
-    for item, reason in _with_reasons(batch, batch.items.filter(state=State.CHOSEN)):
+    for item, reason in skip_reasons(batch.items.filter(state=State.CHOSEN)):
         by_reason.setdefault(reason, []).append(item.pk)
     for reason, ids in by_reason.items():
         for start in range(0, len(ids), CHUNK):
@@ -154,13 +154,14 @@ def _releasable(batch: Batch) -> QuerySet[Message]:
     return Message.objects.filter(batch_items__batch=batch).filter(_free(batch))
 
 
-def skip_reasons(batch: Batch, among: QuerySet[Message] | None = None) -> list[tuple[BatchItem, Phrase | None]]:
-    """The items of a draft that would be skipped if it were confirmed now, each with why; `among` as in items."""
+def to_skip(batch: Batch, among: QuerySet[Message] | None = None) -> QuerySet[BatchItem]:
+    """The items of a draft that would be skipped if it were confirmed now; `among` as in items."""
     skipped = batch.items.exclude(message__in=_releasable(batch).values("pk"))
-    return _with_reasons(batch, skipped if among is None else skipped.filter(message__in=among))
+    return skipped if among is None else skipped.filter(message__in=among)
 
 
-def _with_reasons(batch: Batch, items: QuerySet[BatchItem]) -> list[tuple[BatchItem, Phrase | None]]:
+def skip_reasons(items: QuerySet[BatchItem]) -> list[tuple[BatchItem, Phrase | None]]:
+    """Why each of some items of a draft cannot be released."""
     needed = ("subject", "status", "sent_at", "reason", "handed_to", "batch__source", "batch__account")
     people = ("batch__created_by", "batch__confirmed_by")
     names = [f"{who}__{name}" for who in people for name in ("username", "first_name", "last_name")]

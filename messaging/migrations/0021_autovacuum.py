@@ -35,7 +35,7 @@ def _alter(schema_editor, statement):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ("messaging", "0020_batch_counts"),
+        ("messaging", "0020_counts"),
     ]
 
     operations = [

@@ -167,6 +167,11 @@ class Message(models.Model):
             # With all that a batch's list is counted by; most messages never are in one.
             models.Index(fields=["batch", "status", "tries"], name="message_in_batch", condition=~models.Q(batch=None)),
             models.Index(fields=["status", "created_at"], name="message_created"),
+            models.Index(  # few have one
+                fields=["reason_category", "status", "-id"],
+                name="message_reason",
+                condition=models.Q(reason_category__gt=""),
+            ),
             models.Index(fields=["message_id"], name="message_message_id"),
             models.Index(
                 fields=["id"],

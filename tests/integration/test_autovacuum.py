@@ -16,7 +16,7 @@ EXPECTED = {
     "messaging_recipient": SOONER | {"fillfactor=80"},
     "messaging_batchitem": SOONER,
 }
-BEFORE, AFTER = ("messaging", "0020_batch_counts"), ("messaging", "0021_autovacuum")
+BEFORE, AFTER = ("messaging", "0020_counts"), ("messaging", "0021_autovacuum")
 
 
 def storage_options():

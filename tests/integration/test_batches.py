@@ -61,7 +61,7 @@ def test_overlapping_batches_skip_what_the_first_has(mail_server, email_setup, o
     one, two, three = make_messages(3, due=False)
     first, second = draft_batch(one, two, by=operator), draft_batch(two, three, by=ben)
     batches.confirm(first, by=operator)
-    assert [in_words(reason) for _, reason in batches.skip_reasons(second)] == [
+    assert [in_words(reason) for _, reason in batches.skip_reasons(batches.to_skip(second))] == [
         f"Already being processed in batch {first.pk} by Anna"
     ]
     batches.confirm(second, by=ben)

@@ -28,6 +28,7 @@ from .guard import back_to, clean_url, is_part, operators_only, post_only, who
 from .messages import RECIPIENTS_SHOWN, rows_for_a_list
 
 PER_PAGE = 100
+SKIPPED_SHOWN = 200  # of those that a draft would skip; the list below names them, too
 BAR_ORDER = ("sent", "failed", "unknown", "held", "cancelled", "skipped", "retrying", "sending")
 
 
@@ -131,13 +132,15 @@ def _hidden(batch: Batch, among: Among) -> int:
 
 def _review(batch: Batch, among: Among, person: User) -> dict[str, Any]:
     """What would happen if this person confirmed it now: to which messages, and with whose settings if they may."""
-    skipped = batches.skip_reasons(batch, among)
+    skipped = batches.to_skip(batch, among)
+    number_skipped = skipped.count()
     total = batches.items(batch, among=among).count()
     chosen = {
         "left_out": _hidden(batch, among),
-        "skipped": skipped,
+        "skipped": batches.skip_reasons(skipped[:SKIPPED_SHOWN]) if number_skipped else [],
+        "number_skipped": number_skipped,
         "total": total,
-        "number": total - len(skipped),
+        "number": total - number_skipped,
         "preflight": preflight(batch, among),
     }
     return chosen | _settings_of(batches.sending_account(batch, person)) if roles.may_operate(person) else chosen

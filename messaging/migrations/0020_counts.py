@@ -34,4 +34,8 @@ class Migration(migrations.Migration):
             model_name='message',
             index=models.Index(condition=models.Q(('batch', None), _negated=True), fields=['batch', 'status', 'tries'], name='message_in_batch'),
         ),
+        migrations.AddIndex(
+            model_name='message',
+            index=models.Index(condition=models.Q(('reason_category__gt', '')), fields=['reason_category', 'status', '-id'], name='message_reason'),
+        ),
     ]
