@@ -4,9 +4,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from django.db.models import QuerySet
+from django.http import QueryDict
+
 from messaging import selection, timetable
 from messaging.audit import Action, Area
 from messaging.console import option_words
+from messaging.console.paging import part_of
 from messaging.console.words import sending_account, setting_value
 from messaging.models import AuditEntry, NoticeKind, Phrase, Restore, Schedule
 from messaging.schedules import WHEN
@@ -37,6 +41,7 @@ SECRETS: dict[str, str] = {
     Action.SECRET_CHANGED: "changed",
     Action.SECRET_REMOVED: "removed",
 }
+PER_PAGE = 25
 LANGUAGES = {"en-gb": "English (United Kingdom)", "en-us": "English (United States)"}
 YES_NO = {True: "yes", False: "no"}
 ON_OFF = {True: "on", False: "off"}
@@ -61,6 +66,12 @@ def tell(entries: Iterable[AuditEntry], schedules: Mapping[int, str] | None = No
     """
     names = {str(number): name for number, name in (schedules or {}).items()}
     return [Told(each, done_by(each), _whose(each, names), label(each), describe(each)) for each in entries]
+
+
+def so_far(log: QuerySet[AuditEntry], asked: QueryDict, schedules: Mapping[int, str] | None = None) -> dict[str, Any]:
+    """A page of a log, for a page of the console: what _changes.html needs. `schedules` as in tell."""
+    page = part_of(log, asked.get("changes_page"), size=PER_PAGE)
+    return {"changes": tell(page.rows, schedules), "changes_page": page}
 
 
 def done_by(entry: AuditEntry) -> str:

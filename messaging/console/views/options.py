@@ -21,8 +21,6 @@ from messaging.setup.options import RULE_NAMES
 
 from .guard import admins_only, who
 
-CHANGES_SHOWN = 25
-
 
 @dataclass(frozen=True)
 class RuleRow:
@@ -97,7 +95,7 @@ def _page(request: HttpRequest, form: CompanyOptionsForm, status: int = 200) -> 
         "waiting_words": _waiting_words(company),
         "rules": _rules(form),
         "overtaken": audit_words.tell(form.overtaken),
-        "changes": audit_words.tell(options.log()[:CHANGES_SHOWN]),
+        **audit_words.so_far(options.log(), request.GET),
     }
     return render(request, "messaging/setup_options.html", context, status=status)
 

@@ -7,7 +7,7 @@ from typing import Any
 from django.contrib import messages as notes
 from django.core.exceptions import ValidationError
 from django.db.models import OuterRef, Subquery
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
@@ -24,7 +24,6 @@ from .guard import admins_only, post_only, who
 
 NEXT_SHOWN = 5
 RUNS_SHOWN = 20
-CHANGES_SHOWN = 25
 GONE = "This schedule is gone: another administrator deleted it."
 
 
@@ -65,7 +64,7 @@ def all_schedules(request: HttpRequest) -> HttpResponse:
     runs = ScheduleRun.objects.select_related("batch", "by").in_bulk([row.last_run for row in found])
     rows = [_row(schedule, runs.get(schedule.last_run)) for schedule in found]
     names = {schedule.pk: schedule.name for schedule in found}
-    context = {"rows": rows, "changes": audit_words.tell(schedules.changes()[:CHANGES_SHOWN], names)}
+    context = {"rows": rows} | audit_words.so_far(schedules.changes(), request.GET, names)
     return render(request, "messaging/setup_schedules.html", context)
 
 
@@ -118,17 +117,17 @@ def _form_page(request: HttpRequest, schedule: Schedule | None) -> HttpResponse:
         "overtaken": audit_words.tell(form.overtaken),
     }
     if schedule is not None:
-        context |= _standing(schedule)
+        context |= _standing(schedule, request.GET)
     return render(request, "messaging/setup_schedule.html", context, status=422 if form.errors else 200)
 
 
-def _standing(schedule: Schedule) -> dict[str, Any]:
+def _standing(schedule: Schedule, asked: QueryDict) -> dict[str, Any]:
     return {
         "words": timetable.in_words(schedule),
         "wrong": _wrong(schedule),
         "overdue": schedules.overdue(schedule, timezone.now()),
         "runs": schedule.runs.select_related("batch", "by")[:RUNS_SHOWN],
-        "changes": audit_words.tell(schedules.changes(schedule)[:CHANGES_SHOWN]),
+        **audit_words.so_far(schedules.changes(schedule), asked),
     }
 
 

@@ -17,6 +17,7 @@ from messaging import roles
 from messaging.console import audit_words
 from messaging.console.forms.email_setup import EmailSetupForm, TestMessageForm
 from messaging.console.forms.user_servers import UserServersForm
+from messaging.console.paging import page_of_list
 from messaging.console.words import setting_value
 from messaging.models import AuditEntry, EmailSettings
 from messaging.setup import changes, policy
@@ -27,13 +28,13 @@ from messaging.wording import person
 
 from .guard import admins_only, who
 
+ACCOUNTS_PER_PAGE = 100
 GROUPS = (
     ("server", "Server", ("send_type", "auth_type", "host", "port", "ca_bundle")),
     ("sign-in", "Sign-in", ("sign_in", "username", "password", *OAUTH)),
     ("sender", "Sender", ("from_address", "ehlo_name")),
     ("limits", "Limits", LIMITS),
 )
-CHANGES_SHOWN = 25
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,7 @@ def _page(
         "warnings": setup.warnings(),
         "stored": EmailSettings.objects.filter(account=account).select_related("updated_by").first(),
         "overtaken": audit_words.tell(form.overtaken if form else ()),
-        "changes": audit_words.tell(changes.log(account)[:CHANGES_SHOWN]),
+        **audit_words.so_far(changes.log(account), request.GET),
         "test_form": TestMessageForm(initial={"recipient": who(request).email}),
         "page_url": _url(place, account),
         "check_url": _url(f"{place}-check", account),
@@ -228,12 +229,13 @@ def users(request: HttpRequest) -> HttpResponse:
         else:
             notes.success(request, "Saved.")
             return redirect("setup-email-users")
-    context = {"form": form, "rows": _account_rows()}
+    accounts = sorted(User.objects.filter(is_active=True), key=lambda user: person(user).casefold())
+    page = page_of_list(accounts, request.GET.get("page"), size=ACCOUNTS_PER_PAGE)
+    context = {"form": form, "page": page, "rows": _account_rows(page.rows)}
     return render(request, "messaging/setup_email_users.html", context, status=422 if form.errors else 200)
 
 
-def _account_rows() -> list[AccountRow]:
-    accounts = sorted(User.objects.filter(is_active=True), key=lambda user: person(user).casefold())
+def _account_rows(accounts: list[User]) -> list[AccountRow]:
     patterns = policy.user_servers(resolve(None))
     admins = set(roles.admins().values_list("pk", flat=True))
     rows = []

@@ -16,13 +16,14 @@ from messaging import leaving, roles, second_factor, users
 from messaging.console import audit_words
 from messaging.console.forms.leaving import UNASKED, LeavingForm
 from messaging.console.forms.users import NewUserForm, UserForm
+from messaging.console.paging import page_of_list
 from messaging.sign_ins import delays
 from messaging.wording import person
 
 from .guard import admins_only, post_only, who
 from .sessions import rows_of
 
-CHANGES_SHOWN = 25
+USERS_PER_PAGE = 100
 LONGEST_ADDRESS = 64
 
 
@@ -59,9 +60,11 @@ def _list(request: HttpRequest, form: NewUserForm, status: int = 200) -> HttpRes
     found = User.objects.select_related("signed_in").prefetch_related("groups")
     holders = set(roles.with_second_factor().values_list("user_id", flat=True))
     by_name = sorted(found, key=lambda user: person(user).casefold())
-    rows = [Row(user, roles.given(user), user.pk in holders) for user in by_name]
+    page = page_of_list(by_name, request.GET.get("users_page"), size=USERS_PER_PAGE)
+    rows = [Row(user, roles.given(user), user.pk in holders) for user in page.rows]
     delayed = delays.found(found, timezone.now())
-    context = {"rows": rows, "form": form, "delays": delayed, "changes": audit_words.tell(users.log()[:CHANGES_SHOWN])}
+    context = {"rows": rows, "page": page, "form": form, "delays": delayed}
+    context |= audit_words.so_far(users.log(), request.GET)
     return render(request, "messaging/setup_users.html", context, status=status)
 
 
@@ -113,7 +116,7 @@ def _one(request: HttpRequest, user: User, form: UserForm, asked: LeavingForm | 
         "asked": asked,
         "under_way": leaving.under_way(account) if asked is not None or has_left else None,
         "overtaken": audit_words.tell(form.overtaken),
-        "changes": audit_words.tell(users.log(account)[:CHANGES_SHOWN]),
+        **audit_words.so_far(users.log(account), request.GET),
     }
     return render(request, "messaging/setup_user.html", context, status=422 if form.errors or asked else 200)
 

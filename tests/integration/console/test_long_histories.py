@@ -5,6 +5,7 @@ import re
 from datetime import timedelta
 
 import pytest
+from django.contrib.auth.models import User
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -322,6 +323,28 @@ def test_action_leads_back_to_the_same_place(office):
     place = html.unescape(re.search(r'name="filter" value="([^"]*)"', page)[1])
     answer = office.post(f"{url_of(message)}retry/", {"filter": place})
     assert answer.url == f"{url_of(message)}?status=failed&outcome=accepted&recipients_page=2"
+
+
+# --- Lists of the setup pages -------------------------------------------------------------------------------
+
+
+def test_every_change_so_far_is_on_one_of_the_pages(admin, operator):
+    for number in range(1, 61):
+        options.save({"company_name": f"Name {number}."}, by=operator)
+    pages = list(walk(admin, "/setup/options/", "Changes so far"))
+    found = [int(number) for page in pages for number in re.findall(r"to “Name (\d+)\.”", page)]
+    assert len(pages) == 3
+    assert sorted(found, reverse=True) == found
+    assert set(found) >= set(range(2, 61))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("url", "label"), [("/setup/users/", "Users"), ("/setup/email/users/", "Accounts")])
+def test_every_user_is_on_one_of_the_pages(admin, url, label):
+    User.objects.bulk_create(User(username=f"user-{number:03}") for number in range(250))
+    pages = list(walk(admin, url, label))
+    assert [len(set(re.findall(r"user-\d{3}", page))) for page in pages] == [99, 100, 51]
+    assert len({name for page in pages for name in re.findall(r"user-\d{3}", page)}) == 250
 
 
 # --- Cost ------------------------------------------------------------------------------------------------
