@@ -32,7 +32,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='message',
-            index=models.Index(condition=models.Q(('batch', None), _negated=True), fields=['batch', 'status', 'tries'], name='message_in_batch'),
+            index=models.Index(fields=['batch', 'status', 'tries'], name='message_in_batch'),
         ),
         migrations.AddIndex(
             model_name='message',
