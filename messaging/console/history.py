@@ -72,15 +72,15 @@ def history_of(message: Message, asked: QueryDict) -> History:
     )
     events = part_of(message.events.select_related("by").order_by("-pk"), asked.get("events_page"), size=EVENTS)
     events.rows.reverse()
-    told = _told(message, events.rows)
-    earlier = versions.replaced(message) if told or events.pages > 1 else MessageVersion.objects.none()
+    edits = [each for each in events.rows if each.kind == MessageEvent.Kind.EDITED]
+    earlier = versions.replaced(message) if edits or events.pages > 1 else MessageVersion.objects.none()
     return History(
         recipients_of(message, asked),
         attempts,
         _failing(message, attempts),
         events,
         part_of(earlier, asked.get("versions_page"), size=VERSIONS),
-        told,
+        _told(message, edits),
     )
 
 
@@ -121,8 +121,8 @@ def _failing(message: Message, attempts: Page[SendAttempt]) -> SendAttempt | Non
     return others.defer("recipients").order_by("-pk").first()
 
 
-def _told(message: Message, events: Iterable[MessageEvent]) -> dict[int, MessageVersion]:
-    numbers = [event.params.get("version", 0) for event in events if event.kind == MessageEvent.Kind.EDITED]
+def _told(message: Message, edits: Iterable[MessageEvent]) -> dict[int, MessageVersion]:
+    numbers = [event.params["version"] for event in edits if "version" in event.params]  # 0.1.0 kept words
     if not numbers:
         return {}
     found = message.versions.only("message", "number", "changes").filter(number__in=numbers)

@@ -269,6 +269,17 @@ def test_every_earlier_version_is_on_one_of_the_pages(office, operator):
     assert sorted(edits) == list(range(1, 46))
 
 
+def test_version_is_listed_where_the_edit_does_not_name_it(office, operator):
+    """As in what version 0.1.0 left."""
+    message = make_message("c@example.com", due=False)
+    MessageVersion.objects.create(
+        message=message, number=1, at=timezone.now(), by=operator, fields={}, skeleton=b"", recipients=[],
+        attachments=[], changes=[],
+    )  # fmt: skip
+    MessageEvent.objects.create(message=message, at=timezone.now(), kind="edited", params={"words": "the subject"})
+    assert "View version 1" in page_of(office, message)
+
+
 def test_version_with_many_recipients_has_pages(office, operator):
     message = make_message("c@example.com", due=False)
     rows = [{"kind": "to", "address": address, "name": ""} for address in people(120)]
