@@ -139,10 +139,10 @@ def test_recipient_is_found_by_a_piece_of_the_address(office):
     message = delivered_to(1000)
     page = source(office.get(f"{url_of(message)}?address=Customer77%40"))
     assert addresses(page) == ["customer77@example27.com"]
-    assert "1 with “Customer77@”" in page
+    assert "1 recipient with “Customer77@”" in page
     page = source(office.get(f"{url_of(message)}?address=nobody%00here"))
     assert addresses(page) == []
-    assert "0 with “nobodyhere”" in page
+    assert "0 recipients with “nobodyhere”" in page
     assert "names no address" not in page
 
 
