@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('messaging', '0016_ways_in'),
+        ('messaging', '0019_unanswered'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -39,9 +39,13 @@ READERS = {
     "otto": (46, 2, False, SUBMITTED),
 }  # fmt: skip
 # What may stay of an address's query; where nothing is named, nothing does.
-QUERIES = {r"/messages/": ("status", "page"), r"/batches/\d+/": ("outcome", "page")} | dict.fromkeys(
-    (r"/batches/", r"/batches/new/", r"/sending/", r"/notices/"), ("page",)
-)
+QUERIES = {
+    r"/messages/": ("status", "page"),
+    r"/batches/\d+/": ("outcome", "page"),
+    r"/messages/\d+/": ("attempts_page",),
+    r"/setup/(email|options|schedules|users)/": ("changes_page",),
+    r"/(batches|batches/new|sending|notices)/": ("page",),
+}
 FILES = re.compile(r".*/(eml|draft|attachments/\d+)/")
 # No pages, or what others show as well.
 NO_PAGES = re.compile(r".*/(newer|older|html|logout|set-up)/|/static/.*|/messages/\?status=all&page=.*")
@@ -143,7 +147,7 @@ def address(base, href):
     if found.scheme != "http" or found.netloc != "localhost":
         return ""
     names = next((names for path, names in QUERIES.items() if re.fullmatch(path, found.path)), ())
-    usual = (("status", "queued"), ("page", "1"))
+    usual = {("status", "queued"), *((name, "1") for name in ("page", "attempts_page", "changes_page"))}
     query = urlencode([pair for pair in parse_qsl(found.query) if pair[0] in names and pair not in usual])
     return f"{found.path}?{query}" if query else found.path
 
