@@ -317,7 +317,7 @@ def test_a_program_that_sends_at_once_takes_no_seat_from_a_user(server, recorded
 def test_a_test_message_waits_for_no_slow_server_beside_two_users(server, nobody_waits):
     set_up(server, max_connections=8)
     with limits.seat(), limits.seat():
-        told = concluded(probe.send_test_message(None, "ada@example.com", make_user("admin")))
+        told = concluded(probe.send_test_message(None, "ada@example.com", make_user("operator", "olga@example.com")))
     assert MANY_AT_ONCE in told.explanation
     assert not server.accepted
 

@@ -9,7 +9,9 @@ prints the environment, ready to be used: env $(python -m tests.upgrade.restore 
 import gzip
 import os
 import shutil
+import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import psycopg
@@ -17,6 +19,7 @@ import psycopg
 from tests import database
 
 FIXTURE = Path(__file__).parent / "v0_1_0"
+LASTING = "UPDATE django_session SET expire_date = '2999-01-01 00:00:00'"  # the fixture outlasts its sessions
 # Of this machine, and nothing else: no variable of Python's or of another installation.
 KEPT = ("PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH")
 
@@ -26,6 +29,8 @@ def restore_sqlite(folder):
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "outtray.sqlite3"
     file.write_bytes(gzip.decompress((FIXTURE / "outtray.sqlite3.gz").read_bytes()))
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute(LASTING)
     return _environment(folder, f"sqlite:///{file}")
 
 
@@ -37,6 +42,7 @@ def restore_postgresql(server_url, name, folder):
     _on(server_url, f"CREATE DATABASE {name}")
     url = f"{server_url.rpartition('/')[0]}/{name}"
     _on(url, gzip.decompress((FIXTURE / "outtray.sql.gz").read_bytes()).decode())
+    _on(url, LASTING)
     folder.mkdir(parents=True, exist_ok=True)
     return _environment(folder, url)
 
