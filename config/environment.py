@@ -268,7 +268,7 @@ class Environment:
         user, _, password = parts.netloc.rpartition("@")[0].partition(":")
         ports = [port for _, port in hosts if port]
         return {
-            "ENGINE": "django.db.backends.postgresql",
+            "ENGINE": "config.postgresql",
             "NAME": database,
             "USER": unquote(user),
             "PASSWORD": unquote(password),

@@ -14,7 +14,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from gunicorn.workers.base import Worker as BaseWorker
@@ -35,6 +35,8 @@ ANSWER_SECONDS = 30.0
 BYTES_PER_SECOND = 4096  # body and answer get the time that they take at this rate, on top
 CONNECTIONS = 1000  # of a process; beyond that the oldest without a request at work is closed
 COMPUTING_SECONDS = 20.0  # processor time of one request; waiting does not count, each wait has a limit of its own
+READING_SECONDS = 15.0  # that PostgreSQL gives a statement of a page
+WRITING_SECONDS = 600.0  # within a transaction: to confirm a batch of 100,000 messages
 BODIES = 1024 * 1024 * 1024  # bytes on the disk, of all unfinished and waiting requests of a process
 MOST_OF_A_CHUNK_LINE = 8192
 MOST_BACKSLASHES = 1000
@@ -53,6 +55,7 @@ class Watch:
         self.seconds = seconds
         self._lock = threading.Lock()
         self._at_work: dict[int, tuple[int, float, str]] = {}
+        self._databases: dict[int, Any] = {}
 
     @contextmanager
     def over(self, path: str) -> Iterator[None]:
@@ -61,11 +64,12 @@ class Watch:
         clock = time.pthread_getcpuclockid(me)
         with self._lock:
             self._at_work[me] = clock, time.clock_gettime(clock) + self.seconds, path
+            self._databases[me] = _database_of_this_thread()
         try:
             yield
         finally:
             with self._lock:
-                del self._at_work[me]
+                del self._at_work[me], self._databases[me]
                 _raise_in(me, None)  # one that was ordered and has not come yet
 
     def look(self) -> None:
@@ -75,12 +79,26 @@ class Watch:
                 now = time.clock_gettime(clock)
                 if now >= end:
                     log.error("%s was ended: it had computed for %g seconds", path, self.seconds)
-                    _raise_in(thread, OutOfTime)
+                    _raise_in(thread, OutOfTime)  # as soon as it is in Python
+                    _interrupt(self._databases[thread])  # which it may not be for hours
                     self._at_work[thread] = clock, now + 1, path
 
 
 def _raise_in(thread: int, error: type[BaseException] | None) -> None:
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), error and ctypes.py_object(error))
+
+
+def _database_of_this_thread() -> Any:
+    from django.db import DEFAULT_DB_ALIAS, connections
+
+    return connections[DEFAULT_DB_ALIAS]
+
+
+def _interrupt(database: Any) -> None:
+    """Break off the statement that SQLite carries out for another thread; a COMMIT is done whole or not at all."""
+    if database.vendor == "sqlite" and database.connection is not None:
+        with suppress(database.Database.ProgrammingError):  # closed by now
+            database.connection.interrupt()
 
 
 class ChunksReceiver(ChunkedReceiver):
@@ -318,7 +336,10 @@ Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 def within_time(application: Application) -> Application:
     """The application with a page for a request that was ended."""
 
+    from config.postgresql.base import limits
+
     def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        limits.reading, limits.writing = READING_SECONDS, WRITING_SECONDS
         try:
             return application(environ, start_response)
         except OutOfTime:

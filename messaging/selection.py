@@ -5,12 +5,23 @@ from django.http import QueryDict
 
 from messaging.models import Category, Message
 
+MOST_WORDS = 10  # each is looked for in the subject, the sender and all recipients of every message
 NAMES = ("q", "sender", "reason")  # what a schedule filters by: each run looks again, so days make no sense
+
+
+def words_of(text: str) -> list[str]:
+    """What a search looks for, each word once."""
+    return list(dict.fromkeys(text.split()))
+
+
+def why_not(text: str) -> str:
+    """Why nobody is offered to search for it, as a sentence; "" if nothing is wrong."""
+    return f"Use at most {MOST_WORDS} words." if len(words_of(text)) > MOST_WORDS else ""
 
 
 def search(messages: QuerySet[Message], text: str) -> QuerySet[Message]:
     """Those with every word in subject, recipients or sender."""
-    for word in dict.fromkeys(text.split()):
+    for word in words_of(text):
         messages = messages.filter(
             Q(subject__icontains=word) | Q(recipients_text__icontains=word) | Q(from_header__icontains=word)
         )

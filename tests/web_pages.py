@@ -27,10 +27,20 @@ def compute():
             continue
 
 
+def query():
+    """For ever, in the library of SQLite."""
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT MAX(i) FROM n")
+
+
 def application(environ, start_response):
     match environ["PATH_INFO"]:
         case "/compute":
             compute()
+        case "/query":
+            query()
         case "/freeze":  # the interpreter's lock is held until the pattern is done
             re.match(r"(a+)+$", "a" * 60 + "b")
         case "/wait":

@@ -11,6 +11,7 @@ import django_filters
 from crispy_forms.helper import FormHelper
 from crispy_forms.layout import HTML, Div, Field, Layout
 from django import forms
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import connection
 from django.db.models import QuerySet
@@ -19,6 +20,7 @@ from django.utils import timezone
 
 from messaging import leaving, selection
 from messaging.models import Category, Message, Recipient
+from messaging.queue import NotPossible
 
 Status = Message.Status
 ALL = "all"
@@ -39,6 +41,12 @@ def _text(label: str, placeholder: str, **options: Any) -> django_filters.CharFi
     return django_filters.CharFilter(label=label, max_length=200, widget=widget, **options)
 
 
+def few_words(text: str) -> None:
+    """Raises ValidationError: more than are looked for."""
+    if why := selection.why_not(text):
+        raise ValidationError(why)
+
+
 def _date(label: str, **options: Any) -> django_filters.DateFilter:
     # Beyond these years time zone arithmetic or the database gives up; nobody means them.
     words = "Enter a day from 1990 to 2199."
@@ -49,7 +57,7 @@ def _date(label: str, **options: Any) -> django_filters.DateFilter:
 class WaitingFilter(django_filters.FilterSet):
     """The filters that make sense for messages waiting to be chosen for a batch."""
 
-    q = _text("Search", "Subject, recipient or sender", method="search")
+    q = _text("Search", "Subject, recipient or sender", method="search", validators=[few_words])
     sender = _text("From", "Sender or author", method="by_sender")
     reason = django_filters.ChoiceFilter(
         label="Reason", field_name="reason_category", choices=Category.choices, empty_label="Any"
@@ -81,6 +89,14 @@ class WaitingFilter(django_filters.FilterSet):
             label = self.filters[name].label or name
             words += [f"“{label}” was left out: {error}" for error in errors]
         return words
+
+    @property
+    def all_that_match(self) -> QuerySet[Message]:
+        """For an order. Raises NotPossible where something was left out: it must not reach more than was meant."""
+        if self.problems:
+            raise NotPossible(f"Nothing was changed, because the filter was not understood. {' '.join(self.problems)}")
+        found: QuerySet[Message] = self.qs
+        return found
 
     @property
     def is_narrowed(self) -> bool:

@@ -188,6 +188,15 @@ def test_page_that_computes_for_ever_is_ended_and_takes_none_along(web):
     assert set(web.workers()) == before
 
 
+def test_statement_that_takes_for_ever_is_ended_and_its_thread_serves_again(web):
+    with ThreadPoolExecutor(16) as pool:  # as many as threads of both processes
+        for status, page in pool.map(web.get, ["/query"] * 16):
+            assert status == 503
+            assert "This page took too long" in page
+    assert "/query was ended: it had computed for 1 seconds" in web.said()
+    assert web.get("/accounts/login/")[0] == 200
+
+
 def test_frozen_process_is_killed_while_the_other_serves(tmp_path):
     with Web(tmp_path) as web:
         before = set(web.workers())

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.contrib import messages as notes
 from django.contrib.auth.models import User
-from django.db.models import Q, QuerySet
+from django.db.models import Count, Q, QuerySet
 from django.db.models.functions import Left
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
@@ -16,6 +16,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from django_htmx.http import HttpResponseStopPolling, push_url, trigger_client_event
 
 from messaging import batches, queue, roles, sending
+from messaging.console import searches
 from messaging.console.filters import WaitingFilter, ids_in, query_of, toolbar
 from messaging.console.paging import Page, page_of
 from messaging.console.preflight import preflight
@@ -39,6 +40,7 @@ def free(user: User) -> QuerySet[Message]:
 
 @operators_only
 @require_http_methods(["GET", "HEAD", "POST"])
+@searches.in_turn
 def new(request: HttpRequest) -> HttpResponse:
     """Choose messages; POST makes a draft of them and goes on to its review."""
     return _choose(request) if request.method == "POST" else _offer(request)
@@ -47,9 +49,10 @@ def new(request: HttpRequest) -> HttpResponse:
 def _offer(request: HttpRequest) -> HttpResponse:
     filters = WaitingFilter(request.GET, queryset=free(who(request)))
     found = filters.qs
-    page = page_of(found, rows_for_a_list(), request.GET.get("page"), total=found.count(), size=PER_PAGE)
     now = timezone.now()
-    number = found.filter(waiting(now)).count()
+    counts = found.order_by().aggregate(total=Count("pk"), number=Count("pk", filter=waiting(now)))
+    page = page_of(found, rows_for_a_list(), request.GET.get("page"), total=counts["total"], size=PER_PAGE)
+    number = counts["number"]
     context = {
         "filters": filters,
         "helper": toolbar(filters.form, reverse("batch-new"), "#list"),
@@ -65,17 +68,20 @@ def _offer(request: HttpRequest) -> HttpResponse:
 
 
 def _choose(request: HttpRequest) -> HttpResponse:
-    query = request.POST.get("filter", "")
-    if request.POST.get("all_matching") == "1":
-        chosen = WaitingFilter(QueryDict(query), queryset=free(who(request))).qs.filter(waiting(timezone.now()))
-    else:
-        chosen = queue.visible_to(who(request)).filter(pk__in=ids_in(request.POST.getlist("message")))
     try:
-        batch = batches.choose(chosen, by=who(request), account=who(request))
+        batch = batches.choose(_chosen(request), by=who(request), account=who(request))
     except NotPossible as error:
         notes.warning(request, str(error))
         return back_to(request, reverse("batch-new"))
     return redirect(batch)
+
+
+def _chosen(request: HttpRequest) -> QuerySet[Message]:
+    """The messages ticked, or all that match the filter and wait. Raises NotPossible."""
+    if request.POST.get("all_matching") == "1":
+        filters = WaitingFilter(QueryDict(request.POST.get("filter", "")), queryset=free(who(request)))
+        return filters.all_that_match.filter(waiting(timezone.now()))
+    return queue.visible_to(who(request)).filter(pk__in=ids_in(request.POST.getlist("message")))
 
 
 @require_safe

@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from messaging import queue
+from messaging.console import searches
 from messaging.console.filters import MessageFilter, ids_in
 from messaging.console.forms.actions import CancelForm, HoldForm
 from messaging.console.words import done_for_many
@@ -45,6 +46,7 @@ OFFERED = {"queued": ("hold", "cancel"), "held": ("release", "cancel"), "all": (
 
 @operators_only
 @post_only
+@searches.in_turn
 def act(request: HttpRequest) -> HttpResponse:
     """One of ORDERS for many; back to the list, with one note of what came of it."""
     action = request.POST.get("action", "")
@@ -67,8 +69,8 @@ def _chosen(request: HttpRequest) -> QuerySet[Message]:
     """The messages ticked, or all that match the filter: of those no more than were there when the list was read."""
     visible = queue.visible_to(who(request))
     if request.POST.get("all_matching") == "1":
-        found: QuerySet[Message] = MessageFilter(QueryDict(request.POST.get("filter", "")), queryset=visible).qs
-        return found.filter(created_at__lte=_read_at(request.POST.get("read_at", "")))
+        filters = MessageFilter(QueryDict(request.POST.get("filter", "")), queryset=visible)
+        return filters.all_that_match.filter(created_at__lte=_read_at(request.POST.get("read_at", "")))
     return visible.filter(pk__in=ids_in(request.POST.getlist("message")))
 
 

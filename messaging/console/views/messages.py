@@ -14,7 +14,7 @@ from django.views.decorators.http import require_safe
 from django_htmx.http import push_url
 
 from messaging import content, editing, queue, roles, sending
-from messaging.console import html_weight, option_words
+from messaging.console import html_weight, option_words, searches
 from messaging.console.company import company_of
 from messaging.console.filters import MessageFilter, query_of, toolbar
 from messaging.console.forms.actions import CancelForm, HoldForm
@@ -54,6 +54,7 @@ def _attempt_count() -> Coalesce:
 
 
 @require_safe
+@searches.in_turn
 def queue_list(request: HttpRequest) -> HttpResponse:
     """The list under the toolbar; with htmx only the part below the toolbar."""
     filters = MessageFilter(request.GET, queryset=queue.visible_to(who(request)))
@@ -167,6 +168,7 @@ def _actions(message: Message, pauses: list[AccountPause], setup: EmailSetup) ->
 
 
 @require_safe
+@searches.in_turn
 def neighbour(request: HttpRequest, pk: int, newer: bool) -> HttpResponse:
     """Redirect to the next message of the list as filtered, in its order (newest first)."""
     visible = queue.visible_to(who(request))

@@ -35,7 +35,7 @@ def busy(monkeypatch):
     for _ in range(passwords.AT_ONCE):
         begun.acquire()
     assert not begun.acquire(timeout=0.2), "one at a time"
-    while passwords.Hasher._places._value:  # the others are not in the queue yet
+    while passwords.Hasher.turns.are_free:  # the others are not in the queue yet
         threading.Event().wait(0.01)
     try:
         yield

@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 import pytest
 from django.utils import timezone
 
-from messaging.models import Message
+from messaging.models import Batch, Message
 from tests.factories import make_message
 from tests.pages import words
 from tests.rows import states
@@ -30,12 +30,37 @@ def test_ninth_word_of_a_search_counts(office, email_setup, path):
     assert "three four five six seven eight" not in shown
 
 
-def test_as_many_words_as_the_field_takes_are_all_looked_for(office):
-    text = " ".join(f"{number:03}" for number in range(100, 150))
-    assert len(text) < 200
-    named(text)
-    named(text[:-3])
-    assert "1–1 of 1" in words(office.get(f"/messages/?{urlencode({'q': text})}"))
+MOST = " ".join(f"{number:03}" for number in range(100, 110))
+TOO_MANY = f"{MOST} 110"
+
+
+@pytest.mark.parametrize("path", ["/messages/", "/batches/new/"])
+def test_more_words_than_are_looked_for_are_refused_in_words(office, path):
+    named(MOST)
+    named(MOST[:-3])
+    assert "1–1 of 1" in words(office.get(f"{path}?{urlencode({'q': f'{MOST} 100'})}")), "twice the same is one word"
+    assert "“Search” was left out: Use at most 10 words." in words(office.get(f"{path}?{urlencode({'q': TOO_MANY})}"))
+
+
+WRONG = {"q": TOO_MANY, "sender": "x" * 201, "date_from": "0001-01-01"}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_nothing_is_changed_where_a_part_of_the_filter_was_left_out(office, email_setup, name):
+    named("one")
+    query = urlencode({name: WRONG[name]})
+    page = office.post("/messages/bulk/", {"action": "cancel", "all_matching": "1", "filter": query,
+                                           "read_at": timezone.now().isoformat()}, follow=True)  # fmt: skip
+    assert "Nothing was changed" in words(page)
+    assert states() == ["queued"]
+    page = office.post("/batches/new/", {"all_matching": "1", "filter": query}, follow=True)
+    assert "Nothing was changed" in words(page)
+    assert not Batch.objects.exists()
+
+
+def test_schedule_takes_as_many_words_as_the_lists(admin):
+    page = admin.post("/setup/schedules/new/", {"q": TOO_MANY})
+    assert page.context["form"].errors["q"] == ["Use at most 10 words."]
 
 
 @pytest.fixture
