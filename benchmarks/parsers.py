@@ -65,6 +65,7 @@ REPEATED: dict[str, tuple[str, str, str]] = {
     "words": ("", "ab ", ""),
     "unicode words": ("", "äb ", ""),
     "dashes": ("", "-", ""),
+    "almost boundaries": ("", "--ab\r\n", ""),
     "quote marks": ("", ">", " x"),
     "flowed lines": ("", "> a \n", ""),
     "anchors begun": ("", "<a ", ""),
@@ -126,6 +127,12 @@ def _body(content_type: str) -> Callable[[str], bytes]:
     return lambda text: f"From: a@b.example\r\nContent-Type: {content_type}\r\n\r\n{text}".encode()
 
 
+def _nested(text: str) -> bytes:
+    """In 200 multiparts, whose boundaries begin alike."""
+    heads = (f"Content-Type: multipart/mixed; boundary={'a' * n}\r\n\r\n--{'a' * n}\r\n" for n in range(1, 201))
+    return f"From: a@b.example\r\n{''.join(heads)}\r\n{text}".encode()
+
+
 @lru_cache(maxsize=1)
 def parsers() -> dict[str, Parser]:
     """Parsers by name; what they raise is part of what they do."""
@@ -180,6 +187,7 @@ def parsers() -> dict[str, Parser]:
         "bodies qp": to_raw(_body("text/plain\r\nContent-Transfer-Encoding: quoted-printable"), content.bodies_of),
         "bodies base64": to_raw(_body("text/plain\r\nContent-Transfer-Encoding: base64"), content.bodies_of),
         "bodies multipart": to_raw(_body("multipart/mixed; boundary=-"), content.bodies_of),
+        "nested multiparts": to_raw(_nested, lambda raw: (content.split(raw), content.bodies_of(raw))),
         "split multipart": to_raw(_body("multipart/mixed; boundary=a"), content.split),
         "shown headers": to_raw(_headers, content.bodies_of),
         "shown subject": to_raw(_header("Subject"), content.bodies_of),

@@ -6,10 +6,10 @@ raises on a broken message: what cannot be understood is simply part of a body.
 """
 
 import binascii
-import itertools
 import quopri
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from email.charset import Charset
 from email.header import Header
 from email.message import Message as HeaderBag
@@ -24,8 +24,9 @@ Raw = bytes | Octets  # a message, wherever it is
 
 MAX_LINE = 998  # octets without CRLF, RFC 5322 2.1.1 and RFC 5321 4.5.3.1.6
 LONGEST_WORD = 74  # characters of an encoded word, less what the name of its field has, for a line of 76 with its colon
-MAX_DEPTH = 200  # multiparts nested deeper are left as one opaque body
+MAX_DEPTH = 100  # as Postfix; multiparts nested deeper are left as one opaque body
 MAX_PARTS = 5_000  # of a message; what follows stays in the body of the last
+MAX_NEAR_MISSES = 20_000  # lines of a message that only begin like a boundary; what follows stays in the last body, too
 MAX_BOUNDARY_LINE = 1000
 FIRST_WINDOW = 4096  # octets in which a header is looked for where a message is not in memory
 MAX_PARAMETERS = 5_000  # characters; the standard library's parser takes time by the square of the length
@@ -47,6 +48,14 @@ _DECEPTIVE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u206
 _BLANKS = re.compile(r"[\t\r\n]+")
 _BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _NOT_BASE64 = bytes(set(range(256)) - set(_BASE64 + b"="))
+
+
+@dataclass
+class _Left:
+    """What a walk through a message may still find."""
+
+    parts: int = MAX_PARTS
+    near_misses: int = MAX_NEAR_MISSES
 
 
 class Field(NamedTuple):
@@ -187,32 +196,31 @@ def _head_in_window(raw: Octets, start: int, stop: int) -> tuple[list[Field], in
 
 def walk(raw: Raw, start: int = 0, stop: int | None = None) -> Iterator[Part]:
     """Every multipart and leaf in the order of the message. An attached message (message/rfc822) is one leaf."""
-    return _walk(raw, start, len(raw) if stop is None else stop, 0, "text/plain", itertools.count())
+    return _walk(raw, start, len(raw) if stop is None else stop, 0, "text/plain", _Left())
 
 
-def _walk(raw: Raw, start: int, stop: int, depth: int, default_type: str, number: Iterator[int]) -> Iterator[Part]:
-    """`number` gives out the numbers of the parts."""
+def _walk(raw: Raw, start: int, stop: int, depth: int, default_type: str, left: _Left) -> Iterator[Part]:
     part = Part(raw, start, stop, default_type)
-    left = MAX_PARTS - next(number)
     spans: list[tuple[int, int]] = []
-    if depth < MAX_DEPTH and left > 0 and part.content_type.startswith("multipart/") and part.boundary:
+    if depth < MAX_DEPTH and left.parts > 0 and part.content_type.startswith("multipart/") and part.boundary:
         spans = _between(raw, part.boundary, part.body, part.stop, left)
+    left.parts -= 1
     part.is_leaf = not spans
     yield part
     # RFC 2046 5.1.5: what a digest collects are messages.
     inner = "message/rfc822" if part.content_type == "multipart/digest" else "text/plain"
     for span_start, span_stop in spans:
-        yield from _walk(raw, span_start, span_stop, depth + 1, inner, number)
+        yield from _walk(raw, span_start, span_stop, depth + 1, inner, left)
 
 
 def leaves(raw: Raw) -> Iterator[Part]:
     return (part for part in walk(raw) if part.is_leaf)
 
 
-def _between(raw: Raw, boundary: bytes, start: int, stop: int, most: int) -> list[tuple[int, int]]:
+def _between(raw: Raw, boundary: bytes, start: int, stop: int, left: _Left) -> list[tuple[int, int]]:
     """The spans between boundary lines (RFC 2046 5.1.1); the line end before a boundary belongs to the boundary.
 
-    Of more spans than `most` the last one has all that follows.
+    Where no more may be found, the last one has all that follows.
     """
     delimiter = b"--" + boundary
     spans: list[tuple[int, int]] = []
@@ -224,9 +232,12 @@ def _between(raw: Raw, boundary: bytes, start: int, stop: int, most: int) -> lis
         line_end = stop if line_end == -1 else line_end
         tail = raw[rest : min(line_end, rest + MAX_BOUNDARY_LINE)].rstrip(b" \t\r")
         if tail not in (b"", b"--"):
+            if not left.near_misses:
+                break
+            left.near_misses -= 1
             position = _line_with(delimiter, raw, rest, stop)
             continue
-        if len(spans) == most - 1 and begin is not None and not tail:
+        if len(spans) == left.parts - 1 and begin is not None and not tail:
             break
         if begin is not None:
             line_break = 2 if raw[position - 2 : position] == b"\r\n" else 1

@@ -37,6 +37,15 @@ HEAVY = {
     ),
     "a body of boundaries": b"Content-Type: multipart/mixed; boundary=-\r\n\r\n" + b"-" * 10_000_000,
     "a million parts": b"Content-Type: multipart/mixed; boundary=a\r\n\r\n" + b"--a\r\n" * 1_000_000,
+    "multiparts in each other, and lines that almost end each": b"".join(
+        b"Content-Type: multipart/mixed; boundary=%b\r\n\r\n--%b\r\n" % (b"b" * n, b"b" * n) for n in range(1, 200)
+    )
+    + (b"--" + b"b" * 200 + b"\r\n") * 25_000,
+    "multiparts in each other over a long text": b"".join(
+        b"Content-Type: multipart/mixed; boundary=%b\r\n\r\n--%b\r\n" % (b"b" * n, b"b" * n) for n in range(1, 200)
+    )
+    + b"\r\n--" * 1_250_000,
+    "lines that are almost boundaries": b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + b"--b x\r\n" * 700_000,
     "boundaries": b"Content-Type: multipart/mixed; boundary=a\r\n\r\n" + b"--a\r\n" * 20_000,
 }
 
