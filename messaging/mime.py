@@ -45,6 +45,7 @@ PRESCAN = 1024  # octets in which a browser looks for the character set
 ENCODINGS = ("7bit", "8bit", "binary", "base64", "quoted-printable")
 # Control characters, and those that reorder what a person reads (right-to-left overrides and their kin).
 _DECEPTIVE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_DECEPTIVE_IN_LINES = re.compile(rf"(?![\t\n]){_DECEPTIVE.pattern}")
 _BLANKS = re.compile(r"[\t\r\n]+")
 _BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _NOT_BASE64 = bytes(set(range(256)) - set(_BASE64 + b"="))
@@ -409,3 +410,8 @@ def displayable(text: str, limit: int) -> str:
     if text.isascii() and text.isprintable():
         return text.strip()[:limit]
     return _DECEPTIVE.sub("", _BLANKS.sub(" ", text)).strip()[:limit]
+
+
+def undeceptive(text: str) -> str:
+    """Text of several lines, with a sign for each character that could deceive; PostgreSQL keeps no NUL, either."""
+    return text if text.isascii() and text.isprintable() else _DECEPTIVE_IN_LINES.sub("\ufffd", text)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+from messaging import mime
 from messaging.errors import words_of
 from messaging.setup.network import RefusedAddress
 
@@ -90,8 +91,6 @@ _TLS_ERRORS = {
         LocalError.TLS_FAULT_THERE,
     ),
 }
-
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
 class ServerClosed(ConnectionAbortedError):
@@ -233,22 +232,19 @@ class Client(smtplib.SMTP):
 
 
 def decoded(octets: bytes) -> str:
-    """A server's words: UTF-8 (RFC 6531 3.7.4), else what old servers say, each line by itself."""
-    if octets.isascii():
-        return octets.decode("ascii")
+    """A server's words: UTF-8 (RFC 6531 3.7.4), else what old servers say, each line by itself; nothing deceptive."""
     lines = []
     for line in octets.split(b"\n"):
         try:
             lines.append(line.decode())
         except UnicodeDecodeError:
             lines.append(line.decode("windows-1252", "replace"))
-    return "\n".join(lines)
+    return mime.undeceptive("\n".join(lines))
 
 
 def reply_of(stage: Stage, code: int, text: bytes) -> Reply:
     """smtplib's code and text as a Reply. Raises StageFailed: it is not SMTP."""
-    # Control characters would break log lines, and PostgreSQL keeps no NUL.
-    words = _CONTROL.sub("\ufffd", decoded(text))[:2000]
+    words = decoded(text)[:2000]
     if code < 0:
         raise StageFailed(Reply(stage, None, words, LocalError.NOT_SMTP, {"endless": ENDLESS.get(code, "")}))
     return Reply(stage, code, words)

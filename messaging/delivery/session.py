@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
+from messaging import mime
 from messaging.setup.certificates import tls_context
 from messaging.setup.layers import AuthType, EmailSetup
 from messaging.setup.network import Checked, Slower, address_literal, checked_addresses, connect_to, unwell, well_first
@@ -185,7 +186,7 @@ class Session:
                 code, text = client.helo(name)
         if code != 250:
             raise StageFailed(reply_of(Stage.EHLO, code, text))
-        self.features = dict(client.esmtp_features)
+        self.features = {name: mime.undeceptive(value) for name, value in client.esmtp_features.items()}
         self._note(introduced, self.features, isinstance(client.sock, ssl.SSLSocket))
 
     def _starttls(self, client: Client) -> None:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
 
+from messaging import mime
 from messaging.setup import certificates
 from messaging.setup.layers import EmailSetup
 from messaging.setup.network import Checked
@@ -101,7 +102,7 @@ def certificate_facts(shown: certificates.Shown) -> Facts:
     days = "expired" if left < 0 else f"{left} {'day' if left == 1 else 'days'} left"
     return (
         ("Certificate for", shown.subject),
-        ("Names", ", ".join(shown.names.told) or "none"),
+        ("Names", mime.undeceptive(", ".join(shown.names.told)) or "none"),
         ("Issued by", "itself" if shown.is_self_signed else shown.issuer),
         ("Valid", f"{day(shown.begins)} to {day(shown.ends)} ({days})"),
         ("Key", shown.key),

@@ -13,6 +13,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
 from cryptography.x509.oid import NameOID
 
+from messaging import mime
+
 from .host_names import CertifiedNames
 
 MAX_OCTETS = 200_000
@@ -121,7 +123,7 @@ def common_name(certificate: x509.Certificate) -> str:
 
 def _called(subject: x509.Name) -> str:
     names = subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    return str(names[0].value) if names else subject.rfc4514_string()
+    return mime.undeceptive(str(names[0].value) if names else subject.rfc4514_string())
 
 
 @dataclass(frozen=True)

@@ -139,6 +139,30 @@ def test_password_that_the_server_repeats_is_told_to_nobody(admin, mechanism):
         assert not [secret for secret in (PASSWORD, plain, login) if secret in shown]
 
 
+DECEPTIVE = set("\x1b\x9b\u202e\u2028\x07")
+EVIL = "\x1b[31m\x9b31m\u202egnp.exe\u2028\x07"
+
+
+@pytest.mark.parametrize("stage", ["GREETING", "EHLO", "MAIL", "RCPT", "END"])
+def test_words_of_the_server_deceive_nobody(admin, stage):
+    """No commands for a terminal, and nothing that is read in another order than it stands there."""
+    with FaultServer() as server:
+        set_up(server)
+        server.at(stage, f"550-5.7.1 no {EVIL}\r\n550 5.7.1 {EVIL}")
+        pages = [check(admin), send(admin)]
+    assert "gnp.exe" in pages[1]
+    for text in (*pages, *SendAttempt.objects.values_list("reply_text", flat=True)):
+        assert not set(text) & DECEPTIVE
+
+
+def test_mechanisms_that_a_server_offers_deceive_nobody(admin):
+    with FaultServer(auth=["PLAIN\x1b[31m\x9b", "\x07X"]) as server:
+        set_up(server)
+        page = check(admin)
+    assert "X" in page
+    assert not set(page) & DECEPTIVE
+
+
 def test_certificate_that_ends_soon_is_worth_a_look(admin, authority):
     with MailServer(tls=authority.server_context(days=5), tls_from_the_start=True) as server:
         set_up(server, auth_type="tls-implicit")
