@@ -282,10 +282,11 @@ LOG_LEVEL = env.choice("LOG_LEVEL", "WARNING", ("DEBUG", "INFO", "WARNING", "ERR
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "formatters": {"line": {"()": "config.logs.Line"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
     "loggers": {
+        "django": {"handlers": [], "level": "INFO"},  # in place of Django's own handler, which escapes nothing
         "mail.log": {"level": "WARNING"},  # aiosmtpd tells every line of every dialogue at INFO
         "waitress.queue": {"level": "ERROR"},  # it tells of each request that waits for a thread
         "msal": {"level": "CRITICAL"},  # it tells a whole answer that it cannot read, token and all
