@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import UploadedFile
+from django.db.models import Sum
 from django.utils import timezone
 
 from messaging import blobs, mime
@@ -69,6 +70,12 @@ def kept(keys: Sequence[str], *, by: User) -> tuple[list[Upload], int]:
     rows = {row.key: row for row in Upload.objects.filter(key__in=list(wanted), by=by)}
     found = [rows[key] for key in wanted if key in rows and blobs.is_intact(rows[key].sha256, rows[key].size)]
     return found, len(set(keys)) - len(found)
+
+
+def kept_octets(by: User) -> int:
+    """How much is kept for this person."""
+    found: int | None = Upload.objects.filter(by=by).aggregate(octets=Sum("size"))["octets"]
+    return found or 0
 
 
 def read(row: Upload) -> File:

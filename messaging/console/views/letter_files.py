@@ -17,6 +17,12 @@ from messaging.uploads import File
 
 from .guard import who
 
+FORMS_KEPT = 5  # as large as they may be: what waits for one person in forms that were not sent
+TOO_MUCH_KEPT = (
+    "Too many attachments of yours wait in forms that were not sent, so what you picked last is not kept. Correct the "
+    "rest, then pick it again. What waits is forgotten a day after it was picked."
+)
+
 
 def most_octets() -> int:
     """How large all attachments may be together: encoded they grow by a third and a little."""
@@ -48,7 +54,11 @@ class LetterFiles:
             said.append("An attachment that was picked more than a day ago is no longer kept. Pick it again.")
         total = sum(file.size or 0 for file in fit) + sum(row.size for row in kept)
         if total > most_octets():
-            said.append(f"The attachments are too large: {filesizeformat(total)} together. Take some out.")
+            said.append(
+                f"The attachments are too large: {filesizeformat(total)} together. What you picked last is not "
+                "attached."
+            )
+            fit = []
         if said:
             said.append(f"All attachments together may have {filesizeformat(most_octets())}.")
         return cls(user, kept, uploads.picked(fit), " ".join(said))
@@ -68,10 +78,14 @@ class LetterFiles:
         return [*map(uploads.read, self.kept), *self.picked]
 
     def keep(self) -> "LetterFiles":
-        """Themselves, with what was picked kept for the next time."""
-        if self.by is not None and self.picked:
+        """Themselves, with what was picked kept for the next time; where that is too much, `error` says so."""
+        if self.by is None or not self.picked:
+            return self
+        if uploads.kept_octets(self.by) + sum(len(file.data) for file in self.picked) > FORMS_KEPT * most_octets():
+            self.error = f"{self.error} {TOO_MUCH_KEPT}".strip()
+        else:
             self.kept += uploads.keep(self.picked, by=self.by)
-            self.picked = []
+        self.picked = []
         return self
 
 
