@@ -18,6 +18,7 @@ from messaging.setup.layers import EmailSetup
 from messaging.wording import person
 
 LONGEST_SUBJECT = 998
+LONGEST_MAILBOX = 300  # characters of a name, an address and a comma; times the number of recipients
 LONGEST_DELAY = timedelta(days=3660)
 
 
@@ -32,6 +33,12 @@ class _Mailboxes(forms.CharField):
 
     def clean(self, value: Any) -> Any:
         text = str(super().clean(value) or "")
+        longest = LONGEST_MAILBOX * settings.MAX_RECIPIENTS
+        if len(text) > longest:
+            raise forms.ValidationError(
+                f"{self.label} has {len(text):,} characters, and at most {longest:,} are possible. Send it in several "
+                "messages."
+            )
         try:
             found = read_mailboxes(text)
         except BadAddress as error:

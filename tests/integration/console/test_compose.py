@@ -514,3 +514,38 @@ def test_completion_stays_quick_when_the_table_is_full(office, django_assert_max
     Recipient.objects.bulk_create(Recipient(message=message, address=f"r{n}@many.example") for n in range(500))
     with django_assert_max_num_queries(8):
         assert len(found(office, "many.example")) == 10
+
+
+def megabyte(name, megabytes=1):
+    return SimpleUploadedFile(name, b"x" * (megabytes * 1_000_000))
+
+
+def test_attachments_that_are_too_large_together_are_not_kept(office, mail_server, settings):
+    settings.MAX_MESSAGE_BYTES = 10_000_000
+    page = send(office, "send", to="", files=[megabyte("a.bin", 4), megabyte("b.bin", 4)])
+    assert page.status_code == 422
+    assert "MB together" in source(page)
+    assert "What you picked last is not attached" in source(page)
+    assert not Upload.objects.exists()
+    assert not kept_keys(page)
+
+
+def test_forms_that_are_not_sent_keep_some_attachments_and_no_more(office, operator, mail_server, settings):
+    settings.MAX_MESSAGE_BYTES = 10_000_000
+    pages = [send(office, "send", to="", files=[megabyte(f"{number}.bin", 6)]) for number in range(7)]
+    assert [len(kept_keys(page)) for page in pages] == [1, 1, 1, 1, 1, 1, 0]
+    assert "wait in forms that were not sent" in source(pages[-1])
+    assert Upload.objects.filter(by=operator).count() == 6
+    Upload.objects.update(at=timezone.now() - dt.timedelta(days=2))
+    housekeeping.tidy(timezone.now())
+    assert kept_keys(send(office, "send", to="", files=[megabyte("later.bin", 6)]))
+
+
+@pytest.mark.parametrize("name", ["to", "cc", "bcc"])
+def test_more_text_than_all_recipients_may_have_is_not_read(office, mail_server, settings, name):
+    settings.MAX_RECIPIENTS = 3
+    page = send(office, "send", **{"to": "b@example.com", name: "a," * 500})
+    assert page.status_code == 422
+    assert "has 1,000 characters, and at most 900 are possible" in source(page)
+    page = send(office, "queue", **{"to": "b@example.com", name: f"{'x' * 290} <b@example.com>" + " " * 1000})
+    assert page.status_code == 302
