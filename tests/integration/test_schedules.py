@@ -31,7 +31,7 @@ from messaging.wording import in_words
 from tests.factories import make_message, make_user, set_up
 from tests.pages import source, words
 from tests.sizes import sampled
-from tests.steps import days_pass, in_threads, run_lane
+from tests.steps import days_pass, in_threads, run_lane, still_there
 
 pytestmark = pytest.mark.django_db
 
@@ -67,6 +67,7 @@ def made(admin, **changes):
 
 def sweep_at(clock, text, day=23):
     clock.now = at(text, day)
+    still_there()
     housekeeping.sweep(clock.now)
 
 
@@ -352,6 +353,7 @@ def test_beat_wakes_whenever_a_run_may_be_due(admin, monday, email_setup):
 
 def test_run_that_is_overdue_is_no_run_to_come(admin, evening, monday):
     monday.now = at("17:10")
+    still_there()
     for page in ("/setup/schedules/", f"/setup/schedules/{evening.pk}/"):
         said = words(admin.get(page))
         assert "due since Mon 23 Nov 2026, 17:00 CET" in said, page

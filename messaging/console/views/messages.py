@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 from django_htmx.http import push_url
 
-from messaging import content, editing, queue, roles, sending
+from messaging import content, editing, queue, roles, sending, skeletons
 from messaging.console import html_weight, option_words, searches
 from messaging.console.company import company_of
 from messaging.console.filters import MessageFilter, query_of, toolbar
@@ -93,7 +93,7 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
     found = queue.visible_to(who(request)).select_related(
         "author", "account", "batch__created_by", "batch__confirmed_by", "handed_to"
     )
-    message = get_object_or_404(found, pk=pk)
+    message = get_object_or_404(skeletons.beside(found), pk=pk)
     history = history_of(message, request.GET)
     bodies = content.bodies(message)
     pauses = _pauses(message)

@@ -45,7 +45,7 @@ blobs.put(b"an attachment")
 witness.note("key", 1)
 settings.CAUGHT_DIR.mkdir(exist_ok=True)
 Catcher(settings.CAUGHT_DIR)._write("a.eml", b"mail")
-wake.wake(None)
+wake.ask_for("sweep")
 from django.contrib.sessions.models import Session
 from django.utils import timezone
 Session.objects.create(session_key="k", session_data="d", expire_date=timezone.now())
