@@ -283,10 +283,19 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"()": "config.logs.Line"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "filters": {"in_production": {"()": "django.utils.log.RequireDebugFalse"}},
+    "handlers": {
+        "console": {"class": "logging.StreamHandler", "formatter": "line"},
+        "mail_admins": {
+            "class": "django.utils.log.AdminEmailHandler",
+            "level": "ERROR",
+            "filters": ["in_production"],
+        },
+    },
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
     "loggers": {
-        "django": {"handlers": [], "level": "INFO"},  # in place of Django's own handler, which escapes nothing
+        # As Django has it, but for its own handler of the console, which escapes nothing.
+        "django": {"handlers": ["mail_admins"], "level": "INFO"},
         "mail.log": {"level": "WARNING"},  # aiosmtpd tells every line of every dialogue at INFO
         "waitress.queue": {"level": "ERROR"},  # it tells of each request that waits for a thread
         "msal": {"level": "CRITICAL"},  # it tells a whole answer that it cannot read, token and all

@@ -23,7 +23,7 @@ from tests.fault_server import FaultServer
 from tests.identity import CLIENT, TENANT, Identity, Refused
 from tests.rows import dump, heard
 from tests.sizes import matrix, sampled
-from tests.steps import elsewhere, run_lane
+from tests.steps import elsewhere, run_lane, still_there
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -478,6 +478,7 @@ def test_ended_sign_in_pauses_the_account_until_somebody_signs_in_again(sign_in_
     assert (message.status, message.tries) == ("queued", 0)
     pause = AccountPause.objects.get()
     assert pause.kind == "fault"
+    still_there()
     page = admin.get("/sending/").content.decode()
     assert meanings.SIGN_IN_ENDED.explanation in page
     assert "Sign in again in Email Setup" in page
