@@ -7,6 +7,9 @@ import sys
 
 
 def main() -> None:
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started us: then a socket must not become what it was
+            setattr(sys, name, open(os.devnull, "r+"))  # noqa: SIM115, PTH123
     # Through a pipe, too, a line is there when it is written: programs wait for what a command announces.
     sys.stdout.reconfigure(line_buffering=True)
     if sys.argv[1:2] == ["runlocal"]:

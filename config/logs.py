@@ -2,6 +2,7 @@
 
 import logging
 import re
+from copy import copy
 from types import TracebackType
 from typing import TypeAlias
 
@@ -20,7 +21,10 @@ class Line(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         if record.exc_info:
+            record = copy(record)
             record.exc_text = None  # as another handler wrote it
+            if record.name.startswith("django.security."):  # a stranger's fault, whom a line does justice
+                record.exc_info = None
         return super().format(record)
 
     def formatMessage(self, record: logging.LogRecord) -> str:

@@ -8,6 +8,7 @@ header, body and reading the answer, threads of their own for monitors, and a li
 import ctypes
 import faulthandler
 import logging
+import math
 import os
 import resource
 import threading
@@ -20,6 +21,7 @@ from typing import Any
 from gunicorn.workers.base import Worker as BaseWorker
 from waitress import wasyncore
 from waitress.adjustments import Adjustments
+from waitress.buffers import ReadOnlyFileBasedBuffer
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.receiver import ChunkedReceiver
@@ -37,9 +39,10 @@ CONNECTIONS = 1000  # of a process; beyond that the oldest without a request at 
 COMPUTING_SECONDS = 20.0  # processor time of one request; waiting does not count, each wait has a limit of its own
 READING_SECONDS = 15.0  # that PostgreSQL gives a statement of a page
 WRITING_SECONDS = 600.0  # within a transaction: to confirm a batch of 100,000 messages
-BODIES = 1024 * 1024 * 1024  # bytes on the disk, of all unfinished and waiting requests of a process
+SPOOLED = 1024 * 1024 * 1024  # bytes on the disk, of all bodies and answers of a process that wait
 MOST_OF_A_CHUNK_LINE = 8192
 MOST_BACKSLASHES = 1000
+MOST_BLANK = 16
 FREE_DISK_FOR_ANSWERS = 128 * 1024 * 1024  # an answer up to this size leaves its thread, however slowly it is read
 MONITORS = {"/healthz": "up", "/readyz": "ready", "/health/": "ready"}  # path -> which threads
 
@@ -122,6 +125,36 @@ class Parser(HTTPRequestParser):
     """Refuses what a proxy in front might understand otherwise (RFC 9112 5.2, 6.1: request smuggling)."""
 
     body_rcv: Any
+    path = ""  # also where there is no first line
+    blank = 0  # octets of blank lines before it
+
+    def received(self, data: bytes) -> int:
+        """Take in one request; what was sent with it before its answer is dropped, and the connection closed.
+
+        waitress would parse all that comes in one read, in the loop that serves everybody, and make all answers before
+        the client has read one, each with a file open. Clients send such requests again (RFC 9112 9.3.2); browsers and
+        proxies send none.
+        """
+        taken = data
+        if not self.header_plus and self.body_rcv is None:
+            taken = data.lstrip(b"\r\n")  # RFC 9112 2.2
+            self.blank += len(data) - len(taken)
+            if self.blank > MOST_BLANK:
+                self._refuse("Blank lines in place of a request")
+            if not taken or self.completed:
+                return len(data)
+        consumed = int(super().received(taken))
+        if self.error is not None:
+            self.expect_continue = False
+        if not self.completed:
+            return len(data) - len(taken) + consumed
+        if consumed < len(taken):
+            self.headers["CONNECTION"] = "close"
+        return len(data)
+
+    def _refuse(self, why: str) -> None:
+        super().parse_header(b"GET / HTTP/1.0\r\n")
+        self.error, self.completed = BadRequest(why), True
 
     def parse_header(self, header_plus: bytes) -> None:
         lines = header_plus.split(b"\r\n")[1:]
@@ -166,7 +199,7 @@ class Channel(HTTPChannel):
         return bool(super().received(data))
 
     def service(self) -> None:
-        self._take_one_at_a_time()
+        self.waits_since = math.inf  # the client waits for us
         path = getattr(self.requests[0], "path", "")
         try:
             with self.server.watch.over(path):
@@ -176,23 +209,11 @@ class Channel(HTTPChannel):
             self.server.pull_trigger()
         self.is_kept, self.waits_since = True, time.time()
 
-    def _take_one_at_a_time(self) -> None:
-        """Drop requests that were sent before the answer to this one, and the connection after it.
-
-        Each answer may keep a file open, and waitress would make them all before the client has read one. Clients have
-        to send such requests again (RFC 9112 9.3.2); browsers and proxies send none.
-        """
-        with self.requests_lock:
-            if len(self.requests) > 1 or self.request is not None:
-                self.requests[0].connection_close = True
-                for each in self.requests[1:]:
-                    each.close()
-                del self.requests[1:]
-
     def held(self) -> int:
-        """How many bytes of bodies it keeps."""
+        """How many bytes of bodies and answers it keeps; an answer that is a file of ours takes no room."""
         unfinished = [self.request] if self.request is not None else []
-        return sum(each.body_bytes_received for each in [*self.requests, *unfinished])
+        bodies = sum(each.body_bytes_received for each in [*self.requests, *unfinished])
+        return bodies + sum(len(each) for each in list(self.outbufs) if not isinstance(each, ReadOnlyFileBasedBuffer))
 
     def is_late(self, now: float) -> bool:
         """Whether the client takes longer for its request, or for the answer, than it may."""
@@ -237,24 +258,25 @@ class Server(TcpWSGIServer):
 
     def maintenance(self, now: float) -> None:
         self.watch.look()
-        for channel in self.active_channels.values():
+        # At once: waitress would wait until the client takes something.
+        for channel in list(self.active_channels.values()):
             if channel.is_late(now):
-                channel.will_close = True
+                channel.handle_close()
         self._make_room()
 
     def _make_room(self) -> None:
-        """Close unfinished uploads, those of the address that takes the most first, until BODIES is kept to."""
-        held = {each: each.held() for each in self.active_channels.values() if not each.will_close}
-        excess = sum(held.values()) - BODIES
+        """Close uploads and downloads that the client does not end, those of the address that takes the most first."""
+        held = {each: each.held() for each in self.active_channels.values()}
+        excess = sum(held.values()) - SPOOLED
         by_address = Counter[str]()
         for channel, size in held.items():
             by_address[channel.addr[0]] += size
-        unfinished = [each for each in held if each.request is not None]
-        for channel in sorted(unfinished, key=lambda each: (by_address[each.addr[0]], held[each]), reverse=True):
+        waiting = [each for each in held if each.request is not None or each.total_outbufs_len]
+        for channel in sorted(waiting, key=lambda each: (by_address[each.addr[0]], held[each]), reverse=True):
             if excess <= 0:
                 return
-            log.warning("An upload from %s was ended: unfinished ones took too much of the disk", channel.addr[0])
-            channel.will_close = True
+            log.warning("A transfer with %s was ended: unfinished ones took too much of the disk", channel.addr[0])
+            channel.handle_close()
             excess -= held[channel]
 
     def is_busy(self) -> bool:

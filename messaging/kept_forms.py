@@ -43,14 +43,12 @@ def owner_of(text: str) -> int | None:
 
 def keep(owner: int, path: str, fields: Mapping[str, Sequence[str]], files: Iterable[str]) -> KeptForm | None:
     """Keep a form, and of its user's forms only the latest; None: it is too long, or its user may not sign in."""
-    typed = {name: values for name, values in fields.items() if name not in (OWNER, CSRF)}
-    open_ones = {
-        name: [text.replace("\0", "") for text in values] for name, values in typed.items() if not _is_secret(name)
-    }
+    typed = {_fit(name): values for name, values in fields.items() if name not in (OWNER, CSRF)}
+    open_ones = {name: [_fit(text) for text in values] for name, values in typed.items() if not _is_secret(name)}
     if sum(len(name) + sum(map(len, values)) for name, values in open_ones.items()) > MOST_CHARACTERS:
         return None
     had_secret = any(_is_secret(name) and any(values) for name, values in typed.items())
-    names = [name.replace("\0", "")[:LONGEST_NAME] for name in files][:MOST_FILES]
+    names = [_fit(name)[:LONGEST_NAME] for name in files][:MOST_FILES]
     with transaction.atomic():
         # Locked, so that many at once leave no more than one after the other.
         if User.objects.select_for_update(no_key=True).filter(pk=owner, is_active=True).first() is None:
@@ -62,6 +60,11 @@ def keep(owner: int, path: str, fields: Mapping[str, Sequence[str]], files: Iter
         older = KeptForm.objects.filter(user_id=owner).order_by("-at", "pk").select_for_update(skip_locked=True)
         KeptForm.objects.filter(pk__in=list(older.values_list("pk", flat=True)[MOST_OF_USER:])).delete()
     return row
+
+
+def _fit(text: str) -> str:
+    """As PostgreSQL takes it."""
+    return text.replace("\0", "")
 
 
 def _is_secret(name: str) -> bool:

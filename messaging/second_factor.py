@@ -24,7 +24,7 @@ from django.utils import timezone
 
 from messaging import audit, roles, sessions
 from messaging.audit import Action, Area, Source, Subject
-from messaging.models import CompanyOptions
+from messaging.models import CompanyOptions, UserSession
 from messaging.setup.secrets import decrypt, encrypt
 
 PERIOD, DIGITS = 30, 6  # what every authenticator app takes for granted
@@ -34,6 +34,10 @@ APP, RECOVERY = Authenticator.Type.TOTP, Authenticator.Type.RECOVERY_CODES
 
 class WrongCode(Exception):
     """The code does not belong to the key, or not to this moment."""
+
+
+class Overtaken(Exception):
+    """The user has a second factor by now, or none any more."""
 
 
 class Adapter(DefaultMFAAdapter):
@@ -92,20 +96,29 @@ def picture(user: User, key: str) -> str:
     return f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"
 
 
-def switch_on(user: User, key: str, code: str) -> list[str]:
-    """Ask for codes of this key from now on, in place of another; the new recovery codes, which nothing shows again.
+def switch_on(user: User, key: str, code: str, *, replaces: bool, here: UserSession | None = None) -> list[str]:
+    """Ask for codes of this key from now on; the new recovery codes, which nothing shows again.
+
+    The user's other sessions end: they were begun without it.
+
+    Args:
+        replaces: whether it takes the place of another, of which a code was asked.
+        here: the session in which they do it, which stays.
 
     Raises:
         WrongCode: the app does not have the key, or its clock is wrong. Nothing was changed.
+        Overtaken: there is another by now, or none. Nothing was changed.
     """
     step = _step_of(key, code, last_step=0)
     if step is None:
         raise WrongCode
     with transaction.atomic():
-        had_one = _delete(user)
+        if _delete(user) != replaces:
+            raise Overtaken
         Authenticator.objects.create(user=user, type=APP, data={"secret": encrypt(key), "last_step": step})
         codes = _make_codes(user)
-        _record(user, "second_factor", audit.of_secret(was_stored=had_one, is_stored=True), Source(user))
+        _record(user, "second_factor", audit.of_secret(was_stored=replaces, is_stored=True), Source(user))
+        sessions.end_all(user, but=here)
     roles.forget_second_factor(user)
     return codes
 

@@ -13,7 +13,7 @@ server.COMPUTING_SECONDS = 1.0
 server.HEADER_SECONDS = 3.0
 server.BODY_SECONDS = 3.0
 server.BYTES_PER_SECOND = 20_000
-server.BODIES = 150 * 1024 * 1024
+server.SPOOLED = 150 * 1024 * 1024
 watched.BEFORE_DATA = 4.0
 watched.LOOKS_ON = 6.0
 

@@ -100,7 +100,9 @@ class Supervisor:
     def _tell(self, line: str) -> None:
         try:
             self.say(line)
-        except OSError:  # nobody reads our output any more, as when a terminal was closed
+        except UnicodeEncodeError:  # where our output goes, these letters are not known
+            self._tell(line.encode("ascii", "backslashreplace").decode())
+        except (OSError, ValueError):  # nobody reads our output any more, as when a terminal was closed
             self.events.put(signal.SIGHUP)
 
     def _stop(self) -> None:

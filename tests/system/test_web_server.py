@@ -261,6 +261,46 @@ def test_body_is_asked_for(web):
         assert answer_on(client)[1].startswith("2 ")
 
 
+@pytest.mark.parametrize("head", ["Content-Length: 99999999999", "Content-Length: abc"])
+def test_body_that_would_be_refused_is_not_asked_for(web, head):
+    answer = web.raw(f"POST /taken HTTP/1.1\r\nHost: localhost\r\n{head}\r\nExpect: 100-continue\r\n\r\n".encode())
+    assert answer.split()[1] in ("400", "413")
+
+
+@pytest.mark.parametrize(
+    "path", ["/accounts/login/", "/large", "/healthz", "/static/vendor/bootstrap/bootstrap.min.css"]
+)
+def test_head_is_answered_without_a_body(web, path):
+    """One would be taken for the answer to the next request on the connection, perhaps another user's."""
+    with socket.create_connection(("127.0.0.1", web.port), 20) as client:
+        client.sendall(f"HEAD {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        answer = http.client.HTTPResponse(client, method="HEAD")
+        answer.begin()
+        assert answer.status == 200
+        client.settimeout(0.5)
+        if answer.getheader("Connection") != "close":
+            with pytest.raises(TimeoutError):
+                client.recv(1000)
+
+
+def test_blank_lines_before_a_request_are_few(web):
+    with socket.create_connection(("127.0.0.1", web.port), 20) as client:
+        for blank in (b"", b"\r\n", b"\r\n\r\n"):
+            client.sendall(blank + b"GET /process HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert answer_on(client)[0] == 200
+    assert "400" in web.raw(b"\r\n" * 9)
+
+
+@pytest.mark.parametrize("unit", [b"x\r\n\r\n", b"GET /process HTTP/1.1\r\n\r\n", b"\r\n"])
+def test_of_what_comes_at_once_one_request_is_looked_at(web, unit):
+    with socket.create_connection(("127.0.0.1", web.port), 20) as client:
+        client.sendall((unit * 8000)[:8000])
+        with contextlib.suppress(ConnectionResetError):
+            answers = client.makefile("rb").read()
+            assert answers.count(b"HTTP/1.1 ") + answers.count(b"HTTP/1.0 ") == 1
+            assert b"Connection: close" in answers
+
+
 def test_chunks_of_any_sensible_size_arrive(web):
     body, chunks = os.urandom(200_000), b""
     for begin in range(0, len(body), 100):
@@ -378,8 +418,23 @@ def test_unfinished_uploads_leave_room_on_the_disk(tmp_path):
         assert wait_for(lambda: _spooled(web) < 310_000_000, seconds=10)
         other.sendall(b"y" * 100_000)
         assert answer_on(other)[1].startswith("1000000 ")
-        assert "An upload from 127.0.0.2 was ended" in web.said()
-        assert "from 127.0.0.1" not in web.said()
+        assert "A transfer with 127.0.0.2 was ended" in web.said()
+        assert "with 127.0.0.1" not in web.said()
+
+
+def test_downloads_that_nobody_reads_leave_room_on_the_disk(tmp_path):
+    """Thirty of 20 MB, of which 150 MB fit in a process."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    with Web(tmp_path, TMPDIR=str(folder)) as web, contextlib.ExitStack() as sockets:
+        for _ in range(30):
+            client = sockets.enter_context(socket.socket())
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.connect(("127.0.0.1", web.port))
+            client.sendall(b"GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert wait_for(lambda: "A transfer with 127.0.0.1 was ended" in web.said(), seconds=20), _spooled(web)
+        assert wait_for(lambda: _spooled(web) < 400_000_000, seconds=20)  # of 629 MB; some of each was sent
+        assert web.get("/process")[0] == 200
 
 
 def _spooled(web):

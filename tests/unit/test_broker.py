@@ -6,6 +6,11 @@ from celery import Celery
 from messaging.broker import known_reason, reason
 
 
+@pytest.fixture(autouse=True)
+def no_other_broker(monkeypatch):
+    monkeypatch.delenv("CELERY_BROKER_URL", raising=False)  # Celery prefers it
+
+
 def error_of(url):
     app = Celery(broker=url, set_as_current=False)
     app.conf.task_publish_retry_policy = {"max_retries": 1, "interval_start": 0}

@@ -15,7 +15,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
-from messaging import roles, second_factor
+from messaging import roles, second_factor, sessions
 from messaging.console import half_signed_in
 from messaging.console.forms.second_factor import CodeForm, ProofForm, SetUpForm
 from messaging.setup.secrets import LostKey, decrypt, encrypt
@@ -98,13 +98,17 @@ def set_up(request: HttpRequest) -> HttpResponse:
     Who has a second factor moves it to another app here. Whose role needs one, and who has none, sees nothing else.
     """
     user, key = who(request), _key(request)
+    has_one = roles.has_second_factor(user)
     form = SetUpForm(request.POST if request.method == "POST" else None, user=user, request=request)
     if form.is_valid():
         try:
-            codes = second_factor.switch_on(user, key, form.cleaned_data["first"])
+            first = form.cleaned_data["first"]
+            codes = second_factor.switch_on(user, key, first, replaces=has_one, here=sessions.row_of(request))
         except second_factor.WrongCode:
             words = "This code does not fit. Enter the one that the app shows now. The phone’s clock has to be right."
             form.add_error("first", words)
+        except second_factor.Overtaken:
+            form.add_error("first", "Your second factor was changed in another window meanwhile. Open this page again.")
         else:
             del request.session[KEY]
             return _codes_shown_once(request, codes, _safe_next(request))
@@ -112,7 +116,7 @@ def set_up(request: HttpRequest) -> HttpResponse:
         "form": form,
         "key_in_groups": " ".join(re.findall("....", key)),
         "picture": second_factor.picture(user, key),
-        "is_on": roles.has_second_factor(user),
+        "is_on": has_one,
         "next": _safe_next(request),
     }
     return render(request, "messaging/security_set_up.html", context, status=422 if form.errors else 200)

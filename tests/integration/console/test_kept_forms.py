@@ -295,6 +295,11 @@ def test_of_many_at_one_moment_five_are_kept_as_well(anna):
     assert KeptForm.objects.count() == 5
 
 
+def test_octets_that_no_database_takes_are_left_out(annas):
+    assert sends(annas, NEW, **TYPED, **{"a\0b": "c\0d"}).status_code == 302
+    assert KeptForm.objects.get().fields["ab"] == ["cd"]
+
+
 def test_what_is_too_long_is_not_kept(annas):
     led = sends(annas, NEW, **TYPED | {"text": "x" * 1_000_001})
     assert led["Location"] == f"{LOGIN}?next=/messages/new/"

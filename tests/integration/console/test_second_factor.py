@@ -431,6 +431,29 @@ def test_it_is_on_once_a_code_was_entered_and_the_log_says_so(bens_browser, cloc
     assert audited(ben, "second_factor") == [("second_factor", "secret set", None, None, "ben", "")]
 
 
+def test_switching_it_on_ends_what_was_begun_without_it(bens_browser, clock, ben):
+    elsewhere = browser_of(ben)
+    recovery_codes(bens_browser, PASSWORD)
+    assert is_signed_in(bens_browser)
+    assert not is_signed_in(elsewhere)
+
+
+def test_of_two_who_switch_it_on_at_the_same_moment_one_does(bens_browser, clock, ben, monkeypatch):
+    """The other's form asked for no code of the factor that is there by then."""
+    browsers = [bens_browser, browser_of(ben)]
+    keys = [key_on(each.get(SET_UP)) for each in browsers]
+    monkeypatch.setattr("messaging.sessions.end_all", lambda *args, **options: 0)  # else the second is signed out
+    monkeypatch.setattr(roles, "has_second_factor", lambda user: False)  # as it was when both began
+    first, second = (
+        each.post(SET_UP, {"first": code_of(key), "password": PASSWORD})
+        for each, key in zip(browsers, keys, strict=True)
+    )
+    assert first.status_code == 200
+    assert second.status_code == 422
+    assert "Your second factor was changed in another window meanwhile." in words(second)
+    assert Authenticator.objects.get(type="totp").wrap().validate_code(code_of(keys[0])) is not None
+
+
 def test_code_that_switched_it_on_does_not_sign_in_as_well(bens_browser, clock):
     key, _ = recovery_codes(bens_browser, PASSWORD)
     browser = at_the_code()

@@ -68,6 +68,25 @@ def test_nobody_reads_the_output_any_more(told):
     assert supervisor.running == {}
 
 
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii"])
+def test_letters_that_the_output_does_not_know_hold_nothing_up(told, encoding):
+    def say(line):
+        line.encode(encoding)
+        told.append(line)
+
+    supervisor = Supervisor({"talks": python("import sys; sys.stdout.buffer.write('→ x\\n'.encode())")}, "", say)
+    assert supervisor.run() == Ended("talks", 0)
+    assert [line for line in told if "\\u2192 x" in line]
+
+
+def test_output_that_was_closed_ends_everything(told):
+    def say(line):
+        raise ValueError("I/O operation on closed file")
+
+    supervisor = Supervisor({"talks": python("print('x'); import time; time.sleep(60)")}, outlives="", say=say)
+    assert supervisor.run() is None
+
+
 NESTED = """
 import sys
 from messaging.management.supervisor import Supervisor

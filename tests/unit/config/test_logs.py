@@ -53,6 +53,15 @@ def test_traceback_keeps_its_lines_and_none_of_them_looks_like_a_record(formatte
     assert formatter.format(made) == "\n".join([first, *others]), "a second handler says the same"
 
 
+def test_what_a_stranger_asked_for_wrongly_takes_one_line(formatter):
+    try:
+        raise ValueError("Invalid HTTP_HOST header")
+    except ValueError:
+        made = record("no", name="django.security.DisallowedHost", error=sys.exc_info())
+    assert len(formatter.format(made).splitlines()) == 1
+    assert made.exc_info, "other handlers have it"
+
+
 def test_task_loggers_of_celery_write_such_lines():
     logger, handler = logging.Logger("celery.task"), logging.StreamHandler()
     logger.addHandler(handler)
