@@ -28,7 +28,7 @@ def note(attempt: SendAttempt, now: datetime) -> bool:
     streak, _ = UnansweredStreak.objects.select_for_update(of=("self",)).get_or_create(
         account_id=account_id, server=attempt.server, defaults={"last_at": now}
     )
-    if _is_over(streak, now):
+    if _is_over(streak, attempt.started_at, now):
         streak.messages, streak.last_at = 0, now
     streak.messages += 1
     streak.last_at = max(streak.last_at, now)
@@ -42,15 +42,17 @@ def note(attempt: SendAttempt, now: datetime) -> bool:
     return True
 
 
-def _is_over(streak: UnansweredStreak, now: datetime) -> bool:
+def _is_over(streak: UnansweredStreak, begun_at: datetime, now: datetime) -> bool:
     is_there = now - FORGOTTEN_AFTER < streak.last_at <= now + LONGEST_TRY
-    return not is_there or _has_answered_since(streak, now)
+    # Several lanes time out together: what was answered while they waited came before the first of them was counted.
+    # So one message of each lane counts anew where the server falls silent, and no more: what begins then counts.
+    return not is_there or _has_answered_since(streak, min(streak.last_at, begun_at), now)
 
 
-def _has_answered_since(streak: UnansweredStreak, now: datetime) -> bool:
+def _has_answered_since(streak: UnansweredStreak, since: datetime, now: datetime) -> bool:
     begun = SendAttempt.objects.filter(account_id=streak.account_id, account_is_gone=False, server=streak.server)
-    begun = begun.filter(started_at__gt=streak.last_at - LONGEST_TRY)
-    ended = begun.filter(finished_at__gt=streak.last_at, finished_at__lte=now + LONGEST_TRY).order_by("-started_at")
+    begun = begun.filter(started_at__gt=since - LONGEST_TRY)
+    ended = begun.filter(finished_at__gt=since, finished_at__lte=now + LONGEST_TRY).order_by("-started_at")
     others = ended.exclude(outcome=AttemptOutcome.UNKNOWN)
     if others.filter(stage=Stage.END).exists():
         return True

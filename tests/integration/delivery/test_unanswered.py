@@ -142,6 +142,37 @@ def test_while_another_lane_is_answered_nobody_waits(server):
     assert not is_paused()
 
 
+def test_an_answer_while_several_wait_together_counts_for_each_of_them(server):
+    """They begin together and time out together, so nothing is answered between the first and the last of them."""
+    set_up(server, max_connections=4)
+    make_messages(20)
+
+    def until_the_fourth():
+        run_lane(stop=lambda: len(server.transactions) >= 4)
+
+    server.at("END", [lambda: (elsewhere(until_the_fourth)(), CLOSE)[1]] * 3 + [TAKEN])
+    until_the_fourth()
+    assert Counter(states()) == {"unknown": 3, "sent": 1, "queued": 16}
+    assert not is_paused()
+
+
+def test_lanes_that_were_answered_a_moment_ago_lose_one_more_round_at_most(server):
+    """The server goes silent while they wait: each may have begun before its last answer."""
+    set_up(server, max_connections=4)
+    make_messages(40)
+
+    def until_the_fourth():
+        run_lane(stop=lambda: len(server.transactions) >= 4)
+
+    server.at("END", [lambda: (elsewhere(until_the_fourth)(), CLOSE)[1]] * 3 + [TAKEN] + [CLOSE] * 36)
+    until_the_fourth()
+    assert not in_threads(3, run)
+    assert Counter(states())["sent"] == 1
+    assert 5 <= Counter(states())["unknown"] <= 3 + 5
+    assert is_paused()
+    assert run() == 0
+
+
 def test_count_and_outcome_are_written_together(server, monkeypatch):
     make_messages(1)
     server.at("END", CLOSE)
