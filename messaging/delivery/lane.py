@@ -91,6 +91,7 @@ class Lane:
     turn_ends: float = math.inf
     is_probe: bool = False
     is_alone: bool = False
+    tries_for_answer: bool = False
     claim_size: int = FIRST_CLAIM
     setup: EmailSetup | None = None
     retry_limits: RetryLimits = retry.NO_LIMITS
@@ -158,7 +159,7 @@ class Lane:
             if is_test:
                 standing = standing.for_test()
             standing.let_through(urgent=message.urgent)
-            standing.try_for_answer()
+            self.tries_for_answer = standing.try_for_answer()
             claims.own(message, self.owner, now)
             store()
 
@@ -177,6 +178,9 @@ class Lane:
         claims.read_recipients([message])
         self.deliver(message)
         self._settle()
+        came_to_the_dot = self.result is not None and self.result.final.stage == Stage.END
+        if self.tries_for_answer and not came_to_the_dot:
+            _persistently(lambda: pauses.try_next(self.account_id, self.clock()))
 
     def _must_end(self) -> bool:
         has_to = self.halted_by is not None or bool(self.refused_by)

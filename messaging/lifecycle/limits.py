@@ -137,11 +137,19 @@ class Standing:
         if self.used_up is not None:
             raise NotNow(self.used_up.reason)
 
-    def try_for_answer(self) -> None:
-        """Let what is sent at once be the one that tries whether the server answers again. Raises NotNow."""
+    def try_for_answer(self) -> bool:
+        """Let what is sent at once be the one that tries whether the server answers again, if there is a doubt.
+
+        Returns:
+            Whether it is that one.
+
+        Raises:
+            NotNow: another one is.
+        """
         pause = self._unanswered
         if pause is not None and not _take_probe(pause, self.now):
             raise NotNow(pause=pause)
+        return pause is not None
 
     def for_test(self) -> "Standing":
         """The same for a message that asks whether the server answers."""

@@ -336,6 +336,43 @@ def test_what_is_sent_at_once_counts_and_then_the_queue_is_offered(server, clock
     assert not is_paused()
 
 
+@pytest.mark.parametrize(
+    ("stage", "reply"),
+    [("GREETING", "554 5.3.2 no"), ("MAIL", "421 4.3.2 closing"), ("RCPT", "550 5.1.1 unknown"), ("DATA", SILENCE)],
+)
+@pytest.mark.parametrize("record", [True, False])
+def test_what_is_sent_at_once_and_never_came_to_the_dot_leaves_the_try_to_the_queue(
+    server, clock, stage, reply, record
+):
+    hold_mail(record=record, hold=False)
+    make_messages(4)
+    server.at("END", [CLOSE] * 3)
+    run(clock=clock)
+    at_next_try(clock)
+    server.at(stage, reply)
+    for _ in range(4):
+        assert send_at_once().state == "failed"
+        assert (pause().failures, pause().until) == (1, clock.now)
+    server.mend()
+    assert run(clock=clock) == 1
+    assert Counter(states())["sent"] == 1
+    assert not is_paused()
+
+
+def test_what_was_sent_at_once_without_trying_it_gives_no_try_back(server, clock, admin):
+    make_messages(3)
+    server.at("END", CLOSE)
+    run(clock=clock)
+    at_next_try(clock)
+    make_messages(1)
+    run(clock=clock)
+    before = pause().failures, pause().until
+    assert before[0] == 2
+    server.at("RCPT", "550 5.1.1 no such user")
+    b"".join(admin.post("/setup/email/test/", {"recipient": "me@example.com"}))
+    assert (pause().failures, pause().until) == before
+
+
 def test_an_answer_of_which_nothing_is_recorded_counts(server, clock):
     hold_mail(record=False, hold=False)
     server.at("END", [CLOSE, CLOSE, TAKEN, CLOSE, CLOSE])
