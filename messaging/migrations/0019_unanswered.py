@@ -6,6 +6,13 @@ from django.conf import settings
 from django.db import migrations, models
 
 
+def forget_pauses(apps, schema_editor):
+    """The way back: the column has no room for their kind, and no version before this one knows it."""
+    apps.get_model("messaging", "AccountPause").history.filter(kind="unanswered").delete()
+    if schema_editor.connection.vendor == "postgresql":
+        schema_editor.execute("SET CONSTRAINTS ALL IMMEDIATE")  # else the table cannot be altered in this transaction
+
+
 class Migration(migrations.Migration):
 
     dependencies = [
@@ -24,6 +31,7 @@ class Migration(migrations.Migration):
             name='kind',
             field=models.CharField(choices=[('fault', 'Set-up at fault'), ('doubt', 'Refused in the same words'), ('busy', 'Slowed down by the mail server'), ('unanswered', 'No answer after messages were handed over'), ('limit', 'Limit reached'), ('window', 'Outside the sending window'), ('person', 'Paused by a person'), ('all', 'All sending paused by a person'), ('restored', 'All sending paused after a restore')], db_default='fault', default='fault', max_length=12),
         ),
+        migrations.RunPython(migrations.RunPython.noop, forget_pauses),
         migrations.CreateModel(
             name='UnansweredStreak',
             fields=[
