@@ -13,7 +13,15 @@ from contextlib import suppress
 from messaging import mime
 from messaging.setup.certificates import tls_context
 from messaging.setup.layers import AuthType, EmailSetup
-from messaging.setup.network import Checked, Slower, address_literal, checked_addresses, connect_to, unwell, well_first
+from messaging.setup.network import (
+    Checked,
+    Slower,
+    address_literal,
+    checked_addresses,
+    connect_to_one_of,
+    unwell,
+    well_first,
+)
 
 from . import password_sign_in, token_sign_in
 from .dialogue import Client, Patience, Say, StageFailed, local_failure, reply_of, told_as
@@ -142,15 +150,13 @@ class Session:
         is_first = len(left) == len(self.addresses)
         seconds = self.patience.seconds(Stage.CONNECT) if is_first else self.patience.seconds(Stage.CONNECT) / 10
         try:
-            sock = connect_to(list(left), seconds, passed)
+            address, sock = connect_to_one_of(list(left), seconds, passed)
             client.sock = sock
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except OSError as error:
             raise StageFailed(local_failure(Stage.CONNECT, error)) from error
-        peer = sock.getpeername()
-        address = next((each for each in left if each[1][:2] == peer[:2]), left[0])
         left.remove(address)
-        self._note(connected, sock)
+        self._note(connected, address)
         return address
 
     def _pass_over(self, address: Checked, reply: Reply) -> None:

@@ -1,6 +1,5 @@
 """The way into a mail server step by step, for somebody who watches: what was done, and the facts met there."""
 
-import socket
 import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -58,10 +57,10 @@ def resolved(host: str, addresses: Sequence[Checked]) -> Step:
     return Step("Name", words, (("Addresses", ", ".join(found)),))
 
 
-def connected(sock: socket.socket) -> Step:
+def connected(address: Checked) -> Step:
     """The server took the connection."""
-    address, port = sock.getpeername()[:2]
-    return Step("Connection", f"Connected to {address}, port {port}.")
+    host, port = address[1][:2]
+    return Step("Connection", f"Connected to {host}, port {port}.")
 
 
 def passed_over(address: Checked, reply: Reply) -> Step:

@@ -100,7 +100,14 @@ def well_first(addresses: Iterable[Checked]) -> list[Checked]:
 def connect_to(
     addresses: Iterable[Checked], seconds: float, passed: Passed = lambda address, error: None
 ) -> socket.socket:
-    """Connect to the first of some checked addresses that answers, each given `seconds`.
+    """Connect to the first of some checked addresses that answers, as `connect_to_one_of` does."""
+    return connect_to_one_of(addresses, seconds, passed)[1]
+
+
+def connect_to_one_of(
+    addresses: Iterable[Checked], seconds: float, passed: Passed = lambda address, error: None
+) -> tuple[Checked, socket.socket]:
+    """Connect to the first of some checked addresses that answers, each given `seconds`; which one, and the connection.
 
     They are begun in their order: the next one when the one before failed, or has not answered within HEAD_START.
     `passed` is told which ones failed, and which were slower than one that was begun later.
@@ -126,7 +133,7 @@ class _Race:
         self.next_at = 0.0
         self.errors: list[OSError] = []
 
-    def run(self) -> socket.socket:
+    def run(self) -> tuple[Checked, socket.socket]:
         try:
             with selectors.DefaultSelector() as self.selector:
                 while self.waiting or self.begun:
@@ -139,7 +146,7 @@ class _Race:
                 sock.close()
         raise max(self.errors, key=_telling, default=OSError("no address to connect to"))
 
-    def _begin(self, address: Checked) -> socket.socket | None:
+    def _begin(self, address: Checked) -> tuple[Checked, socket.socket] | None:
         try:
             sock = socket.socket(address[0], socket.SOCK_STREAM)
         except OSError as error:
@@ -160,7 +167,7 @@ class _Race:
             return None
         return self._won(sock)
 
-    def _wait(self) -> socket.socket | None:
+    def _wait(self) -> tuple[Checked, socket.socket] | None:
         """Until one of them comes about or fails, is given up, or it is the next one's turn."""
         until = min(given_up for _, given_up in self.begun.values())
         if self.waiting:
@@ -179,13 +186,13 @@ class _Race:
             self._drop(sock, TimeoutError("no answer in time"))
         return None
 
-    def _won(self, winner: socket.socket) -> socket.socket:
+    def _won(self, winner: socket.socket) -> tuple[Checked, socket.socket]:
         earlier = list(self.begun)[: list(self.begun).index(winner)]
         for sock in earlier:
             self.passed(self.begun[sock][0], Slower("no answer so far"))
-        del self.begun[winner]
+        address, _ = self.begun.pop(winner)
         winner.settimeout(self.seconds)
-        return winner
+        return address, winner
 
     def _drop(self, sock: socket.socket, error: OSError) -> None:
         address, _ = self.begun.pop(sock)

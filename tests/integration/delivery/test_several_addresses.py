@@ -3,9 +3,11 @@
 import contextlib
 import re
 import socket
+import time
 
 import pytest
 
+from messaging.delivery import session
 from messaging.delivery.dialogue import Patience
 from messaging.models import AccountPause
 from messaging.setup import layers, network
@@ -82,6 +84,20 @@ def test_machine_that_does_not_come_to_serve_us_is_passed_over_and_remembered(go
         assert first.connections == 1, "the next message does not pay again"
         assert not AccountPause.objects.exists()
     assert good.ledger.total() == 2
+
+
+def test_machine_that_has_hung_up_before_we_look_is_passed_over(good, monkeypatch):
+    connect = session.connect_to_one_of
+
+    def connect_and_be_busy(*arguments):
+        found = connect(*arguments)
+        time.sleep(0.3)
+        return found
+
+    monkeypatch.setattr(session, "connect_to_one_of", connect_and_be_busy)
+    with bad(good) as first:
+        first.at("GREETING", RESET)
+        assert send(TIGHT).status == "sent"
 
 
 @pytest.mark.parametrize("implicit", [False, True], ids=["starttls", "implicit"])
