@@ -94,6 +94,7 @@ def hand_in(
     queue_instead: bool = False,
     patience: Patience | None = None,
     in_place_of: Message | None = None,
+    stored: Callable[[Message], None] = lambda message: None,
 ) -> Generator[Outcome]:
     """Queue or send messages, each when it is asked for: whoever stops asking after a failure has sent no more.
 
@@ -114,6 +115,7 @@ def hand_in(
         queue_instead: to the queue, to be tried from there, whatever the options say.
         in_place_of: a failed message that its author sends as the first of these: it is cancelled in the transaction
             that stores the other, which is recorded even where nothing else is. So one of them may be retried, always.
+        stored: called with each message in the transaction that stores it.
 
     Raises:
         Refused: one of them is not fit to be sent; nothing was.
@@ -125,14 +127,15 @@ def hand_in(
     urgent = urgent_categories(company)
     submissions = [_with_its_claim(each, company, urgent) for each in submissions]
     if company.hold_mail or queue_instead:
-        yield from _queue(submissions, now, is_due=queue_instead and not company.hold_mail, in_place_of=in_place_of)
+        is_due = queue_instead and not company.hold_mail
+        yield from _queue(submissions, now, stored, is_due=is_due, in_place_of=in_place_of)
         return
     prepared = [(each, gate.prepare(each, now)) for each in submissions]
     lineage.check(now)
-    with closing(_AtOnce(company, stays if is_watched else None, patience, in_place_of)) as at_once:
+    with closing(_AtOnce(company, stays if is_watched else None, patience, in_place_of, stored)) as at_once:
         for submission, rows in prepared:
             if submission.not_before is not None:
-                yield from _queue([submission], now, in_place_of=at_once.takes_its_place())
+                yield from _queue([submission], now, stored, in_place_of=at_once.takes_its_place())
             else:
                 rows = rows._replace(event=gate.came_in(MessageEvent.Kind.TAKEN, submission, rows.message))
                 yield at_once.send(rows)
@@ -150,7 +153,12 @@ def _with_its_claim(submission: gate.Submission, company: CompanyOptions, urgent
 
 
 def _queue(
-    submissions: Sequence[gate.Submission], now: datetime, *, is_due: bool = False, in_place_of: Message | None = None
+    submissions: Sequence[gate.Submission],
+    now: datetime,
+    stored: Callable[[Message], None],
+    *,
+    is_due: bool = False,
+    in_place_of: Message | None = None,
 ) -> Iterator[Outcome]:
     prepared = []
     choose = _Accounts()
@@ -160,7 +168,7 @@ def _queue(
         if goes_by_itself and rows.message.status == Status.QUEUED:
             choose(rows.message)
         prepared.append(rows)
-    messages = _store(prepared, in_place_of)
+    messages = _store(prepared, in_place_of, stored)
     for account_id in {message.account_id for message in messages if message.not_before is not None}:
         wake.wake_after_commit(account_id)
     for message in messages:
@@ -168,12 +176,17 @@ def _queue(
         yield Outcome(message, State.QUEUED if is_queued else State.FAILED, reason=message.reason)
 
 
-def _store(prepared: Sequence[gate.Rows], in_place_of: Message | None) -> list[Message]:
+def _store(
+    prepared: Sequence[gate.Rows], in_place_of: Message | None, stored: Callable[[Message], None]
+) -> list[Message]:
     """Commit the rows, and that the first of them takes the place of a message that failed."""
     with transaction.atomic():
         if in_place_of is not None and (author := prepared[0].message.author) is not None:
             queue.write_again(in_place_of, by=author)
-        return gate.store(prepared)
+        messages = gate.store(prepared)
+        for message in messages:
+            stored(message)
+        return messages
 
 
 class _Accounts:
@@ -205,10 +218,12 @@ class _AtOnce:
         stays: Callable[[], bool] | None,
         patience: Patience | None,
         in_place_of: Message | None,
+        stored: Callable[[Message], None],
     ) -> None:
         self.is_recorded = company.record_mail or in_place_of is not None
         self.stays = stays
         self.patience = patience
+        self.stored = stored
         self._in_place_of = in_place_of
         self._lane: Lane | None = None
         self._ends = ExitStack()
@@ -244,7 +259,7 @@ class _AtOnce:
 
     def _store(self, rows: gate.Rows, account: User | None) -> None:
         rows.message.account = account
-        _store([rows], self.takes_its_place())
+        _store([rows], self.takes_its_place(), self.stored)
 
     def _delivered(self, message: Message, lane: Lane) -> Outcome:
         outcome: Outcome | None = None
@@ -295,7 +310,7 @@ class _AtOnce:
         is_recorded = self.is_recorded or self._has_left()
         if is_recorded:
             with transaction.atomic():
-                _store([rows], self.takes_its_place())
+                _store([rows], self.takes_its_place(), self.stored)
                 what = Phrase(MessageEvent.Kind.ENDED_EARLY, reason=outcome.reason)
                 MessageEvent.of(what, message=message, at=timezone.now()).save()
         return self._told(replace(outcome, is_recorded=is_recorded))

@@ -36,14 +36,25 @@ def withdraw(row: Submitted) -> None:
     row.delete()
 
 
-def end(row: Submitted, state: Submitted.State, told: Phrase, message: Message | None = None) -> None:
-    """Keep what came of it, and how that is told."""
-    Submitted.objects.filter(pk=row.pk).update(state=state, told=told, message=message)
+def link(row: Submitted, message: Message) -> None:
+    """Let the message tell what becomes of it, also when the process dies that sends it."""
+    Submitted.objects.filter(pk=row.pk).update(message=message)
+
+
+def end(row: Submitted, state: Submitted.State, told: Phrase) -> None:
+    """Keep what came of it, and how that is told where no message is recorded."""
+    Submitted.objects.filter(pk=row.pk).update(state=state, told=told)
 
 
 def break_off(row: Submitted) -> None:
     """An error of this server ended it: nobody knows what came of it."""
     end(row, State.BROKEN_OFF, BROKEN_OFF)
+
+
+def told_by(row: Submitted) -> Message | None:
+    """The message whose page tells what came of it; None while it is being sent, as it may be deleted after that."""
+    is_being_sent = row.message is not None and row.message.status == Message.Status.SENDING
+    return None if row.state == State.SENDING and is_being_sent else row.message
 
 
 def what_became(row: Submitted) -> tuple[Submitted.State, Phrase | None]:

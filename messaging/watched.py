@@ -51,6 +51,7 @@ class Onlooker:
 
 def hand_in(
     submission: Submission,
+    stored: Callable[[Message], None],
     keep: Callable[[Outcome], None],
     break_off: Callable[[Exception], None],
     *,
@@ -60,6 +61,7 @@ def hand_in(
     """Queue a message or send it at once, as outgoing.hand_in does; None: what becomes of it is known later.
 
     Args:
+        stored: called with the message in the transaction that stores it.
         keep: called with the outcome, in the thread that sends, before anybody else is told of it.
         break_off: called with the error that ended it when the user has left.
 
@@ -72,7 +74,7 @@ def hand_in(
     def work() -> Outcome:
         [outcome] = outgoing.hand_in(
             [submission], is_watched=True, stays=onlooker.stays, queue_instead=queue_instead, patience=patience,
-            in_place_of=in_place_of,
+            in_place_of=in_place_of, stored=stored,
         )  # fmt: skip
         keep(outcome)
         return outcome

@@ -163,9 +163,11 @@ def _send(
 ) -> HttpResponse:
     to_queue = do in (QUEUE, INSTEAD) or (do != SEND and do != AT)
 
+    def stored(message: Message) -> None:
+        submitted.link(row, message)
+
     def keep(outcome: Outcome) -> None:
-        recorded = outcome.message if outcome.is_recorded else None
-        submitted.end(row, FORM_STATES[outcome.state], _told(outcome), recorded)
+        submitted.end(row, FORM_STATES[outcome.state], _told(outcome))
 
     def break_off(error: Exception) -> None:
         if isinstance(error, gate.Refused | queue.NotPossible):
@@ -174,7 +176,9 @@ def _send(
         else:
             submitted.break_off(row)
 
-    outcome = watched.hand_in(submission, keep, break_off, queue_instead=to_queue, in_place_of=writing.earlier())
+    outcome = watched.hand_in(
+        submission, stored, keep, break_off, queue_instead=to_queue, in_place_of=writing.earlier()
+    )
     if outcome is None:
         return redirect("message-submitted", key=UUID(row.key))
     message = outcome.message if outcome.is_recorded else None
@@ -194,8 +198,9 @@ def _open(writing: _Writing, row: Submitted, submission: gate.Submission) -> Htt
     with transaction.atomic():
         message = gate.accept(submission)
         queue.hand_over(message, by=writing.user)
+        submitted.link(row, message)
     told = Phrase("form-handed-over")
-    submitted.end(row, Submitted.State.HANDED_OVER, told, message)
+    submitted.end(row, Submitted.State.HANDED_OVER, told)
     notes.success(writing.request, in_words(told))
     return redirect(message)
 
@@ -265,9 +270,9 @@ def _again(writing: _Writing, before: Submitted | None, form: NewMessageForm, fi
     """Nothing is sent: what became of the form when it was sent first."""
     if before is None or before.by_id != writing.user.pk:
         return writing.show(form, files.keep(), status=409, again="Send it again, please: this page was out of date.")
-    if before.message is not None:
+    if (message := submitted.told_by(before)) is not None:
         notes.info(writing.request, "This form was sent already, and not again. Here is what became of it.")
-        return redirect(before.message)
+        return redirect(message)
     state, told = submitted.what_became(before)
     if state == Submitted.State.NOT_SENT:
         again = f"This form was sent already, and now nothing was done. {in_words(told)} What you typed is below."
@@ -280,8 +285,8 @@ def _again(writing: _Writing, before: Submitted | None, form: NewMessageForm, fi
 def outcome_page(request: HttpRequest, key: UUID) -> HttpResponse:
     """What became of a form where no message is recorded, also while it is being sent."""
     row = get_object_or_404(Submitted.objects.select_related("message"), key=key.hex, by=who(request))
-    if row.message is not None:
-        return redirect(row.message)
+    if (message := submitted.told_by(row)) is not None:
+        return redirect(message)
     state, told = submitted.what_became(row)
     context = {"words": in_words(told), "is_sent": state == Submitted.State.SENT}
     return render(request, "messaging/message_submitted.html", context)

@@ -163,7 +163,7 @@ def test_the_same_form_again_sends_nothing_while_it_is_being_sent(server, operat
     assert len(server.transactions) == 1
 
 
-def test_an_error_after_the_user_left_is_told_on_the_page(
+def test_an_error_after_the_user_left_does_not_hide_what_became_of_the_message(
     server, operator, recording, leaves_soon, threads, monkeypatch
 ):
     late = Late(server, "250 2.0.0 taken")
@@ -175,16 +175,22 @@ def test_an_error_after_the_user_left_is_told_on_the_page(
     told = press_send(operator)
     late.comes.set()
     assert wait_for(lambda: not watched.is_at_work())
-    assert "Whether it was sent is not known" in page_of(operator, told)
+    assert "is-sent" in page_of(operator, told), "the message knows better than the error"
     assert states() == ["sent"]
 
 
-def test_a_process_that_is_killed_meanwhile_leaves_it_unknown(server, operator, recording, leaves_soon, threads):
+@pytest.mark.parametrize("record", [True, False])
+def test_a_process_that_is_killed_meanwhile_leaves_it_unknown(server, operator, leaves_soon, threads, record):
+    hold_mail(record=record, hold=False)
     late = Late(server, CLOSE)
-    press_send(operator)
+    key = uuid.uuid4().hex
+    told = press_send(operator, key=key)
     assert wait_for(lambda: Message.objects.filter(in_data=True).exists())
     rescue(timezone.now() + dt.timedelta(seconds=90))
     assert states() == ["unknown"]
+    shown = page_of(operator, told)
+    assert "is-unknown" in shown and "It is being sent." not in shown
+    assert press_send(operator, key=key).url == f"/messages/{Message.objects.get().pk}/", "and the same form again"
     late.comes.set()
     assert wait_for(lambda: not watched.is_at_work())
     assert states() == ["unknown"]
