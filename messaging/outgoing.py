@@ -95,6 +95,7 @@ def hand_in(
     patience: Patience | None = None,
     in_place_of: Message | None = None,
     stored: Callable[[Message], None] = lambda message: None,
+    keep: Callable[[Outcome], None] = lambda outcome: None,
 ) -> Generator[Outcome]:
     """Queue or send messages, each when it is asked for: whoever stops asking after a failure has sent no more.
 
@@ -116,6 +117,7 @@ def hand_in(
         in_place_of: a failed message that its author sends as the first of these: it is cancelled in the transaction
             that stores the other, which is recorded even where nothing else is. So one of them may be retried, always.
         stored: called with each message in the transaction that stores it.
+        keep: called with each outcome, in the transaction that deletes what is not to be recorded.
 
     Raises:
         Refused: one of them is not fit to be sent; nothing was.
@@ -128,14 +130,14 @@ def hand_in(
     submissions = [_with_its_claim(each, company, urgent) for each in submissions]
     if company.hold_mail or queue_instead:
         is_due = queue_instead and not company.hold_mail
-        yield from _queue(submissions, now, stored, is_due=is_due, in_place_of=in_place_of)
+        yield from _queue(submissions, now, stored, keep, is_due=is_due, in_place_of=in_place_of)
         return
     prepared = [(each, gate.prepare(each, now)) for each in submissions]
     lineage.check(now)
-    with closing(_AtOnce(company, stays if is_watched else None, patience, in_place_of, stored)) as at_once:
+    with closing(_AtOnce(company, stays if is_watched else None, patience, in_place_of, stored, keep)) as at_once:
         for submission, rows in prepared:
             if submission.not_before is not None:
-                yield from _queue([submission], now, stored, in_place_of=at_once.takes_its_place())
+                yield from _queue([submission], now, stored, keep, in_place_of=at_once.takes_its_place())
             else:
                 rows = rows._replace(event=gate.came_in(MessageEvent.Kind.TAKEN, submission, rows.message))
                 yield at_once.send(rows)
@@ -156,6 +158,7 @@ def _queue(
     submissions: Sequence[gate.Submission],
     now: datetime,
     stored: Callable[[Message], None],
+    keep: Callable[[Outcome], None],
     *,
     is_due: bool = False,
     in_place_of: Message | None = None,
@@ -173,7 +176,9 @@ def _queue(
         wake.wake_after_commit(account_id)
     for message in messages:
         is_queued = message.status in (Status.QUEUED, Status.HELD)
-        yield Outcome(message, State.QUEUED if is_queued else State.FAILED, reason=message.reason)
+        outcome = Outcome(message, State.QUEUED if is_queued else State.FAILED, reason=message.reason)
+        keep(outcome)
+        yield outcome
 
 
 def _store(
@@ -219,11 +224,13 @@ class _AtOnce:
         patience: Patience | None,
         in_place_of: Message | None,
         stored: Callable[[Message], None],
+        keep: Callable[[Outcome], None],
     ) -> None:
         self.is_recorded = company.record_mail or in_place_of is not None
         self.stays = stays
         self.patience = patience
         self.stored = stored
+        self.keep = keep
         self._in_place_of = in_place_of
         self._lane: Lane | None = None
         self._ends = ExitStack()
@@ -331,6 +338,7 @@ class _AtOnce:
                 Message.objects.filter(pk=message.pk).update(notified_at=timezone.now())
             elif has_failed and not outcome.is_recorded and not is_watched:
                 notices.note_unrecorded(message, outcome.reason)
+            self.keep(outcome)
             if not outcome.is_recorded and message.pk:
                 limits.delete(message, timezone.now())
         return outcome

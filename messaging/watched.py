@@ -62,7 +62,8 @@ def hand_in(
 
     Args:
         stored: called with the message in the transaction that stores it.
-        keep: called with the outcome, in the thread that sends, before anybody else is told of it.
+        keep: called with the outcome, in the thread that sends, before anybody else is told of it; where nothing is
+            recorded, in the transaction that deletes the message.
         break_off: called with the error that ended it when the user has left.
 
     Raises:
@@ -74,9 +75,8 @@ def hand_in(
     def work() -> Outcome:
         [outcome] = outgoing.hand_in(
             [submission], is_watched=True, stays=onlooker.stays, queue_instead=queue_instead, patience=patience,
-            in_place_of=in_place_of, stored=stored,
+            in_place_of=in_place_of, stored=stored, keep=keep,
         )  # fmt: skip
-        keep(outcome)
         return outcome
 
     if queue_instead or connection.in_atomic_block:  # what is in a transaction no other thread sees

@@ -163,6 +163,31 @@ def test_the_same_form_again_sends_nothing_while_it_is_being_sent(server, operat
     assert len(server.transactions) == 1
 
 
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ("250 2.0.0 taken", "Sent: the mail server accepted it for b@example.com."),
+        ("554 5.6.0 not this one", "Not sent:"),
+    ],
+)
+def test_the_outcome_is_kept_as_soon_as_nothing_else_is(server, operator, threads, answer, words):
+    """The web process may be killed while the server takes its time with QUIT."""
+    hold_mail(record=False, hold=False)
+    says_bye = threading.Event()
+    server.at("END", answer)
+    server.at("QUIT", [lambda: (says_bye.wait(100), "221 bye")[1]])
+    key = uuid.uuid4()
+    sends = threading.Thread(target=press_send, args=[operator], kwargs={"key": key.hex})
+    sends.start()
+    try:
+        assert wait_for(lambda: server.heard("QUIT"))
+        assert states() == []
+        assert words in source(browser_of(operator).get(f"{URL}{key}/"))
+    finally:
+        says_bye.set()
+        sends.join(30)
+
+
 def test_an_error_after_the_user_left_does_not_hide_what_became_of_the_message(
     server, operator, recording, leaves_soon, threads, monkeypatch
 ):
