@@ -11,6 +11,7 @@ import logging
 import math
 import os
 import resource
+import socket
 import threading
 import time
 from collections import Counter
@@ -208,6 +209,19 @@ class Channel(HTTPChannel):
             self.cancel()
             self.server.pull_trigger()
         self.is_kept, self.waits_since = True, time.time()
+
+    def check_client_disconnected(self) -> bool:
+        """Whether the client has gone, also while a request is at work and waitress reads nothing.
+
+        One that has only ended its side counts as gone; one that has sent more before it went does not.
+        """
+        connection = self.socket  # the loop may close it meanwhile
+        try:
+            return connection is None or not connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
 
     def held(self) -> int:
         """How many bytes of bodies and answers it keeps; an answer that is a file of ours takes no room."""

@@ -28,9 +28,14 @@ THREAD = "send at once"
 
 
 class Onlooker:
-    """The user who waits: they leave, or stay until they are told, and never something in between."""
+    """The user who waits: they leave, or stay until they are told, and never something in between.
 
-    def __init__(self) -> None:
+    Args:
+        has_gone: whether their browser has ended the connection, so no answer can reach them.
+    """
+
+    def __init__(self, has_gone: Callable[[], bool]) -> None:
+        self._has_gone = has_gone
         self._lock = threading.Lock()
         self._stays: bool | None = None
 
@@ -40,7 +45,7 @@ class Onlooker:
 
     def stays(self) -> bool:
         """Whether they are still there, and so will be told."""
-        return self._decide(stays=True)
+        return self._decide(stays=not self._has_gone())
 
     def _decide(self, *, stays: bool) -> bool:
         with self._lock:
@@ -57,6 +62,7 @@ def hand_in(
     *,
     queue_instead: bool = False,
     in_place_of: Message | None = None,
+    has_gone: Callable[[], bool] = lambda: False,
 ) -> Outcome | None:
     """Queue a message or send it at once, as outgoing.hand_in does; None: what becomes of it is known later.
 
@@ -65,11 +71,12 @@ def hand_in(
         keep: called with the outcome, in the thread that sends, before anybody else is told of it; where nothing is
             recorded, in the transaction that deletes the message.
         break_off: called with the error that ended it when the user has left.
+        has_gone: asked when the outcome is known: whether no answer can reach the user any more.
 
     Raises:
         Refused, NotPossible, DatabaseError: as outgoing.hand_in.
     """
-    onlooker = Onlooker()
+    onlooker = Onlooker(has_gone)
     patience = replace(PATIENCE, final_reply=settings.SMTP_FINAL_REPLY_TIMEOUT).within(BEFORE_DATA)
 
     def work() -> Outcome:

@@ -552,6 +552,45 @@ def test_users_who_press_send_at_a_slow_mail_server_hold_no_page_up(tmp_path, st
         assert sending <= 4, "two in each process"
 
 
+NOTHING_KEPT = """
+from messaging.setup import options
+options.save({"record_mail": False}, by=None, via="test")
+answer = 1
+"""
+TOLD = """
+from django.utils import timezone
+from messaging import housekeeping
+from messaging.models import Message, NoticeItem
+housekeeping.sweep(timezone.now())
+answer = [list(Message.objects.values_list("status", flat=True)), NoticeItem.objects.count()]
+"""
+
+
+@pytest.mark.parametrize("stays", [True, False], ids=["stays", "closes the tab"])
+def test_a_user_who_closes_the_tab_is_told_of_a_failure_like_any_other(tmp_path, stays):
+    """Nothing is recorded, so a failure that nobody saw would leave no trace."""
+    with Web(tmp_path) as web, FaultServer() as server:
+        server.at("RCPT", (Pause(1), "550 5.1.1 no such user"))
+        web.installation.ask(MAIL + SLOW.replace("PORT", str(server.port)) + NOTHING_KEPT)
+        cookie, token, sender = web.sign_in()
+        values = {
+            "csrfmiddlewaretoken": token, "key": uuid.uuid4().hex, "sender": sender, "do": "send",
+            "to": "b@example.com", "subject": "Plans", "text": "Hello.",
+        }  # fmt: skip
+        body = urllib.parse.urlencode(values)
+        head = f"POST /messages/new/ HTTP/1.1\r\nHost: 127.0.0.1:{web.port}\r\nCookie: {cookie}\r\n"
+        kind = f"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {len(body)}\r\n\r\n"
+        with socket.create_connection(("127.0.0.1", web.port), 20) as client:
+            client.sendall((head + kind + body).encode())
+            assert wait_for(lambda: server.heard("RCPT"))
+            if stays:
+                status, page = answer_on(client)
+                assert status == 422 and "It was not sent." in page
+        assert wait_for(lambda: server.heard("QUIT"))
+        expected = [[], 0] if stays else [["failed"], 1]
+        assert wait_for(lambda: web.installation.ask(TOLD) == expected), web.installation.ask(TOLD)
+
+
 @pytest.mark.drill
 def test_a_message_that_waits_for_its_answer_is_finished_when_the_server_is_told_to_end(tmp_path):
     with Web(tmp_path) as web, FaultServer() as server:

@@ -177,8 +177,9 @@ def _send(
             submitted.break_off(row)
 
     outcome = watched.hand_in(
-        submission, stored, keep, break_off, queue_instead=to_queue, in_place_of=writing.earlier()
-    )
+        submission, stored, keep, break_off, queue_instead=to_queue, in_place_of=writing.earlier(),
+        has_gone=writing.request.META.get("waitress.client_disconnected", lambda: False),
+    )  # fmt: skip
     if outcome is None:
         return redirect("message-submitted", key=UUID(row.key))
     message = outcome.message if outcome.is_recorded else None
