@@ -370,14 +370,18 @@ Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 def within_time(application: Application) -> Application:
-    """The application with a page for a request that was ended."""
+    """The application with a page for a request that was ended, and without a body for HEAD (RFC 9110 9.3.2)."""
 
     from config.postgresql.base import limits
 
     def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         limits.reading, limits.writing = READING_SECONDS, WRITING_SECONDS
         try:
-            return application(environ, start_response)
+            found = application(environ, start_response)
+            if environ["REQUEST_METHOD"] != "HEAD":
+                return found
+            getattr(found, "close", lambda: None)()
+            return []
         except OutOfTime:
             from django.db import connections
             from django.template.loader import render_to_string
