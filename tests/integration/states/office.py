@@ -15,16 +15,26 @@ from messaging.delivery import claims, unanswered
 from messaging.delivery.lane import Lane
 from messaging.delivery.outcomes import Reply, Stage
 from messaging.lifecycle.waiting import waiting
-from messaging.models import Batch, EmailSettings, Message, MessageEvent, NoticeRule, Recipient, SendAttempt
+from messaging.models import (
+    Batch,
+    EmailSettings,
+    Message,
+    MessageEvent,
+    NoticeRule,
+    Recipient,
+    SendAttempt,
+    UserSession,
+)
 from messaging.setup import options
 from messaging.setup.layers import resolve
 from tests.factories import OFFICE, make_user
+from tests.steps import still_there
 
 from .model import ATTEMPTED, FIELDS, SILENT, TRANSITIONS
 from .server import REPLIES
 
 LEASE = dt.timedelta(seconds=settings.LEASE_SECONDS)
-SECOND, DAY = dt.timedelta(seconds=1), dt.timedelta(days=1)
+SECOND = dt.timedelta(seconds=1)
 EXPIRE_DAYS = 3
 TRIES = 2
 MESSAGES = 6  # above that, none come in by chance
@@ -94,10 +104,11 @@ class Office:
         return self.clock.now
 
     def browser(self, person):
-        browser, since = self.browsers.get(person.pk, (Client(), None))
-        if since is None or self.now - since > DAY:
+        """One in which they are signed in, also after days, and when they have come back."""
+        browser = self.browsers.setdefault(person.pk, Client())
+        still_there()
+        if not UserSession.objects.filter(user=person).exists():
             browser.force_login(person)
-            self.browsers[person.pk] = browser, self.now
         return browser
 
     def next_number(self):
