@@ -378,10 +378,6 @@ def within_time(application: Application) -> Application:
         limits.reading, limits.writing = READING_SECONDS, WRITING_SECONDS
         try:
             found = application(environ, start_response)
-            if environ["REQUEST_METHOD"] != "HEAD":
-                return found
-            getattr(found, "close", lambda: None)()
-            return []
         except OutOfTime:
             from django.db import connections
             from django.template.loader import render_to_string
@@ -390,6 +386,10 @@ def within_time(application: Application) -> Application:
             page = render_to_string("503.html").encode()
             headers = [("Content-Type", "text/html; charset=utf-8"), ("Content-Length", str(len(page)))]
             start_response("503 Service Unavailable", [*headers, ("Cache-Control", "no-store")])
-            return [page]
+            found = [page]
+        if environ["REQUEST_METHOD"] != "HEAD":
+            return found
+        getattr(found, "close", lambda: None)()
+        return []
 
     return answer
