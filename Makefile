@@ -1,7 +1,7 @@
 # make run    everything on this machine: web, worker, beat, mail catcher (PORT=8001 CATCHER_PORT=1026 to move them)
 # make bench  Outtray side by side with its peers; ARGS=--full for everything, ARGS=--help for the rest
 # make test   every check, and the suite; DATABASE_URL and CELERY_BROKER_URL name the real services to test with
-# make quick  the unit and integration tests on SQLite, each with its first case: less than a minute
+# make quick  the unit and integration tests on SQLite, each with its first case
 # make drills the slow tests and the cases that the suite leaves out
 # make soak   thousands of examples for each property test, and large numbers of rows
 #             (ARGS=... is passed on to pytest, as in make test ARGS=--durations=25)
@@ -11,7 +11,9 @@
 # make sbom   the software bill of materials of an installation, as CycloneDX: outtray.cdx.json
 # make digests pin the container images to the digests that their registry gives now
 
-PYTHON := $(or $(shell command -v python3.11 || command -v python3),python3)
+# The first of these that is a Python Outtray runs on; make PYTHON=... names another one.
+PYTHON := python3 python3.13 python3.12 python3.11
+IS_SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
 VENV := .venv
 BIN := $(VENV)/bin
 BENCH_VENV := .venv-bench
@@ -28,7 +30,14 @@ PYTEST := $(BIN)/python -m pytest
 ON_SQLITE := env -u DATABASE_URL -u CELERY_BROKER_URL -u REQUIRE_SERVICES
 SERVICES := $(and $(DATABASE_URL),$(CELERY_BROKER_URL))
 
-.PHONY: run test states migrations quick drills soak suite engine chaos bench check browser audit sbom digests password requirements clean python-venv
+# Where its Python has gone, as after an upgrade of the system, an environment is made again.
+$(shell for venv in $(VENV) $(BENCH_VENV) $(AUDIT_VENV); do \
+	[ -x $$venv/bin/python ] || rm -f $$venv/bin/python* $$venv/*.stamp; done)
+
+# .pre-commit-config.yaml runs the same ones, those that a commit may have broken.
+CHECKS := check-style check-types check-imports check-migrations check-deploy check-workflow
+
+.PHONY: run test states migrations quick drills soak suite engine chaos bench check $(CHECKS) browser audit sbom digests password requirements clean python-venv
 
 run: $(VENV)/run.stamp
 	@$(BIN)/python config/local_env.py
@@ -37,9 +46,10 @@ run: $(VENV)/run.stamp
 password: $(VENV)/run.stamp
 	@$(BIN)/python manage.py createoperator $(OPERATOR) --new-password --generate
 
-# All at once: what one waits for leaves the processors to the others.
+# The checks first: they take a minute, and would slow down what starts processes of its own.
 test: browser
-	@exec $(MAKE) --no-print-directory --jobs=3 suite engine check
+	@$(MAKE) --no-print-directory --jobs=2 check
+	@exec $(MAKE) --no-print-directory --jobs=2 suite engine
 
 # Tests wait for servers and processes much of their time, so four processes on two cores.
 suite: $(VENV)/test.stamp
@@ -80,17 +90,30 @@ states: $(VENV)/test.stamp
 migrations: $(VENV)/test.stamp
 	@$(BIN)/python -m tests.migrations $(if $(RELEASE),--release $(RELEASE))
 
-check: $(VENV)/test.stamp
+check: $(CHECKS)
+
+check-style: $(VENV)/test.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check --quiet .
+
+check-types: $(VENV)/test.stamp
 	$(BIN)/mypy messaging config
+
+check-imports: $(VENV)/test.stamp
 	$(BIN)/lint-imports --no-cache
+
+check-migrations: $(VENV)/test.stamp
 	@echo "manage.py makemigrations --check"
 	@ENV_FILE=/dev/null DEBUG=1 DATABASE_URL=sqlite://:memory: $(BIN)/python manage.py makemigrations --check --dry-run
+
+check-deploy: $(VENV)/test.stamp
 	@echo "manage.py check --deploy"
 	@ENV_FILE=/dev/null DEBUG=0 HTTPS=1 DATABASE_URL=sqlite://:memory: \
 		SECRET_KEY="$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(50))')" \
 		$(BIN)/python manage.py check --deploy --fail-level WARNING
+
+check-workflow: $(VENV)/test.stamp
+	$(BIN)/zizmor --quiet --offline .github/workflows
 
 # Chromium without a window needs half the time of one that only hides it: Debian's, or one that is there, or Playwright's.
 browser: $(VENV)/test.stamp
@@ -112,7 +135,10 @@ sbom: $(AUDIT_VENV)/audit.stamp $(VENV)/run.stamp
 digests: $(VENV)/run.stamp
 	@exec $(BIN)/python .ci/digests.py $(ARGS)
 
+# On the oldest Python, because some packages are needed only there.
 requirements: $(VENV)/test.stamp
+	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
+		{ echo "Pins are made on Python 3.11: make clean, then make requirements PYTHON=python3.11"; exit 1; }
 	$(PIP_COMPILE) --output-file requirements.txt requirements.in
 	$(PIP_COMPILE) --output-file requirements-dev.txt requirements-dev.in
 	$(PIP_COMPILE) --output-file benchmarks/requirements.txt benchmarks/requirements.in
@@ -124,10 +150,11 @@ clean:
 # --- The virtual environment; rebuilt when the pinned requirements change -----------------------------
 
 $(VENV)/bin/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "Outtray needs Python 3.11 or later; this is $$($(PYTHON) --version)."; exit 1; }
-	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || $(MAKE) --no-print-directory python-venv
-	@$(PYTHON) -m venv $(VENV)
+	@for python in $(PYTHON); do "$$python" -c '$(IS_SUPPORTED)' 2>/dev/null && break; done || \
+		{ echo "Outtray needs Python 3.11, 3.12 or 3.13, and finds none of them: make PYTHON=... names one." \
+			"$(firstword $(PYTHON)) says: $$($(firstword $(PYTHON)) --version 2>&1)"; exit 1; }; \
+	{ "$$python" -c 'import ensurepip' 2>/dev/null || $(MAKE) --no-print-directory python-venv; } && \
+	"$$python" -m venv $(VENV)
 
 # The benchmark's peers are no part of Outtray, so they get an environment of their own.
 $(BENCH_VENV)/bench.stamp: requirements.txt benchmarks/requirements.txt | $(VENV)/bin/python

@@ -1,23 +1,27 @@
 #!/usr/bin/env python
 """Django's command-line entry point."""
 
+import errno
 import os
 import signal
 import sys
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 def main() -> None:
     for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by whoever started us: then a socket must not become what it was
             setattr(sys, name, open(os.devnull, "r+"))  # noqa: SIM115, PTH123
-    # Through a pipe, too, a line is there when it is written: programs wait for what a command announces.
-    sys.stdout.reconfigure(line_buffering=True)
+    # Through a pipe, too, a line is there when it is written: programs wait for what a command announces. Letters that
+    # the output does not know, as in the name of a folder, end nothing.
+    sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
     if sys.argv[1:2] == ["runlocal"]:
         # Python loses a Ctrl-C that comes during some imports. Nothing is running yet, so the system may end us.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     from django.core.management import execute_from_command_line
-    from django.db import DatabaseError, OperationalError, ProgrammingError
+    from django.db import DatabaseError, DataError, IntegrityError
 
     from config.environment import Unready
 
@@ -28,10 +32,15 @@ def main() -> None:
             sys.stderr.write(f"{stop}\n")
             raise SystemExit(os.EX_TEMPFAIL if isinstance(stop, Unready) else os.EX_CONFIG) from stop
         raise
-    except DatabaseError as error:  # it is away, not migrated, or (DatabaseError itself) a damaged file
-        if "--traceback" in sys.argv or type(error) not in (DatabaseError, OperationalError, ProgrammingError):
+    except DatabaseError as error:  # it is away, full, read-only, not migrated, or its file is damaged
+        if "--traceback" in sys.argv or isinstance(error, DataError | IntegrityError):
             raise
         sys.exit(f"The database does not answer as it should: {' '.join(str(error).split())}")
+    except OSError as error:
+        if "--traceback" in sys.argv or error.errno not in NO_ROOM:
+            raise
+        where = f" {error.filename}" if error.filename else ""
+        sys.exit(f"A file{where} cannot be written: {error.strerror}. Make room, and call it again.")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import requests
 
-FILES = ("Dockerfile", "docker-compose.yml")
+FILES = ("Dockerfile", "docker-compose.yml", ".github/workflows/ci.yml")
 REGISTRY = os.environ.get("IMAGE_REGISTRY", "https://registry-1.docker.io")
 IMAGE = re.compile(
     r"^(?P<before>FROM |\s+image: )(?P<name>[\w./-]+):(?P<tag>[\w.-]+)(?P<digest>@sha256:[0-9a-f]{64})?$", re.MULTILINE

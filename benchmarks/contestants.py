@@ -86,7 +86,7 @@ class Contestant:
         raise NotImplementedError
 
     def let_go(self) -> float | None:
-        """Have them sent; the moment of the order, where somebody gives one."""
+        """Have them sent; the moment of the order, where someone gives one."""
         raise NotImplementedError
 
     def settle(self) -> None:
@@ -281,4 +281,4 @@ class TaskPerMail(Queue):
         os.killpg(self.worker.pid, SIGCONT)
 
     def settle(self) -> None:
-        """The sink has seen all of it, and nobody else keeps an account."""
+        """The sink has seen all of it, and no one else keeps an account."""

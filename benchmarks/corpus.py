@@ -52,7 +52,7 @@ def _mail(kind: str, run: str, number: int) -> Mail:
 
 
 def _pdf(size: int, name: str) -> bytes:
-    """A PDF of one stream that cannot be compressed and is nobody else's."""
+    """A PDF of one stream that cannot be compressed and is no one else's."""
     noise = random.Random(name).randbytes(size - 200)  # noqa: S311
     start = b"%%PDF-1.4\n1 0 obj\n<< /Length %d >>\nstream\n" % len(noise)
     return (start + noise + b"\nendstream\nendobj\ntrailer << /Root 1 0 R >>\n").ljust(size - 6, b"\n") + b"%%EOF\n"

@@ -35,6 +35,7 @@ REPEATED: dict[str, tuple[str, str, str]] = {
     "groups": ("", "g:", ""),
     "empty groups": ("", "g:;", ""),
     "at signs": ("", "@", ""),
+    "at signs in a quote": ('"', "@", ""),
     "dots": ("a", ".", "@b"),
     "labels": ("a@", "a.", "b"),
     "unicode labels": ("a@", "ä.", "b"),
@@ -52,6 +53,7 @@ REPEATED: dict[str, tuple[str, str, str]] = {
     "equals signs": ("", "=", ""),
     "parameters": ("text/plain", ";a=b", ""),
     "numbered parameters": ("text/plain", ";a*0=b", ""),
+    "parameters beside those that are read": ("text/plain; charset=x; filename=x; boundary=x", ";a=b", ""),
     "percent parameters": ("text/plain; a*=utf-8''", "%C3", ""),
     "encoded words begun": ("", "=?", ""),
     "encoded words half": ("", "=?utf-8?q?", ""),
@@ -75,15 +77,24 @@ REPEATED: dict[str, tuple[str, str, str]] = {
     "style attributes": ("<p style='", "a:b;", "'>"),
     "attributes": ("<p ", "a ", ">"),
     "comments begun": ("", "<!--", ""),
+    "comments ended": ("", "<!--x-->", ""),
+    "tags in a style sheet": ("<style>", "<a ", ">"),
+    "letters in a style sheet": ("<style>", "<a", ">"),
+    "comments that end otherwise": ("", "<!--a--!>", ""),
     "declarations": ("", "<!", ""),
     "instructions": ("", "<?", ""),
     "ends": ("", "</", ""),
     "styles": ("", "<style>", ""),
     "scripts": ("", "<script>", ""),
+    "tags in a script": ("<script>", "<a ", ">"),
+    "ends in a script": ("<script>", "</a ", ">"),
+    "names in a script": ("<script>", "</a", ">"),
+    "divisions and open formatting": (f"<p>{''.join(f'<b a{n}>' for n in range(480))}</p>", "<div></div>", ""),
     "metas": ("", "<meta ", ""),
     "ampersands": ("", "&", ""),
     "entities": ("", "&am", ""),
     "hashes": ("", "&#", ""),
+    "a number without an end": ("&#", "9", ";"),
     "imports": ("<style>", "@import ", ""),
     "cids": ("<img src='", "cid:", "'>"),
     "cid spaces": ("<p style='a:url(", "cid:a ", "'>"),
@@ -105,6 +116,10 @@ REPEATED: dict[str, tuple[str, str, str]] = {
     "again in": ("", "again in ", ""),
     "hex": ("", "deadbeef ", ""),
     "status codes": ("", "5.1.1 ", ""),
+    "reply codes": ("", ":45", ""),
+    "speakers": ("", "said ", ""),
+    "hosts": ("", "a.b [", ""),
+    "signs": ("", "( )", ""),
     "escaped octets": ("", "\\xe4", ""),
 }
 
@@ -136,29 +151,28 @@ def _nested(text: str) -> bytes:
 @lru_cache(maxsize=1)
 def parsers() -> dict[str, Parser]:
     """Parsers by name; what they raise is part of what they do."""
-    from messaging import (
-        address_list,
-        charsets,
-        composing,
-        content,
-        dkim,
-        downgrade,
-        exchange,
-        flowed,
-        mime,
-        reencode,
-        sealed,
-        uploads,
-    )
-    from messaging.catcher import _MESSAGE_ID
+    from messaging.compose import letters, rewrite
     from messaging.console import html_body, html_weight
     from messaging.console.templatetags.outtray import mailbox
-    from messaging.delivery.dialogue import reply_of
-    from messaging.delivery.masking import masked
-    from messaging.delivery.outcomes import judge
-    from messaging.delivery.reply import Stage
+    from messaging.content import (
+        address_list,
+        assembly,
+        charsets,
+        dkim,
+        downgrade,
+        flowed,
+        mime,
+        sealed,
+        transfer_encoding,
+        uploads,
+    )
+    from messaging.content.octets import Octets
+    from messaging.delivery.outcomes.masking import masked
+    from messaging.delivery.outcomes.reply import Reply, Stage
+    from messaging.delivery.outcomes.verdict import judge
+    from messaging.delivery.smtp.dialogue import reply_of
     from messaging.intake import addresses, doubts, message_ids, typed, unicode_files, wire
-    from messaging.octets import Octets
+    from messaging.local.catcher import _MESSAGE_ID
     from messaging.setup import opt_files
 
     now = datetime(2026, 11, 29, tzinfo=UTC)
@@ -170,7 +184,7 @@ def parsers() -> dict[str, Parser]:
         return wire.fit(raw, "a@b.example", now)
 
     def to_7bit(raw: bytes) -> Any:
-        header, body = reencode.to_7bit(Octets.of(raw))
+        header, body = transfer_encoding.to_7bit(Octets.of(raw))
         return header + b"".join(body)
 
     def opt(name: str) -> Parser:
@@ -180,21 +194,23 @@ def parsers() -> dict[str, Parser]:
         return read
 
     return {
-        "html frame": lambda text: html_body.framed(text, lambda _: ""),
+        "html frame": lambda text: html_body.framed(html_body.clean(text), lambda _: ""),
         "html text": html_weight.text_of,
-        "bodies text": to_raw(_body("text/plain; format=flowed; delsp=yes"), content.bodies_of),
-        "bodies html": to_raw(_body("text/html"), content.bodies_of),
-        "bodies qp": to_raw(_body("text/plain\r\nContent-Transfer-Encoding: quoted-printable"), content.bodies_of),
-        "bodies base64": to_raw(_body("text/plain\r\nContent-Transfer-Encoding: base64"), content.bodies_of),
-        "bodies multipart": to_raw(_body("multipart/mixed; boundary=-"), content.bodies_of),
-        "nested multiparts": to_raw(_nested, lambda raw: (content.split(raw), content.bodies_of(raw))),
-        "split multipart": to_raw(_body("multipart/mixed; boundary=a"), content.split),
-        "shown headers": to_raw(_headers, content.bodies_of),
-        "shown subject": to_raw(_header("Subject"), content.bodies_of),
-        "content-type": to_raw(_header("Content-Type"), lambda raw: (content.split(raw), content.bodies_of(raw))),
-        "disposition": to_raw(_header("Content-Disposition"), lambda raw: (content.split(raw), content.bodies_of(raw))),
-        "encoding": to_raw(_header("Content-Transfer-Encoding"), content.split),
-        "content-id": to_raw(_header("Content-ID"), content.split),
+        "bodies text": to_raw(_body("text/plain; format=flowed; delsp=yes"), assembly.bodies_of),
+        "bodies html": to_raw(_body("text/html"), assembly.bodies_of),
+        "bodies qp": to_raw(_body("text/plain\r\nContent-Transfer-Encoding: quoted-printable"), assembly.bodies_of),
+        "bodies base64": to_raw(_body("text/plain\r\nContent-Transfer-Encoding: base64"), assembly.bodies_of),
+        "bodies multipart": to_raw(_body("multipart/mixed; boundary=-"), assembly.bodies_of),
+        "nested multiparts": to_raw(_nested, lambda raw: (assembly.split(raw), assembly.bodies_of(raw))),
+        "split multipart": to_raw(_body("multipart/mixed; boundary=a"), assembly.split),
+        "shown headers": to_raw(_headers, assembly.bodies_of),
+        "shown subject": to_raw(_header("Subject"), assembly.bodies_of),
+        "content-type": to_raw(_header("Content-Type"), lambda raw: (assembly.split(raw), assembly.bodies_of(raw))),
+        "disposition": to_raw(
+            _header("Content-Disposition"), lambda raw: (assembly.split(raw), assembly.bodies_of(raw))
+        ),
+        "encoding": to_raw(_header("Content-Transfer-Encoding"), assembly.split),
+        "content-id": to_raw(_header("Content-ID"), assembly.split),
         "fit subject": to_raw(_header("Subject"), fit),
         "fit to": to_raw(_header("To"), fit),
         "fit from": lambda text: fit(f"From: {' '.join(text.split())}\r\n\r\nx\r\n".encode()),
@@ -213,8 +229,8 @@ def parsers() -> dict[str, Parser]:
         "7bit": to_raw(lambda text: _body("text/plain; charset=utf-8")(f"ä{text}"), to_7bit),
         "ascii header": to_raw(lambda text: _header("To")(f"ä {text}"), downgrade.to_ascii_header),
         "unicode files": lambda text: unicode_files.in_utf8(text.encode("utf-16")),
-        "editable": to_raw(_body("text/plain"), lambda raw: (exchange.why_text_stays(raw), exchange.removable(raw))),
-        "named": to_raw(_header("To"), lambda raw: exchange.named(raw, "To")),
+        "editable": to_raw(_body("text/plain"), lambda raw: (rewrite.why_text_stays(raw), rewrite.removable(raw))),
+        "named": to_raw(_header("To"), lambda raw: rewrite.named(raw, "To")),
         "envelope": addresses.envelope_mailboxes,
         "address": lambda text: addresses.envelope_address.__wrapped__(text),
         "mailboxes": addresses.mailboxes,
@@ -222,7 +238,7 @@ def parsers() -> dict[str, Parser]:
         "header value 8-bit": lambda text: addresses.header_value(f"ä {text}"),
         "typed": typed.read,
         "typed one": typed.one,
-        "as typed": lambda text: exchange.same(addresses.Mailbox(text, "a@b.example")),
+        "as typed": lambda text: rewrite.same(addresses.Mailbox(text, "a@b.example")),
         "list": address_list.split,
         "comments": address_list.without_comments,
         "message-id": message_ids.read,
@@ -230,7 +246,9 @@ def parsers() -> dict[str, Parser]:
         "words": mime.decoded_words,
         "runs": mime.encoded_runs,
         "encoded": lambda text: mime.encoded_words(text, field="Subject"),
-        "encoded ascii": lambda text: mime.encoded_words(text, "us-ascii", field="Subject") if text.isascii() else "",
+        "encoded ascii": lambda text: (
+            mime.encoded_words(" ".join(text.split()), "us-ascii", field="Subject") if text.isascii() else ""
+        ),
         "displayable": lambda text: mime.displayable(text, 80),
         "flowed": lambda text: flowed.joined(text, delsp=True),
         "charset": lambda text: charsets.read(text.encode("utf-16-le"), "gb18030"),
@@ -238,16 +256,17 @@ def parsers() -> dict[str, Parser]:
         "charset 7": lambda text: charsets.read(text.encode(), "utf-7"),
         "header octets": lambda text: charsets.read_header(text.encode() + b"\xe4"),
         "label": lambda text: charsets.name(text),
-        "own html": composing.html_of,
-        "own mail": lambda text: composing.raw_of(
-            composing.Letter(addresses.Mailbox(text[:900], "a@b.example"), [], subject=text[:900], text=text)
+        "own html": letters.html_of,
+        "own mail": lambda text: letters.raw_of(
+            letters.Letter(addresses.Mailbox(text[:900], "a@b.example"), [], subject=text[:900], text=text)
         ),
         "sealed": sealed.is_text_sealed,
-        "file name": lambda text: content._safe_filename(text),
-        "file stem": content.file_stem,
+        "file name": lambda text: assembly._safe_filename(text),
+        "file stem": assembly.file_stem,
         "upload name": lambda text: uploads._file(text, text, b""),
         "mailbox filter": mailbox,
         "reply": lambda text: judge(reply_of(Stage.RCPT, 550, text.encode())),
+        "reply's own words": lambda text: Reply(Stage.END, 550, text).nameless.words,
         "masked": masked,
         "catcher id": lambda text: _MESSAGE_ID.search(text.encode()),
         **{f"opt {name}": opt(name) for name in opt_files.READERS},

@@ -1,4 +1,4 @@
-"""An SMTP server on loopback that takes everything and counts it, lean enough to be nobody's limit.
+"""An SMTP server on loopback that takes everything and counts it, lean enough to be no one's limit.
 
     python -m benchmarks.sink [--port N] [--control-port N] [--latency MILLISECONDS] [--ledger]
 

@@ -17,6 +17,13 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 
 
+@signals.worker_init.connect
+def _limit_waits_for_locks(**_: Any) -> None:
+    from .postgresql.base import limit_waits_for_locks
+
+    limit_waits_for_locks()
+
+
 @signals.after_setup_task_logger.connect
 def _write_lines(logger: logging.Logger, **_: Any) -> None:
     """Celery gives its task logger a handler of its own, beside those of settings.LOGGING."""

@@ -1,9 +1,11 @@
-"""The broker that needs no server: kombu's transport of small files in a folder, with four fixes.
+"""The broker that needs no server: kombu's transport of small files in a folder, with five fixes.
 
-kombu shows a file before it is written, and whoever takes it then reads nothing and ends; here it is written first and
-shown afterwards. A file that cannot be read all the same (a power cut) is dropped: tasks are only wake-ups. kombu lists
-and sorts the whole folder for each wake-up that it takes; here that is done once for all that it shows. And kombu keeps
-for ever what nobody takes; here what has expired is dropped, by the time in its name, or unread by those who take.
+kombu shows a file before it is written, and a process that takes it then reads nothing and ends; here it is written
+first and shown afterwards. A file that cannot be read all the same (a power cut) is dropped: tasks are only wake-ups.
+kombu lists and sorts the whole folder for each wake-up that it takes; here that is done once for all that it shows. And
+kombu keeps what no one takes; here what has expired is dropped, by the time in its name, or unread by those who take. A
+full disk, or a power cut, leaves kombu's table of queues empty, and nothing starts any more; here it is written whole
+or not at all, and one that cannot be read is made again.
 """
 
 import errno
@@ -29,6 +31,8 @@ TIDIED_AFTER = 60.0  # seconds
 
 
 class Channel(filesystem.Channel):
+    _exchange_file: Any  # a method of kombu's
+
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._listed: dict[str, deque[Path]] = {}
@@ -41,9 +45,7 @@ class Channel(filesystem.Channel):
         if monotonic() - self._tidied_at > TIDIED_AFTER:
             self._tidied_at = monotonic()
             _drop_expired(folder)
-        hidden = folder / f".{name}"
-        hidden.write_text(dumps(payload))
-        hidden.replace(folder / f"{name}.{queue}.msg")
+        _write_whole(dumps(payload), folder / f".{name}", folder / f"{name}.{queue}.msg")
 
     def _get(self, queue: str, timeout: float | None = None) -> Any:
         listed = self._listed.get(queue)
@@ -58,7 +60,7 @@ class Channel(filesystem.Channel):
         raise Empty
 
     def _taken(self, file: Path) -> Any:
-        """What a file says, which nobody else takes then; None when another was first, and for what is of no use."""
+        """What a file says, which no one else takes then; None when another was first, and for what is of no use."""
         mine = file.with_name(f".{file.name}")
         try:
             file.rename(mine)
@@ -69,18 +71,34 @@ class Channel(filesystem.Channel):
         try:
             payload = loads(text)
             expires = _expires(payload)
-        except (ValueError, TypeError, AttributeError):
+            self.Message(payload, channel=self)
+        except (ValueError, TypeError, AttributeError, LookupError):
             log.warning("a wake-up in %s cannot be read, and is left out", file.parent)
             return None
         return payload if expires is None or expires > datetime.now(UTC) else None
 
-    def _queue_bind(self, *args: Any) -> None:
+    def _queue_bind(self, exchange: str, routing_key: str | None, pattern: str | None, queue: str) -> None:
+        row = filesystem.exchange_queue_t(routing_key or "", pattern or "", queue or "")
         with self._one_at_a_time():
-            super()._queue_bind(*args)
+            table = self._table(exchange)
+            if row not in table:
+                file = self._exchange_file(exchange)
+                _write_whole(dumps([row, *table]), file.with_name(f".{file.name}"), file)
 
     def get_table(self, exchange: str) -> Any:
         with self._one_at_a_time():
-            return super().get_table(exchange)
+            return self._table(exchange)
+
+    def _table(self, exchange: str) -> list[Any]:
+        """Where an exchange leads to; a file that cannot be understood counts as none, and is written anew."""
+        try:
+            text = self._exchange_file(exchange).read_bytes()
+        except FileNotFoundError:
+            return []
+        try:
+            return [filesystem.exchange_queue_t(*row) for row in loads(text)]
+        except (ValueError, TypeError):
+            return []
 
     @contextmanager
     def _one_at_a_time(self) -> Iterator[None]:
@@ -88,6 +106,16 @@ class Channel(filesystem.Channel):
         with (self.control_folder / ".lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)  # given back when the file is closed
             yield
+
+
+def _write_whole(text: str, hidden: Path, file: Path) -> None:
+    """Show a file once it is written. Raises OSError (disk full), and then leaves nothing."""
+    try:
+        hidden.write_text(text)
+        hidden.replace(file)
+    except OSError:
+        hidden.unlink(missing_ok=True)
+        raise
 
 
 def _now_ms() -> int:
@@ -102,7 +130,7 @@ def _expires(payload: dict[str, Any]) -> datetime | None:
 
 
 def _drop_expired(folder: Path) -> None:
-    """Remove what nobody took in time, known by its name, and what a crash left half written or half taken."""
+    """Remove what no one took in time, known by its name, and what a crash left half written or half taken."""
     now = _now_ms()
     for file in folder.iterdir():
         made, _, rest = file.name.lstrip(".").partition("_")

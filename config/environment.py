@@ -12,7 +12,7 @@ from collections.abc import Iterable, MutableMapping
 from email.utils import getaddresses
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 from zoneinfo import ZoneInfo
 
@@ -40,6 +40,9 @@ MAKE_KEY = (
 )
 WRITABLE = "Let this user write there, or name another folder."
 ENCODE = "Within a name or password write % as %25, / as %2F, # as %23, ? as %3F, @ as %40 and : as %3A."
+
+
+Folder = TypeVar("Folder", bound=Path | None)
 
 
 class Unready(SystemExit):
@@ -133,24 +136,24 @@ class Environment:
 
     # --- Kinds of values -------------------------------------------------------------------------
 
-    def text(self, name: str, default: Any = "") -> Any:
+    def text(self, name: str, default: str = "") -> str:
         value = self._read(name)
         return default if value is None else value
 
     __call__ = text
 
-    def switch(self, name: str, default: Any) -> Any:
+    def switch(self, name: str, default: bool) -> bool:
         value = self._read(name)
         if value is None:
             return default
         found = SWITCH.get(value.strip().lower())
         return self._bad(name, value, "Write on or off.") if found is None else found
 
-    def number(self, name: str, default: Any, *, least: int = 1, most: int = MOST) -> Any:
+    def number(self, name: str, default: int, *, least: int = 1, most: int = MOST) -> int:
         value = self._read(name)
         return default if value is None else self._number(name, value, least, most)
 
-    def port(self, name: str, default: Any) -> Any:
+    def port(self, name: str, default: int) -> int:
         value = self._read(name)
         if value is None:
             return default
@@ -158,7 +161,7 @@ class Environment:
             stop(f"{name} is {_shown(value)}, and a port is a number from 1 to 65535.")
         return int(value)
 
-    def decimal(self, name: str, default: Any) -> Any:
+    def decimal(self, name: str, default: float) -> float:
         value = self._read(name)
         if value is None:
             return default
@@ -166,7 +169,9 @@ class Environment:
             self._bad(name, value, "Write a number over 0, such as 0.5.")
         return float(value)
 
-    def words(self, name: str, default: Any, pattern: re.Pattern[str] | None = None, example: str = "") -> Any:
+    def words(
+        self, name: str, default: list[str], pattern: re.Pattern[str] | None = None, example: str = ""
+    ) -> list[str]:
         """What stands between commas."""
         value = self._read(name)
         if value is None:
@@ -177,7 +182,7 @@ class Environment:
                 self._bad(name, word, f"Write {example or 'words'}, with commas between several.")
         return found
 
-    def networks(self, name: str, default: Any) -> Any:
+    def networks(self, name: str, default: list[str]) -> list[str]:
         """Addresses, or networks such as 10.1.0.0/16, between commas; as texts."""
         found = self.words(name, default)
         for word in found:
@@ -187,11 +192,11 @@ class Environment:
                 self._bad(name, word, "Write addresses or networks such as 10.1.0.0/16, with commas between several.")
         return found
 
-    def numbers(self, name: str, default: Any) -> Any:
-        found = self.words(name, None, example="whole numbers such as 30,120")
-        return default if found is None else [self._number(name, word, 1, MOST) for word in found]
+    def numbers(self, name: str, default: list[int]) -> list[int]:
+        found = self.words(name, [], example="whole numbers such as 30,120")
+        return [self._number(name, word, 1, MOST) for word in found] if found else default
 
-    def choice(self, name: str, default: Any, choices: Iterable[str]) -> Any:
+    def choice(self, name: str, default: str, choices: Iterable[str]) -> str:
         """One of `choices`, which are in capitals."""
         value = self._read(name)
         if value is None:
@@ -199,21 +204,21 @@ class Environment:
         found = value.strip().upper()
         return found if found in choices else self._bad(name, value, f"Write one of {', '.join(choices)}.")
 
-    def folder(self, name: str, default: Any) -> Any:
+    def folder(self, name: str, default: Folder) -> Path | Folder:
         """A folder; it need not be there."""
         value = self._read(name)
-        if value is None and default is None:
-            return None
         if value is not None and (value != value.strip() or value[0] in "~\"'" or REFERENCE.search(value)):
             self._bad(name, value, "Write the path as it is: nothing in it is replaced or taken off.")
         path = default if value is None else Path(value)
+        if path is None:
+            return path
         try:
             is_other = path.exists() and not path.is_dir()
         except OSError as error:
             stop(f"{name} is {_shown(str(path))}, which cannot be used: {error.strerror}.")
         return self._bad(name, str(path), "It is no folder.") if is_other else path
 
-    def address(self, name: str, default: Any) -> Any:
+    def address(self, name: str, default: str) -> str:
         """One mailbox, with or without a name."""
         value = self._read(name)
         if value is None:
@@ -223,7 +228,7 @@ class Environment:
             self._bad(name, value, "Write one address, such as Office <office@example.com>.")
         return value
 
-    def time_zone(self, name: str, default: Any) -> Any:
+    def time_zone(self, name: str, default: str) -> str:
         value = self._read(name)
         if value is None:
             return default
@@ -233,7 +238,7 @@ class Environment:
             self._bad(name, value, "Write a name of the IANA time zone database, such as Europe/Berlin.")
         return value
 
-    def encryption_keys(self, name: str) -> Any:
+    def encryption_keys(self, name: str) -> list[str]:
         """Fernet keys; none is possible."""
         found = self.words(name, [])
         for number, key in enumerate(found, start=1):

@@ -63,17 +63,17 @@ def main() -> None:
         return
     path = Path(named or Path(__file__).resolve().parent.parent / ".env")
     try:
+        close(path)  # before the keys are in it
+    except OSError as error:
+        words = f"Its owner can change that: chmod 600 {path}"
+        sys.stderr.write(f"Other users of this machine can read {path}, with its keys: {error.strerror}. {words}\n")
+    try:
         complete(path, os.environ)
     except UnicodeDecodeError:
         sys.exit(f"ENV_FILE: {path} cannot be read: it is no text in UTF-8. Correct it, or move it away.")
     except OSError as error:
         words = "Let this user read and write it, and the folder that it is in."
         sys.exit(f"ENV_FILE: the keys of this machine cannot be kept in {path}: {error.strerror}. {words}")
-    try:
-        close(path)
-    except OSError as error:
-        words = f"Its owner can change that: chmod 600 {path}"
-        sys.stderr.write(f"Other users of this machine can read {path}, with its keys: {error.strerror}. {words}\n")
 
 
 if __name__ == "__main__":

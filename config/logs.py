@@ -23,7 +23,7 @@ class Line(logging.Formatter):
         if record.exc_info:
             record = copy(record)
             record.exc_text = None  # as another handler wrote it
-            if record.name.startswith("django.security."):  # a stranger's fault, whom a line does justice
+            if _is_a_strangers(record):  # whom a line does justice
                 record.exc_info = None
         return super().format(record)
 
@@ -35,6 +35,12 @@ class Line(logging.Formatter):
 
     def formatStack(self, stack_info: str) -> str:
         return _below(super().formatStack(stack_info))
+
+
+def _is_a_strangers(record: logging.LogRecord) -> bool:
+    """Whether what went wrong is the fault of who asked: Django warns of those, and tells errors of ours as errors."""
+    is_refused = record.name == "django.request" and record.levelno < logging.ERROR
+    return is_refused or record.name.startswith("django.security.")
 
 
 def _below(text: str) -> str:

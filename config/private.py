@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 OF_SQLITE = ("", "-wal", "-shm", "-journal")  # the files of a database
 OTHERS, ALL_BUT_OWNER = 0o007, 0o077
-# Shared by all of the machine: they are used if somebody names them, and not closed to everybody else.
+# Shared by all of the machine: they are used if someone names them, and not closed to everyone else.
 OF_THE_MACHINE = frozenset(
     ["/", "/dev/shm", "/etc", "/home", "/media", "/mnt", "/opt", "/root", "/run", "/srv", "/tmp", "/usr",  # noqa: S108
      "/var", "/var/lib", "/var/spool", "/var/tmp"]  # noqa: S108
@@ -35,9 +35,9 @@ def set_umask(folder: Path) -> None:
 
 
 def close(places: Iterable[Place]) -> list[str]:
-    """Take everybody else's rights away from what is there; a sentence for each place that stays open.
+    """Take everyone else's rights away from what is there; a sentence for each place that stays open.
 
-    A folder that is closed already is not looked into: nobody else gets to what it holds.
+    A folder that is closed already is not looked into: no one else gets to what it holds.
     """
     return [words for place in places if (words := _close(place))]
 

@@ -59,7 +59,7 @@ HEALTH_TOKEN = env.text("HEALTH_TOKEN")
 if HEALTH_TOKEN and not re.fullmatch(r"[!-~]{16,}", HEALTH_TOKEN):
     stop("HEALTH_TOKEN has to be at least 16 visible characters of ASCII, without blanks.")
 
-# HTTPS is on unless somebody says otherwise; `make run` says otherwise, because it listens on loopback only.
+# HTTPS is on unless someone says otherwise; `make run` says otherwise, because it listens on loopback only.
 HTTPS = env.switch("HTTPS", not DEBUG)
 SECURE_SSL_REDIRECT = HTTPS
 SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^health/$"]
@@ -72,7 +72,7 @@ SECURE_REFERRER_POLICY = "same-origin"
 SESSION_COOKIE_SECURE = HTTPS
 CSRF_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_HTTPONLY = True
-SESSION_ENGINE = "messaging.sessions.store"
+SESSION_ENGINE = "messaging.access.sessions.store"
 CSRF_FAILURE_VIEW = "messaging.console.signed_out.csrf_failure"
 X_FRAME_OPTIONS = "DENY"
 DEFAULT_EXCEPTION_REPORTER_FILTER = "messaging.console.error_pages.ReportFilter"
@@ -98,7 +98,7 @@ CONTENT_SECURITY_POLICY = {
 # First key encrypts, all decrypt (Fernet keys). Used for passwords at rest only.
 FIELD_ENCRYPTION_KEYS = env.encryption_keys("FIELD_ENCRYPTION_KEYS")
 
-# Settings of this server alone, over everybody's: a folder of `.opt` files (seed row S10).
+# Settings of this server alone, over everyone's: a folder of `.opt` files (S10).
 EMAIL_OPT_DIR = env.folder("EMAIL_OPT_DIR", None)
 
 # --- Django --------------------------------------------------------------------------------------
@@ -130,6 +130,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "messaging.console.bodies.BodyMiddleware",
     "messaging.console.signed_out.Limits",
     "messaging.console.signed_out.SignInRequired",
     "messaging.console.sign_in_limits.SignInMiddleware",
@@ -165,17 +166,17 @@ TEMPLATES = [
 CRISPY_ALLOWED_TEMPLATE_PACKS = "bootstrap5"
 CRISPY_TEMPLATE_PACK = "bootstrap5"
 
-AUTHENTICATION_BACKENDS = ["messaging.roles.RoleBackend"]
+AUTHENTICATION_BACKENDS = ["messaging.access.roles.RoleBackend"]
 LOGIN_URL = "/accounts/login/"
 LOGIN_REDIRECT_URL = "/messages/"
-PASSWORD_HASHERS = ["messaging.passwords.Hasher"]
+PASSWORD_HASHERS = ["messaging.access.passwords.Hasher"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
 ]
 # The second factor. None of allauth's own pages has an address here. Recovery codes are computed from a seed with these
 # two numbers: changing one would end the codes that users keep.
-MFA_ADAPTER = "messaging.second_factor.Adapter"
+MFA_ADAPTER = "messaging.access.second_factor.Adapter"
 MFA_RECOVERY_CODE_COUNT = 10
 MFA_RECOVERY_CODE_DIGITS = 8
 ACCOUNT_EMAIL_VERIFICATION = "none"
@@ -216,9 +217,19 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
 else:
     DATABASES["default"]["CONN_MAX_AGE"] = 60
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+    # A server that is gone without a word, or forgotten by a firewall, would be waited for by the system's own limits:
+    # for a quarter of an hour, or two hours, on connections that are at work. An option in the URL counts more.
+    DATABASES["default"]["OPTIONS"] = {
+        "connect_timeout": "10",  # seconds, for each of several hosts
+        "keepalives_idle": "20",
+        "keepalives_interval": "5",
+        "keepalives_count": "3",
+        "tcp_user_timeout": "20000",  # milliseconds that what was sent may stay without an answer of the other machine
+    } | DATABASES["default"]["OPTIONS"]
 
 # --- Celery --------------------------------------------------------------------------------------
 CELERY_BROKER_URL = env.broker("CELERY_BROKER_URL", "filesystem://localhost")
+BROKER_SECONDS = 2.0  # more than the second for which a worker has Redis wait for a wake-up
 if CELERY_BROKER_URL.startswith("filesystem"):
     # The embedded broker: a folder of small files. Tasks are only wake-ups, so losing one loses nothing.
     _broker = VAR_DIR / "broker"
@@ -229,11 +240,18 @@ if CELERY_BROKER_URL.startswith("filesystem"):
         "polling_interval": 0.1,
     }
     CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
+elif CELERY_BROKER_URL.startswith("redis"):
+    # One that is frozen, or cut off by the network, says nothing; without a limit all who order something wait for it.
+    CELERY_BROKER_TRANSPORT_OPTIONS = {
+        "socket_timeout": BROKER_SECONDS,
+        "socket_connect_timeout": BROKER_SECONDS,
+        "socket_keepalive": True,
+    }
 # Whatever a broker says, it is tried again until it works.
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_BROKER_CHANNEL_ERROR_RETRY = True
-CELERY_WORKER_CONSUMER = "messaging.consumer:Consumer"
+CELERY_WORKER_CONSUMER = "messaging.broker.consumer:Consumer"
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
@@ -241,7 +259,7 @@ CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 1, "interval_start": 0.1}
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = TIME_ZONE
-CELERY_BEAT_SCHEDULER = "messaging.beat:Scheduler"
+CELERY_BEAT_SCHEDULER = "messaging.broker.beat:Scheduler"
 # How often beat has the lanes woken for what is due, and looks for what a dead worker left.
 SWEEP_SECONDS = env.number("SWEEP_SECONDS", 5)
 CELERY_BEAT_SCHEDULE = {
@@ -310,7 +328,7 @@ CAUGHT_DIR = env.folder("CAUGHT_DIR", VAR_DIR / "caught")
 _database = DATABASES["default"]
 _file = Path(_database["NAME"]) if _database["ENGINE"].endswith("sqlite3") and _database["NAME"] != ":memory:" else None
 _is_embedded = CELERY_BROKER_URL.startswith("filesystem")
-if "makemigrations" not in sys.argv:  # what that writes is for everybody who has the source
+if "makemigrations" not in sys.argv:  # what that writes is for everyone who has the source
     private.set_umask(VAR_DIR)
 if _is_embedded or not VAR_DIR.exists() or (_file and _file.parent == VAR_DIR):
     make_folder(VAR_DIR, "VAR_DIR")

@@ -8,11 +8,10 @@ class MessagingConfig(AppConfig):
     verbose_name = "Message queue"
 
     def ready(self) -> None:
+        from messaging.access import roles, sessions
+        from messaging.access.sign_ins import devices
         from messaging.setup import checks  # noqa: F401  (registers them)
 
-        from . import roles, sessions
-        from .sign_ins import devices
-
-        post_migrate.connect(roles.make_groups, sender=self, dispatch_uid="messaging.roles")
-        user_logged_in.connect(devices.note, dispatch_uid="messaging.sign_ins")
-        user_logged_in.connect(sessions.begin, dispatch_uid="messaging.sessions")
+        post_migrate.connect(roles.make_groups, sender=self, dispatch_uid="messaging.access.roles")
+        user_logged_in.connect(devices.note, dispatch_uid="messaging.access.sign_ins")
+        user_logged_in.connect(sessions.begin, dispatch_uid="messaging.access.sessions")

@@ -23,7 +23,7 @@ class ChangedMeanwhile(Exception):
     """It was saved by another person since it was read; nothing was written. `changes` is what they changed."""
 
     def __init__(self, changes: Iterable[AuditEntry] = ()) -> None:
-        super().__init__("Somebody else changed these settings meanwhile.")
+        super().__init__("Another user changed these settings in the meantime.")
         self.changes = list(changes)
 
 

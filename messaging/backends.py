@@ -4,7 +4,7 @@ import logging
 import re
 import smtplib
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from contextvars import ContextVar
 from email.errors import MessageError
 from email.generator import BytesGenerator
@@ -12,6 +12,7 @@ from email.message import Message as MimeMessage
 from email.policy import Policy
 from io import BytesIO
 from typing import Any
+from warnings import warn
 
 import django
 from django.conf import settings
@@ -21,14 +22,14 @@ from django.core.mail import BadHeaderError, EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
 from django.db import DatabaseError
 
-from messaging import outgoing
-from messaging.delivery.reply import LocalError, Reply, Stage
+from messaging import submit
+from messaging.company.options import options
+from messaging.content.mime import decoded_words, displayable
+from messaging.delivery.outcomes.reply import LocalError, Reply, Stage
 from messaging.intake import addresses, gate
 from messaging.intake.addresses import Mailbox
 from messaging.intake.wire import ADDRESSES, CATEGORY
-from messaging.mime import decoded_words, displayable
-from messaging.outgoing import Outcome, State
-from messaging.setup.options import options
+from messaging.submit import Outcome, State
 
 logger = logging.getLogger(__name__)
 
@@ -36,18 +37,19 @@ _NAME = re.compile(r"[!-9;-~]+")  # RFC 5322 2.2
 _LOCAL_PART = re.compile(r"=\?[^?\s]+\?[bBqQ]\?[^?\s]*\?=(?=@)")
 _ATOMS = re.compile(r'[^\s<>"(),:;@\\\[\]]+')
 _category: ContextVar[str] = ContextVar("category", default="")
-_INJECTION = re.compile(r"\r(?!\n)|\n(?![ \t])|\0")
+# The standard library, which writes the header, ends a line also where str.splitlines does.
+_INJECTION = re.compile(r"\r(?!\n)|\n(?![ \t])|[\0\x0b\x0c\x1c-\x1e]")
 
 
 class NotSent(smtplib.SMTPException):
-    """Sent by nobody, for a reason that Django's SMTP backend does not know, such as a person's pause."""
+    """Sent by no one, for a reason that Django's SMTP backend does not know, such as a person's pause."""
 
 
 class QueueEmailBackend(BaseEmailBackend):
     """Does with what any Django code sends as the company options say: it is sent at once, or queued.
 
     Sent at once, it is sent with the settings of `author` (default: the company's), and the caller gets what Django's
-    SMTP backend would raise, with the same attributes. Where nobody was refused by a server, that is NotSent, an
+    SMTP backend would raise, with the same attributes. Where no one was refused by a server, that is NotSent, an
     SMTPException as well. After a failure nothing more of the call is sent. Queued are all messages of a call, or none.
 
     `author` is a user or, as in OPTIONS of Django 6.1's MAILERS, a user name; `category` says what kind of mail it is
@@ -59,7 +61,7 @@ class QueueEmailBackend(BaseEmailBackend):
     def __init__(
         self, fail_silently: bool = False, *, author: User | str | None = None, category: str = "", **kwargs: Any
     ) -> None:
-        super().__init__(**kwargs)  # from Django 6.1 on it takes `fail_silently` for an option that nobody knows
+        super().__init__(**kwargs)  # from Django 6.1 on it takes `fail_silently` for an option that no one knows
         self.fail_silently = fail_silently
         self.author = author
         self.category = category
@@ -90,7 +92,7 @@ class QueueEmailBackend(BaseEmailBackend):
         author = _user(self.author) if isinstance(self.author, str) else self.author
         submissions = [self._submission(message, author) for message in messages]
         try:
-            with closing(outgoing.hand_in(submissions)) as outcomes:
+            with closing(submit.submit(submissions)) as outcomes:
                 for message, outcome in zip(messages, outcomes, strict=True):
                     if outcome.state in (State.QUEUED, State.SENT, State.PARTLY):
                         number += 1
@@ -124,10 +126,10 @@ class QueueEmailBackend(BaseEmailBackend):
 
 
 @contextmanager
-def sending(category: str) -> Iterator[None]:
+def mail_category(category: str) -> Iterator[None]:
     """What Django code sends within the block is of this category, where it cannot say so itself.
 
-    A view of password resets, for instance: `with sending("password-reset"): return super().form_valid(form)`.
+    A view of password resets, for instance: `with mail_category("password-reset"): return super().form_valid(form)`.
     """
     token = _category.set(category)
     try:
@@ -136,12 +138,19 @@ def sending(category: str) -> Iterator[None]:
         _category.reset(token)
 
 
+def sending(category: str) -> AbstractContextManager[None]:
+    """Deprecated: the name that `mail_category` had in 0.1.0."""
+    warn("messaging.backends.sending is called mail_category now", DeprecationWarning, stacklevel=2)
+    return mail_category(category)
+
+
 # --- What Django's SMTP backend would raise ------------------------------------------------------------
 
 
 def _error(message: EmailMessage, outcome: Outcome) -> BaseException:
     reply = outcome.reply
-    if reply is None or reply.ok or reply.stage == Stage.PREPARE or reply.error == LocalError.SETUP:
+    is_ours = reply is None or reply.ok or reply.stage == Stage.PREPARE
+    if reply is None or is_ours or reply.error in (LocalError.SETUP, LocalError.UNEXPECTED):
         return NotSent(outcome.explanation)
     if _is_raised_as_it_is(reply, outcome.error):
         assert outcome.error is not None
@@ -235,7 +244,7 @@ def _as_bytes(mime: MimeMessage) -> bytes:
 
 
 def _restore_smtputf8(mime: MimeMessage) -> None:
-    """Django writes a local part that is not ASCII as an encoded word, which is nobody's address (RFC 2047 5).
+    """Django writes a local part that is not ASCII as an encoded word, which is no one's address (RFC 2047 5).
 
     What its header fields name stands, wherever they have it from.
     """

@@ -21,8 +21,10 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 from django.utils import timezone
 
+from messaging.content import blobs
+from messaging.content.assembly import OTHERS_LOOKED_AT
 from messaging.housekeeping import BEAT, SWEEP, WORKER
-from messaging.models import Heartbeat
+from messaging.models import Attachment, Heartbeat
 from messaging.setup import opt_files
 
 log = logging.getLogger(__name__)
@@ -154,6 +156,11 @@ def _store() -> None:
     with tempfile.TemporaryFile(dir=settings.MEDIA_ROOT) as file:
         file.write(b"x")
         file.flush()
+
+    stored = set(Attachment.objects.order_by("-pk").values_list("sha256", flat=True)[:OTHERS_LOOKED_AT])
+    # Not one alone: it may be lost, and what comes in while MEDIA_ROOT is not mounted is there.
+    if sum(map(blobs.is_there, stored)) < len(stored) / 2:
+        raise NotWell("Most attachment files are not in MEDIA_ROOT: is it mounted?")
 
 
 def _opt_files() -> None:

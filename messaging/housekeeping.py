@@ -1,4 +1,4 @@
-"""What has to happen every few seconds, whoever asks for it and however often."""
+"""What has to happen every few seconds, however often it is asked for."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -10,24 +10,18 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery, Value
 
-from messaging import (
-    batches,
-    blobs,
-    kept_forms,
-    leaving,
-    notices,
-    schedules,
-    sessions,
-    sign_ins,
-    submitted,
-    uploads,
-    wake,
-)
-from messaging.delivery import claims, lineage, pauses, refusal, retry, streaks, unanswered
-from messaging.delivery.group_commit import is_away
-from messaging.delivery.outcomes import judge
-from messaging.delivery.reply import sign_in_failed
-from messaging.delivery.rescue import rescue
+from messaging import notices
+from messaging.access import kept_forms, sessions, sign_ins
+from messaging.company.options import options, retry_limits
+from messaging.compose import form_submissions
+from messaging.content import blobs, uploads
+from messaging.delivery import opt_file_block, pauses, streaks, unanswered
+from messaging.delivery.outcomes import retry
+from messaging.delivery.outcomes.reply import sign_in_failed
+from messaging.delivery.outcomes.verdict import judge
+from messaging.delivery.store import claims, lineage
+from messaging.delivery.store.group_commit import is_away, is_locked
+from messaging.delivery.store.rescue import rescue
 from messaging.lifecycle import limits, transitions
 from messaging.lifecycle.waiting import FREE
 from messaging.models import (
@@ -36,6 +30,7 @@ from messaging.models import (
     Attachment,
     Batch,
     CompanyOptions,
+    FormSubmission,
     Heartbeat,
     KeptForm,
     Message,
@@ -49,13 +44,14 @@ from messaging.models import (
     ScheduleRun,
     SendAttempt,
     SignInTries,
-    Submitted,
     Upload,
     UserSession,
 )
-from messaging.setup import oauth, opt_files
+from messaging.queue import batches, leaving, wake
+from messaging.scheduling import schedules
+from messaging.setup import opt_files
 from messaging.setup.layers import resolve_each
-from messaging.setup.options import options, retry_limits
+from messaging.setup.oauth import tokens
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +63,7 @@ WORKER = "worker"
 BEAT = "beat"
 DRAFTS_KEPT = timedelta(days=1)
 PAUSES_KEPT = timedelta(days=90)
-TOKENS_KEPT = timedelta(days=200)  # no provider keeps a sign-in that long which nobody uses
+TOKENS_KEPT = timedelta(days=200)  # no provider keeps a sign-in that long which no one uses
 SIGN_IN_UNUSED = timedelta(hours=20)
 TOKEN_AHEAD = timedelta(hours=1)
 BLOBS_KEPT = timedelta(days=1)
@@ -76,7 +72,8 @@ CLOCK = "clock"  # the sign of life of the clock itself: when it was last found 
 STEADY = timedelta(days=1)
 # What retention, and the wait of a notice, is measured by.
 DATED: tuple[tuple[QuerySet[Any], str], ...] = (
-    (Batch.objects.filter(status=Batch.Status.DRAFT), "created_at"),
+    (Batch.objects.filter(status__in=batches.DRAFTS), "created_at"),
+    (Batch.objects.filter(status=Batch.Status.CANCELLED, confirmed_at=None), "cancelled_at"),
     (Message.objects.filter(FREE), "created_at"),
     (AccountPause.history.all(), "ended_at"),
     (Heartbeat.objects.exclude(name=CLOCK), "at"),
@@ -88,7 +85,7 @@ DATED: tuple[tuple[QuerySet[Any], str], ...] = (
     (RefusalStreak.objects.all(), "ended_at"),
     (ScheduleRun.objects.all(), "started_at"),
     (SignInTries.objects.all(), "last_at"),
-    (Submitted.objects.all(), "at"),
+    (FormSubmission.objects.all(), "at"),
     (Upload.objects.all(), "at"),
     (KeptForm.objects.all(), "at"),
     (UserSession.objects.all(), "active_at"),
@@ -103,7 +100,7 @@ class ClockWatch:
         self._last: tuple[datetime, float] | None = None
 
     def has_jumped(self, now: datetime, ticks: float) -> bool:
-        """Whether the clock did not go on like `ticks` (seconds of time.monotonic) since it was last asked."""
+        """Whether the clock did not advance like `ticks` (seconds of time.monotonic) since it was last asked."""
         before, self._last = self._last, (now, ticks)
         if before is None:
             return False
@@ -112,11 +109,12 @@ class ClockWatch:
 
 def sweep(now: datetime, *, clock_jumped: bool = False) -> None:
     """Rescue ended leases, end holds and pauses, fail what waited too long, wake lanes for what is due, leave a sign of
-    life, run schedules that nobody woke, see to notices; nine statements.
+    life, run schedules that no one woke, see to notices; nine statements.
 
-    Idempotent: two beats or a task delivered three times do no more than one. After a jump of the clock nobody's lease
+    Idempotent: two beats or a task delivered three times do no more than one. After a jump of the clock no one's lease
     has ended because of it: all get their full time again, and the living renew theirs. What a time decides for good
-    waits for the next sweep: by then the clock may be right again.
+    waits for the next sweep: by then the clock may be right again. So does a message that is locked: none is waited
+    for, or one that stays locked would stop all sending.
     """
     lineage.check(now)  # before anything else: what the others do with a restored database would not be true
     if clock_jumped:
@@ -124,7 +122,7 @@ def sweep(now: datetime, *, clock_jumped: bool = False) -> None:
     by_time = [lambda: _end_waiting(now), lambda: pauses.end_due(now)]
     later = [lambda: schedules.run_due(now), lambda: notices.look_after(now)]
     _each(
-        lambda: refusal.tell(opt_files.read(), now),
+        lambda: opt_file_block.tell(opt_files.read(), now),
         lambda: rescue(now, lambda: _was_away(now)),
         lambda: _show_sweep(now),
         *([] if clock_jumped else by_time),
@@ -164,7 +162,7 @@ def _outage() -> timedelta:
 
 
 def _each(*parts: Callable[[], object]) -> None:
-    """One after the other: what makes one fail, such as a row that nobody thought of, keeps no other from its work.
+    """One after the other: what makes one fail, such as a row that no one thought of, keeps no other from its work.
 
     Raises:
         DatabaseError: the database is away, and would be for the others as well.
@@ -173,14 +171,13 @@ def _each(*parts: Callable[[], object]) -> None:
         try:
             part()
         except Exception as error:
-            if is_away(error):
+            if is_away(error) and not is_locked(error):
                 raise
-            log.exception("a part of housekeeping failed; the others go on")
+            log.exception("a part of housekeeping failed; the others continue")
 
 
 def _wake_lanes(now: datetime) -> None:
-    for account_id in claims.due_accounts(now):
-        wake.wake(account_id)
+    wake.wake_all(now)
 
 
 def sign_of_life(name: str, now: datetime) -> None:
@@ -204,17 +201,17 @@ def _past(now: datetime) -> list[Callable[[], object]]:
     """What drops what is old enough."""
     return [
         lambda: _bring_back(now),
-        lambda: refusal.forget(now),
+        lambda: opt_file_block.forget(now),
         lambda: schedules.forget(now),
         lambda: notices.forget(now),
         lambda: streaks.forget(now),
         lambda: unanswered.forget(now),
         lambda: limits.forget(now),
         lambda: AccountPause.history.filter(ended_at__lt=now - PAUSES_KEPT).delete(),
-        lambda: Batch.objects.filter(status=Batch.Status.DRAFT, created_at__lt=now - DRAFTS_KEPT).delete(),
+        lambda: batches.forget(now - DRAFTS_KEPT),
         lambda: AccessToken.objects.filter(updated_at__lt=now - TOKENS_KEPT).delete(),
         lambda: uploads.forget(now),
-        lambda: submitted.forget(now),
+        lambda: form_submissions.forget(now),
         lambda: sign_ins.forget(now),
         lambda: kept_forms.forget(now),
         lambda: sessions.forget(now, options()),
@@ -254,7 +251,7 @@ def _bring_forward(now: datetime) -> None:
     # Only what a try put off lies behind it: no message is tried before the time that was asked for.
     waiting = waiting.filter(Q(is_ordered=True) | Q(tried_at__gt=ahead, tried_at__lte=F("not_before")))
     with transaction.atomic():
-        ids = list(transitions.lock(waiting).values_list("pk", flat=True))
+        ids = list(transitions.lock(waiting, skip_locked=True).values_list("pk", flat=True))
         rows = waiting.filter(pk__in=ids).values_list("pk", "is_ordered", "not_before", "tried_at", "give_up_at")
         last = retry.give_up_at(now, retry_limits()) if ids else now
         for pk, is_ordered, not_before, tried_at, give_up_at in rows:
@@ -303,12 +300,12 @@ def _keep_signed_in(now: datetime) -> None:
     for account, setup in zip(accounts, resolve_each(accounts), strict=True):
         if not setup.uses_oauth or setup.problems():
             continue
-        renewed = oauth.renewed_at(setup)
+        renewed = tokens.renewed_at(setup)
         if renewed is not None and renewed > now - SIGN_IN_UNUSED:
             continue
         try:
-            oauth.access_token(setup, now)
-        except oauth.SignInFailed as failed:
+            tokens.access_token(setup, now)
+        except tokens.SignInFailed as failed:
             reply = sign_in_failed(failed)
             heard = pauses.Heard(setup.server, reply.text, reply.detail)
             pauses.pause(account.pk if account else None, judge(reply), heard, now)
@@ -344,14 +341,14 @@ def _holds_over(now: datetime) -> QuerySet[Message]:
 
 def _end_holds(ended: QuerySet[Message], now: datetime) -> None:
     with transaction.atomic():
-        ids = list(transitions.lock(ended).values_list("pk", flat=True))
+        ids = list(transitions.lock(ended, skip_locked=True).values_list("pk", flat=True))
         transitions.carry_out(transitions.END_HOLD, ids, by=None, at=now)
 
 
 def _expire(days: int, now: datetime) -> None:
     """Fail what waits for that many days. Each order since then, which leaves an event, gives it as many again.
 
-    Notices of it are made by whoever looks for what failed.
+    Notices of it are made where failures are looked for.
     """
     last = now - timedelta(days=days)
     waiting = Message.objects.filter(FREE, created_at__lt=last)
@@ -363,6 +360,6 @@ def _expire(days: int, now: datetime) -> None:
         return
     with transaction.atomic():
         # Locked: what a batch or a lane takes at this moment is its own.
-        expired = list(transitions.lock(waiting.filter(pk__in=ids)).values_list("pk", flat=True))
+        expired = list(transitions.lock(waiting.filter(pk__in=ids), skip_locked=True).values_list("pk", flat=True))
         reason = Phrase(Reason.EXPIRED, days=days)
         transitions.carry_out(transitions.EXPIRE, expired, by=None, at=now, params={"days": days}, reason=reason)

@@ -5,11 +5,11 @@ import unicodedata
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from messaging import roles
+from messaging.access import roles
+from messaging.company import windows
+from messaging.company.options import WAYS_IN
 from messaging.intake import typed
 from messaging.intake.errors import BadAddress
-from messaging.setup import windows
-from messaging.setup.options import WAYS_IN
 from messaging.setup.servers import CONTROL, BadServer, parse_patterns, server_name
 
 NUMBERS = {
@@ -161,7 +161,7 @@ def _console_url(text: str) -> str:
 
 
 def _has_odd(text: str) -> bool:
-    """Whether there is something in it that nobody sees, or that turns the text around it."""
+    """Whether there is something in it that no one sees, or that turns the text around it."""
     return any(char in BIDI or unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") for char in text)
 
 

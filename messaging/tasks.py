@@ -13,16 +13,19 @@ from django.conf import settings
 from django.db import DatabaseError, connections
 from django.utils import timezone
 
-from messaging import housekeeping, schedules, wake
-from messaging.delivery import lineage
-from messaging.delivery.group_commit import is_away
+from messaging import housekeeping
 from messaging.delivery.lane import Lane
+from messaging.delivery.store import lineage
+from messaging.delivery.store.group_commit import is_away
+from messaging.queue import wake
+from messaging.scheduling import schedules
 
 log = logging.getLogger(__name__)
 
 shutting_down = threading.Event()
 clock = housekeeping.ClockWatch()
 HEARTBEAT_SECONDS = 15
+_sweeping = threading.Lock()
 
 
 @worker_shutting_down.connect
@@ -89,22 +92,30 @@ def _unless_away(task: str) -> Iterator[None]:
 
 @shared_task
 def sweep() -> None:
-    """Every few seconds: rescue ended leases, wake lanes for what is due, show that worker and beat live."""
-    now = timezone.now()
-    with _unless_away("sweep"):
-        housekeeping.sweep(now, clock_jumped=clock.has_jumped(now, time.monotonic()))
+    """Every few seconds: rescue ended leases, wake lanes for what is due, show that worker and beat live.
+
+    One at a time: where one waits, the next ones would take the threads of the lanes.
+    """
+    if not _sweeping.acquire(blocking=False):
+        return
+    try:
+        now = timezone.now()
+        with _unless_away("sweep"):
+            housekeeping.sweep(now, clock_jumped=clock.has_jumped(now, time.monotonic()))
+    finally:
+        _sweeping.release()
 
 
 @shared_task
 def tidy() -> None:
-    """Every hour: drop what nobody came back to."""
+    """Every hour: drop what no one came back to."""
     with _unless_away("tidy"):
         housekeeping.tidy(timezone.now())
 
 
 @shared_task
 def run_schedule(pk: int) -> None:
-    """Beat's wake-up for one schedule (seed row S14); whether it is due, the database says."""
+    """Beat's wake-up for one schedule (S14); whether it is due, the database says."""
     with _unless_away("the schedule"):
         lineage.check(timezone.now())
         schedules.run_due(timezone.now(), only=pk)

@@ -2,25 +2,31 @@
 
 import secrets
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
+from unicodedata import normalize
 
 from django.contrib.auth.models import User
 from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import QuerySet
 
-from messaging import audit, leaving, roles, sessions, sign_ins
+from messaging import admission, audit
+from messaging.access import passwords, roles, sessions, sign_ins
 from messaging.audit import Action, Area, ChangedMeanwhile, Source, Subject
-from messaging.models import AuditEntry, UserSession
+from messaging.company import options
+from messaging.models import AuditEntry, CompanyOptions, UserSession
+from messaging.queue import leaving
 from messaging.wording import person
 
 CONSONANTS = "bdfghklmnprstvz"
 VOWELS = "aeiou"
 
-TAKEN = "Somebody else has this user name. Choose another one."
-SENDERS = (roles.OPERATOR, roles.ADMIN)
+TAKEN = "Another user has this user name. Choose another one."
+DOTS_ALONE = "A user name needs a letter or a digit: dots alone mean another page in an address."
 FIELDS = ("username", "first_name", "last_name", "email", "is_active")
 
 
@@ -64,7 +70,9 @@ def create(
     """
     user = User(username=username, email=email, first_name=first_name, last_name=last_name)
     with transaction.atomic():
-        _lock_admins()  # two administrators may add the same user
+        _lock_admins(by)  # two administrators may add the same user
+        if why := why_not_called(username, user):
+            raise ValidationError({"username": why})
         if password is not None:
             validate_password(password, user)
         user.set_password(password)
@@ -79,18 +87,25 @@ def create(
 def set_password(
     user: User, password: str, *, by: User | None = None, via: str = "", here: UserSession | None = None
 ) -> None:
-    """Give a user a new password and save; whoever is signed in with the old one is signed out, and what was tried with
+    """Give a user a new password and save; sessions with the old one end, and what was tried with
     wrong ones is forgotten.
 
     Args:
-        here: the session in which they give it to themselves, which goes on.
+        here: the session in which they give it to themselves, which stays. Their old password was compared with the
+            one of `user`.
 
     Raises:
         ValidationError: it is too weak.
+        sessions.Over: they have another one by now, or that session has ended.
     """
     validate_password(password, user)
-    user.set_password(password)
+    compared = copy(user)
+    with passwords.asked_by(sign_ins.account_of(by.get_username()) if by else ""):
+        user.set_password(password)
     with transaction.atomic():
+        if here is not None:
+            sessions.confirm(compared, here)
+        admission.confirm(by, user)
         user.save(update_fields=["password"])
         audit.record(_subject(user), user, {"password": Action.SECRET_CHANGED}, Source(by, via))
         sessions.end_all(user, but=here)
@@ -100,6 +115,7 @@ def set_password(
 def sign_out(user: User, *, by: User, session: int | None = None) -> int:
     """End the sessions of a user for good, or the one of that number; how many there were."""
     with transaction.atomic():
+        admission.confirm(by, user)
         number = sessions.end_all(user) if session is None else int(sessions.end(user, session))
         if number:
             kept = {"number": number, "all": session is None}
@@ -109,21 +125,26 @@ def sign_out(user: User, *, by: User, session: int | None = None) -> int:
 
 def end_delay(user: User, *, by: User) -> None:
     """Let a user try to sign in again at once."""
-    if sign_ins.clear(user.get_username()):
-        sign_ins.record(_subject(user), {"what": "cleared"}, Source(by))
+    with admission.ordered_by(by):
+        if sign_ins.clear(user.get_username()):
+            sign_ins.record(_subject(user), {"what": "cleared"}, Source(by))
 
 
 def end_delay_of(address: str, *, by: User) -> None:
     """Let all users of an address try to sign in again at once."""
-    if sign_ins.clear_address(address):
-        sign_ins.record(Subject(Area.USERS, "", address), {"what": "cleared"}, Source(by))
+    with admission.ordered_by(by):
+        if sign_ins.clear_address(address):
+            sign_ins.record(Subject(Area.USERS, "", address), {"what": "cleared"}, Source(by))
 
 
 @dataclass(frozen=True)
 class Change:
-    """What changed of a user, and what became of what was under way in their name, where that was decided."""
+    """What changed of a user, whether they may send again, and what became of what was under way in their name, where
+    that was decided.
+    """
 
     entries: list[AuditEntry]
+    may_send_again: bool = False
     left: leaving.Outcome | None = None
 
 
@@ -149,15 +170,14 @@ def change(
 
     Raises:
         ChangedMeanwhile: another person changed the user.
-        NotAllowed: no administrator would be left, a person would shut themselves out, or the name is taken.
-        leaving.Undecided: something is under way in their name, and there is no decision.
+        NotAllowed: no administrator would be left, a person would shut themselves out, or the name cannot be theirs.
+        leaving.Undecided: something is under way in their name, and there is no decision, or more than it is based on.
         leaving.BadSuccessor: it cannot be passed on to that account.
     """
     with transaction.atomic():
         # One change at a time: two administrators must not take the role from each other. (Not a lock that keeps lanes
         # from writing down what they did with this account: they may hold messages that are wanted here.)
-        _lock_admins()
-        user = User.objects.select_for_update(no_key=True).get(pk=user.pk)
+        user = _lock_admins(by, user)[user.pk]
         version = version_of(user)
         if seen is not None and seen != version:
             raise ChangedMeanwhile(changes_since(user, seen))
@@ -166,29 +186,43 @@ def change(
         found = audit.record(subject, row, values, Source(by), version=version + 1)
         changed = {entry.field: entry.after for entry in found}
         _check(user, changed, by)
-        left = _leave(user, row, changed, subject, decision, by)
+        could_send = roles.may_send(user)
+        if "role" in changed:
+            roles.give(user, row.role)
+        left = _leave(user, could_send, changed, subject, decision, by)
+        if "username" in changed:
+            _take_senders_along(user.get_username(), row.username, by)
         for name in FIELDS:
             setattr(user, name, getattr(row, name))
         user.save()
-        if "role" in changed:
-            roles.give(user, row.role)
         if "role" in changed or changed.get("is_active") is False:
             sessions.end_all(user)  # for good: they sign in again with what they may do now
-        return Change(found, left)
+        return Change(found, not could_send and roles.may_send(user), left)
+
+
+def _take_senders_along(before: str, after: str, by: User) -> None:
+    """The addresses that were listed for a user by name stay theirs, and go to no one who is given that name later."""
+    company = CompanyOptions.objects.select_for_update(of=("self",)).first()
+    if company is None:
+        return
+    listed = [line.partition(" ") for line in company.user_senders.splitlines()]
+    lines = [f"{after if name == before else name} {address}" for name, _, address in listed]
+    options.save({"user_senders": "\n".join(dict.fromkeys(lines))}, by=by)
 
 
 def _leave(
     user: User,
-    row: SimpleNamespace,
+    could_send: bool,
     changed: Mapping[str, Any],
     subject: Subject,
     decision: leaving.Decision | None,
     by: User,
 ) -> leaving.Outcome | None:
-    """See to what is under way where this change takes from a user the right to send, or to sign in."""
+    """See to what is under way where this change takes from a user the right to send, or to sign in; they have the new
+    role already.
+    """
     is_deactivated = changed.get("is_active") is False
-    is_demoted = user.is_active and roles.given(user) in SENDERS and row.role not in SENDERS
-    if not (is_deactivated or is_demoted):
+    if not is_deactivated and (not could_send or roles.may_send(user)):
         return None
     found = leaving.under_way(user)
     if not found:
@@ -204,19 +238,35 @@ def _leave(
     return left
 
 
-def _lock_admins() -> None:
-    admins = User.objects.filter(pk__in=list(roles.admins().order_by().values_list("pk", flat=True)))
-    list(admins.select_for_update(no_key=True).order_by("pk").values_list("pk", flat=True))
+def _lock_admins(by: User | None, *others: User) -> dict[int, User]:
+    """Lock the rows of all administrators, and of others; by their keys. Raises admission.NoLonger."""
+    return admission.confirm(by, *roles.admins(), *others)
 
 
-def is_taken(name: str, user: User) -> bool:
-    """Whether another user than `user` has a name, in upper or lower case."""
-    return User.objects.filter(username__iexact=name).exclude(pk=user.pk).exists()
+def why_not_called(name: str, user: User) -> str:
+    """Why a user cannot be given a name; "" when they can. It is taken when another has one like it."""
+    if name and not name.strip("."):  # browsers take "." and ".." out of an address, and ask for another page
+        return DOTS_ALONE
+    return TAKEN if _is_taken(name, user) else ""
+
+
+def _is_taken(name: str, user: User) -> bool:
+    """Whether another user than `user` has a name that people take for the same: in upper or lower case, with ss for ß,
+    with the same letters in another form. Who has such a name already keeps it.
+    """
+    names = dict(User.objects.values_list("pk", "username"))
+    if names.pop(user.pk, None) == name:
+        return False
+    return _as_read(name) in map(_as_read, names.values())
+
+
+def _as_read(name: str) -> str:
+    return normalize("NFKC", normalize("NFKC", name).casefold())
 
 
 def _check(user: User, wanted: Mapping[str, Any], by: User) -> None:
-    if "username" in wanted and is_taken(wanted["username"], user):
-        raise NotAllowed("username", TAKEN)
+    if "username" in wanted and (why := why_not_called(wanted["username"], user)):
+        raise NotAllowed("username", why)
     leaves = wanted.get("is_active") is False
     if leaves and user.pk == by.pk:
         raise NotAllowed("is_active", "You cannot deactivate yourself. Ask another administrator to do it.")
@@ -224,7 +274,7 @@ def _check(user: User, wanted: Mapping[str, Any], by: User) -> None:
         return
     if list(roles.admins().values_list("pk", flat=True)) == [user.pk]:
         field = "is_active" if leaves else "role"
-        raise NotAllowed(field, "This is the last active administrator. Make somebody else administrator first.")
+        raise NotAllowed(field, "This is the last active administrator. Make another user administrator first.")
 
 
 def changes_since(user: User, version: int) -> QuerySet[AuditEntry]:

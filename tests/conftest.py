@@ -11,8 +11,8 @@ from django.test import TransactionTestCase
 from django.utils import timezone
 from xdist.scheduler import LoadFileScheduling
 
-from messaging import roles
-from messaging.delivery import mechanisms
+from messaging.access import roles
+from messaging.delivery.smtp import mechanisms
 from messaging.setup import network
 from tests import database, services, sizes
 from tests.certificates import Authority
@@ -60,7 +60,7 @@ def media(settings, tmp_path_factory):
 def woken(monkeypatch):
     """Accounts whose lanes would have been woken: tests run lanes themselves, no broker is asked."""
     accounts = []
-    monkeypatch.setattr("messaging.wake._send", accounts.append)
+    monkeypatch.setattr("messaging.queue.wake._send", accounts.append)
     return accounts
 
 
@@ -108,7 +108,7 @@ def names(monkeypatch):
 
 
 class Clock:
-    """What time it is, as the tests say; nobody may wait for it to go on by itself."""
+    """What time it is, as the tests say; no one may wait for it to go on by itself."""
 
     def __init__(self):
         self.now = timezone.now()
@@ -131,7 +131,7 @@ def clock(monkeypatch):
 
 @pytest.fixture
 def ca(tmp_path):
-    """An authority that nobody trusts but for Email Setup."""
+    """An authority that no one trusts but for Email Setup."""
     return Authority(tmp_path)
 
 

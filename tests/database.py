@@ -1,6 +1,6 @@
 """Databases of the tests: migrated once, copied as often as needed, emptied quickly.
 
-A template is a migrated database that nobody uses. On SQLite it is a file in .pytest_cache, on PostgreSQL a database
+A template is a migrated database that no one uses. On SQLite it is a file in .pytest_cache, on PostgreSQL a database
 beside the one that the URL names. Both are kept until a migration changes.
 """
 
@@ -58,7 +58,7 @@ def _state():
         found.update(path.read_bytes())
     for library in ("django", "django-celery-beat"):
         found.update(version(library).encode())
-    found.update((ROOT / "messaging" / "roles.py").read_bytes())  # its groups are made after migrating
+    found.update((ROOT / "messaging" / "access" / "roles.py").read_bytes())  # its groups are made after migrating
     return found.hexdigest()[:16]
 
 

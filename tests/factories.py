@@ -8,11 +8,13 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
-from messaging import batches, roles
+from messaging.access import roles
+from messaging.company import options
 from messaging.intake.gate import Submission, accept
 from messaging.lifecycle import transitions
 from messaging.models import EmailSettings, Message, Phrase
-from messaging.setup import opt_files, options
+from messaging.queue import batches
+from messaging.setup import opt_files
 from messaging.setup.secrets import encrypt
 
 OFFICE = "office@brightwater.example"
@@ -34,7 +36,7 @@ def browser_of(user):
 
 
 def said(words):
-    """A reason in somebody's own words, as rows keep it."""
+    """A reason in someone's own words, as rows keep it."""
     return Phrase("said", words=words)
 
 
@@ -63,7 +65,7 @@ def write_opt_files(folder, **fields):
 
 
 def hold_mail(record=True, hold=True):
-    """Switch the two options of seed row S3 as an administrator does."""
+    """Switch the two options of S3 as an administrator does."""
     options.save({"record_mail": record, "hold_mail": hold}, by=None)
 
 
@@ -133,7 +135,7 @@ def fitting(**values):
 
 
 def put(message, **values):
-    """Write to the row behind everybody's back."""
+    """Write to the row behind everyone's back."""
     Message.objects.filter(pk=message.pk).update(**fitting(**values))
     message.refresh_from_db()
     return message
@@ -143,7 +145,7 @@ def put(message, **values):
 
 
 def draft_batch(*messages, by, **options):
-    """A batch that somebody has chosen, of their own account."""
+    """A batch that someone has chosen, of their own account."""
     chosen = Message.objects.filter(pk__in=[message.pk for message in messages])
     return batches.choose(chosen, **{"by": by, "account": by} | options)
 

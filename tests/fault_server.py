@@ -162,7 +162,7 @@ class FaultServer:
     def __enter__(self):
         self.socket = socket.socket(socket.AF_INET6 if ":" in self.address else socket.AF_INET)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)  # a client soon notices that nobody reads
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)  # a client soon notices that no one reads
         self.socket.bind((self.address, self.port))
         self.socket.setblocking(False)
         self.port = self.socket.getsockname()[1]

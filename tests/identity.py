@@ -71,6 +71,9 @@ class Identity:
     interval: int = 5  # seconds between two looks at a sign-in by code
     delegated: bool = True  # Google Workspace lets the service account act for its users
     fails: object = None
+    spoils: str = ""  # stands at the end of every access token
+    adds: dict = field(default_factory=dict)  # stands in every answer with a token
+    adds_to_code: dict = field(default_factory=dict)  # and in every one with a code for a sign-in elsewhere
     drips: float = 0.0  # seconds for each byte of an answer
     gate: threading.Event = field(default_factory=threading.Event)
     asked: list = field(default_factory=list)
@@ -147,7 +150,7 @@ class Identity:
             "client_email": SERVICE_ACCOUNT,
             "private_key_id": "1",
             "private_key": pem,
-            "token_uri": "http://169.254.169.254/token",  # somebody has been at the file
+            "token_uri": "http://169.254.169.254/token",  # someone has been at the file
         }
         return json.dumps(key | changed)
 
@@ -237,7 +240,7 @@ class Identity:
             "expires_in": 900,
             "interval": self.interval,
             "message": "To sign in, use a web browser",
-        }
+        } | self.adds_to_code
 
     def _device_grant(self, code):
         device = self.devices[code]
@@ -298,9 +301,9 @@ class Identity:
         return token
 
     def _grant(self, user="", **more):
-        token = self._secret("access-token")
+        token = self._secret("access-token") + self.spoils
         self.tokens[token] = user
-        return {"token_type": "Bearer", "access_token": token, "expires_in": self.lasts, **more}
+        return {"token_type": "Bearer", "access_token": token, "expires_in": self.lasts, **more} | self.adds
 
     def _secret(self, name):
         secret = f"{name}-{next(self.numbers)}/+~{time.time_ns():x}"

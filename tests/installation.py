@@ -106,7 +106,7 @@ class Installation:
 
 
 def free_ports(count):
-    """Ports of loopback that nobody listens on."""
+    """Ports of loopback that no one listens on."""
     with contextlib.ExitStack() as stack:
         listening = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
         return [each.getsockname()[1] for each in listening]

@@ -1,4 +1,4 @@
-"""What names lead to in a test, and addresses where nobody answers."""
+"""What names lead to in a test, and addresses where no one answers."""
 
 import contextlib
 import socket

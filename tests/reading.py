@@ -1,22 +1,22 @@
 """What holds of whatever is read: for the tests of tests/unit/test_parsers.py, and for tests/fuzz.py."""
 
-from messaging import content, mime
 from messaging.console import html_body
+from messaging.content import assembly, mime
 from messaging.intake import addresses, typed
 from messaging.intake.errors import BadAddress
 from messaging.setup import opt_files
 
 
 def message(raw):
-    skeleton, cuts = content.split(raw)
+    skeleton, cuts = assembly.split(raw)
     assert len(skeleton) + sum(len(cut.body) for cut in cuts) == len(raw)
-    content.bodies_of(raw)
+    assembly.bodies_of(raw)
     mime.decoded_words(raw.decode("utf-8", "replace"))
 
 
 def html(source):
     try:
-        kept = html_body.framed(source, lambda _: "")
+        kept = html_body.clean(source).document
     except html_body.NotShown:
         return
     assert len(kept) <= html_body.MOST_GROWTH * len(source) + html_body.ROOM

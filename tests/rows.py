@@ -5,8 +5,8 @@ import email.policy
 
 from django.db import connection
 
-from messaging import content
 from messaging.console.words import said
+from messaging.content import assembly
 from messaging.models import Message
 
 
@@ -31,7 +31,7 @@ def states():
 
 def wire(message):
     """What is stored of a message, as it goes out."""
-    return b"".join(content.assemble(Message.objects.get(pk=message.pk)))
+    return b"".join(assembly.assemble(Message.objects.get(pk=message.pk)))
 
 
 def parsed(raw):

@@ -20,7 +20,7 @@ SMTP_TIMEOUT_SCALE, SMTP_FINAL_REPLY_TIMEOUT = 0.1, 20.0
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 STATIC_ROOT.mkdir(exist_ok=True)  # noqa: F405
 STORAGES["staticfiles"]["BACKEND"] = "django.contrib.staticfiles.storage.StaticFilesStorage"  # noqa: F405
-# In a file, as in real life: threads of a test share it like processes do. No power is cut, so nobody waits for a disk.
+# In a file, as in real life: threads of a test share it like processes do. No power is cut, so no one waits for a disk.
 _options = DATABASES["default"].setdefault("OPTIONS", {})  # noqa: F405
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):  # noqa: F405
     _options["init_command"] = _options["init_command"].replace("synchronous=FULL", "synchronous=OFF")

@@ -2,7 +2,7 @@
 
 suite: everything, sharp and short: `make test`.
 quick: of the unit and integration tests each once, with the first of its cases, without those marked `slow`.
-drills: what is marked `drill`: the slow tests, and the cases that the suite leaves out.
+drills: what is marked `drill`: the slow tests, and the cases that the suite leaves out; and what is marked `attack`.
 soak: what is marked `soak`, and once more, longer, what is marked `sized` or tries examples of hypothesis.
 """
 
@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, settings
 from tests import services
 
 TESTS = os.environ.get("TESTS", "suite")
-MARKS = {"suite": {"suite"}, "quick": {"suite"}, "drills": {"drill"}, "soak": {"soak", "sized", "hypothesis"}}
+MARKS = {"suite": {"suite"}, "quick": {"suite"}, "drills": {"drill", "attack"}, "soak": {"soak", "sized", "hypothesis"}}
 NOT_QUICK = {"slow", "process", "services", "browser"}
 # What takes longest begins first, so that no process of the run is left alone with it in the end.
 ORDER = ["browser", "system", "upgrade", "integration", "unit"]

@@ -2,14 +2,15 @@
 
 import datetime as dt
 import threading
+from contextlib import contextmanager
 
 import pytest
 from django.db import connection, connections
 from django.utils import timezone
 
 from messaging import housekeeping
-from messaging.delivery.dialogue import Patience
 from messaging.delivery.lane import Lane
+from messaging.delivery.smtp.dialogue import Patience
 from messaging.models import UserSession
 
 fault = pytest.mark.fault
@@ -80,3 +81,17 @@ def days_pass(clock, days):
     housekeeping.sweep(clock.goes_on(days=days - 1))
     housekeeping.sweep(clock.goes_on(days=1))
     return clock.now
+
+
+@contextmanager
+def locked(message):
+    """Another session has the row, in a transaction that does not end."""
+    other = connection.copy()
+    other.set_autocommit(False)
+    try:
+        with other.cursor() as cursor:
+            cursor.execute("SELECT 1 FROM messaging_message WHERE id = %s FOR UPDATE", [message.pk])
+        yield
+    finally:
+        other.rollback()
+        other.close()

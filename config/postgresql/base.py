@@ -11,9 +11,24 @@ class _Limits(threading.local):
 
     reading = 0.0
     writing = 0.0
+    waiting = 0.0  # of these, for rows that are locked
 
 
 limits = _Limits()
+# The server lets go of a client that vanished, with the rows that it has locked: after a minute of silence, or where
+# it stands still in a transaction for longer than any sending within one takes.
+VANISHED = {
+    "tcp_keepalives_idle": "30",
+    "tcp_keepalives_interval": "10",
+    "tcp_keepalives_count": "3",
+    "idle_in_transaction_session_timeout": "15min",
+}
+LOCK_SECONDS = 10.0
+
+
+def limit_waits_for_locks() -> None:
+    """In this process no statement waits for a locked row for longer than LOCK_SECONDS."""
+    _Limits.waiting = LOCK_SECONDS
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
@@ -21,6 +36,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         done = super().init_connection_state()
         if limits.reading:
             self._set_timeout(limits.reading)
+        self._set(VANISHED | ({"lock_timeout": f"{round(limits.waiting * 1000)}ms"} if limits.waiting else {}))
         return done
 
     def _set_autocommit(self, autocommit: bool) -> None:
@@ -29,6 +45,10 @@ class DatabaseWrapper(base.DatabaseWrapper):
             self._set_timeout(limits.writing, is_local=True)
 
     def _set_timeout(self, seconds: float, *, is_local: bool = False) -> None:
+        self._set({"statement_timeout": f"{round(seconds * 1000)}ms"}, is_local=is_local)
+
+    def _set(self, values: dict[str, str], *, is_local: bool = False) -> None:
+        calls = ", ".join(["set_config(%s, %s, %s)"] * len(values))
         with self.wrap_database_errors, self.connection.cursor() as cursor:
-            values = [f"{round(seconds * 1000)}ms", is_local]
-            cursor.execute("SELECT set_config('statement_timeout', %s, %s)", values)
+            parameters = [each for name, value in values.items() for each in (name, value, is_local)]
+            cursor.execute(f"SELECT {calls}", parameters)

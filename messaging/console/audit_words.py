@@ -7,15 +7,16 @@ from typing import Any
 from django.db.models import QuerySet
 from django.http import QueryDict
 
-from messaging import selection, timetable
+from messaging.access.sign_ins import SIGN_IN
 from messaging.audit import Action, Area
 from messaging.console import option_words
 from messaging.console.paging import part_of
 from messaging.console.words import sending_account, setting_value
 from messaging.models import AuditEntry, NoticeKind, Phrase, Restore, Schedule
-from messaging.schedules import WHEN
+from messaging.queue import selection
+from messaging.scheduling import timetable
+from messaging.scheduling.schedules import WHEN
 from messaging.setup import certificates, fields
-from messaging.sign_ins import SIGN_IN
 from messaging.wording import changed, in_words, person
 
 LABELS: dict[str, Mapping[str, str]] = {
@@ -23,7 +24,7 @@ LABELS: dict[str, Mapping[str, str]] = {
     Area.OPTIONS: option_words.LABELS,
     Area.NOTICES: option_words.RULE_LABELS,
     Area.USERS: {
-        "username": "Sign-in name", "first_name": "First name", "last_name": "Last name", "email": "E-mail",
+        "username": "Sign-in name", "first_name": "First name", "last_name": "Last name", "email": "Email",
         "is_active": "Active", "role": "Role", "password": "Sign-in password", "under_way": "What was under way",
         "sign_in": "Sign-in",
         "second_factor": "Second factor", "recovery_codes": "Recovery codes",
@@ -123,7 +124,7 @@ def _whole(area: str, values: Any) -> str:
     if _is_worded(values):
         return str(values["words"])
     if area == Area.USERS:
-        return values["role"] or "no role"
+        return str(values["role"] or "no role")
     if area == Area.RESTORES:
         return f"{in_words(Phrase(values['evidence']))} Unsent messages: {values['unsent']:,}"
     schedule = Schedule(**{name: values[name] for name in WHEN if name in values})
@@ -135,7 +136,7 @@ LEFT = {"hold": "held", "pass-on": "passed on to", "cancel": "cancelled", "let-g
 
 def _left(what: Any) -> str:
     """What became of what was under way in the name of a user: "held: 3 messages, and 1 that was being sent"."""
-    done = LEFT.get(what["choice"], what["choice"])
+    done = str(LEFT.get(what["choice"], what["choice"]))
     if what["choice"] == "pass-on":
         done = f"{done} {what['to']['name'] if what.get('to') else 'the company'}"
     if what["choice"] == "let-go":
@@ -174,7 +175,7 @@ def _value(area: str, field: str, value: Any) -> str:
         case Area.OPTIONS if field == "same_refusals":
             return str(value or ON_OFF[False])
         case Area.OPTIONS if field == "language":
-            return LANGUAGES.get(value, value)
+            return str(LANGUAGES.get(value, value))
         case Area.RESTORES:
             return str(dict(Restore.Answer.choices).get(value, value))
         case Area.USERS:

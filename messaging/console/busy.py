@@ -1,18 +1,38 @@
-"""The answers to requests that got no turn, and to those whose statement took too long."""
+"""The answers to requests that got no turn, and to those that the database gave up or put off."""
 
 import logging
+import sqlite3
+import sys
 from collections.abc import Callable
 
 from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.views import defaults
 
-from messaging import passwords, turns
-from messaging.console import searches
+from messaging import turns
+from messaging.access import passwords
+from messaging.console import html_reader, searches
+from messaging.delivery.store.group_commit import is_locked
 
 log = logging.getLogger(__name__)
 
-PAGES = {passwords.Busy: "messaging/busy.html", searches.Busy: "messaging/busy_searching.html"}
+# The heading, and why.
+WORDS: dict[type[turns.Busy], tuple[str, str]] = {
+    passwords.Busy: (
+        "Too many sign-ins at the moment", "The server is checking as many passwords as it can.",
+    ),
+    searches.Busy: (
+        "Too many searches at the moment", "The server is making as many searches as it can.",
+    ),
+    searches.BusyOrdering: (
+        "Too many large changes at the moment", "The server is still changing many other messages at once.",
+    ),
+    html_reader.Busy: (
+        "Too many messages are being opened at the moment", "The server is reading as many messages as it can.",
+    ),
+}  # fmt: skip
+LOCKED = ("The database is busy", "A large change is being written.")
 QUERY_CANCELED = "57014"  # PostgreSQL's code for a statement over its time
 
 
@@ -27,10 +47,27 @@ class BusyMiddleware:
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
         if isinstance(error, turns.Busy):
-            response = render(request, PAGES[type(error)], status=503)
-            response["Retry-After"] = "5"
-            return response
+            return _try_again(request, *WORDS[type(error)])
         if isinstance(error, OperationalError) and getattr(error.__cause__, "sqlstate", "") == QUERY_CANCELED:
             log.error("%s was ended: a statement took longer than it may", request.path)
             return render(request, "503.html", status=503)
-        return None
+        return _try_again(request, *LOCKED) if _is_kept_waiting(error) else None
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Django's handler500, which is told of errors outside of views, too."""
+    error = sys.exc_info()[1]
+    if error is not None and _is_kept_waiting(error):
+        return _try_again(request, *LOCKED)
+    return defaults.server_error(request)
+
+
+def _is_kept_waiting(error: BaseException) -> bool:
+    """Whether another transaction keeps a row, or SQLite's file, that a statement needs."""
+    return is_locked(error) or getattr(error.__cause__, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
+
+
+def _try_again(request: HttpRequest, heading: str, why: str) -> HttpResponse:
+    response = render(request, "messaging/busy.html", {"heading": heading, "why": why}, status=503)
+    response["Retry-After"] = "5"
+    return response

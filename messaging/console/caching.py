@@ -34,6 +34,10 @@ class Logout(LogoutView):
 
     next_page = "login"
 
+    def get_redirect_url(self, request: HttpRequest | None = None) -> str:
+        """None that a request names: it may be this one, which has no page."""
+        return ""
+
     def dispatch(self, request: HttpRequest, *args: Any, **options: Any) -> HttpResponse:
         response: HttpResponse = super().dispatch(request, *args, **options)
         return forget_all(response)

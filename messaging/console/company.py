@@ -8,13 +8,13 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.functional import SimpleLazyObject
 
-from messaging import roles
+from messaging.access import roles
+from messaging.company.options import local, options
 from messaging.models import CompanyOptions
-from messaging.setup.options import local, options
 
 
 class CompanyMiddleware:
-    """Sets `request.company`, read with the person, or when somebody asks for it.
+    """Sets `request.company`, read with the person, or when someone asks for it.
 
     People who signed in see times and words as the company has them; monitors cost no statement. What was changed by
     another process is in effect with the next request.

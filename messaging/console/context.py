@@ -11,12 +11,15 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
 
-from messaging import notices, roles, second_factor, sending, sessions
-from messaging.delivery import refusal
+from messaging import notices
+from messaging.access import roles, second_factor, sessions
+from messaging.delivery import opt_file_block
 from messaging.health import SILENT_AFTER
 from messaging.housekeeping import BEAT, SWEEP, WORKER
 from messaging.lifecycle import limits
+from messaging.lifecycle.limits import OF_SETTINGS, gravest_first
 from messaging.models import AccountPause, Heartbeat, Notice
+from messaging.queue import pausing
 from messaging.setup import opt_files
 from messaging.wording import in_words
 
@@ -44,7 +47,7 @@ class Role:
 
     @property
     def time_left(self) -> dict[str, int | bool] | None:
-        """How long the session lasts, for the warning; None: nobody is signed in."""
+        """How long the session lasts, for the warning; None: no one is signed in."""
         row = sessions.row_of(self.request)
         return sessions.time_left(row, roles.company_of(cast(User, self.request.user)), timezone.now()) if row else None
 
@@ -63,7 +66,7 @@ class Obstacles:
     """Why nothing is being sent: what is paused, background processes that have not reported, and servers whose
     `.opt` files cannot be understood (by name, what is wrong with them); and how many notices the person has not seen.
 
-    `restored` is the pause after a restore, told apart from the others. Limits and sending windows are what somebody
+    `restored` is the pause after a restore, told apart from the others. Limits and sending windows are what someone
     wished, and no obstacles.
 
     `silent_since` is when both were last seen at work; None: never. It is meaningful when `is_silent` or `is_busy`:
@@ -90,20 +93,20 @@ def console(request: HttpRequest) -> dict[str, object]:
 def obstacles(person: User | None = None) -> Obstacles:
     """One statement while all is well, the number of a person's unseen notices in it."""
     now = timezone.now()
-    pauses = sending.holding(now).exclude(kind__in=sending.OF_SETTINGS)
-    notes = refusal.notes(now)
+    pauses = pausing.holding(now).exclude(kind__in=OF_SETTINGS)
+    notes = opt_file_block.notes(now)
     unseen = _number(notices.unseen(person)) if person is not None else Value(0)
     hearts = Heartbeat.objects.filter(name__in=[SWEEP, WORKER, BEAT])
     hearts = hearts.annotate(paused=Exists(pauses), noted=Exists(notes), unseen=unseen)
     beats = {heart.name: heart for heart in hearts}
     told = next(iter(beats.values()), None)
-    found = [] if told is not None and not told.paused else sending.gravest_first(pauses)
+    found = [] if told is not None and not told.paused else gravest_first(pauses)
     refusing = {} if told is not None and not told.noted else _noted(notes)
     alive = {name for name, heart in beats.items() if abs(now - heart.at) <= SILENT_AFTER}
     since = beats[SWEEP].at if SWEEP in beats and beats[SWEEP].at <= now else None
     here = opt_files.read()
     if here.errors:
-        refusing[refusal.server_name()] = [str(error) for error in here.errors]
+        refusing[opt_file_block.server_name()] = [str(error) for error in here.errors]
     restored = next((pause for pause in found if pause.kind == AccountPause.Kind.RESTORED), None)
     is_swept = SWEEP in alive  # by a worker, because beat lives
     worker_lives = is_swept or WORKER in alive
@@ -132,6 +135,6 @@ def _number(unseen: QuerySet[Notice]) -> Coalesce:
 
 def _noted(notes: QuerySet[Heartbeat]) -> dict[str, list[str]]:
     return {
-        note.name.removeprefix(refusal.PREFIX): list(map(in_words, refusal.errors_of(note)))
+        note.name.removeprefix(opt_file_block.PREFIX): list(map(in_words, opt_file_block.errors_of(note)))
         for note in notes.order_by("name")
     }

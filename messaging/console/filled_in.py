@@ -1,6 +1,7 @@
 """A page with one of its forms filled in again, as it was when it was sent after its session had ended.
 
-It is done in the page that was made, whatever view made it, so that no form is left out.
+It is done in the page that was made, whatever view made it, so that no form is left out. A form whose fields mean
+something else in another version of what it shows is filled in by its view, and says so (OWN_FILLING).
 """
 
 from collections import deque
@@ -9,11 +10,16 @@ from html import escape
 from html.parser import HTMLParser
 from urllib.parse import urlsplit
 
-from messaging.kept_forms import CSRF, OWNER
+from messaging.access.kept_forms import CSRF, OWNER
 
 BUTTONS = ("submit", "button", "image", "reset")
 AS_IT_IS = ("password", "file", *BUTTONS)
 CHOSEN = ("checkbox", "radio")
+# Of hidden fields: upon what was typed stands, and which form it was. What decides what a button acts upon is as the
+# page shows it: no one sees that it is filled in, nor who planted it.
+HIDDEN = ("version", "company_version", "key")
+ACCOUNT_KEY = "account_key"  # whom the page of a form is about: it is another form where that is another user
+OWN_FILLING = "data-own-filling"  # of a form
 
 Attributes = list[tuple[str, str | None]]
 Change = tuple[int, int, str]  # from where to where, and what comes there
@@ -72,7 +78,9 @@ class _Filler(HTMLParser):
         given = dict(attrs)
         if tag == "form":
             target = urlsplit(given.get("action") or "").path or self.here
-            self.is_inside = not self.is_typed_into and given.get("method", "get") == "post" and target == self.path
+            is_its = not self.is_typed_into and given.get("method", "get") == "post" and target == self.path
+            self.is_found |= is_its
+            self.is_inside = is_its and OWN_FILLING not in given
             if self.is_inside:
                 self.begin()
         elif tag == "details":
@@ -81,12 +89,11 @@ class _Filler(HTMLParser):
             self.fill(tag, attrs, given)
 
     def begin(self) -> None:
-        self.is_found = True
         self.left = {name: deque(values) for name, values in self.fields.items() if name not in (CSRF, OWNER)}
         self.changes = set(self.folded)
 
     def fill(self, tag: str, attrs: Attributes, given: Mapping[str, str | None]) -> None:
-        name, kind = given.get("name") or "", given.get("type") or "text"
+        name, kind = given.get("name") or "", (given.get("type") or "text").lower()
         if tag in ("select", "textarea") or (tag == "input" and kind not in ("hidden", *BUTTONS)):
             self.is_typed_into = True
         if tag == "select":
@@ -107,6 +114,10 @@ class _Filler(HTMLParser):
             self.changes.add(self.replaced("input", _marked(attrs, "checked", is_chosen)))
             if is_chosen != ("checked" in dict(attrs)):
                 self.unfold()
+        elif name == ACCOUNT_KEY and self.fields.get(name, [value]) != [value]:
+            self.is_found = self.is_inside = False
+        elif kind == "hidden" and name not in HIDDEN:
+            return
         elif kind not in AS_IT_IS and self.left.get(name):
             text = self.left[name].popleft()
             self.changes.add(self.replaced("input", _with(attrs, "value", text)))

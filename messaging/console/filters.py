@@ -18,9 +18,10 @@ from django.db.models import QuerySet
 from django.http import QueryDict
 from django.utils import timezone
 
-from messaging import leaving, selection
+from messaging.console.signed_out import KEPT
 from messaging.models import Category, Message, Recipient
-from messaging.queue import NotPossible
+from messaging.queue import leaving, selection
+from messaging.queue.actions import NotPossible
 
 Status = Message.Status
 ALL = "all"
@@ -48,7 +49,7 @@ def few_words(text: str) -> None:
 
 
 def _date(label: str, **options: Any) -> django_filters.DateFilter:
-    # Beyond these years time zone arithmetic or the database gives up; nobody means them.
+    # Beyond these years time zone arithmetic or the database gives up; no one means them.
     words = "Enter a day from 1990 to 2199."
     limits = [MinValueValidator(date(1990, 1, 1), words), MaxValueValidator(date(2199, 12, 31), words)]
     return django_filters.DateFilter(label=label, widget=DateInput(), validators=limits, **options)
@@ -216,9 +217,11 @@ def ids_in(values: Iterable[str]) -> list[int]:
 
 
 def query_of(data: QueryDict, *leave_out: str) -> str:
-    """The query string of a request without what is empty and without some names, for links that keep the filter."""
+    """The query string of a request for links that keep the filter: without what is empty, without some names, and
+    without the form that was filled in again, which it is only once.
+    """
     kept = QueryDict(mutable=True)
     for name, values in data.lists():
-        if name not in leave_out and any(values):
+        if name not in (KEPT, *leave_out) and any(values):
             kept.setlist(name, values)
     return kept.urlencode()

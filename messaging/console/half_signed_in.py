@@ -5,10 +5,13 @@ It holds for a few minutes, for the password that was entered, and for so many w
 
 from dataclasses import asdict, dataclass
 
+from django.contrib.auth import login
 from django.contrib.auth.models import User
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
+
+from messaging.access import second_factor
 
 KEY = "half_signed_in"  # in the session
 SECONDS = 300
@@ -39,7 +42,7 @@ def read(request: HttpRequest) -> HalfSignedIn | None:
 
 
 def user_of(half: HalfSignedIn) -> User | None:
-    """Who may go on; None: it took too long, or the user was deactivated or has another password."""
+    """Who may enter the code; None: it took too long, or the user was deactivated or has another password."""
     if abs(timezone.now().timestamp() - half.at) > SECONDS:
         return None
     user = User.objects.filter(pk=half.user, is_active=True).first()
@@ -60,6 +63,17 @@ def count_wrong(request: HttpRequest, half: HalfSignedIn) -> bool:
 def end(request: HttpRequest) -> None:
     """Forget who it is."""
     request.session.pop(KEY, None)
+
+
+def enter(request: HttpRequest, user: User, app: int | None) -> bool:
+    """Sign a user in whose password was right, and a code of `app` if they have one; False: they have another now."""
+    with second_factor.held(user) as now:
+        if now != app:
+            return False
+        end(request)
+        login(request, user)
+        request.session.save()  # while it is held
+    return True
 
 
 def _write(request: HttpRequest, half: HalfSignedIn) -> None:

@@ -1,4 +1,5 @@
-"""What a message's page tells that may be long, a page of each at a time: recipients, attempts, events, versions.
+"""What a message's page tells that may be long, a page of each at a time: recipients, attachments, attempts,
+events, versions.
 
 Names of the query: `outcome` and `address` narrow the recipients; the others are the numbers of pages.
 """
@@ -11,12 +12,14 @@ from typing import Any, cast
 from django.db.models import Case, Count, Q, QuerySet, Value, When
 from django.http import QueryDict
 
-from messaging import versions
+from messaging.compose import versions
 from messaging.console.paging import Page, page_of, part_of
-from messaging.models import AttemptOutcome, Message, MessageEvent, MessageVersion, Recipient, SendAttempt
+from messaging.models import Attachment, AttemptOutcome, Message, MessageEvent, MessageVersion, Recipient, SendAttempt
 
-NAMES = ("outcome", "address", "recipients_page", "attempts_page", "events_page", "versions_page")
-RECIPIENTS, EVENTS, VERSIONS = 50, 50, 20  # on a page
+NAMES = (
+    "outcome", "address", "recipients_page", "attachments_page", "attempts_page", "events_page", "versions_page",
+)  # fmt: skip
+RECIPIENTS, ATTACHMENTS, EVENTS, VERSIONS = 50, 100, 50, 20  # on a page
 ATTEMPTS, LONG_ATTEMPTS = 10, 3  # the second where each may name more recipients than a page shows
 LONGEST_SEARCH = 200
 
@@ -57,6 +60,7 @@ class History:
     """
 
     recipients: Recipients
+    attachments: Page[Attachment]
     attempts: Page[SendAttempt]
     failing: SendAttempt | None
     events: Page[MessageEvent]
@@ -76,6 +80,7 @@ def history_of(message: Message, asked: QueryDict) -> History:
     earlier = versions.replaced(message) if edits or events.pages > 1 else MessageVersion.objects.none()
     return History(
         recipients_of(message, asked),
+        _attachments(message, asked),
         attempts,
         _failing(message, attempts),
         events,
@@ -104,8 +109,13 @@ def recipients_of(message: Message, asked: QueryDict) -> Recipients:
     return Recipients(page, counts, outcome, address)
 
 
+def _attachments(message: Message, asked: QueryDict) -> Page[Attachment]:
+    rows = message.attachments.all() if message.attachment_count else Attachment.objects.none()
+    return part_of(rows, asked.get("attachments_page"), size=ATTACHMENTS)
+
+
 def pending_of(message: Message, recipients: Recipients) -> Sequence[str]:
-    """The addresses that it has not reached; asked for only where somebody looks at them."""
+    """The addresses that it has not reached; asked for only where someone looks at them."""
     if not recipients.is_long:
         return [row.address for row in recipients.page.rows if row.status == Recipient.Status.PENDING]
     pending = message.recipients.filter(status=Recipient.Status.PENDING)

@@ -15,9 +15,9 @@ from urllib.parse import unquote
 
 import nh3
 
-from messaging import magic
 from messaging.console import html_weight
 from messaging.console.html_allowed import ATTRIBUTES, PROPERTIES, SCHEMES, TAGS, WITHOUT_CONTENT
+from messaging.content import file_types
 
 MAX_HTML = 256 * 1024  # characters; beyond that the text is shown, and the source offered
 MOST_GROWTH = 4  # times as long as it was, before inline images come in
@@ -67,9 +67,8 @@ def clean(html: str) -> Clean:
     return Clean(document, cleaner.cids, cleaner.has_remote_images)
 
 
-def framed(html: str, find_image: FindImage) -> str:
-    """The same with its images; `find_image` gives the data: URI of a Content-ID, or "". Raises NotShown."""
-    found = clean(html)
+def framed(found: Clean, find_image: FindImage) -> str:
+    """The document with its images; `find_image` gives the data: URI of a Content-ID, or ""."""
     pieces = re.split(r"cid:([0-9a-f]{16}-[0-9]+)", found.document)
     images = [find_image(found.cids[mark]) if mark in found.cids else "" for mark in pieces[1::2]]
     images = [image or f"cid:{mark}" for image, mark in zip(images, pieces[1::2], strict=True)]
@@ -186,8 +185,10 @@ class InlineImages:
     MAX_ALL = 25 * 2**20
 
     def __init__(self, by_id: dict[str, tuple[str, int, Callable[[], bytes]]]) -> None:
-        """`by_id` maps a Content-ID to (content type, octets, how to read it)."""
-        self.by_id = by_id
+        """`by_id` maps a Content-ID to (content type, octets, how to read it). A `cid:` is read percent-decoded, and
+        so is a Content-ID that the gate encoded.
+        """
+        self.by_id = {unquote(content_id): image for content_id, image in by_id.items()} | by_id
         self.uris: dict[str, str] = {}
         self.given = 0
 
@@ -197,8 +198,8 @@ class InlineImages:
             return ""
         if content_id not in self.uris:
             data = read()
-            kind = magic.kind_of(data, content_type)
-            uri = f"data:{kind};base64,{base64.b64encode(data).decode()}" if kind in magic.IMAGES else ""
+            kind = file_types.kind_of(data, content_type)
+            uri = f"data:{kind};base64,{base64.b64encode(data).decode()}" if kind in file_types.IMAGES else ""
             self.uris[content_id] = uri
         self.given += size if self.uris[content_id] else 0
         return self.uris[content_id]

@@ -18,6 +18,8 @@ MOST_BETWEEN = 5  # elements between formatting and its end tag, by which it is 
 MOST_ALIKE = 3  # elements of formatting, of which only the last ones are opened anew
 MOST_ATTRIBUTES = 10_000  # in one tag
 MOST_REOPENED = 100_000  # elements of formatting that is not closed where its paragraph is
+MOST_DIGITS = 4_000  # of a reference to a character: Python reads no number of more than 4,300
+MOST_LOOKED_AT = 1_000_000  # elements of formatting that is open, summed up over all tags: each tag looks at them
 
 _BLANK = " \t\n\f\r"
 _TAG = re.compile(
@@ -25,7 +27,10 @@ _TAG = re.compile(
     rf"(?:[{_BLANK}/]++|[^{_BLANK}/>][^{_BLANK}/>=]*+"
     rf"(?:[{_BLANK}]*+=[{_BLANK}]*+(?:\"[^\"]*+\"|'[^']*+'|(?![\"'])[^{_BLANK}>]*+))?+)*+>"
 )
+_NAME = re.compile(rf"</?([a-zA-Z][^{_BLANK}/>]{{0,20}})")  # as much of it as tells whether it ends a RAW element
 _BLANKS = re.compile(rf"[{_BLANK}/]+")
+_END_OF_COMMENT = re.compile("--!?>")
+_NUMBER = re.compile("&#([0-9]+);?")
 
 # Never open, or once at the most.
 VOID = frozenset((
@@ -75,39 +80,47 @@ def check(html: str) -> None:
 
 
 def text_of(html: str) -> str:
-    """What is between the tags, for a reader of plain text."""
+    """What is between the tags, for a reader of plain text; not what is in scripts, style sheets and their kin."""
     pieces = []
+    is_text = True
     for tag in tags(html):
-        if not tag.is_raw:
+        if is_text and not tag.is_raw:
             pieces.append(tag.text)
+        is_text = not tag.is_raw and (tag.is_end or tag.name not in RAW or tag.name == "xmp")
         if tag.name in BLOCKS or tag.name in ("br", "hr", "tr", "table"):
             pieces.append("\n")
         elif tag.name in CELLS:
             pieces.append(" ")
-    return unescape("".join(pieces))
+    return unescape(_NUMBER.sub(_without_endless, "".join(pieces)))
+
+
+def _without_endless(reference: re.Match[str]) -> str:
+    """A reference to a character; one whose number Python refuses to read names none, as any that is too large."""
+    return reference[0] if len(reference[1]) < MOST_DIGITS else "\ufffd"
 
 
 def tags(html: str) -> Iterator[Tag]:
     """The tags of a document in their order, and one without a name at its end.
 
-    What is in a script or another element that has no elements in it is said to be `is_raw`.
+    What is in a script or another element that has no elements in it is said to be `is_raw`, and has no `source`.
     """
     position = begin = 0
     raw = ""
     while (start := html.find("<", position)) != -1:
+        named = _NAME.match(html, start)
         mark = html[start + 1 : start + 2]
-        if (mark.isalpha() and mark.isascii()) or (mark == "/" and html[start + 2 : start + 3].isalpha()):
+        if named and raw and not (mark == "/" and _lower(named[1]) == raw):
+            # It is none, so it is not looked for its end: each of many would be looked for through all that follow.
+            yield Tag(html[begin:start], _lower(named[1]), mark == "/", True, "")
+            position, begin = start + 1, start
+        elif named:
             found = _TAG.match(html, start)
             if found is None:  # it never ends, and so it is none
                 break
-            name = found["name"].lower()
-            is_end = bool(found["end"])
-            is_raw = bool(raw) and not (is_end and name == raw)
-            yield Tag(html[begin:start], name, is_end, is_raw, found[0])
-            raw = raw if is_raw else name if name in RAW and not is_end else ""
-            # In a script a tag is none, and does not end where it would.
-            position = start + 1 if is_raw else found.end()
-            begin = start if is_raw else position
+            name, is_end = _lower(found["name"]), bool(found["end"])
+            yield Tag(html[begin:start], name, is_end, False, found[0])
+            raw = name if name in RAW and not is_end else ""
+            position = begin = found.end()
         elif raw or mark not in ("!", "?", "/"):
             position = start + 1
         else:
@@ -116,14 +129,19 @@ def tags(html: str) -> Iterator[Tag]:
     yield Tag(html[begin:], "", False, bool(raw), "")
 
 
+def _lower(name: str) -> str:
+    """In small letters, as the standard has it: of ASCII alone. Another letter (the Kelvin sign) makes another name."""
+    return name.lower() if name.isascii() else name
+
+
 def _after_comment(html: str, start: int) -> int:
     if not html.startswith("<!--", start):
         end = html.find(">", start)
         return len(html) if end == -1 else end + 1
     if html.startswith(("<!-->", "<!--->"), start):
         return html.index(">", start) + 1
-    ends = [end + len(mark) for mark in ("-->", "--!>") if (end := html.find(mark, start + 4)) != -1]
-    return min(ends, default=len(html))
+    end_mark = _END_OF_COMMENT.search(html, start + 4)
+    return end_mark.end() if end_mark else len(html)
 
 
 CLOSED = -1  # as what it stands in was closed, and to be opened anew for what follows
@@ -148,7 +166,7 @@ class _Open:
         self.to_reopen: list[_Formatting] = []
         self.scopes = 0
         self.has_other_rules = False
-        self.misplaced = self.reopened = self.forms = 0
+        self.misplaced = self.reopened = self.looked_at = self.forms = 0
 
     @property
     def depth(self) -> int:
@@ -156,6 +174,7 @@ class _Open:
         return len(self.stack) + 2 * len(self.places["table"]) + len(self.formatted) + self.forms
 
     def take(self, tag: Tag) -> None:
+        self.looked_at += len(self.to_reopen) + len(self.formatted)
         if tag.text:
             self._reopen()
         if tag.is_raw:
@@ -169,7 +188,8 @@ class _Open:
             self._start(tag)
         if self.has_other_rules and "<![CDATA[" in tag.text:
             raise TooHeavy
-        if self.depth > MAX_OPEN or self.misplaced > MOST_MISPLACED or self.reopened > MOST_REOPENED:
+        has_tangled = self.reopened > MOST_REOPENED or self.looked_at > MOST_LOOKED_AT
+        if self.depth > MAX_OPEN or self.misplaced > MOST_MISPLACED or has_tangled:
             raise TooHeavy
 
     def _start(self, tag: Tag) -> None:
@@ -281,6 +301,10 @@ class _Open:
         if has_ended_cell:  # and with it what was formatted within
             self.to_reopen = [each for each in self.to_reopen if each.scopes <= self.scopes]
         self.to_reopen = [
-            each._replace(scopes=min(each.scopes, self.scopes), place=each.place if each.place <= place else CLOSED)
+            each
+            if each.place <= place and each.scopes <= self.scopes
+            else each._replace(
+                scopes=min(each.scopes, self.scopes), place=each.place if each.place <= place else CLOSED
+            )
             for each in self.to_reopen
         ]

@@ -46,14 +46,14 @@ NOTICES: dict[str, str] = {
     NoticeKind.FAILED: "A server refused for good, or the tries are used up.",
     NoticeKind.UNKNOWN: "It may have arrived or not: a person has to decide.",
     NoticeKind.PAUSED: "An account cannot send; the author is the person whose account it is.",
-    NoticeKind.NO_ADDRESS: "A message came in that names nobody to send it to.",
+    NoticeKind.NO_ADDRESS: "A message came in without recipients.",
 }
 # (recorded, held) -> what it means, in the order of the page.
 MEANINGS = {
     (False, False): (
         "Both off",
-        "Every email is sent at once, and nothing is kept. Who sent it is told when it fails; for programs, "
-        "whoever the notices below name.",
+        "Every email is sent at once, and nothing is kept. The sender is told when it fails; for programs, "
+        "those named in the notices below.",
     ),
     (True, False): (
         "Record only",
@@ -80,7 +80,7 @@ def nobody_told(rule: Mapping[str, Any], address: str, admin_addresses: Sequence
     if not rule["is_on"]:
         return ""
     if not any(rule[name] for name in TOLD):
-        return "Nobody would be told. Tick who is to be told, or switch this notice off."
+        return "No one would be told. Tick who is to be told, or switch this notice off."
     if rule["to_company"] and not address:
         return "The main company address is missing: nothing is mailed to it. Enter it below, or take the tick away."
     if rule["to_admins"] and not admin_addresses and not rule["to_author"] and not rule["to_company"]:

@@ -40,7 +40,7 @@ def page_of(ids: QuerySet[M], rows: QuerySet[M], wanted: str | None, *, total: i
 
 
 def part_of(rows: QuerySet[M], wanted: str | None, *, size: int) -> Page[M]:
-    """The same of rows that nobody has counted: nearly always they fit on one page, and need not be."""
+    """The same of rows that no one has counted: nearly always they fit on one page, and need not be."""
     first = list(rows[: size + 1])
     if len(first) <= size:
         return Page(first, 1, 1, len(first), size)

@@ -1,10 +1,13 @@
-"""Searching for words reads every message: in turn, so that the other pages have threads and processors left."""
+"""Searching for words reads every message, and an order for all that match writes many.
+
+They are done in turn, so that the other pages have threads, processors and the database left.
+"""
 
 from collections.abc import Callable
 from functools import wraps
 from typing import Concatenate, ParamSpec
 
-from django.http import HttpRequest, HttpResponse, QueryDict
+from django.http import HttpRequest, HttpResponse
 
 from messaging.turns import Busy as NoTurn
 from messaging.turns import Turns
@@ -20,20 +23,28 @@ class Busy(NoTurn):
     """Too many searches are being made, and this one was not."""
 
 
+class BusyOrdering(NoTurn):
+    """Too many orders for all that match are being carried out, and this one was not."""
+
+
 turns = Turns(AT_ONCE, WAITING, SECONDS, Busy)
+large_orders = Turns(AT_ONCE, WAITING, SECONDS, BusyOrdering)
 
 
 def in_turn(
     view: Callable[Concatenate[HttpRequest, P], HttpResponse],
 ) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
-    """A view that waits for its turn where it was asked to search: by its address, or for all that match."""
+    """A view that waits for its turn where it searches for words, or is an order for all that match."""
 
     @wraps(view)
-    def waiting(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
-        asked = QueryDict(request.POST.get("filter", "")) if request.POST.get("all_matching") == "1" else request.GET
-        if not any(asked.get(name) for name in IN_WORDS):
+    def waiting(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+        if request.POST.get("all_matching") == "1":
+            wanted = large_orders
+        elif any(request.GET.get(name) for name in IN_WORDS):
+            wanted = turns
+        else:
             return view(request, *args, **kwargs)
-        with turns.one():
+        with wanted.one(str(request.user.pk)):
             return view(request, *args, **kwargs)
 
     return waiting

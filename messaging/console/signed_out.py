@@ -1,6 +1,7 @@
 """When a session is over: its user is led to the sign-in and back, and nothing that they typed is lost.
 
-Background refreshes say so themselves, by the header X-Background: they keep nobody signed in.
+Background refreshes say so themselves, by the header X-Background: they keep no one signed in. Nothing else is
+believed that says so.
 """
 
 from collections.abc import Callable
@@ -14,20 +15,27 @@ from django.contrib.auth.models import AnonymousUser
 from django.contrib.sessions.backends.base import UpdateError
 from django.contrib.sessions.exceptions import SessionInterrupted
 from django.contrib.sessions.middleware import SessionMiddleware
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.http.response import HttpResponseBase
 from django.shortcuts import render, resolve_url
+from django.urls import Resolver404, resolve
 from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views import csrf
 from django_htmx.http import HttpResponseClientRedirect, HttpResponseClientRefresh
 
-from messaging import kept_forms, roles, sessions
+from messaging.access import kept_forms, roles, sessions
+from messaging.admission import NoLonger
 from messaging.models import CompanyOptions, KeptForm
 
+from . import askers
 from .filled_in import fill_in
 
 BACKGROUND = "X-Background"
+ASK_BY_THEMSELVES = {  # the parts of pages, by the names of their addresses, and how
+    "session": "GET", "batch-progress": "GET", "batch-items": "GET",
+    "setup-email-sign-in": "POST", "setup-user-sign-in": "POST", "preferences-email-sign-in": "POST",
+}  # fmt: skip
 KEPT = "kept"  # in the address of a page that is to be filled in
 LONGEST_PAGE = 2000
 WHY_OVER = "over_because"  # attributes of the request
@@ -44,6 +52,13 @@ class Sessions(SessionMiddleware):
             return _ended_meanwhile(request)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        if isinstance(error, NoLonger) and error.is_over:  # found where its order was to be carried out
+            request.session.flush()
+            request.user = AnonymousUser()
+            return to_sign_in(request)
+        if isinstance(error, sessions.Over):
+            notes.warning(request, str(error))
+            return _ended_meanwhile(request)
         return _ended_meanwhile(request) if isinstance(error, UpdateError) else None
 
 
@@ -64,6 +79,7 @@ class Limits:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         why = _look_at(request)
         setattr(request, WHY_OVER, why)
+        askers.remember(request)
         response = self.get_response(request)
         if why:
             response.headers["Clear-Site-Data"] = '"cache"'
@@ -83,12 +99,22 @@ def _look_at(request: HttpRequest) -> str:
     sessions.bring_back(row, now)
     company = roles.company_of(user)
     if sessions.ends_at(row, company, now) > now:
-        if BACKGROUND not in request.headers:
-            sessions.note_activity(row, request, now)
+        sessions.note_use(row, request, now, is_active=not _asks_by_itself(request))
+        roles.admit(user, row.pk)
         return ""
     request.session.flush()
     request.user = AnonymousUser()
     return _why_over(sessions.is_idle(row, company, now), company)
+
+
+def _asks_by_itself(request: HttpRequest) -> bool:
+    if BACKGROUND not in request.headers:
+        return False
+    try:
+        name = resolve(request.path_info).url_name
+    except Resolver404:
+        return False
+    return name is not None and ASK_BY_THEMSELVES.get(name) == request.method
 
 
 def _why_over(is_idle: bool, company: CompanyOptions) -> str:
@@ -127,16 +153,19 @@ def to_sign_in(request: HttpRequest) -> HttpResponse:
 
 
 def page_of(request: HttpRequest) -> str:
-    """The page at which the user is; "" where that is not known."""
+    """The page at which the user is; "" where that is not known, or too long for an address to come back to."""
     is_part = request.headers.get("HX-Request") == "true"
     if request.method in ("GET", "HEAD") and not is_part:
-        return request.get_full_path()
+        page = request.get_full_path()
+        return page if len(page) <= LONGEST_PAGE else ""
     here = request.headers.get("HX-Current-URL" if is_part else "Referer", "")
     if not url_has_allowed_host_and_scheme(here, {request.get_host()}, require_https=request.is_secure()):
         return ""
     parts = urlsplit(here)
     page = f"{parts.path}?{parts.query}" if parts.query else parts.path
-    is_page = page.startswith("/") and len(page) <= LONGEST_PAGE and parts.path != resolve_url(settings.LOGIN_URL)
+    # A path that begins with two slashes is another site where it stands alone.
+    is_path = page.startswith("/") and url_has_allowed_host_and_scheme(page, None)
+    is_page = is_path and len(page) <= LONGEST_PAGE and parts.path != resolve_url(settings.LOGIN_URL)
     return page if is_page else ""
 
 
@@ -180,13 +209,13 @@ def _with_kept(page: str, row: KeptForm) -> str:
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponseBase:
     """The user signed in again in another tab, or had no session any more: nothing is done, and nothing is lost.
 
-    Only the user's own forms, which nobody else can make, get another answer than 403.
+    Only the user's own forms, which no one else can make, get another answer than 403.
     """
     owner = kept_forms.owner_of(request.POST.get(kept_forms.OWNER, ""))
     user = request.user
     if owner is not None and not user.is_authenticated:
         return to_sign_in(request)
-    if owner is not None and owner == user.pk:
+    if owner is not None and owner.user == user.pk:
         row = _keep(request)
         page = page_of(request) or request.path
         return _lead_whole(request, _with_kept(page, row) if row is not None else page)
@@ -221,11 +250,12 @@ class FormsAgain:
         if row is None:
             return response
         if isinstance(response, HttpResponse) and response.headers.get("Content-Type", "").startswith("text/html"):
-            filled = fill_in(response.content.decode(), request.path, row.path, row.fields)
+            is_its_page = kept_forms.is_of(row, request.path)
+            filled = fill_in(response.content.decode(), request.path, row.path, row.fields) if is_its_page else None
             if filled is not None:
                 response.content = filled.encode()
                 return response
-        typed = {name: values for name, values in row.fields.items() if any(values)}
+        typed = {name: values for name, values in row.fields.items() if name != kept_forms.OWNER and any(values)}
         return render(request, "messaging/kept_form.html", {"typed": typed})
 
     def process_view(self, request: HttpRequest, view: object, *args: object) -> None:
@@ -245,8 +275,18 @@ class FormsAgain:
         notes.warning(request, " ".join(words))
 
 
+def form_again(request: HttpRequest) -> QueryDict | None:
+    """A form that is shown again, as it was sent; None: this page shows none."""
+    row: KeptForm | None = getattr(request, AGAIN, None)
+    if row is None:
+        return None
+    form = QueryDict(mutable=True)
+    for name, values in row.fields.items():
+        form.setlist(name, values)
+    return form
+
+
 def typed_again(request: HttpRequest, name: str) -> list[str]:
     """What a form that is shown again had in a field."""
-    row: KeptForm | None = getattr(request, AGAIN, None)
-    values: list[str] = row.fields.get(name, []) if row is not None else []
-    return values
+    form = form_again(request)
+    return form.getlist(name) if form is not None else []

@@ -8,29 +8,34 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.utils import timezone
 
+from messaging.access import roles
+from messaging.company.options import retry_limits
 from messaging.console.history import History, Recipients, gravest_first
 from messaging.console.paging import Page
-from messaging.delivery.outcomes import Stage
-from messaging.delivery.retry import max_tries
+from messaging.delivery.outcomes.retry import max_tries
+from messaging.delivery.outcomes.verdict import Stage
 from messaging.models import (
     AccountPause,
     AttemptOutcome,
     EmailSettings,
     Message,
     MessageEvent,
+    MessageVersion,
     Phrase,
     Reason,
     Recipient,
+    RefusalStreak,
     SendAttempt,
 )
+from messaging.queue import actions
 from messaging.setup import certificates
 from messaging.setup.fields import SECRETS
 from messaging.setup.layers import RATES
-from messaging.setup.options import retry_limits
 from messaging.wording import advice, in_words, moment, person, sentence, state, waits
 
 Status = Message.Status
 REPLIES = 20  # of an attempt that are shown with it
+EDITS_NAMED = 5  # of those that kept messages from being released
 
 RESULT_WORDS = {
     "sent": "Sent",
@@ -72,7 +77,7 @@ def sending_account(user: User | None) -> str:
 
 
 def next_try(message: Message) -> str:
-    """When it moves by itself: "next try 14:05 (3 of 8)"; "" when it waits for somebody."""
+    """When it moves by itself: "next try 14:05 (3 of 8)"; "" when it waits for someone."""
     if message.handed_to_id is not None:
         return "as a draft"
     if message.status == Status.HELD:
@@ -177,7 +182,7 @@ def _held(message: Message, why: str) -> Standing:
     if until is not None and until <= timezone.now():
         is_over = "that time is over, and it goes back to the queue as soon as a worker is free"
         return Standing(f"Held until {moment(until)}: {is_over}. {why}".strip(), "Release it to put it back at once.")
-    end = f"until {moment(until)}" if until else "until somebody releases it"
+    end = f"until {moment(until)}" if until else "until it is released"
     return Standing(f"Held {end}. {why}".strip(), "Release it to put it back into the queue.")
 
 
@@ -284,7 +289,7 @@ def _queued(message: Message, todo: str) -> Standing:
         return Standing(headline.strip(), f"{todo} {last}".strip())
     if message.not_before <= timezone.now():
         return Standing("It is due and goes out as soon as a worker is free.")
-    return Standing(f"It goes out by itself {when}.")
+    return Standing(f"It goes out automatically {when}.")
 
 
 def _last_try(give_up_at: datetime | None) -> str:
@@ -318,6 +323,16 @@ def said(row: Any) -> str:
     return row.reply_text or in_words(row.said)
 
 
+def said_to(row: AccountPause | RefusalStreak, reader: User) -> str:
+    """What a server said that keeps an account from sending; "" where it may name recipients whose messages the reader
+    may not see.
+    """
+    is_theirs = row.account_id is not None and row.account_id == reader.pk
+    if not (is_theirs or roles.sees_all(reader)):
+        return ""
+    return row.reply_text if isinstance(row, RefusalStreak) else said(row)
+
+
 def has_other_replies(attempt: SendAttempt) -> bool:
     """Whether the recipients of an attempt were told anything beside what it says itself."""
     replies = attempt.recipients
@@ -340,6 +355,15 @@ def done_for_many(action: str, done: int, refused: Mapping[str, int]) -> str:
     return f"{words}; {number:,} could not be: {why}."
 
 
+def unseen_edits(edits: Sequence[MessageVersion], reader: User) -> str:
+    """Who edited which of the messages that were left alone for that: “Ben edited “Invoice 3”.”; "" for none."""
+    if not edits:
+        return ""
+    named = [f"{actions.named(edit.by, reader)} edited “{edit.message}”" for edit in edits[:EDITS_NAMED]]
+    more = f"; {len(edits) - EDITS_NAMED} more were edited" if len(edits) > EDITS_NAMED else ""
+    return f"{'; '.join(named)}{more}. Look at {'it' if len(edits) == 1 else 'them'} and order again."
+
+
 def _stands(status: str, number: int) -> str:
     be = "is" if number == 1 else "are"
     if status in ALREADY:
@@ -347,6 +371,8 @@ def _stands(status: str, number: int) -> str:
     rest = {
         "sending": f"{be} being sent",
         "unknown": f"{'has' if number == 1 else 'have'} an unknown outcome, to be decided first",
-        "draft": f"{be} a draft in somebody’s mail program" if number == 1 else "are drafts in somebody’s mail program",
+        "edited": f"{'was' if number == 1 else 'were'} edited after the list was loaded",
+        "changed": f"{'has' if number == 1 else 'have'} changed since the list was loaded",
+        "draft": f"{be} a draft in a mail program" if number == 1 else "are drafts in mail programs",
     }
     return rest[status]

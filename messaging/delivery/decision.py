@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+from messaging.company.options import RetryLimits
+from messaging.delivery.outcomes import retry
+from messaging.delivery.outcomes.reply import OPENING_STAGES
+from messaging.delivery.outcomes.verdict import Kind, Reply, Scope, Stage, Verdict, judge
+from messaging.delivery.smtp.transaction import Result
+from messaging.delivery.store.ledger import Decision
 from messaging.models import AttemptOutcome, Category, Message, Phrase, Reason, Recipient, SendAttempt
-from messaging.setup.options import RetryLimits
-
-from . import retry
-from .ledger import Decision
-from .outcomes import Kind, Reply, Scope, Stage, Verdict, judge
-from .reply import OPENING_STAGES
-from .smtp import Result
 
 Status = Message.Status
 PutOff = dict[Recipient, Reply]
@@ -34,7 +33,7 @@ class Judgement(NamedTuple):
 
 
 def judge_result(pending: Sequence[Recipient], result: Result) -> Judgement:
-    """The account's set-up or pace is at fault only where it kept everybody from being served.
+    """The account's set-up or pace is at fault only where it kept everyone from being served.
 
     Who was only told that there are too many recipients has not been looked at.
     """
@@ -47,7 +46,7 @@ def judge_result(pending: Sequence[Recipient], result: Result) -> Judgement:
     return _led(verdicts, replies)
 
 
-def confine(judgement: Judgement, pending: Sequence[Recipient], result: Result) -> Judgement:
+def limit_to_message(judgement: Judgement, pending: Sequence[Recipient], result: Result) -> Judgement:
     """The same, told of this message only."""
     replies = [result.reply_for(recipient.address) for recipient in pending]
     return _led([verdict.confined() for verdict in judgement.verdicts], replies)
@@ -70,6 +69,14 @@ def complete(attempt: SendAttempt, pending: Sequence[Recipient], result: Result,
     attempt.reply_code, attempt.enhanced_code = reply.code, reply.enhanced
     attempt.reply_text, attempt.said = reply.text, reply.detail
     attempt.recipients = replies_of(pending, result)
+
+
+def forget_words(attempt: SendAttempt, pending: Sequence[Recipient]) -> None:
+    """Take what was said out of an outcome that is known, for a database that does not take the words."""
+    rows: list[SendAttempt | Recipient] = [attempt, *pending]
+    for row in rows:
+        row.reply_text, row.said = "", None
+    attempt.recipients = [heard | {"reply_text": "", "said": None} for heard in attempt.recipients]
 
 
 def replies_of(pending: Sequence[Recipient], result: Result) -> list[dict[str, object]]:
@@ -97,7 +104,7 @@ def replies_of(pending: Sequence[Recipient], result: Result) -> list[dict[str, o
 def rest_at_once(pending: Sequence[Recipient], judgement: Judgement, result: Result) -> list[Recipient]:
     """Who is served in a further transaction right away, because the server takes only so many at a time.
 
-    Nobody where the content was not taken, where the account is at fault, or where nobody else was answered: then there
+    No one where the content was not taken, where the account is at fault, or where no one else was answered: then there
     would be no end to it.
     """
     if any(verdict.scope != Scope.MESSAGE for verdict in judgement.verdicts):
@@ -132,11 +139,14 @@ def go_on(
 def with_put_off(
     pending: list[Recipient], result: Result, put_off: PutOff
 ) -> tuple[list[Recipient], Result, Judgement]:
-    """The last transaction and those who were put off before it, as if all had been in one."""
+    """The last transaction and those who were put off before it, as if all had been in one.
+
+    Others were served before the last one began, so nothing that was said then is about the account.
+    """
     everybody = [*put_off, *pending]
     heard = {recipient.address: reply for recipient, reply in put_off.items()}
     result = Result(result.final, result.recipients | heard)
-    return everybody, result, judge_result(everybody, result)
+    return everybody, result, limit_to_message(judge_result(everybody, result), everybody, result)
 
 
 def put_back(message: Message, leading: Verdict, stage: Stage, now: datetime) -> Decision:

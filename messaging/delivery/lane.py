@@ -8,9 +8,10 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from email.utils import parseaddr
 from typing import TypeVar
 
 from django.conf import settings
@@ -18,36 +19,39 @@ from django.contrib.auth.models import User
 from django.db import DatabaseError, IntegrityError, connection, connections, transaction
 from django.utils import timezone
 
-from messaging import content
-from messaging.errors import words_of
+from messaging.company.options import RetryLimits, retry_limits
+from messaging.content import assembly
+from messaging.delivery import opt_file_block, pauses, streaks, unanswered
+from messaging.delivery.outcomes import retry
+from messaging.delivery.outcomes.verdict import LocalError, Reply, Scope, Stage, Verdict
+from messaging.delivery.smtp.dialogue import Patience, Say, StageFailed, is_out_of_files
+from messaging.delivery.smtp.steps import Hear
+from messaging.delivery.smtp.transaction import Abandoned, BareLineEnd, Connection, Envelope, Result, was_asked
+from messaging.delivery.store import claims, ledger, lineage, witness
+from messaging.delivery.store.group_commit import is_away
+from messaging.delivery.store.ledger import DATABASE_PATIENCE, LeaseLost
 from messaging.lifecycle import limits
 from messaging.models import AccountPause, AttemptOutcome, Message, MessageEvent, Phrase, Recipient, SendAttempt
 from messaging.setup import opt_files
 from messaging.setup.layers import EmailSetup, resolve
 from messaging.setup.opt_files import OptError, OptFiles
-from messaging.setup.options import RetryLimits, retry_limits
+from messaging.system_errors import words_of
 
-from . import claims, ledger, lineage, pauses, refusal, retry, streaks, unanswered, witness
 from .decision import (
     Judgement,
     PutOff,
     complete,
-    confine,
     decide,
     fail_once,
+    forget_words,
     go_on,
     judge_result,
+    limit_to_message,
     put_back,
     replies_of,
     rest_at_once,
     with_put_off,
 )
-from .dialogue import Patience, Say, StageFailed, is_out_of_files
-from .group_commit import is_away
-from .ledger import DATABASE_PATIENCE, LeaseLost
-from .outcomes import LocalError, Reply, Scope, Stage, Verdict
-from .smtp import Abandoned, BareLineEnd, Connection, Envelope, Result
-from .steps import Hear
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +62,7 @@ Clock = Callable[[], datetime]
 
 
 class Refused(Exception):
-    """Nothing is sent by this server until its `.opt` files are mended: what was claimed goes back to the queue."""
+    """Nothing is sent by this server until its `.opt` files are corrected: what was claimed goes back to the queue."""
 
 
 @dataclass
@@ -121,6 +125,7 @@ class Lane:
                     if self._must_end():
                         break
                     self.deliver(message)
+                self._leave_probe()
                 self._fit_claim_size(time.monotonic() - begun)
         return self.delivered
 
@@ -160,17 +165,17 @@ class Lane:
                 standing = standing.for_test()
             standing.let_through(urgent=message.urgent)
             self.tries_for_answer = standing.try_for_answer()
-            claims.own(message, self.owner, now)
+            claims.claim_new(message, self.owner, now)
             store()
 
     def deliver_at_once(self, message: Message) -> None:
         """Deliver a message that this lane has taken on, with one try; within `at_once`.
 
-        Its outcome is committed then, and `result` and `error` say what was heard. Its failure pauses nobody, unless
+        Its outcome is committed then, and `result` and `error` say what was heard. Its failure pauses no one, unless
         it was one refusal in the same unknown words too many; a success ends a pause.
 
         Raises:
-            DatabaseError: the outcome could not be written down; with `message.in_data` it may have arrived.
+            DatabaseError: the outcome could not be written down; with `message.may_be_accepted` it may have arrived.
         """
         self.is_probe, self.result, self.error = True, None, None
         if not connection.in_atomic_block:  # of a caller: nothing of it is in a backup before they commit
@@ -187,9 +192,9 @@ class Lane:
         return has_to or time.monotonic() > self.turn_ends or self.stop()
 
     def _is_kept_back(self, files: OptFiles) -> bool:
-        """Whether `.opt` files that cannot be understood keep this server from sending; other servers go on."""
+        """Whether `.opt` files that cannot be understood keep this server from sending; other servers keep sending."""
         self.refused_by = files.errors
-        return refusal.keeps_back(files, self.clock())
+        return opt_file_block.keeps_back(files, self.clock())
 
     def _claim(self) -> list[Message]:
         """Claim what the account's limits and sending window leave to claim; note what they do not."""
@@ -282,7 +287,7 @@ class Lane:
                 result = self._transact(message, attempt, pending)
                 self._hear(result)
                 pending = self._record(message, attempt, pending, result, put_off)
-                is_over = not pending
+                is_over = not pending or not self._has_leave_to_go_on(message, result)
             self._tell_unsigned(message)
         except Abandoned:
             log.info("message %d was taken back before it was sent", message.pk)
@@ -290,6 +295,41 @@ class Lane:
             pass  # told already; it goes back with what was not started
         except LeaseLost as lost:
             log.warning("lease lost: %s", lost)
+        except Exception as error:
+            if self.is_alone or is_away(error):
+                raise
+            self._record_unexpected(message, attempt, pending, error, put_off)
+
+    def _record_unexpected(
+        self, message: Message, attempt: SendAttempt, pending: list[Recipient], error: Exception, put_off: PutOff
+    ) -> None:
+        """Record that what was heard could not be judged or recorded, and pause the account: else every lane to come
+        would take the message up, and end here without a word."""
+        log.exception("message %d", message.pk)
+        stage = Stage.END if message.may_be_accepted else Stage.PREPARE
+        result = Result(Reply(stage, None, "", LocalError.UNEXPECTED, {"error": type(error).__name__}))
+        self._hear(result)
+        with suppress(LeaseLost):  # it was recorded before the error
+            self._record(message, attempt, pending, result, put_off)
+
+    def _has_leave_to_go_on(self, message: Message, result: Result) -> bool:
+        """Whether the account's rates leave another transaction to a message; where not, the rest of it goes back.
+
+        What is sent at once has one try, which is not broken off.
+        """
+        setup, now = self.setup or self._resolve(), self.clock()
+        if message.is_immediate or not setup.rates:
+            return True
+
+        def ask() -> bool:
+            with limits.turn(self.account_id):
+                return limits.leave_another(self.account_id, setup.rates, now)
+
+        has_leave = _persistently(ask)
+        if not has_leave:
+            self._end_probe(result.final, now)
+            _persistently(lambda: claims.give_back(self.owner, message))
+        return has_leave
 
     def _hear(self, result: Result) -> None:
         """Keep what was heard of a message in all its transactions."""
@@ -327,30 +367,35 @@ class Lane:
             return True
 
         try:
-            pieces = content.assemble(message)
+            pieces = assembly.assemble(message)
             connection = self._connected(attempt)
             was_used = connection.transactions > 0
             result = connection.transact(envelope, pieces, before_end)
             if was_used and not connection.is_open and _ended_between(result.final):
                 # The server ended a used connection between two messages: that says nothing about this one.
-                result = self._connected(attempt).transact(envelope, content.assemble(message), before_end)
+                result = self._connected(attempt).transact(envelope, assembly.assemble(message), before_end)
         except StageFailed as failure:
             self.error = failure.__cause__
             return Result(failure.reply)
-        except content.MissingContent as error:
-            missing = {"attachment": str(error.attachment)}
-            return Result(Reply(Stage.PREPARE, None, "", LocalError.CONTENT_MISSING, missing))
+        except assembly.MissingContent as error:
+            lost = LocalError.STORE_AWAY if assembly.is_store_away(error.attachment) else LocalError.CONTENT_MISSING
+            return Result(Reply(Stage.PREPARE, None, "", lost, {"attachment": str(error.attachment)}))
         except BareLineEnd:
             return Result(Reply(Stage.PREPARE, None, "", LocalError.BARE_LINE_END))
-        except (DatabaseError, Abandoned, Refused):
+        except (Abandoned, Refused):
             raise
         except Exception as error:
+            if isinstance(error, DatabaseError) and (self.is_alone or is_away(error)):
+                raise
             if is_out_of_files(error) or is_out_of_files(error.__cause__):
                 return Result(Reply(Stage.PREPARE, None, words_of(error), LocalError.OUT_OF_FILES))
             # One bad message never stops the others.
             log.exception("message %d", message.pk)
-            stage = Stage.END if message.in_data else Stage.PREPARE
+            stage = Stage.END if message.may_be_accepted else Stage.PREPARE
             return Result(Reply(stage, None, f"{type(error).__name__}: {words_of(error)}", LocalError.NOT_PREPARED))
+        if result.final.stage in (Stage.DATA, Stage.END) and not result.final.ok:
+            names = _persistently(lambda: _names_in(message))
+            result.final = replace(result.final, told=(*result.final.told, *names))
         return result
 
     def _connected(self, attempt: SendAttempt) -> Connection:
@@ -393,7 +438,7 @@ class Lane:
         attempt.finished_at = max(now, attempt.started_at)  # the clock may have been put back
         judgement = judge_result(pending, result)
         if judgement.leading.scope != Scope.MESSAGE and _persistently(lambda: ledger.is_minded_alone(message)):
-            judgement = confine(judgement, pending, result)
+            judgement = limit_to_message(judgement, pending, result)
         complete(attempt, pending, result, judgement)
         rest = rest_at_once(pending, judgement, result)
         if rest:
@@ -401,7 +446,7 @@ class Lane:
             put_off |= put_off_now
             self._write(message, attempt, pending, decision)
             self._settle()
-            message.in_data = False
+            message.may_be_accepted = False
             return rest
         verdict = judgement.leading
         if put_off:
@@ -419,7 +464,7 @@ class Lane:
             if result.final.stage == Stage.END and self.is_probe:
                 _persistently(lambda: pauses.clear(self.account_id, now, (AccountPause.Kind.UNANSWERED,)))
             self._halt(attempt, verdict, now)
-            if message.once:
+            if message.is_immediate:
                 decision = fail_once(message, pending, judgement, result, now)
             else:
                 decision = put_back(message, verdict, judgement.reply.stage, now)
@@ -443,6 +488,12 @@ class Lane:
                 # The account (or the batch) was deleted meanwhile; what happened to the message is kept all the same.
                 _forget_account(attempt)
                 ledger.record(message, attempt, pending, decision)
+            except Exception as error:
+                if isinstance(error, LeaseLost) or is_away(error):
+                    raise
+                log.exception("message %d is recorded without what was heard", message.pk)
+                forget_words(attempt, pending)
+                ledger.record(message, attempt, pending, decision)
 
         self.settle = settle
         self.delivered += 1
@@ -456,7 +507,7 @@ class Lane:
         result: Result,
         refusals: list[streaks.Refusal],
     ) -> None:
-        """Record a refusal in words that nobody knows, in one transaction with what it means for the account."""
+        """Record a refusal in words that no one knows, in one transaction with what it means for the account."""
         now = self.clock()
 
         def write(does_count: bool = True) -> streaks.Ruling:
@@ -472,7 +523,7 @@ class Lane:
 
         try:
             ruling = _persistently(write)
-        except IntegrityError:  # the account (or the batch) was deleted meanwhile: there is nobody to ask about
+        except IntegrityError:  # the account (or the batch) was deleted meanwhile: there is no one to ask about
             _forget_account(attempt)
             ruling = _persistently(lambda: write(does_count=False))
         self.delivered += 1
@@ -509,7 +560,7 @@ class Lane:
 
     def _end_probe(self, final: Reply, now: datetime, *, is_answered: bool = True) -> None:
         """The account's server has dealt with a message; that it answers the final dot, only such an answer shows."""
-        if not self.is_probe:
+        if not self.is_probe or not was_asked(final):
             return
         self.is_probe = False
         if is_answered and final.stage == Stage.END:
@@ -519,6 +570,12 @@ class Lane:
         _persistently(lambda: pauses.clear(self.account_id, now, kinds))
         if is_answered and not self.is_alone:
             _persistently(lambda: pauses.try_next(self.account_id, now))
+
+    def _leave_probe(self) -> None:
+        """Leave a probe that was taken and not made to the next message."""
+        if self.is_probe and self.halted_by is None:
+            self.is_probe = False
+            _persistently(lambda: pauses.try_next(self.account_id, self.clock(), AccountPause.PROBED))
 
     def _settle(self) -> None:
         """Wait until the outcome of the message before is committed."""
@@ -535,7 +592,7 @@ class Lane:
             return
         heard = pauses.Heard(attempt.server, attempt.reply_text, attempt.said)
         try:
-            _persistently(lambda: pauses.pause(self.account_id, verdict, heard, now))
+            _persistently(lambda: pauses.pause(self.account_id, verdict, heard, now, attempt))
         except IntegrityError:
             log.warning("account %s was deleted: there is nothing to pause", self.account_id)
 
@@ -544,7 +601,7 @@ class Lane:
         is_turned_away = verdict.scope == Scope.PACE and verdict.outcome == AttemptOutcome.SETUP
         if not is_turned_away:
             return False
-        # Off the list first: of several turned away together, the last one finds nobody and pauses.
+        # Off the list first: of several turned away together, the last one finds no one and pauses.
         _persistently(lambda: limits.free_place(self.owner))
         return _persistently(lambda: limits.places_taken(self.account_id, self.clock())) > 0
 
@@ -553,6 +610,12 @@ def _forget_account(attempt: SendAttempt) -> None:
     """The account (or the batch) of a try was deleted while it was made."""
     attempt.account_is_gone = attempt.account_id is not None
     attempt.account_id = attempt.batch_id = None
+
+
+def _names_in(message: Message) -> list[str]:
+    """What a server may repeat of a message that it refuses: the subject, who wrote it, the names of its files."""
+    files = message.attachments.values_list("filename", flat=True) if message.attachment_count else ()
+    return [name for name in (message.subject, *parseaddr(message.from_header), *files) if name]
 
 
 def _ended_between(reply: Reply) -> bool:

@@ -13,16 +13,18 @@ from typing import NamedTuple
 from django.db import transaction
 from django.db.models import F, QuerySet
 
+from messaging.delivery.outcomes import meanings, reply
+from messaging.delivery.outcomes.retry import slow_down_until
+from messaging.delivery.outcomes.verdict import Scope, Verdict
+from messaging.delivery.store import claims, ledger
 from messaging.lifecycle import limits
-from messaging.models import AccountPause, Phrase, Reason
-
-from . import claims, meanings, reply
-from .outcomes import Scope, Verdict
-from .retry import slow_down_until
+from messaging.models import AccountPause, Phrase, Reason, SendAttempt
 
 log = logging.getLogger(__name__)
 
 Kind = AccountPause.Kind
+MOST_LOOKED_AT = 1000  # attempts whose recipients are looked at
+OF_RECIPIENTS = (reply.Stage.RCPT, reply.Stage.DATA, reply.Stage.END)
 
 
 class Heard(NamedTuple):
@@ -33,10 +35,13 @@ class Heard(NamedTuple):
     said: Phrase | None = None
 
 
-def pause(account_id: int | None, verdict: Verdict, heard: Heard, now: datetime) -> None:
+def pause(
+    account_id: int | None, verdict: Verdict, heard: Heard, now: datetime, attempt: SendAttempt | None = None
+) -> None:
     """Pause an account whose set-up is at fault, or whose server wants it slower.
 
-    Lanes that meet the same fault together, or a probe that fails, do not count it again.
+    Lanes that meet the same fault together, or a probe that fails, do not count it again. `attempt` is where it was
+    heard of a message, not yet written down.
     """
     kind = Kind.BUSY if verdict.scope == Scope.PACE else Kind.FAULT
     with transaction.atomic():
@@ -51,13 +56,28 @@ def pause(account_id: int | None, verdict: Verdict, heard: Heard, now: datetime)
         )
         if kind == Kind.BUSY:
             holds_until = row.until if created or row.is_in_force else None
-            row.until = max(holds_until or now, slow_down_until(verdict, row.failures, now))
+            is_sure = attempt is None or _is_about_account(attempt, row.since)
+            row.until = max(holds_until or now, slow_down_until(verdict, row.failures, now, is_sure=is_sure))
         row.reason = verdict.reason
         row.server, row.reply_text, row.said = heard
         row.save(update_fields=["until", "reason", "server", "reply_text", "said"])
     if created:
         why = verdict.reason.render(reply.WORDS | meanings.WORDS)
         log.warning("account %s paused: %s (%s)", account_id or "company", why, heard.server)
+
+
+def _is_about_account(attempt: SendAttempt, since: datetime) -> bool:
+    """Whether what was heard in an attempt is about its account, and not about a recipient.
+
+    A server may repeat what the recipient's own server told it, so from RCPT on it is sure once it was said of another
+    domain, too; those looked up are of the same pause.
+    """
+    if attempt.stage not in OF_RECIPIENTS:
+        return True
+    before = SendAttempt.objects.filter(account_id=attempt.account_id, account_is_gone=False, stage__in=OF_RECIPIENTS)
+    before = before.filter(started_at__gt=since - ledger.LONGEST_TRY, finished_at__gte=since, reason=attempt.reason)
+    heard_of = [attempt.recipients, *before.values_list("recipients", flat=True)[:MOST_LOOKED_AT]]
+    return len({row["address"].rpartition("@")[2].lower() for rows in heard_of for row in rows}) > 1
 
 
 def ask(account_id: int | None, question: Phrase, heard: Heard, now: datetime) -> AccountPause:
@@ -97,9 +117,11 @@ def clear(account_id: int | None, now: datetime, kinds: Sequence[AccountPause.Ki
         log.warning("account %s sends again", account_id or "company")
 
 
-def try_next(account_id: int | None, now: datetime) -> None:
-    """The probe never came to the dot: it said nothing about an answer, and the next message may be one at once."""
-    rows = AccountPause.objects.filter(account_id=account_id, kind=Kind.UNANSWERED, failures__gt=1)
+def try_next(account_id: int | None, now: datetime, kinds: Sequence[AccountPause.Kind] = (Kind.UNANSWERED,)) -> None:
+    """The probe said nothing about these: one that never came to the dot nothing about an answer, one that was not
+    made, or for which no server was asked, nothing at all. So the next message may be one at once.
+    """
+    rows = AccountPause.objects.filter(account_id=account_id, kind__in=kinds, failures__gt=1)
     rows.update(until=now, failures=F("failures") - 1)
 
 
@@ -112,18 +134,31 @@ def wait_until(account_id: int | None, wait: limits.Wait, now: datetime) -> None
 
 
 def end_due(now: datetime) -> None:
-    """End what ends by itself and is over, as it stands then. What is probed ends when a message gets through.
+    """End what ends on its own and is over, as it stands then. What is probed ends when a message gets through, and is
+    tried at once where that may well be.
 
     Where a person's pause or a doubt holds, what a lane claimed at that very moment is taken from it, too.
     """
     for row in limits.told(now):
         if row.kind in AccountPause.PROBED:
-            if not row.is_in_force and row.until is not None and row.until > now:  # by a clock that was wrong
+            is_ahead = not row.is_in_force and row.until is not None and row.until > now  # by a clock that was wrong
+            if is_ahead or (row.is_in_force and _may_mind_one_message(row, now)):
                 _as_read(row).update(until=now)
         elif not row.is_in_force:
             _end(row)
         elif row.kind not in limits.OF_SETTINGS:
             claims.take_back(row.account_id, everybody=row.kind == Kind.ALL)
+
+
+def _may_mind_one_message(row: AccountPause, now: datetime) -> bool:
+    """Whether one message alone was refused as any would be, and another one has come in since.
+
+    With the second one it is the account. One that was there before is the next probe.
+    """
+    if row.kind != Kind.FAULT:
+        return False
+    alone = ledger.minded_alone_since(row.account_id, row.since)
+    return alone is not None and claims.has_come_in(row.account_id, row.since, now, beside=alone)
 
 
 def _end(row: AccountPause) -> None:

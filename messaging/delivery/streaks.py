@@ -13,6 +13,14 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 from django.db.models.functions import Coalesce
 
+from messaging.company.options import options
+from messaging.delivery import pauses
+from messaging.delivery.outcomes.masking import masked
+from messaging.delivery.outcomes.repeated import plain
+from messaging.delivery.outcomes.verdict import Reply, Stage
+from messaging.delivery.smtp.transaction import Result
+from messaging.delivery.store import claims, ledger
+from messaging.delivery.store.ledger import LONGEST_TRY, Decision
 from messaging.lifecycle import limits
 from messaging.lifecycle.transitions import lock
 from messaging.models import (
@@ -26,24 +34,16 @@ from messaging.models import (
     RefusalStreak,
     SendAttempt,
 )
-from messaging.setup.options import options
 
-from . import claims, ledger, pauses
 from .decision import Judgement
-from .ledger import Decision
-from .masking import masked
-from .outcomes import Reply, Stage
-from .reply import plain
-from .smtp import Result
+from .pauses import MOST_LOOKED_AT
 
 Answer = RefusalStreak.Answer
 ANSWER_HOLDS = timedelta(days=1)
 FORGOTTEN_AFTER = timedelta(days=30)
 KEPT = timedelta(days=90)
-LONGEST_TRY = timedelta(hours=1)  # an attempt that ended after a moment began no longer before it
 MOST_DOMAINS = 1000
 CHUNK = 1000
-MOST_LOOKED_AT = 1000  # attempts of which only a part of the recipients may have been accepted
 # What was answered at one of these came after an acceptance at the stage.
 BEYOND: dict[str, tuple[str, ...]] = {
     Stage.MAIL: (Stage.RCPT, Stage.DATA, Stage.END),
@@ -56,7 +56,7 @@ BEYOND: dict[str, tuple[str, ...]] = {
 class Ruling:
     """What a refusal in unknown words means beyond its message.
 
-    `others`: a person is asked, because that many others were refused in the same words; None: nobody is. `is_ours`:
+    `others`: a person is asked, because that many others were refused in the same words; None: no one is. `is_ours`:
     they are being asked, or have said that it is us, so the message is not to blame.
     """
 
@@ -79,7 +79,7 @@ ALONE = Ruling()
 
 @dataclass
 class Refusal:
-    """What one message met at a stage: a reply in words that nobody knows, and whom it refused."""
+    """What one message met at a stage: a reply in words that no one knows, and whom it refused."""
 
     reply: Reply
     wording: str
@@ -93,7 +93,7 @@ class Refusal:
 
 
 def unknown_refusals(pending: Sequence[Recipient], judgement: Judgement, result: Result) -> list[Refusal]:
-    """The refusals for good in words that nobody knows, by wording; none where the stage was passed by somebody."""
+    """The refusals for good in words that no one knows, by wording; none where the stage was passed by someone."""
     if judgement.leading.outcome == AttemptOutcome.ACCEPTED:
         return []
     replies = [result.reply_for(recipient.address) for recipient in pending]
@@ -129,7 +129,7 @@ def note(message: Message, refusals: Sequence[Refusal], attempt: SendAttempt, no
             return ALONE
         for streak in ours:
             _ask(streak, now)
-        if not message.once:
+        if not message.is_immediate:
             return Ruling(max(streak.refusals for streak in ours), is_ours=True)
     for refusal, streak in found:
         _count(streak, refusal, attempt, now)
@@ -141,7 +141,7 @@ def note(message: Message, refusals: Sequence[Refusal], attempt: SendAttempt, no
 
 
 def _current(account_id: int | None, refusal: Refusal, now: datetime) -> RefusalStreak:
-    """The streak that a refusal goes on with, locked; a new one where that is over."""
+    """The streak that a refusal continues, locked; a new one where that is over."""
     which = {"account_id": account_id, "stage": refusal.reply.stage, "wording": refusal.wording}
     rows = RefusalStreak.objects.filter(ended_at=None).select_for_update(of=("self",))
     streak, created = rows.get_or_create(**which, defaults={"last_at": now})
@@ -165,7 +165,7 @@ def _is_over(streak: RefusalStreak, now: datetime) -> bool:
 
 
 def _has_accepted_since(streak: RefusalStreak, now: datetime) -> bool:
-    """Whether the account's server let anybody past the stage after the last refusal."""
+    """Whether the account's server let anyone past the stage after the last refusal."""
     begun = SendAttempt.objects.filter(account_id=streak.account_id, account_is_gone=False)
     begun = begun.filter(started_at__gt=streak.last_at - LONGEST_TRY)
     ended = begun.filter(finished_at__gt=streak.last_at, finished_at__lte=now + LONGEST_TRY).order_by("-started_at")

@@ -10,11 +10,14 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 from django.db.models.functions import Coalesce
 
+from messaging.delivery import pauses
+from messaging.delivery.outcomes.reply import Stage
+from messaging.delivery.store import claims
+from messaging.delivery.store.ledger import LONGEST_TRY
 from messaging.models import AttemptOutcome, SendAttempt, UnansweredStreak
 
-from . import claims, pauses
-from .reply import Stage
-from .streaks import FORGOTTEN_AFTER, LONGEST_TRY, MOST_LOOKED_AT
+from .pauses import MOST_LOOKED_AT
+from .streaks import FORGOTTEN_AFTER
 
 MOST = 3  # one may be chance, and so may two
 

@@ -16,7 +16,7 @@ BANK = "Sort code 00-00-00, account 12345678"
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody who writes mail; `username` "" is a program."""
+    """Someone who writes mail; `username` "" is a program."""
 
     username: str
     name: str
@@ -119,7 +119,7 @@ def customers(random: Random, count: int) -> list[Customer]:
 
 
 def awkward(customer: Customer, word: str) -> Customer:
-    """The customer with an address that the mail catcher treats by `word` (see messaging/catcher.py)."""
+    """The customer with an address that the mail catcher treats by `word` (see messaging/local/catcher.py)."""
     return Customer(customer.number, customer.name, f"{word}.{customer.address}", customer.street)
 
 

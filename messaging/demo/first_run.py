@@ -8,9 +8,9 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
-from messaging import queue
 from messaging.intake.gate import Rows, Submission, prepare, store
 from messaging.models import Batch, BatchItem, SendAttempt
+from messaging.queue import actions
 
 from . import company, history, mails, special
 from .company import Customer, awkward
@@ -125,6 +125,6 @@ def _kept_out(written: list[Mail], people: dict[str, User]) -> None:
     """A person held two of these and cancelled the third."""
     first, second, third = store([_prepared(mail, people) for mail in written])
     accounts, service = people[company.ACCOUNTS.username], people[company.SERVICE.username]
-    queue.hold(first, by=accounts, why="The amount is disputed; Maja rings the customer first")
-    queue.hold(second, by=service, why="Customer is moving house", until=timezone.now() + timedelta(days=20))
-    queue.cancel(third, by=service, why="The customer cancelled by phone")
+    actions.hold(first, by=accounts, why="The amount is disputed; Maja rings the customer first")
+    actions.hold(second, by=service, why="Customer is moving house", until=timezone.now() + timedelta(days=20))
+    actions.cancel(third, by=service, why="The customer cancelled by phone")

@@ -8,9 +8,9 @@ from random import Random
 from django.conf import settings
 
 from messaging.delivery.decision import complete, judge_result
-from messaging.delivery.outcomes import LocalError, Reply, Stage, judge
-from messaging.delivery.retry import max_tries
-from messaging.delivery.smtp import Result
+from messaging.delivery.outcomes.retry import max_tries
+from messaging.delivery.outcomes.verdict import LocalError, Reply, Stage, judge
+from messaging.delivery.smtp.transaction import Result
 from messaging.intake.gate import Rows
 from messaging.models import AttemptOutcome, Batch, Message, Phrase, Reason, Recipient, SendAttempt
 

@@ -32,7 +32,7 @@ PLACEHOLDER = "any-message"
 
 @dataclass(frozen=True)
 class Pattern:
-    """A mail to be made out to somebody, or with reports that name their customer, to that one again and again."""
+    """A mail to be made out to someone, or with reports that name their customer, to that one again and again."""
 
     raw: bytes
     writer: Person

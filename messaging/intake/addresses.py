@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from email import policy
 from email.errors import InvalidHeaderDefect
 from email.utils import formataddr
@@ -11,7 +12,7 @@ from typing import NamedTuple
 import email_validator
 from email_validator import EmailNotValidError, ValidatedEmail, validate_email
 
-from messaging import address_list, mime
+from messaging.content import address_list, mime
 
 from .doubts import doubt as doubt
 from .errors import BadAddress
@@ -26,7 +27,7 @@ MOST_WORDS = 300  # of an entry, marks counted; more has no name and no address
 MOST_CHARACTERS = 4 * LONGEST  # however its domain is written
 
 _LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
-_IN_QUOTES = re.compile(r'\s*"[^"]*@[^"]*"\s*')
+_IN_QUOTES = re.compile(r'\s*"[^"@]*@[^"]*"\s*')
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _GROUP = re.compile(r'\s*(?P<name>[^"<>(),:;@\\\[\]\s.][^"<>(),:;@\\\[\]]*|"[^"\\]*"\s*):(?P<members>[^:;\\()]*);\s*')
 _MARKS = re.compile(r'\\.|["<>()\[\],:;]')
@@ -36,7 +37,11 @@ _BLANKS = re.compile(r"\s{2,}|[\t-\r\x1c-\x1f\x85\u2028\u2029]")
 _WORD = re.compile(r"\w++|\S")
 _LINE_BREAK = re.compile(r"[\r\n\0]")
 _LONG = 900  # characters, which no line can have many more of
-_ADDRESS = r"""[^\s<>"(),:;@\\\[\]]+@[^\s<>"(),:;@\\\[\]]+"""
+_ATOM = r"""[^\s<>"(),:;@\\\[\]]"""
+_ADDRESS = f"{_ATOM}+@{_ATOM}+"
+_AN_ADDRESS = re.compile(f"(<?)(?<!{_ATOM})({_ATOM}++@{_ATOM}++)(>?)")  # in time by its length
+_LIST_MARKS = re.compile(r'([<>(),:;"]+)')
+_GLUED = re.compile(r"(?<=\?=)\0(?=\S)|(?<=\S)\0(?==\?)")  # RFC 2047 5 (3): blanks are around an encoded word
 # Nearly every mailbox in real headers; everything else goes to the standard library's full, but slow, parser.
 _SIMPLE = re.compile(
     rf"""\s*(?:(?:(?P<name>[^"<>(),:;@\\\[\]]*?)|"(?P<quoted>[^"\\]*)")\s*<(?P<angle>{_ADDRESS})>|(?P<bare>{_ADDRESS}))\s*\Z"""
@@ -74,12 +79,12 @@ def envelope_address(text: str) -> str:
         raise BadAddress("One of the addresses is empty. Fill it in or take it out.")
     if len(text) > MOST_CHARACTERS:
         raise BadAddress(
-            f"“{shown}” is not a valid e-mail address. It is {len(text) - LONGEST} characters too long. Correct it."
+            f"“{shown}” is not a valid email address. It is {len(text) - LONGEST} characters too long. Correct it."
         )
     try:
         return _valid(text)
     except EmailNotValidError as error:
-        raise BadAddress(f"“{shown}” is not a valid e-mail address. {error} Correct it.") from None
+        raise BadAddress(f"“{shown}” is not a valid email address. {error} Correct it.") from None
 
 
 def _valid(text: str) -> str:
@@ -141,7 +146,7 @@ def envelope_mailboxes(value: str) -> list[Mailbox]:
             if "@" in mailbox.address:
                 envelope_address(mailbox.address)
         raise BadAddress(
-            f"“{shown}” is not a list of e-mail addresses, each separated by a comma. Correct it; a name that has a "
+            f"“{shown}” is not a list of email addresses, each separated by a comma. Correct it; a name that has a "
             "comma itself needs quotation marks."
         )
     return found
@@ -218,9 +223,18 @@ def _entries(value: str) -> Iterator[str]:
 
 
 def _closely(entry: str) -> tuple[list[Group], bool]:
-    """By the library what is short; of a long group, its members one by one."""
-    if len(entry) <= MOST_WORDS or not _has_many_words(entry):
-        return _by_library(entry)
+    """By the library what is short; of a group that is long, or that it does not take, the members one by one."""
+    if len(entry) > MOST_WORDS and _has_many_words(entry):
+        return _by_members(entry)
+    read, is_valid = _by_library(entry)
+    if not is_valid and entry.rstrip().endswith(";"):  # it minds an encoded word before the colon
+        by_members, is_valid = _by_members(entry)
+        read = by_members if is_valid else read
+    return read, is_valid
+
+
+def _by_members(entry: str) -> tuple[list[Group], bool]:
+    entry = entry.strip()
     listed = address_list.split(entry)
     if len(listed) != 1 or listed[0].group is None or _has_many_words(listed[0].group) or not entry.endswith(";"):
         return [], False
@@ -229,10 +243,17 @@ def _closely(entry: str) -> tuple[list[Group], bool]:
         for member in listed[0].mailboxes
         if not _has_many_words(member)
     ]
-    name = _clean(mime.decoded_words(listed[0].group.strip('"')))
+    name, is_named = _group_name(listed[0].group)
     mailboxes = [mailbox for groups, _ in members for group in groups for mailbox in group.mailboxes]
-    is_valid = len(members) == len(listed[0].mailboxes) and all(valid for _, valid in members)
+    is_valid = is_named and len(members) == len(listed[0].mailboxes) and all(valid for _, valid in members)
     return [Group(name, mailboxes)], is_valid
+
+
+def _group_name(written: str) -> tuple[str, bool]:
+    """The name of a group, decoded, and whether it is one."""
+    named, is_valid = _read(f"{written} <group@group.invalid>")
+    names = [mailbox.name for group in named for mailbox in group.mailboxes]
+    return (names[0], is_valid) if len(names) == 1 else (_clean(written), False)
 
 
 def _has_many_words(text: str) -> bool:
@@ -251,7 +272,17 @@ def _by_library(entry: str) -> tuple[list[Group], bool]:
         )
         for group in header.groups
     ]
+    kept = [_as_written(group, entry) for group in read] if "=?" in entry else read
+    if kept != read:
+        return kept, False
     return read, not any(isinstance(defect, InvalidHeaderDefect) for defect in header.defects)
+
+
+def _as_written(group: Group, entry: str) -> Group:
+    """Without the addresses that the library makes of what an encoded word holds (RFC 2047 5)."""
+    written = "".join(address_list.without_comments(entry)[0].split())
+    kept = [box for box in group.mailboxes if "@" not in box.address or "".join(box.address.split()) in written]
+    return Group(group.name, kept)
 
 
 def _simple(match: re.Match[str]) -> Mailbox:
@@ -267,15 +298,13 @@ def _clean(text: str) -> str:
 def header_value(value: str) -> str:
     """An unfolded address header field's value with one mailbox per line, in ASCII but for local parts that cannot be.
 
-    Mailboxes in ASCII stay as they are written. In a list that is not valid only the words that are not ASCII are
-    encoded, so that nothing in it is lost.
+    Mailboxes in ASCII stay as they are written. Of one that is not valid only the words that are not ASCII are
+    encoded, so that nothing in it is lost. What was made of a value is made of itself again.
     """
     value = _BLANKS.sub(" ", value)
     simple = _all_simple(value)
     if simple is not None:
         return ",\r\n ".join(_written(each[0].strip()) for each in simple)
-    if not _read(value)[1]:
-        return mime.encoded_words(mime.encoded_runs(value), "us-ascii")
     return ",\r\n ".join(map(_listed, address_list.split(value)))
 
 
@@ -283,10 +312,12 @@ def _listed(listed: address_list.Listed) -> str:
     members = ",\r\n ".join(map(_written, listed.mailboxes))
     if listed.group is None:
         return members
-    if listed.group.isascii():
-        return f"{listed.group}:\r\n {members};"
-    named = mailboxes(f"{listed.group} <group@group.invalid>")
-    return f"{_phrase(named[0].name if named else listed.group)}:\r\n {members};"
+    name = listed.group
+    if not name.isascii():
+        read, is_name = _group_name(name)
+        name = _phrase(read) if is_name else _as_it_stands(name)
+    blank = " " if name.endswith("?=") else ""  # RFC 2047 5 (3)
+    return f"{name}{blank}:\r\n {members};"
 
 
 def _written(text: str) -> str:
@@ -300,8 +331,26 @@ def _written(text: str) -> str:
     groups, is_valid = _read(bare)
     found = [mailbox for group in groups for mailbox in group.mailboxes]
     if not is_valid or len(found) != 1 or not mime.read_words(bare).is_whole:
-        return mime.encoded_words(mime.encoded_runs(text), "us-ascii")
+        return _as_it_stands(text)
     return " ".join([_mailbox(found[0]), *map(_comment, comments)])
+
+
+def _as_it_stands(text: str) -> str:
+    """Text that is no mailbox, in ASCII by encoded words; they hold no address and no mark of a list (RFC 2047 5)."""
+    pieces: list[str] = []
+    begin = 0
+    for found in _AN_ADDRESS.finditer(text):
+        opening, address, closing = found.groups()
+        with suppress(BadAddress):
+            address = address if address.isascii() else envelope_address(address)
+            pieces += [*_words_and_marks(text[begin : found.start()]), f"{opening}{address}{closing}"]
+            begin = found.end()
+    pieces += _words_and_marks(text[begin:])
+    return mime.folded(_GLUED.sub(" ", "\0".join(filter(None, pieces))).replace("\0", ""))
+
+
+def _words_and_marks(text: str) -> list[str]:
+    return [mime.encoded_runs(piece) for piece in _LIST_MARKS.split(text)]
 
 
 def _comment(text: str) -> str:

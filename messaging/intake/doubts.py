@@ -7,7 +7,7 @@ import ipaddress
 import re
 from functools import lru_cache
 
-from messaging import mime
+from messaging.content import mime
 from messaging.models import Phrase, Words
 
 LONGEST = 255  # octets of a domain
@@ -18,7 +18,7 @@ _ENDINGS = {
     "net": ("nett", "ner", "nte"),
     "org": ("ogr", "orgg", "prg"),
 }
-# What people type for the big providers. Only names that are nobody's mail domain.
+# What people type for the big providers. Only names that are no one's mail domain.
 _PROVIDERS = {
     "gmail.com": (
         "gmial.com", "gmal.com", "gmaill.com", "gmali.com", "gamil.com", "gnail.com", "gmai.com", "gmaul.com",
@@ -51,7 +51,7 @@ WORDS: dict[str, Words] = {
     "no-at": "“{address}” has no @.",
     "mistyped": "“{address}” looks mistyped: did you mean {meant}?",
     "no-dot": "“{address}” has a domain without a dot, which only a mail server of your own house can know.",
-    "reserved-domain": "“{address}” cannot be reached: “.{ending}” is reserved, and nobody has mail there.",
+    "reserved-domain": "“{address}” cannot be reached: “.{ending}” is reserved, and no mail can arrive there.",
     "ends-with-number": "“{address}” ends with a number, as no domain does.",
     "ends-with-letter": "“{address}” ends with “.{ending}”, as no domain does.",
     "private-address": "“{address}” names the address {number} of a private network, which no other mail server can "

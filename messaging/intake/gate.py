@@ -13,7 +13,8 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
-from messaging import blobs, content, mime, skeletons
+from messaging import admission
+from messaging.content import assembly, blobs, mime, skeletons
 from messaging.models import Attachment, Category, Message, MessageContent, MessageEvent, Phrase, Reason, Recipient
 
 from . import addresses, message_ids, wire
@@ -66,15 +67,18 @@ def accept(submission: Submission) -> Message:
 def accept_many(submissions: Sequence[Submission]) -> list[Message]:
     """Queue all of them or none, in one transaction; as many as 10,000 at once. Raises Refused.
 
-    A message without any recipient is recorded as failed (seed row S15), not refused.
+    A message without any recipient is recorded as failed (S15), not refused.
     """
     now = timezone.now()
     return store([prepare(submission, now) for submission in submissions])
 
 
 def store(prepared: Sequence[Rows]) -> list[Message]:
-    """Commit prepared rows, all or none."""
+    """Commit prepared rows, all or none. Raises admission.NoLonger."""
+    authors = {rows.message.author_id: rows.message.author for rows in prepared}
     with transaction.atomic():
+        for author in authors.values():
+            admission.confirm(author)
         messages = Message.objects.bulk_create((rows.message for rows in prepared), ROWS_PER_STATEMENT)
         skeletons.store(rows.content for rows in prepared)
         Recipient.objects.bulk_create((row for rows in prepared for row in rows.recipients), ROWS_PER_STATEMENT)
@@ -91,7 +95,7 @@ def prepare(submission: Submission, now: datetime) -> Rows:
     envelope = _envelope(submission.recipients)
     fitted = wire.fit(submission.raw, reverse_path, now)
     _check_size(len(fitted.raw))
-    skeleton, cuts = content.split(fitted.raw)
+    skeleton, cuts = assembly.split(fitted.raw)
     message = Message(
         message_id=message_ids.read(fitted.fields["message-id"]),
         author=submission.author,
@@ -161,7 +165,7 @@ def _comparable(address: str) -> str:
         return address
 
 
-def _attachment(message: Message, number: int, cut: content.Cut) -> Attachment:
+def _attachment(message: Message, number: int, cut: assembly.Cut) -> Attachment:
     return Attachment(
         message=message,
         number=number,

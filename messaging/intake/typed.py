@@ -2,14 +2,14 @@
 
 Header fields of programs are read strictly (addresses.py). Here whatever has one meaning only is read: commas in
 names (`Doe, John <j@x>; Roe, Jane <r@x>`), lists parted by semicolons, blanks, tabs or line breaks, what is in
-quotation marks as a whole, `mailto:`, blanks that nobody sees. One pass over the text; the time goes by its length.
+quotation marks as a whole, `mailto:`, blanks that no one sees. One pass over the text; the time goes by its length.
 """
 
 import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from messaging import mime
+from messaging.content import mime
 
 from .addresses import Mailbox, envelope_address
 from .errors import BadAddress
@@ -71,7 +71,7 @@ def read(text: str) -> list[Mailbox]:
         return []
     found = _read(text.translate(_PLAIN), is_inner=False)
     if not found:
-        raise BadAddress(f"“{mime.displayable(text, 80)}” names nobody. Enter an e-mail address.")
+        raise BadAddress(f"“{mime.displayable(text, 80)}” is no address. Enter an email address.")
     return [Mailbox(each.name, envelope_address(each.address)) for each in found]
 
 
@@ -88,10 +88,10 @@ def one(text: str) -> str:
             raise
     shown = mime.displayable(text, 80)
     if len(found) > 1:
-        raise BadAddress(f"“{shown}” is not a valid e-mail address: these are {len(found)}, and only one goes in here.")
+        raise BadAddress(f"“{shown}” is not a valid email address: these are {len(found)}, and only one goes in here.")
     if found[0].name:
         raise BadAddress(
-            f"“{shown}” is not a valid e-mail address: a name belongs to it. Enter the address alone: "
+            f"“{shown}” is not a valid email address: a name belongs to it. Enter the address alone: "
             f"{mime.displayable(found[0].address, 80)}"
         )
     return found[0].address
@@ -148,7 +148,7 @@ def _refuse(pieces: Iterable[Piece]) -> None:
     for piece in pieces:
         shown = mime.displayable(piece.text, 80)
         raise BadAddress(
-            f"“{shown}” is not a valid e-mail address: it has no @. If it belongs to a name, put the whole name in "
+            f"“{shown}” is not a valid email address: it has no @. If it belongs to a name, put the whole name in "
             f'quotation marks: "{mime.displayable(piece.text.strip(chr(34)), 40)}, …" <name@example.com>.'
         )
 
@@ -187,7 +187,7 @@ def _pieces(text: str) -> Iterator[Piece]:
 
 
 def _is_label(tokens: list[Token]) -> bool:
-    """Whether a colon ends the name of a group (`Team: a@x, b@y;`), which is nobody's; `mailto:` is none."""
+    """Whether a colon ends the name of a group (`Team: a@x, b@y;`), which is no one's; `mailto:` is none."""
     before = _source(tokens).strip() if len(tokens) < LONGEST_LABEL else ""
     return "@" not in before and not _SCHEME.fullmatch(f"{before}:") and bool(before)
 

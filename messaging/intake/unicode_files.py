@@ -3,7 +3,7 @@
 import codecs
 import re
 
-from messaging import mime
+from messaging.content import mime
 
 from .errors import Refused
 

@@ -2,16 +2,19 @@
 
 The rules, in the order they are applied:
 
-- a byte order mark and a leading mbox "From " line go; UTF-16 becomes UTF-8. A header of more than 512 KB is refused,
-  and one with a NUL or a stray carriage return, because that is how header fields are smuggled in;
+- a byte order mark and a leading mbox "From " line go; UTF-16 becomes UTF-8. A header of more than 512 KB or
+  1,000 fields is refused, and one with a NUL or a stray carriage return, because that is how header fields are
+  smuggled in;
 - what is signed or encrypted (sealed.py) is refused when its octets cannot be sent as they are, and else left alone by
   the rules that follow, but for its line ends;
 - binary parts become base64, every line end CRLF (RFC 5321 2.3.8), and the message ends with one;
 - a leaf part with a NUL or a line over 998 octets is encoded again: texts as quoted-printable or base64, others as
   base64;
 - header fields with 8-bit octets are encoded (RFC 2047, RFC 2231, A-labels), over-long ones folded, also those of
-  attached messages. The octets are UTF-8, else of the character set of the text, else windows-1252. Only an address
-  whose local part is not ASCII stays as UTF-8, and then the message needs SMTPUTF8;
+  attached messages. The octets are UTF-8, else of the character set of the text where that has ASCII as it is, else
+  windows-1252; after an escape, ISO-2022. Identifiers and links are percent-encoded. Only an address whose local part
+  is not ASCII stays as UTF-8, and then the message needs SMTPUTF8. One field stays one, and what is written again has
+  no control characters;
 - Bcc, Resent-Bcc, Return-Path and X-Outtray-Category go. A field that RFC 5322 3.6 allows once is refused when given
   twice;
 - From is added from the reverse-path when missing, Date and Message-ID when missing. A Message-ID that is none
@@ -22,18 +25,19 @@ The rules, in the order they are applied:
 import re
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from email import policy
 from email.utils import format_datetime, make_msgid
+from functools import partial
 from itertools import chain
 from typing import NamedTuple
+from urllib.parse import quote
 
 from django.utils import timezone
 
-from messaging import dkim, mime, reencode, sealed
-from messaging.octets import Octets
+from messaging.content import dkim, mime, sealed, transfer_encoding
 
-from . import addresses, message_ids, unicode_files
+from . import addresses, message_ids, parameters, unicode_files
 from .errors import BadAddress, Refused
 
 SINGLE = frozenset(
@@ -58,12 +62,17 @@ REMOVED = frozenset(("bcc", "resent-bcc", "return-path", CATEGORY))
 ADDRESSES = frozenset(
     f"{prefix}{name}" for prefix in ("", "resent-") for name in ("from", "sender", "reply-to", "to", "cc", "bcc")
 )
-PARAMETERS = ("content-type", "content-disposition")
 TEXTS = ("subject", "comments", "keywords", "content-description")
+IDENTIFIERS = ("content-id", "content-location")
+WITH_LINKS = ("references", "in-reply-to")  # in angle brackets, as the List- fields have them
 MAX_HEADER = 512 * 1024
+MAX_FIELDS = 1_000  # of it
+MOST_ENCODED_PARAMETERS = 5_000  # of all parts; each is read and written
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
+_CONTROL_BUT = re.compile(r"[\x01-\x08\x0a-\x1f\x7f]")  # a tab, which is a blank, or a NUL, which is refused
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
+_ANGLED = re.compile(r"<[^<>]*>")
 _SHIFT = b"\x1b$"  # ISO-2022: text that is not ASCII in octets that are
 _STRAY_CR = re.compile(rb"\r(?!\n)")
 
@@ -87,12 +96,10 @@ def fit(raw: bytes, reverse_path: str, now: datetime) -> Wire:
         raw = raw.partition(b"\n")[2]
     if not raw.strip():
         raise Refused("The message is empty. Give it at least a header or some text.")
-    _check_header(raw[: mime.head(raw)[1]])
+    fields, body = mime.head(raw)
+    _check_header(raw[:body], len(fields))
     given = raw
-    try:
-        raw = _with_last_crlf(_fit_entity(_with_crlf(_without_binary(raw))))
-    except RecursionError:
-        raise Refused("The message has messages attached within messages, too deep to read. Attach fewer.") from None
+    raw = _with_last_crlf(_fit_entity(_with_crlf(_without_binary(raw))))
     if b"\0" in raw or mime.has_long_line(raw):
         raise Refused(
             "The message has a line of more than 998 characters, or a NUL character, where it cannot be encoded: in a "
@@ -112,7 +119,11 @@ def _without_untrue(given: bytes, fitted: Wire) -> Wire:
     return Wire(raw, body, {field.name: field.text for field in reversed(fields)}, domains)
 
 
-def _check_header(header: bytes) -> None:
+def _check_header(header: bytes, number: int) -> None:
+    if number > MAX_FIELDS:
+        raise Refused(
+            f"The header of the message has more than {MAX_FIELDS:,} fields. Remove those that are not needed."
+        )
     if len(header) > MAX_HEADER:
         raise Refused(f"The header of the message is longer than {MAX_HEADER // 1024} KB. Name fewer people in it.")
     if _STRAY_CR.search(header) or b"\0" in header:
@@ -139,33 +150,57 @@ def _without_binary(raw: bytes) -> bytes:
     """Binary parts as base64: the line end rule would break them, and they need BINARYMIME (RFC 3030) to be sent."""
     if b"binary" not in raw.lower() and b"\0" not in raw:
         return raw
-    edits: list[reencode.Edit] = []
-    for part in sealed.walk(raw):
+    return transfer_encoding.apply(raw, _binary_parts(raw, 0, len(raw)))
+
+
+def _binary_parts(raw: bytes, start: int, stop: int, depth: int = 0) -> list[transfer_encoding.Edit]:
+    """The edits that encode them, in a message and in those attached to it."""
+    _check_depth(depth)
+    edits: list[transfer_encoding.Edit] = []
+    for part in sealed.walk(raw, start, stop):
         if not part.is_leaf or sealed.is_opaque(part):
             continue
-        if reencode.is_attached(part):
-            inner = _without_binary(part.encoded)
-            if inner != part.encoded or part.encoding == "binary":
-                edits += reencode.attached(part, Octets.of(inner), is_ascii=inner.isascii())
+        if transfer_encoding.is_attached(part):
+            within = _binary_parts(raw, part.body, part.stop, depth + 1)
+            if within or part.encoding == "binary":
+                edits += transfer_encoding.attached_edited(part, within)
         elif _is_binary(part):
-            edits += reencode.encoded(part)
-    return reencode.apply(raw, edits)
+            edits += transfer_encoding.encoded(part)
+    return edits
+
+
+def _check_depth(depth: int) -> None:
+    if depth > mime.MAX_DEPTH:
+        raise Refused("The message has messages attached within messages, too deep to read. Attach fewer.")
 
 
 def _is_binary(part: mime.Part) -> bool:
-    """Whatever it is labelled, only binary parts may have a NUL (RFC 2045 2.8); texts with one are mended elsewhere."""
-    if part.content_type.startswith("multipart/") or part.encoding in reencode.ENCODED:
+    """Whatever it is labelled, only binary parts may have a NUL (RFC 2045 2.8); texts are corrected elsewhere."""
+    if part.content_type.startswith("multipart/") or part.encoding in transfer_encoding.ENCODED:
         return False
     is_text = part.content_type.startswith(("text/", "message/"))
     return part.encoding == "binary" or (b"\0" in part.encoded and not is_text)
 
 
 def _fit_entity(raw: bytes) -> bytes:
-    """A message, or one attached to it, with its header fields and leaf parts encoded again where they must be."""
+    """The message with its header fields and leaf parts encoded again where they must be."""
     if raw.isascii() and b"\0" not in raw and _SHIFT not in raw and not mime.has_long_line(raw):
         return raw
-    edits: list[reencode.Edit] = []
-    parts = list(mime.walk(raw))
+    return transfer_encoding.apply(raw, _unfit(raw, 0, len(raw), _Left(MOST_ENCODED_PARAMETERS)))
+
+
+@dataclass
+class _Left:
+    """How many parameters may still be encoded as RFC 2231 has it, in a message and in those attached to it."""
+
+    parameters: int
+
+
+def _unfit(raw: bytes, start: int, stop: int, left: _Left, depth: int = 0) -> list[transfer_encoding.Edit]:
+    """The edits that encode them, in a message and in those attached to it."""
+    _check_depth(depth)
+    edits: list[transfer_encoding.Edit] = []
+    parts = list(mime.walk(raw, start, stop))
     charset = None
     for part in sealed.unsealed(parts):
         for field in part.fields:
@@ -174,16 +209,18 @@ def _fit_entity(raw: bytes) -> bytes:
                 if charset is None:
                     charset = _charset_of_texts(parts)
                 text = field.text_in(part.charset or charset)
-                edits.append((field.start, field.stop, _fit_field(field.name, text, whole)))
+                fitted = _fit_field(field.name, text, whole, left)
+                if fitted != whole:
+                    edits.append((field.start, field.stop, fitted))
         if sealed.is_opaque(part):
             _check_sealed(part)
-        elif reencode.is_attached(part):
-            inner = _fit_entity(part.encoded)
-            if inner != part.encoded:
-                edits += reencode.attached(part, Octets.of(inner), is_ascii=inner.isascii())
+        elif transfer_encoding.is_attached(part):
+            within = _unfit(raw, part.body, part.stop, left, depth + 1)
+            if within:
+                edits += transfer_encoding.attached_edited(part, within)
         elif part.is_leaf and (b"\0" in part.encoded or mime.has_long_line(raw, part.body, part.stop)):
-            edits += reencode.encoded(part)
-    return reencode.apply(raw, edits)
+            edits += transfer_encoding.encoded(part)
+    return edits
 
 
 def _check_sealed(part: mime.Part) -> None:
@@ -204,45 +241,52 @@ def _charset_of_texts(parts: Sequence[mime.Part]) -> str:
 # --- Header fields -------------------------------------------------------------------------------
 
 
-def _fit_field(key: str, text: str, whole: bytes) -> bytes:
-    """The field in ASCII lines of at most 998 octets; UTF-8 only where an address cannot be ASCII."""
+def _fit_field(key: str, text: str, whole: bytes, left: _Left) -> bytes:
+    """The field in ASCII lines of at most 998 octets; UTF-8 only where an address cannot be ASCII.
+
+    Control characters become blanks: an escape of ISO-2022 that stayed would be read again another time.
+    """
     name = whole.partition(b":")[0].decode("ascii").strip()
+    text = _CONTROL_BUT.sub(" ", text)
     if key in ADDRESSES:
         value = addresses.header_value(text)
-    elif key in PARAMETERS:
-        value = _fit_parameters(name, text)
+    elif key in (*mime.WITH_PARAMETERS, "content-transfer-encoding"):
+        value = _fit_parameters(name, text, left)
+    elif key in (*IDENTIFIERS, *WITH_LINKS) or key.startswith("list-"):
+        value = _fit_links(key, text)
     else:
         value = _fit_text(key, text)
     line_end = b"\r\n" if whole.endswith(b"\n") else b""
     return f"{name}: {value}".encode() + line_end
 
 
-def _fit_parameters(name: str, text: str) -> str:
-    """Parameters encoded as RFC 2231 has it; as text if the standard library cannot make them out."""
-    if len(text) > mime.MAX_PARAMETERS:
-        return _fit_text(name.lower(), text)
-    try:
-        value = policy.SMTP.header_factory(name, _plain(text)).fold(policy=policy.SMTP).partition(":")[2].strip()
-    except (ValueError, LookupError, AttributeError, TypeError):
-        value = ""
-    # Percent-encoded line breaks in a parameter come out of it as line breaks.
-    is_safe = value.isascii() and not _CONTROL.search(value.replace("\r\n ", ""))
-    return value if value and is_safe else _fit_text(name.lower(), text)
+def _fit_links(key: str, text: str) -> str:
+    """Identifiers and links percent-encoded: what is compared or clicked is no encoded word (RFC 2392, RFC 2369 2)."""
+    whole = _in_percent if key in IDENTIFIERS else partial(_ANGLED.sub, lambda found: _in_percent(found[0]))
+    value = _fit_text(key, whole(text))
+    return _fit_text(key, text) if mime.has_long_line(value.encode()) else value
 
 
-def _plain(text: str) -> str:
-    """A file name that mixes octets with encoded words as the text that was meant."""
-    if "=?" not in text:
-        return text
-    return _QUOTED.sub(lambda found: _quoted(mime.decoded_words(found[1])), text)
+def _in_percent(text: str) -> str:
+    return _NOT_ASCII.sub(lambda found: quote(found[0], errors="replace"), text)
 
 
-def _quoted(text: str) -> str:
-    return '"' + _CONTROL.sub(" ", text).replace("\\", "\\\\").replace('"', '\\"') + '"'
+def _fit_parameters(name: str, text: str, left: _Left) -> str:
+    """Parameters encoded as RFC 2231 has it; as text if they cannot be read, or there are many.
+
+    In ASCII they stay as they are written, in lines that are short enough where they have blanks.
+    """
+    if text.isascii():
+        folded = mime.encoded_words(text, "us-ascii", field=name)
+        if not mime.has_long_line(folded.encode()):
+            return folded
+    left.parameters -= text.count(";")
+    value = parameters.in_words(name, text) if left.parameters < 0 else parameters.in_ascii(name, text)
+    return _fit_text(name.lower(), text) if mime.has_long_line(value.encode()) else value
 
 
 def _fit_text(name: str, text: str) -> str:
-    """Encoded once: words that are encoded already are read first, unless there is one that nobody can read."""
+    """Encoded once: words that are encoded already are read first, unless there is one that no one can read."""
     read = mime.read_words(text)
     if not read.is_whole:
         return mime.encoded_words(mime.encoded_runs(text), "us-ascii", field=name)
@@ -301,7 +345,7 @@ def _require_sender(text: str) -> None:
     except BadAddress as error:
         raise Refused(f"The message does not say properly who it is from. {error}") from error
     if not found:
-        raise Refused("The From header field names nobody. Give it a From address.")
+        raise Refused("The From header field has no address. Give it a From address.")
 
 
 def _domain(from_text: str, reverse_path: str) -> str:

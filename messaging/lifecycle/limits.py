@@ -19,14 +19,14 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import BooleanField, Count, ExpressionWrapper, Q, QuerySet
 
+from messaging.company import windows
 from messaging.models import AccountPause, ActiveLane, Message, PastTry, Phrase, Reason, SendAttempt
-from messaging.setup import windows
 from messaging.setup.layers import RATES, EmailSetup, Rate
 
 Kind = AccountPause.Kind
 Status = Message.Status
 
-ADVISORY_LOCK = 0x6F757472  # "outr": so that nobody else's advisory locks on this database are ours
+ADVISORY_LOCK = 0x6F757472  # "outr": so that no one else's advisory locks on this database are ours
 NO_LIMIT = 1_000_000
 SKEW = timedelta(minutes=1)  # by which clocks of several machines may differ, or be corrected
 LONGEST_WAIT = timedelta(days=1)  # that a server's words ask for (delivery.outcomes.wait_told)
@@ -46,12 +46,17 @@ class Wait(NamedTuple):
 
 
 class Leave(NamedTuple):
-    """What a lane may claim: how many messages, only urgent ones, as the one that tries whether it works again."""
+    """What a lane may claim: how many messages, only urgent ones, as the one that tries whether it works again.
+
+    Of such a probe: since when the account is paused, and whether the message may be lost to it, its outcome unknown.
+    """
 
     number: int = NO_LIMIT
     urgent_only: bool = False
     is_probe: bool = False
     waits: tuple[Wait, ...] = ()
+    since: datetime | None = None
+    is_costly: bool = False
 
 
 NO_OBSTACLE = Leave()
@@ -60,7 +65,8 @@ NO_OBSTACLE = Leave()
 MOST_SEATS = 2  # the other threads of a web process serve pages
 MOST_WAITING = 2  # for a seat
 SEAT_PATIENCE = 3.0  # seconds that a user waits for a seat: a server that is quick frees one meanwhile
-_seats = threading.BoundedSemaphore(MOST_SEATS)
+_seated: list[str] = []  # who has one
+_risen = threading.Condition()
 _waiting = threading.BoundedSemaphore(MOST_WAITING)
 
 
@@ -75,9 +81,9 @@ class NotNow(Exception):
 
 @contextmanager
 def turn(account_id: int | None, *, alone: bool = True) -> Iterator[None]:
-    """A transaction in which nobody else is told what the account may send (`alone`).
+    """A transaction in which no one else is told what the account may send (`alone`).
 
-    SQLite has one writer anyway. In a transaction of a caller's, which may last, PostgreSQL lets nobody wait: what
+    SQLite has one writer anyway. In a transaction of a caller's, which may last, PostgreSQL lets no one wait: what
     several such transactions send at one time is not seen by the others.
     """
     is_own = not connection.in_atomic_block
@@ -114,13 +120,14 @@ class Standing:
         if not self.probed:
             return Leave(self.free, urgent_only, waits=waits)
         is_probe = all(_take_probe(pause, self.now) for pause in self.probed)
-        return Leave(1 if is_probe else 0, urgent_only, is_probe, waits)
+        since = min(pause.since for pause in self.probed)
+        return Leave(1 if is_probe else 0, urgent_only, is_probe, waits, since, self._unanswered is not None)
 
     def let_through(self, *, urgent: bool) -> None:
         """Let something be sent at once, or say why not.
 
         It has one try, and its sender is told of a fault: so it goes out where a lane would wait for a probe. Only a
-        server that answers nobody would leave its sender without an outcome.
+        server that answers no one would leave its sender without an outcome.
 
         Raises:
             NotNow: a person paused, or outside the window, and it is not urgent; the server did not answer the last
@@ -257,13 +264,20 @@ def _closed(setup: EmailSetup, now: datetime) -> Wait | None:
 # --- Messages per time ---------------------------------------------------------------------------------
 
 
-def _allowance(account_id: int | None, rates: Sequence[Rate], now: datetime) -> tuple[int, Wait | None]:
+def leave_another(account_id: int | None, rates: Sequence[Rate], now: datetime) -> bool:
+    """Whether the rates leave another transaction to a message that is at hand; within `turn`."""
+    return _allowance(account_id, rates, now, asking=1)[0] > 0
+
+
+def _allowance(
+    account_id: int | None, rates: Sequence[Rate], now: datetime, asking: int = 0
+) -> tuple[int, Wait | None]:
     """How many messages the account may take on now; none, and the limit that is reached.
 
-    Counted are its transactions, recorded or not, and the messages it has at hand. A message to many recipients may
-    take several transactions: the server counts each.
+    Counted are its transactions, recorded or not, and the messages it has at hand but for those `asking`. A message to
+    many recipients may take several transactions: the server counts each.
     """
-    at_hand = Message.objects.filter(status=Status.SENDING, account_id=account_id).count()
+    at_hand = Message.objects.filter(status=Status.SENDING, account_id=account_id).count() - asking
     free = []
     for rate in rates:
         begun = _begun(account_id, now - rate.period, now)
@@ -349,31 +363,42 @@ def wait_for_place(
 
 
 @contextmanager
-def seat() -> Iterator[None]:
+def seat(who: str = "") -> Iterator[None]:
     """One of the few threads of this process that may wait for a mail server for a user who looks on.
+
+    Args:
+        who: for whom; they have one at a time, so that others find one. "": no one knows.
 
     Raises:
         NotNow: none of them was done within SEAT_PATIENCE, or others are waiting already.
     """
-    if not _seats.acquire(blocking=False) and not _wait_for_seat():
-        raise NotNow(Phrase(Reason.MANY_AT_ONCE))
+    with _risen:
+        if not _is_free_for(who) and not _wait_for_seat(who):
+            raise NotNow(Phrase(Reason.MANY_AT_ONCE))
+        _seated.append(who)
     try:
         yield
     finally:
-        _seats.release()
+        with _risen:
+            _seated.remove(who)
+            _risen.notify_all()
 
 
-def _wait_for_seat() -> bool:
+def _is_free_for(who: str) -> bool:
+    return len(_seated) < MOST_SEATS and not (who and who in _seated)
+
+
+def _wait_for_seat(who: str) -> bool:
     if not _waiting.acquire(blocking=False):
         return False
     try:
-        return _seats.acquire(timeout=SEAT_PATIENCE)
+        return _risen.wait_for(lambda: _is_free_for(who), SEAT_PATIENCE)
     finally:
         _waiting.release()
 
 
 def renew_places(now: datetime, owner: str | None = None) -> None:
-    """Put off the end of an owner's place, or of everybody's."""
+    """Put off the end of an owner's place, or of everyone's."""
     rows = ActiveLane.objects.all() if owner is None else ActiveLane.objects.filter(owner=owner)
     rows.update(expires_at=lease_end(now))
 

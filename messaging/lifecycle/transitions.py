@@ -15,7 +15,8 @@ from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.db.models import Case, Exists, F, OuterRef, Q, QuerySet, Subquery, Value, When
 
-from messaging import roles
+from messaging.access import roles
+from messaging.lifecycle.keys import marks, with_keys
 from messaging.models import Batch, BatchItem, Category, Message, MessageEvent, Phrase, Reason, Recipient
 
 Status = Message.Status
@@ -46,19 +47,24 @@ class Leaves(Enum):
 
 # --- Columns -----------------------------------------------------------------------------------------
 
-UNCLAIMED: dict[str, Any] = {"lease_owner": "", "lease_expires_at": None, "in_data": False, "handover": None}
+UNCLAIMED: dict[str, Any] = {
+    "lease_owner": "",
+    "lease_expires_at": None,
+    "may_be_accepted": False,
+    "attempt_snapshot": None,
+}
 NOT_HELD: dict[str, Any] = {
     "hold_kind": "", "held_until": None, "handed_to": None, "status_before": "", "reason_before": None,
 }  # fmt: skip
 UNEXPLAINED: dict[str, Any] = {"reason": None, "reason_category": "", "notified_at": None}
 # Queued as if for the first time: its tries so far no longer count.
-ANEW: dict[str, Any] = UNEXPLAINED | {"tries": 0, "max_tries": None, "give_up_at": None, "once": False}
+ANEW: dict[str, Any] = UNEXPLAINED | {"tries": 0, "max_tries": None, "give_up_at": None, "is_immediate": False}
 # Back in the queue, where it waits for a batch.
 FOR_A_BATCH: dict[str, Any] = {"not_before": None, "account": None}
 
 
 _LEFT = Recipient.objects.filter(message=OuterRef("pk"), status=Outcome.PENDING)
-# Queued, as long as anybody is left to send it to; one that failed waits for a person's order to retry.
+# Queued, as long as anyone is left to send it to; one that failed waits for a person's order to retry.
 _WITHOUT_HOLD = Case(When(Exists(_LEFT), then=Value(Status.QUEUED)), default=Value(Status.FAILED))
 _IN_MAIL_PROGRAM = {"hold_kind": HoldKind.MAIL_PROGRAM}
 _MAY_SEND = Q(account=None) | Q(Exists(roles.senders().filter(pk=OuterRef("account"))))
@@ -169,7 +175,7 @@ SEND_AGAIN = Transition(
 )  # fmt: skip
 MARK_AS_SENT = Transition(
     "mark as sent", (Status.UNKNOWN,), (Status.SENT, Status.QUEUED, Status.FAILED), _PEOPLE, Kind.MARKED_AS_SENT,
-    {"once": False}, given=("status", "not_before", "sent_at", "reason", "reason_category", "notified_at"),
+    {"is_immediate": False}, given=("status", "not_before", "sent_at", "reason", "reason_category", "notified_at"),
     heard=((Outcome.UNKNOWN,), Outcome.ACCEPTED),
 )  # fmt: skip
 EDIT = Transition("edit", (Status.QUEUED, Status.HELD, Status.FAILED), _SAME, _PEOPLE, Kind.EDITED)
@@ -265,9 +271,13 @@ TABLE = (
 # --- Carrying out ------------------------------------------------------------------------------------
 
 
-def lock(messages: QuerySet[Message]) -> QuerySet[Message]:
-    """Lock rows in the order of their keys: everybody does so, and so nobody waits in a circle."""
-    return messages.order_by("pk").select_for_update(of=("self",))
+def lock(messages: QuerySet[Message], *, skip_locked: bool = False) -> QuerySet[Message]:
+    """Lock rows in the order of their keys: everyone does so, and so no one waits in a circle.
+
+    Args:
+        skip_locked: leave out those that are locked, for work that comes back to them.
+    """
+    return messages.order_by("pk").select_for_update(of=("self",), skip_locked=skip_locked)
 
 
 def carry_out(
@@ -293,13 +303,12 @@ def carry_out(
         raise TypeError(f"“{transition.name}” is ordered by a person")
     values = ({} if transition.leaves == Leaves.STAYS else {"batch": None}) | {**transition.writes, **given}
     for part in _parts(ids):
-        chosen = Message.objects.filter(pk__in=part)
         if transition.leaves != Leaves.STAYS:
             leave_batch(part, "" if transition.leaves == Leaves.AS_IT_WAS else transition.leaves.value)
         if transition.heard is not None:
             hear(transition, Recipient.objects.filter(message__in=part), at, heard)
         if values:
-            chosen.update(**values)
+            with_keys(Message.objects.all(), part).update(**values)
         if transition.event is not None:
             _write_down(Phrase(transition.event, **(params or {})), part, by, at)
         if transition.leaves == Leaves.STAYS and Status.QUEUED in transition.targets and "batch" not in given:
@@ -363,4 +372,4 @@ def _write_down(what: Phrase, ids: Sequence[int], by: User | None, at: datetime)
         columns[name].get_db_prep_save(getattr(event, name), connection) for name in ("at", "by_id", "kind", "params")
     ]
     with connection.cursor() as cursor:
-        cursor.execute(_EVENT.format(", ".join(["%s"] * len(ids))), [*row, *ids])
+        cursor.execute(_EVENT.format(marks(ids)), [*row, *ids])

@@ -4,7 +4,7 @@ from . import caseless  # noqa: F401  (registers its lookups)
 from .attempt import AttemptOutcome, Category, PastTry, SendAttempt
 from .audit import AuditEntry
 from .batch import Batch, BatchItem
-from .draft import MessageVersion, Submitted, Upload
+from .draft import FormSubmission, MessageVersion, Upload
 from .lineage import Lineage, Restore, SetAside
 from .message import Attachment, Message, MessageContent, MessageEvent, Reason, Recipient
 from .options import CompanyOptions, Notice, NoticeItem, NoticeKind, NoticeRule, NoticesSeen
@@ -28,6 +28,7 @@ __all__ = [
     "Category",
     "CompanyOptions",
     "EmailSettings",
+    "FormSubmission",
     "Heartbeat",
     "KeptForm",
     "Lineage",
@@ -55,7 +56,6 @@ __all__ = [
     "SetAside",
     "SignInTries",
     "SignedIn",
-    "Submitted",
     "UnansweredStreak",
     "Upload",
     "UserSession",

@@ -26,6 +26,8 @@ class Batch(models.Model):
         COMMAND = "command", "Command"
         SCHEDULE = "schedule", "Schedule"
 
+    INCOMPLETE = "incomplete"  # beside the choices: no one sees a draft before all of its messages are in it
+
     status = models.CharField(max_length=10, choices=Status, default=Status.DRAFT)
     source = models.CharField(max_length=60, choices=Source, default=Source.CONSOLE)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="batches")
@@ -62,10 +64,10 @@ class Batch(models.Model):
 
     @property
     def run_by(self) -> Any:
-        """The person who ran it, or prepared it where nobody is recorded; None for a command or a schedule, and where
+        """The person who ran it, or prepared it where no one is recorded; None for a command or a schedule, and where
         the one who ran it is gone.
         """
-        # Version 0.1.0 recorded nobody; a person's batch went out with the account of who had prepared it.
+        # Version 0.1.0 recorded no one; a person's batch went out with the account of who had prepared it.
         is_theirs = self.source != self.Source.CONSOLE or self.account_id == self.created_by_id
         return self.confirmed_by or (self.created_by if is_theirs else None)
 

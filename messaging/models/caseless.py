@@ -19,7 +19,8 @@ class _Caseless:
 
     def as_sqlite(self: Any, compiler: Any, connection: Any) -> tuple[str, list[Any]]:
         if not isinstance(self.rhs, str) or self.rhs.isascii():
-            return super().as_sql(compiler, connection)  # type: ignore[misc]
+            as_usual: tuple[str, list[Any]] = super().as_sql(compiler, connection)  # type: ignore[misc]
+            return as_usual
         lhs, values = self.process_lhs(compiler, connection)
         patterns = [f"{self.before}{pattern}{self.after}" for pattern in patterns_of(self.rhs)]
         sql = " OR ".join([f"{lhs} GLOB %s"] * len(patterns))

@@ -21,7 +21,7 @@ class Upload(models.Model):
         return self.filename
 
 
-class Submitted(models.Model):
+class FormSubmission(models.Model):
     """A form that was sent: a second click on its button, or a replay, finds its key here. Forgotten after two days.
 
     `state` is what came of it, `told` the phrase that says so.

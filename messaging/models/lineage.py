@@ -31,7 +31,7 @@ class Restore(models.Model):
         SENT_SINCE = "sent-since", "Mail may have gone out since: it stays unknown"
 
     noticed_at = models.DateTimeField()
-    last_alive_at = models.DateTimeField(null=True, help_text="When a worker last reported, as the backup has it.")
+    last_alive_at = models.DateTimeField(null=True, help_text="When a worker last reported, as recorded in the backup.")
     evidence = PhraseField(help_text="How it was noticed.")
     unsent = models.PositiveIntegerField(default=0, help_text="Messages that were not sent then, and became unknown.")
     answer = models.CharField(max_length=10, choices=Answer, blank=True)
@@ -48,7 +48,7 @@ class Restore(models.Model):
 class SetAside(models.Model):
     """How a message that was unsent in a backup stood in it: the columns it gets back when nothing was sent since.
 
-    Only as long as its `fence` is the message's: whoever acts on the message meanwhile has decided otherwise.
+    Only as long as its `fence` is the message's: an order for the message in the meantime decides otherwise.
     """
 
     message = models.OneToOneField("Message", models.CASCADE, primary_key=True, related_name="set_aside")
@@ -67,8 +67,8 @@ class SetAside(models.Model):
     reason_before = PhraseField()
     lease_owner = models.CharField(max_length=80, blank=True)
     lease_expires_at = models.DateTimeField(null=True)
-    in_data = models.BooleanField(default=False)
-    handover = models.JSONField(null=True)
+    may_be_accepted = models.BooleanField(default=False)
+    attempt_snapshot = models.JSONField(null=True)
     notified_at = models.DateTimeField(null=True)
 
     def __str__(self) -> str:

@@ -35,7 +35,7 @@ class Reason(StrEnum):
     NO_CONNECTION = "no-connection"  # free among those at once
     MANY_AT_ONCE = "many-at-once"  # users who wait for a mail server
     PAUSED = "paused"
-    REFUSED_ALIKE = "refused-alike"  # as others were, in words that nobody knows: it may be us
+    REFUSED_ALIKE = "refused-alike"  # as others were, in words that no one knows: it may be us
     UNANSWERED = "unanswered"  # after the handover, several in a row: why an account is paused
     ASKED = "asked"  # whether it is us: why an account is paused
     SINCE_BACKUP = "since-backup"  # it may have gone out
@@ -46,7 +46,8 @@ Q = models.Q
 # What belongs to one state only; by their values, because they are asked for while the class is made.
 FITS = {
     "claim": Q(status="sending", lease_expires_at__isnull=False) & ~Q(lease_owner="")
-    | ~Q(status="sending") & Q(lease_owner="", lease_expires_at=None, in_data=False, handover__isnull=True),
+    | ~Q(status="sending")
+    & Q(lease_owner="", lease_expires_at=None, may_be_accepted=False, attempt_snapshot__isnull=True),
     "hold": Q(status="held") & ~Q(hold_kind="") | ~Q(status="held") & Q(hold_kind="", held_until=None),
     "draft": Q(hold_kind="mail-program") & ~Q(status_before="")
     | ~Q(hold_kind="mail-program") & Q(handed_to=None, status_before=""),
@@ -122,17 +123,17 @@ class Message(models.Model):
         help_text="With a hold of MAIL_PROGRAM: whose it is; empty when their account was deleted.",
     )
     category = models.CharField(
-        max_length=40, blank=True, db_default="", help_text="What kind of mail it is, as whoever sent it said."
+        max_length=40, blank=True, db_default="", help_text="What kind of mail it is, as the sender said."
     )
     doubt = PhraseField(help_text="Why an address cannot be right, known before it is sent.")
     status_before = models.CharField(
         max_length=10, blank=True, db_default="", help_text="With a hold of MAIL_PROGRAM: the status before that."
     )
     reason_before = PhraseField(help_text="With a hold of MAIL_PROGRAM: the reason before that.")
-    once = models.BooleanField(
+    is_immediate = models.BooleanField(
         default=False,
         db_default=False,
-        help_text="Sent at once, with one try: whoever sent it is told what came of it.",
+        help_text="Sent at once, with one try: the sender is told the outcome.",
     )
     notified_at = models.DateTimeField(
         null=True, blank=True, help_text="With failed or unknown: when it was noted for the notices."
@@ -149,9 +150,11 @@ class Message(models.Model):
     lease_owner = models.CharField(max_length=80, blank=True)
     lease_expires_at = models.DateTimeField(null=True, blank=True)
     fence = models.PositiveIntegerField(default=0, help_text="Fencing number: grows with every claim.")
-    in_data = models.BooleanField(default=False, help_text="Committed before the content is sent: may be accepted.")
-    handover = models.JSONField(
-        null=True, blank=True, help_text="With in_data: the attempt so far, for when its worker dies."
+    may_be_accepted = models.BooleanField(
+        default=False, help_text="Committed before the content is sent: may be accepted."
+    )
+    attempt_snapshot = models.JSONField(
+        null=True, blank=True, help_text="With may_be_accepted: the attempt so far, for when its worker dies."
     )
 
     class Meta:
@@ -194,7 +197,7 @@ class Message(models.Model):
 
 
 class MessageContent(models.Model):
-    """The RFC 5322 bytes of a message with the encoded bodies of its attachments cut out (see content.py)."""
+    """The RFC 5322 bytes of a message with the encoded bodies of its attachments cut out (see content/assembly.py)."""
 
     message = models.OneToOneField(Message, models.CASCADE, primary_key=True, related_name="content")
     skeleton = models.BinaryField()
@@ -276,7 +279,7 @@ class MessageEvent(models.Model):
         TAKEN = "taken-at-once", "Taken to be sent at once"
         ENDED_EARLY = "ended-early", "Not sent at once, before a server was asked"
         HELD = "held", "Held"
-        HOLD_ENDED = "hold-ended", "Hold ended by itself"
+        HOLD_ENDED = "hold-ended", "Hold ended automatically"
         RELEASED = "released", "Released"
         CANCELLED = "cancelled", "Cancelled"
         IN_BATCH = "in-batch", "Released in a batch"

@@ -1,4 +1,4 @@
-"""What administrators decide for everybody (seed row S3), and who is told about failures (rows S2 and S15)."""
+"""What administrators decide for everyone (S3), and who is told about failures (S2 and S15)."""
 
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator

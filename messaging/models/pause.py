@@ -1,10 +1,14 @@
 """Who sends for an account now, and what keeps it from sending."""
 
+from hashlib import sha256
+
 from django.conf import settings
 from django.db import models
 from django.db.models.functions import Coalesce
 
 from .phrase import PhraseField
+
+MARK_LENGTH = 16
 
 
 class CurrentPauses(models.Manager["AccountPause"]):
@@ -17,7 +21,7 @@ class CurrentPauses(models.Manager["AccountPause"]):
 class AccountPause(models.Model):
     """One reason why an account (none: the company's) does not send, and until when; several may hold at once.
 
-    `until` is when it ends by itself, and where it is PROBED when one lane tries again; empty: a person ends it.
+    `until` is when it ends on its own, and where it is PROBED when one lane tries again; empty: a person ends it.
     A DOUBT ends when a person answers (RefusalStreak).
     `objects` are the current ones; `history` has those that ended as well.
     """
@@ -80,6 +84,11 @@ class AccountPause(models.Model):
         whose = "All sending" if self.kind in self.OF_EVERYBODY else str(self.account or "Company account")
         return f"{whose} paused: {self.get_kind_display()}"
 
+    @property
+    def mark(self) -> str:
+        """Names the pause in forms: another one where another is in its place, or says something else by now."""
+        return sha256(repr((self.pk, self.until, self.reason)).encode()).hexdigest()[:MARK_LENGTH]
+
 
 class RefusalStreak(models.Model):
     """Refusals of one account at one stage, in words that no line of the reply table knows, and in the same words.
@@ -91,7 +100,7 @@ class RefusalStreak(models.Model):
 
     class Answer(models.TextChoices):
         IT_WAS_US = "us", "It was us"
-        GO_ON = "go-on", "Go on"
+        GO_ON = "go-on", "It was not us"
 
     account = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, null=True, blank=True, related_name="+")
     stage = models.CharField(max_length=12)

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db import models
 from django.db.models.fields.json import KeyTransform
@@ -121,7 +121,13 @@ class _Compact(json.JSONEncoder):
         return value.as_row() if isinstance(value, Phrase) else super().default(value)
 
 
-class PhraseField(models.JSONField):
+if TYPE_CHECKING:
+    _JSONField = models.JSONField[Phrase | None, Phrase | None]
+else:
+    _JSONField = models.JSONField
+
+
+class PhraseField(_JSONField):
     """A column for a phrase; NULL where there is nothing to say."""
 
     def __init__(self, *args: Any, **options: Any) -> None:

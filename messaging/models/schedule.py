@@ -1,4 +1,4 @@
-"""When the queue is processed by itself (seed row S14)."""
+"""When the queue is processed by itself (S14)."""
 
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -66,7 +66,7 @@ class Schedule(models.Model):
 
 
 class ScheduleRun(models.Model):
-    """One run of a schedule, by the time it was due: there is one per time, whoever asks for it and however often."""
+    """One run of a schedule, by the time it was due: there is one per time, however often it is asked for."""
 
     class Outcome(models.TextChoices):
         BATCH = "batch", "Batch"

@@ -15,7 +15,7 @@ class UserSession(models.Model):
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, null=True, blank=True, related_name="sessions")
     started_at = models.DateTimeField(help_text="When the user signed in.")
     active_at = models.DateTimeField(help_text="When the user last did something, to half a minute.")
-    expires_at = models.DateTimeField(db_index=True, help_text="When it ends whatever Company options say.")
+    expires_at = models.DateTimeField(db_index=True, help_text="When it ends at the latest.")
     address = models.CharField(max_length=64, blank=True, help_text="From where the user last did something.")
     browser = models.CharField(max_length=300, blank=True, help_text="What it calls itself (User-Agent).")
 
@@ -23,7 +23,7 @@ class UserSession(models.Model):
         ordering = ["-active_at", "-id"]
 
     def __str__(self) -> str:
-        return f"{self.user or 'nobody'} since {self.started_at:%Y-%m-%d %H:%M}"
+        return f"{self.user or 'no one'} since {self.started_at:%Y-%m-%d %H:%M}"
 
 
 class KeptForm(models.Model):

@@ -11,7 +11,7 @@ from .phrase import PhraseField
 class EmailSettings(models.Model):
     """One layer of Email Setup: the company's (no account) or one account's own. Empty fields fall through.
 
-    The values are those of the seed (rows S11 and S12). setup/layers.py resolves them value by value.
+    The values are those of the seed (S11 and S12). setup/layers.py resolves them value by value.
     """
 
     class SendType(models.IntegerChoices):
@@ -93,8 +93,8 @@ class EmailSettings(models.Model):
 class AccessToken(models.Model):
     """The latest token of one sign-in (OAuth 2.0), encrypted; `key` is a digest of all that it was asked for with.
 
-    `refresh_token_encrypted` is the one that came with it, where a provider gives a new one each time. Whoever renews
-    it says so in `renewing_until`, so that one process does at a time.
+    `refresh_token_encrypted` is the one that came with it, where a provider gives a new one each time. A process
+    that renews it says so in `renewing_until`, so that one process does at a time.
     """
 
     key = models.CharField(max_length=64, primary_key=True)

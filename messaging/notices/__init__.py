@@ -1,4 +1,4 @@
-"""Who is told about failures, and when (seed rows S2 and S15).
+"""Who is told about failures, and when (S2 and S15).
 
 Failures are noted as items (collect.py). When the oldest of a kind has waited for as long as its rule says, all that
 wait, and are still so (standing.py), are told together (telling.py), in the console and by mail (mail.py). Idempotent,
@@ -12,7 +12,7 @@ from django.db import connection
 from django.db.models import Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
-from messaging import roles
+from messaging.access import roles
 from messaging.models import Notice, NoticeItem, NoticesSeen
 
 from . import mail, telling

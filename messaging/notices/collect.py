@@ -26,12 +26,12 @@ def note_unrecorded(message: Message, reason: Phrase | None) -> None:
 
 
 def unnoted() -> str:
-    """FROM and WHERE of the messages that nobody has noted yet."""
+    """FROM and WHERE of the messages that no one has noted yet."""
     return _UNNOTED.format(indexed=_INDEXED.get(connection.vendor, ""))
 
 
 def collect(now: datetime) -> None:
-    """Make items of failed and unknown messages, and of accounts at fault or in doubt, that nobody has noted yet."""
+    """Make items of failed and unknown messages, and of accounts at fault or in doubt, that no one has noted yet."""
     while _collect_messages(now) == CHUNK:
         pass
     with transaction.atomic():

@@ -2,23 +2,24 @@
 
 import logging
 from datetime import datetime, timedelta
-from email.utils import formataddr
 
 from django.contrib.auth.models import User
-from django.core.mail import EmailMessage
 from django.db import DatabaseError, transaction
 from django.db.models import Exists, OuterRef
 
-from messaging import roles, wake
-from messaging.delivery.group_commit import is_away
-from messaging.intake import gate
+from messaging.access import roles
+from messaging.company.options import local, notice_rules, options
+from messaging.delivery.store.group_commit import is_away
+from messaging.intake import gate, written
+from messaging.intake.addresses import Mailbox
 from messaging.lifecycle import transitions
-from messaging.models import AccountPause, Message, Notice, NoticeItem, NoticeKind
+from messaging.models import AccountPause, CompanyOptions, Message, Notice, NoticeItem, NoticeKind
+from messaging.queue import wake
 from messaging.setup.layers import EmailSetup, resolve_each
-from messaging.setup.options import local
 from messaging.wording import person
 
 from . import text
+from .telling import mailed_to
 
 log = logging.getLogger(__name__)
 
@@ -49,17 +50,22 @@ def _mail(notice: Notice, sender: Sender, now: datetime) -> None:
         try:
             items = _worth_a_mail(notice)
             notice.is_moot = not items
-            notice.mail = _queue(notice, items, sender, now) if items else None
+            # Not to those who were told when it was made, and may not be told or have another address by now.
+            company = options()
+            notice.mail_to = "\n".join(mailed_to(notice_rules()[notice.kind], notice.author, company))
+            notice.mail = _queue(notice, items, sender, company, now) if items and notice.mail_to else None
         except (OSError, DatabaseError):
             raise
         except Exception:  # it stays in the console, and the others are mailed all the same
             log.exception("notice %d cannot be mailed", notice.pk)
-        notice.save(update_fields=["mail_due", "mail", "is_moot"])
+        notice.save(update_fields=["mail_due", "mail", "mail_to", "is_moot"])
 
 
 def _worth_a_mail(notice: Notice) -> list[NoticeItem]:
-    """What is told by mail: what is so at this moment, and that a pause is over. Nothing to an author who has left."""
-    if notice.author is not None and not notice.author.is_active:
+    """What is told by mail: what is so at this moment, and that a pause is over. Nothing to an author who has left, or
+    may look at nothing any more.
+    """
+    if notice.author is not None and not roles.may_be_told(notice.author):
         return []
     return text.items_of(notice) if notice.kind == NoticeKind.PAUSED else text.items_left(notice)
 
@@ -110,18 +116,16 @@ def _sign_in(setup: EmailSetup) -> tuple[str, ...]:
     return tuple(str(setup.values[name].value) for name in ("host", "port", "auth_type", "sign_in", "username"))
 
 
-def _queue(notice: Notice, items: list[NoticeItem], sender: Sender, now: datetime) -> Message:
-    account, setup = sender
+def _queue(notice: Notice, items: list[NoticeItem], through: Sender, company: CompanyOptions, now: datetime) -> Message:
+    account, setup = through
     recipients = notice.mail_to.splitlines()
-    with local() as company:
+    with local(company):
         told = text.told(notice, items, company)
     address = setup.from_address or company.company_address or recipients[0]
     name = " ".join(company.company_name.split()) or "Outtray"
-    headers = {"Auto-Submitted": "auto-generated"}
-    mail = EmailMessage(told.subject, told.text, formataddr((name, address)), recipients, headers=headers)
-    submission = gate.Submission(
-        mail.message().as_bytes(), "", recipients, not_before=now, urgent=True, category="notice", via="notice"
-    )
+    sender = Mailbox(name, address)
+    raw = written.text_mail(sender, recipients, told.subject, told.text, b"Auto-Submitted: auto-generated\r\n")
+    submission = gate.Submission(raw, "", recipients, not_before=now, urgent=True, category="notice", via="notice")
     rows = gate.prepare(submission, now)
     rows.message.account = account
     gate.store([rows])

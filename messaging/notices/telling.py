@@ -1,4 +1,4 @@
-"""Make notices of what waits to be told: one for everybody's business, and one for each author about their own."""
+"""Make notices of what waits to be told: one for everyone's business, and one for each author about their own."""
 
 import logging
 from collections.abc import Iterable, Iterator
@@ -9,12 +9,12 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Min
 
-from messaging import roles
-from messaging.delivery.group_commit import is_away
+from messaging.access import roles
+from messaging.company.options import notice_rules, options
+from messaging.delivery.store.group_commit import is_away
 from messaging.intake.addresses import envelope_address
 from messaging.intake.errors import BadAddress
 from messaging.models import CompanyOptions, Message, Notice, NoticeItem, NoticeRule
-from messaging.setup.options import notice_rules, options
 
 from . import standing
 
@@ -30,7 +30,7 @@ NOT_NEEDED = [
 
 @dataclass(frozen=True)
 class Audience:
-    """To whom (None: whoever looks after the queue) which items are told, and which addresses get a mail."""
+    """To whom (None: those who look after the queue) which items are told, and which addresses get a mail."""
 
     author: User | None
     items: list[NoticeItem]
@@ -57,7 +57,7 @@ def tell(now: datetime) -> bool:
 def _follow(now: datetime) -> None:
     """Let what waits to be told be what its message has become: of another kind, or nothing to tell.
 
-    In the order of the messages, as everybody locks them. A message that may fail again is noted again then.
+    In the order of the messages, as everyone locks them. A message that may fail again is noted again then.
     """
     moved = standing.moved_on().select_related("message").defer(*NOT_NEEDED).order_by("message_id", "pk")
     with transaction.atomic():
@@ -82,7 +82,7 @@ def _tell_kind(rule: NoticeRule, now: datetime) -> bool:
         rows = rows.select_related("author", "message", "pause").defer(*NOT_NEEDED)
         items = list(rows.select_for_update(of=("self",)))
         still = [item for item in items if standing.is_so(item)]
-        # What becomes of a message that moves on at this moment the next sweep tells; a pause that is over, nobody.
+        # What becomes of a message that moves on at this moment the next sweep tells; a pause that is over, no one.
         ids = [item.pk for item in items if item.message is None or standing.is_so(item)]
         for start in range(0, len(ids), CHUNK):
             NoticeItem.objects.filter(pk__in=ids[start : start + CHUNK]).update(told_at=now)
@@ -108,22 +108,41 @@ def _audiences(rule: NoticeRule, items: list[NoticeItem], company: CompanyOption
     if not items:
         return
     admins = list(roles.admins()) if rule.to_admins else []
-    told = _addresses([*(admin.email for admin in admins), company.company_address if rule.to_company else ""])
+    told = _addresses_of_all(rule, admins, company)
     by_author: dict[User, list[NoticeItem]] = {}
     nobodys = []
     for item in items:
-        if item.author is not None and item.author.is_active:
+        if item.author is not None:
             by_author.setdefault(item.author, []).append(item)
         else:
             nobodys.append(item)
+    for author in [each for each in by_author if not roles.may_be_told(each)]:
+        nobodys += by_author.pop(author)
     if rule.to_admins or rule.to_company or not rule.to_author:
         yield Audience(None, items, told)
-    elif nobodys:  # nobody is the author: it must not go unseen
+    elif nobodys:  # no one is the author, or no one who may be told: it must not go unseen
         yield Audience(None, nobodys, [])
     if rule.to_author:
         for author, own in by_author.items():
             if author not in admins:
-                yield Audience(author, own, [each for each in _addresses([author.email]) if each not in told])
+                yield Audience(author, own, _addresses_of(author, told))
+
+
+def mailed_to(rule: NoticeRule, author: User | None, company: CompanyOptions) -> list[str]:
+    """The addresses that a notice is mailed to as things stand: its author’s, or those that look after the queue."""
+    admins = list(roles.admins()) if rule.to_admins else []
+    told = _addresses_of_all(rule, admins, company)
+    if author is None:
+        return told
+    return _addresses_of(author, told) if rule.to_author and author not in admins else []
+
+
+def _addresses_of_all(rule: NoticeRule, admins: list[User], company: CompanyOptions) -> list[str]:
+    return _addresses([*(admin.email for admin in admins), company.company_address if rule.to_company else ""])
+
+
+def _addresses_of(author: User, told: list[str]) -> list[str]:
+    return [each for each in _addresses([author.email]) if each not in told]
 
 
 def _addresses(given: Iterable[str]) -> list[str]:

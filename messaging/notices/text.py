@@ -23,25 +23,25 @@ NAMED = 20
 REASONS = 10
 STATUS = {NoticeKind.FAILED: "failed", NoticeKind.UNKNOWN: "unknown", NoticeKind.NO_ADDRESS: "failed"}
 NEXT = {
-    NoticeKind.FAILED: "Correct what is wrong, then choose Retry. Nothing is tried again by itself.",
+    NoticeKind.FAILED: "Correct what is wrong, then choose Retry. Nothing is tried again automatically.",
     NoticeKind.UNKNOWN: (
-        "The mail server may have taken it without being able to say so. Nothing is sent again by itself, because it "
-        "might arrive twice: ask whether it arrived, then choose Mark as sent or Send again."
+        "The mail server may have taken it without being able to say so. Nothing is sent again automatically, because "
+        "it might arrive twice: ask whether it arrived, then choose Mark as sent or Send again."
     ),
     NoticeKind.NO_ADDRESS: (
         "Without an address nothing can be sent. Correct the address where the message came from, and send it again "
         "from there."
     ),
     NoticeKind.PAUSED: (
-        "Messages wait safely in the queue, their tries unspent, and sending goes on by itself once it works again. "
-        "Look at Email Setup."
+        "Messages wait safely in the queue, their tries unspent, and sending resumes automatically once it works "
+        "again. Look at Email Setup."
     ),
 }
 # Instead, by the key of the reason.
 OWN_STEPS = {
     Reason.ASKED: (
         "Messages wait safely in the queue, their tries unspent. Open Sending, read the server’s own words and answer: "
-        "“It was us” queues the failed messages again, “Go on” leaves them failed."
+        "“It was us” queues the failed messages again, “It was not us” leaves them failed."
     ),
     Reason.UNANSWERED: (
         "Messages wait safely in the queue, their tries unspent. One at a time is tried, and sending resumes with the "
@@ -51,8 +51,8 @@ OWN_STEPS = {
         "Their failure may be our fault: an administrator answers on Sending, and “It was us” queues them again."
     ),
     Reason.SINCE_BACKUP: (
-        "They were unsent in the database that was restored, and may have gone out since. Nothing is sent again by "
-        "itself: ask whether they arrived, then choose Mark as sent or Send again."
+        "They were unsent in the database that was restored, and may have gone out since. Nothing is sent again "
+        "automatically: ask whether they arrived, then choose Mark as sent or Send again."
     ),
 }
 

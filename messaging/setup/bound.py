@@ -17,8 +17,8 @@ Place = Mapping[str, Any]  # JSON: it is kept with the secret
 AuthType = EmailSettings.AuthType
 
 PARTS = ("host", "port", "token_url", "auth_type", "sign_in", "tenant", "username")
-# Where a secret goes. Another user name at the same place shows it to nobody else, so an account may sign in under its
-# own name with the company's password; it is whoever changes the name of a layer who has to know the password.
+# Where a secret goes. Another user name at the same place shows it to no one else, so an account may sign in under its
+# own name with the company's password; a person who changes the name of a layer has to know the password.
 WHERE = tuple(part for part in PARTS if part != "username")
 _ONLY_OF = {
     "username": ("password",),

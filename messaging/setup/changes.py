@@ -9,22 +9,28 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib.auth.models import User
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError
 from django.db.models import Max, QuerySet
 from django.utils import timezone
 
-from messaging import audit
+from messaging import admission, audit
 from messaging.audit import Action, Area, ChangedMeanwhile, Source, Subject
 from messaging.models import AccountPause, AuditEntry, EmailSettings
 
-from . import certificates
+from . import bound, certificates
 from .fields import LIMITS, NAMES, SECRETS, column
 from .layers import place_of
 from .secrets import LostKey, Secret, decrypt, encrypt
 
 
 def save(
-    account: User | None, values: Mapping[str, Any], *, by: User | None, seen: int | None = None, via: str = ""
+    account: User | None,
+    values: Mapping[str, Any],
+    *,
+    by: User | None,
+    seen: int | None = None,
+    via: str = "",
+    meant_for: bound.Place | None = None,
 ) -> list[AuditEntry]:
     """Set fields of one layer, and let accounts that are paused try at once.
 
@@ -34,6 +40,8 @@ def save(
         by: who; None is a command.
         seen: the version that this is based on, 0 where there was no layer yet; None saves over whatever is there.
         via: the command, where it was not the form.
+        meant_for: the place that the secrets among the values were entered for; None: the one that is named now. What
+            lies beneath the layer may name another than when someone entered them.
 
     Returns:
         What changed; where nothing did, nothing is written and the version stays.
@@ -44,7 +52,7 @@ def save(
     """
     now = timezone.now()
     try:
-        with transaction.atomic():
+        with admission.ordered_by(by):
             row = _layer(account).select_for_update(of=("self",)).first() or EmailSettings(account=account, version=0)
             if seen is not None and seen != row.version:
                 raise ChangedMeanwhile(since(account, seen))
@@ -60,9 +68,13 @@ def save(
             )
             if any(each.field == "from_address" for each in found):
                 row.chose_from_address = by is not None and by == account
+            if any(each.field == "username" for each in found):
+                row.secrets_for.pop("username", None)
+                if row.username and by is not None and by == account:  # it opens no mailbox by other means than theirs
+                    row.secrets_for["username"] = place_of(row, company)
             given = [name for name in SECRETS if values.get(name)]
             row.secrets_for = {name: place for name, place in row.secrets_for.items() if getattr(row, column(name))}
-            row.secrets_for |= dict.fromkeys(given, place_of(row, company) if given else {})
+            row.secrets_for |= dict.fromkeys(given, (meant_for or place_of(row, company)) if given else {})
             if found:
                 row.version += 1
                 row.updated_by = by
@@ -162,6 +174,6 @@ def since(account: User | None, version: int) -> QuerySet[AuditEntry]:
 
 
 def latest(account: User | None) -> dict[str, AuditEntry]:
-    """By field, who changed it last; fields that nobody changed are not in it."""
+    """By field, who changed it last; fields that no one changed are not in it."""
     last = log(account).order_by().values("field").annotate(last=Max("pk")).values("last")
     return {entry.field: entry for entry in AuditEntry.objects.filter(pk__in=last).select_related("by")}

@@ -38,7 +38,7 @@ def check_encryption_keys(**kwargs: Any) -> list[CheckMessage]:
     try:
         secrets.check_keys()
     except ImproperlyConfigured as error:
-        return [Warning(str(error), hint="No stored password can be read until it is mended.", id="messaging.W003")]
+        return [Warning(str(error), hint="No stored password can be read until it is fixed.", id="messaging.W003")]
     return []
 
 

@@ -70,5 +70,7 @@ WAYS: dict[str, tuple[str, ...]] = {
     "token_url": tuple(way for way in SignIn.values if way != SignIn.PASSWORD),
     "scope": tuple(way for way in SignIn.values if way != SignIn.PASSWORD),
 }
+# An application or a service account signs in as whomever the user name says.
+FOR_ANY_MAILBOX = (SignIn.MICROSOFT_APP, SignIn.GOOGLE_SERVICE, SignIn.OAUTH2)
 # What people who are no administrators may set for themselves, where they may set anything.
 OF_USERS = ("send_type", "auth_type", "host", "port", "sign_in", "username", "password", "from_address")

@@ -9,6 +9,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from messaging.content import mime
+
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
@@ -32,9 +34,9 @@ class CertifiedNames:
 
     @property
     def told(self) -> tuple[str, ...]:
-        """All that counts, as it is told; a common name that is no name of a host is left out."""
+        """All that counts, in words that deceive no one; a common name that is no name of a host is left out."""
         names = self.hosts or [name for name in self.common if not re.search(r"\s", name)]
-        return tuple(dict.fromkeys([*names, *map(str, self.addresses)]))
+        return tuple(dict.fromkeys([*map(mime.undeceptive, names), *map(str, self.addresses)]))
 
     def fit(self, host: str) -> bool:
         """Whether they are for a host, which is a name (IDN as it is or as A-labels) or an address."""

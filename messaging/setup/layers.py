@@ -20,10 +20,11 @@ from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db.models import Field, Q
 
+from messaging.company import windows
 from messaging.models import EmailSettings, Phrase
+from messaging.setup import bound, opt_files
 
-from . import bound, opt_files, windows
-from .fields import LIMITS, NAMES, NEEDS, SECRETS, WAYS, column
+from .fields import FOR_ANY_MAILBOX, LIMITS, NAMES, NEEDS, SECRETS, WAYS, column
 from .opt_files import OptFiles
 from .problems import Problem
 from .secrets import LostKey, Secret, decrypt
@@ -52,7 +53,8 @@ class Value:
 
     `within` says more of the layer: the `.opt` file, the account's user name, of a built-in port its auth type.
     `beneath` is what lower layers say, from the top; `unused` is why one that is set is not used. A secret that is not
-    the one in effect stays encrypted. `meant_for` is the place that a secret was entered for, where that is known.
+    the one in effect stays encrypted. `meant_for` is the place that a secret was entered for, where that is known, or a
+    user name by its user.
     """
 
     value: Any
@@ -199,7 +201,7 @@ class EmailSetup:
 
     @property
     def signs_in(self) -> bool:
-        """Whether AUTH is part of the dialogue (send type 3 of row S11)."""
+        """Whether AUTH is part of the dialogue (send type 3 of S11)."""
         return self.send_type == SendType.SMTP_AUTH
 
     def problems(self) -> list[Phrase]:
@@ -227,7 +229,7 @@ class EmailSetup:
 
     @property
     def is_mapi(self) -> bool:
-        """Whether messages are handed to the person's own mail program (send types 0 and 1 of row S11)."""
+        """Whether messages are handed to the person's own mail program (send types 0 and 1 of S11)."""
         return self.send_type in (SendType.MAPI_OLD, SendType.MAPI)
 
     def _sign_in_problems(self) -> list[Phrase]:
@@ -265,7 +267,7 @@ class EmailSetup:
 
 
 def resolve(account: User | None) -> EmailSetup:
-    """Resolve the settings of a sending account (row S9); None is the company's own."""
+    """Resolve the settings of a sending account (S9); None is the company's own."""
     return resolve_each([account])[0]
 
 
@@ -304,15 +306,27 @@ def _open_values(layers: Sequence[dict[str, Value]]) -> tuple[dict[str, Value], 
     """What is in effect of all that is no secret, and what would be and is not possible."""
     values: dict[str, Value] = {}
     unfit = {}
+    way = next(layer["sign_in"].value for layer in layers if "sign_in" in layer and not layer["sign_in"].unused)
     for name in (name for name in (*NAMES, *LIMITS) if name not in SECRETS):
         said = [layer[name] for layer in layers if name in layer]
+        if said and said[0].unused:
+            unfit[name] = said[0]
+        if name == "username":
+            said = [_judged_mailbox(value, way) for value in said]
         if name == "port":
             said.append(_usual_port(values["auth_type"]))
         chosen = next(value for value in said if not value.unused)
         values[name] = replace(chosen, beneath=tuple(value for value in said if value is not chosen))
-        if said[0].unused:
-            unfit[name] = said[0]
     return values, unfit
+
+
+def _judged_mailbox(username: Value, way: str) -> Value:
+    """A user name, and why it is not used: its user entered it for another way to sign in than this one, by which they
+    would get into the mailbox of whomever they name.
+    """
+    if way not in FOR_ANY_MAILBOX or username.meant_for is None or username.meant_for["sign_in"] == way:
+        return username
+    return replace(username, unused="not used: administrators say which mailbox is yours")
 
 
 def _resolved(layers: Sequence[dict[str, Value]], files: OptFiles) -> EmailSetup:

@@ -1,7 +1,7 @@
 """Where this server may connect to: a name is resolved once, and only the addresses that were checked are used.
 
-Whoever may name a server must not reach what only this machine can: metadata services of clouds hand out its keys to
-whoever asks from here (server-side request forgery).
+A person who may name a server must not reach what only this machine can: metadata services of clouds hand out its keys
+to anyone who asks from here (server-side request forgery).
 
 Of several addresses the next one is tried as soon as one keeps us waiting (RFC 8305), and what did not work is tried
 last for a while.
@@ -27,7 +27,7 @@ METADATA = [
     ipaddress.ip_address(text)
     for text in ("100.100.100.200", "168.63.129.16", "192.0.0.192", "fd00:ec2::254", "fd20:ce::254")
 ]
-# A name with any number of addresses must not keep anybody waiting for any time.
+# A name with any number of addresses must not keep anyone waiting for any time.
 MOST_ADDRESSES = 8
 # How long one address is waited for before the next one is tried beside it (RFC 8305 5 and 8).
 HEAD_START = 0.25
@@ -38,7 +38,7 @@ BEFORE_IPV4 = [ipaddress.IPv6Network(text) for text in ("64:ff9b::/96", "64:ff9b
 
 
 class RefusedAddress(OSError):
-    """A name leads to addresses that nobody may connect to, such as `address`."""
+    """A name leads to addresses that no one may connect to, such as `address`."""
 
     def __init__(self, host: str, address: str) -> None:
         super().__init__(f"{host} leads to {address}, which is never connected to")

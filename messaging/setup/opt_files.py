@@ -1,4 +1,4 @@
-"""`.opt` files: settings of this server alone, over everybody's (seed row S10).
+"""`.opt` files: settings of this server alone, over everyone's (S10).
 
 Read whenever settings are resolved, so a change needs no restart. Tolerant of how Notepad writes a file, strict about
 what it says: a file that cannot be understood stops this server's sending rather than have it guess.
@@ -138,7 +138,7 @@ def _ignored(name: str) -> str:
 
 
 def _content(path: Path) -> bytes | None:
-    """The octets of a file; None when it was deleted since the folder was listed. Waits for nobody."""
+    """The octets of a file; None when it was deleted since the folder was listed. Waits for no one."""
     try:
         with open(path, "rb", opener=_open_without_waiting) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
@@ -154,7 +154,7 @@ def _content(path: Path) -> bytes | None:
 
 
 def _open_without_waiting(path: str, flags: int) -> int:
-    """A pipe would keep its reader until somebody writes to it."""
+    """A pipe would keep its reader until someone writes to it."""
     return os.open(path, flags | os.O_NONBLOCK)
 
 

@@ -6,9 +6,9 @@ EmailSetup.problems() finds them. A row that could not be sent because of them k
 from collections.abc import Sequence
 from enum import StrEnum
 
+from messaging.company import windows
 from messaging.models import Words
 
-from . import windows
 from .fields import LABELS, label_within
 
 
@@ -54,9 +54,9 @@ def _incomplete(names: Sequence[str]) -> str:
 
 
 WORDS: dict[str, Words] = {
-    # Everybody reads this; what is in the file is for administrators (see the banner).
+    # Everyone reads this; what is in the file is for administrators (see the banner).
     Problem.FILE: (
-        "Nothing is sent by this server until its file {file} is mended. Administrators see what is wrong with it."
+        "Nothing is sent by this server until its file {file} is fixed. Administrators see what is wrong with it."
     ),
     Problem.NOT_POSSIBLE: _not_possible,
     Problem.MAPI: (
@@ -70,11 +70,11 @@ WORDS: dict[str, Words] = {
         "Setup."
     ),
     Problem.LOST: _lost,
-    Problem.NOBODY_SIGNED_IN: "Nobody has signed in yet: choose “Sign in with Microsoft” in Email Setup.",
+    Problem.NOBODY_SIGNED_IN: "No one has signed in yet: choose “Sign in with Microsoft” in Email Setup.",
     Problem.INCOMPLETE: _incomplete,
     Problem.MOVED: _moved,
     Problem.TOKEN_IN_CLEAR: (
-        "A sign-in with a token needs TLS: anybody who reads it could send with it. Choose tls-explicit or "
+        "A sign-in with a token needs TLS: anyone who reads it could send with it. Choose tls-explicit or "
         "tls-implicit in Email Setup."
     ),
     Problem.WINDOW: "The sending window cannot be read: {why} Correct it in Email Setup.",

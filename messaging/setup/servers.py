@@ -51,7 +51,7 @@ def server_name(name: str) -> str:
     """A host name or IP address as it goes into the settings; "" stays "".
 
     Raises:
-        BadServer: a scheme, a path, a port, blanks, no name at all, or an address that nobody may connect to.
+        BadServer: a scheme, a path, a port, blanks, no name at all, or an address that no one may connect to.
     """
     name = name.strip()
     if not name:

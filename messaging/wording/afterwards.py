@@ -1,11 +1,15 @@
-"""What to do about a message that is not tried again by itself, where the advice of the reply table promises a try.
+"""What to do about a message that is not tried again automatically, where the advice of the reply table promises a try.
 
 The table speaks of messages that wait for their next try. Of one that has failed, was sent at once or was a test, the
 same meaning asks a person to act.
 """
 
-from messaging.delivery import meanings
-from messaging.delivery.meanings import Meaning
+import json
+from pathlib import Path
+
+from messaging import migrations
+from messaging.delivery.outcomes import meanings
+from messaging.delivery.outcomes.meanings import Meaning
 
 _IN_A_WHILE = "Retry it in a while."
 _IN_AN_HOUR = "Retry it in an hour or so."
@@ -13,21 +17,23 @@ _IN_AN_HOUR = "Retry it in an hour or so."
 _BY_ADVICE = {meanings.GO_ON: _IN_A_WHILE, meanings.WAIT: _IN_A_WHILE}
 _BY_KEY = {
     "no-setup": "An administrator corrects Email Setup; then retry it.",
+    "store-away": "Ask an administrator to check that MEDIA_ROOT is there, then retry it.",
     "not-prepared": "An administrator looks into the log and at the disk; then retry it.",
+    "unexpected": "An administrator looks into the log; then retry it.",
     "out-of-files": "An administrator raises its limit of open files or frees memory; then retry it.",
     "not-smtp": "Check server and port in Email Setup, then retry it.",
-    "lost-thread": "Retry it. If it stays so, ask who runs the mail server.",
+    "lost-thread": "Retry it. If this continues, ask the mail server’s administrator.",
     "quota": "Retry it once the server takes mail again, in an hour or on the next day. If it happens often, an "
     "administrator has the limit raised or spreads the batches over more days.",
-    "held-back": "Retry it in a few hours. If it stays so for a day, an administrator asks who runs the mail server.",
+    "held-back": "Retry it in a few hours. If this continues for a day, ask the mail server’s administrator.",
     "account-locked": "An administrator of the account unlocks it; a lock after wrong passwords often ends after some "
     "hours. Make sure that the password in Email Setup is right, then retry it.",
     "from-not-allowed": "Check “From address” in Email Setup: it must be one that the account may use, often the user "
     "name itself. Or have it allowed at the mail provider (“Send as”, or a verified sender). Then retry it.",
     "mailbox-closed": "An administrator of Microsoft 365 gives it full access to the mailbox (Add-MailboxPermission); "
     "that can take an hour to work. Then retry it.",
-    "sign-in-unreachable": "Retry it in a while. If it stays so, check the network and firewall of this machine, and "
-    "the sign-in server in Email Setup.",
+    "sign-in-unreachable": "Retry it in a while. If this continues, check the network and firewall of this machine, "
+    "and the sign-in server in Email Setup.",
     "greylisted": "Retry it in a quarter of an hour.",
     "mailbox-rate": _IN_AN_HOUR,
     "mailbox-busy": _IN_AN_HOUR,
@@ -39,12 +45,17 @@ _BY_KEY = {
 
 
 def afterwards(meaning: Meaning) -> str:
-    """The advice for a message that is not tried again by itself."""
+    """The advice for a message that is not tried again automatically."""
     return _BY_KEY.get(meaning.key) or _BY_ADVICE.get(meaning.advice, meaning.advice)
 
 
-# Of version 0.1.0, which kept advice as a sentence.
-_TOLD = {meaning.advice: afterwards(meaning) for meaning in meanings.MEANINGS.values()}
+# Version 0.1.0 kept advice as a sentence: its words, by the key that the meaning has now.
+_OF_V0_1_0 = Path(migrations.__path__[0], "_v0_1_0_meanings.json")
+_TOLD = {
+    advice: afterwards(meanings.MEANINGS[key])
+    for key, (_, _, advice) in json.loads(_OF_V0_1_0.read_text("utf-8")).items()
+    if key in meanings.MEANINGS
+}
 
 
 def told_afterwards(advice: str) -> str:

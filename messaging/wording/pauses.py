@@ -32,7 +32,7 @@ class Paused:
     @property
     def by_whom(self) -> str:
         """Who paused, and until when: "by Anna until 14:05"."""
-        return f"by {self.by or 'somebody'} until {moment(self.until) or 'resumed'}"
+        return f"by {self.by or 'someone'} until {moment(self.until) or 'resumed'}"
 
     @property
     def state(self) -> str:
@@ -56,11 +56,11 @@ class Paused:
                 return f"Waits since {moment(self.since)}, next try {self._end}: {sentence(self.reason)}"
             case Kind.WINDOW:
                 return f"{self.reason.rstrip('.')}; opens {self._end}."
-        return f"{self.reason.rstrip('.')}; goes on {self._end}."
+        return f"{self.reason.rstrip('.')}; resumes {self._end}."
 
     @property
     def banner(self) -> str:
-        """For everybody, on every page."""
+        """For everyone, on every page."""
         account = self.account or "the company"
         match self.kind:
             case Kind.ALL | Kind.RESTORED:
@@ -68,12 +68,12 @@ class Paused:
             case Kind.PERSON:
                 return f"Sending as {account} is paused {self.by_whom}: {sentence(self.reason)}"
             case Kind.BUSY:
-                return f"The mail server asked us to slow down: sending as {account} goes on {self._end}."
+                return f"The mail server asked us to slow down: sending as {account} resumes {self._end}."
         return f"Sending as {account} is paused: {sentence(self.reason)}"
 
     @property
     def why_not_sent(self) -> str:
-        """Of a message: "the limit of 30 messages per minute is reached; goes on at 14:05."."""
+        """Of a message: "the limit of 30 messages per minute is reached; resumes at 14:05."."""
         match self.kind:
             case Kind.PERSON:
                 said = self.banner
@@ -82,7 +82,7 @@ class Paused:
             case Kind.DOUBT:
                 said = f"{sentence(self.reason)} An administrator has to answer on the Sending page."
             case Kind.BUSY:
-                said = f"the mail server asked us to slow down; goes on {self._end}."
+                said = f"the mail server asked us to slow down; resumes {self._end}."
             case _:
                 said = self.state
         return f"{said[:1].lower()}{said[1:]}"
@@ -101,11 +101,11 @@ def paused_by(pause: AccountPause) -> str:
         return BEGUN_BY[pause.kind]
     if pause.kind == Kind.DOUBT:
         return "refusals in the same words"
-    return person(pause.by, "a restore" if pause.kind == Kind.RESTORED else "somebody")
+    return person(pause.by, "a restore" if pause.kind == Kind.RESTORED else "someone")
 
 
 def ended_by(pause: AccountPause) -> str:
     """Who or what ended a pause that is over, for the history."""
     if pause.ended_by is not None or pause.kind == Kind.DOUBT:
-        return person(pause.ended_by, "somebody")
+        return person(pause.ended_by, "someone")
     return "a try that got through" if pause.kind in AccountPause.PROBED else "its time"

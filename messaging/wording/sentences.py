@@ -7,7 +7,7 @@ rest, and where all of it comes together. A phrase that is not known, of a later
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from messaging.delivery import meanings, reply
+from messaging.delivery.outcomes import meanings, reply
 from messaging.intake import doubts
 from messaging.models import AccountPause, MessageEvent, MessageVersion, Phrase, Reason, Words
 from messaging.setup import opt_files
@@ -22,7 +22,7 @@ Change = Mapping[str, str]  # of an edit, as in MessageVersion.changes
 STOPPED = "The process that was sending it at once stopped before it was handed over. Retry it if it is still wanted."
 VIA = {
     "console": "written here",
-    "backend": "Django e-mail backend",
+    "backend": "Django email backend",
     "sendmail": "sendmail",
     "test-message": "test message",
     "notice": "notice",
@@ -84,12 +84,12 @@ def state(pause: AccountPause) -> str:
 
 
 def banner(pause: AccountPause) -> str:
-    """What everybody is told on every page."""
+    """What everyone is told on every page."""
     return paused(pause).banner
 
 
 def waits(pause: AccountPause) -> str:
-    """Why a message waits: "Waits: the limit of 30 messages per minute is reached; goes on at 14:05."."""
+    """Why a message waits: "Waits: the limit of 30 messages per minute is reached; resumes at 14:05."."""
     return f"Waits: {paused(pause).why_not_sent}"
 
 
@@ -110,7 +110,7 @@ def _paused(since: str | None = None, until: str | None = None, **facts: Any) ->
     return Paused(since=as_time(since), until=as_time(until), is_history=True, **facts)
 
 
-ANSWERS = {"us": "Answer: it was us.", "go-on": "Answer: go on."}
+ANSWERS = {"us": "Answer: it was us.", "go-on": "Answer: it was not us."}
 
 
 def _asked(number: int, domains: int, answer: str = "", again: bool = False) -> str:
@@ -248,9 +248,9 @@ OWN: dict[str, Words] = {
     # Why a message, an account or a batch item stands as it does.
     Reason.SAID: "{words}",
     Reason.TOLD: "{words}",
-    Reason.NO_ADDRESS: "No address: the message names nobody to send it to. Edit it to enter an address, and correct "
+    Reason.NO_ADDRESS: "No address: the message has no recipients. Edit it to enter an address, and correct "
     "it where it came from.",
-    Reason.NOBODY_NAMED: "It names nobody to send it to.",
+    Reason.NOBODY_NAMED: "It has no recipients.",
     Reason.RECIPIENT_REFUSED: "A recipient was refused.",
     Reason.REFUSED_EARLIER: "A recipient was refused in an earlier try.",
     Reason.GIVEN_UP: _given_up,
@@ -307,7 +307,7 @@ OWN: dict[str, Words] = {
     "recipients": _sent_to,
     "form-queued": "Waits in the queue for Batch Message Processing.",
     "form-due": "It is due and goes out as soon as a worker is free.",
-    "form-timed": lambda at: f"It goes out by itself from {moment(as_time(at))}.",
+    "form-timed": lambda at: f"It goes out automatically from {moment(as_time(at))}.",
     "form-sent": "Sent: the mail server accepted it for {to}.",
     "form-partly": "Sent to some only: the mail server accepted it for {to}, and refused {refused}.",
     "form-not-sent": lambda why: f"Not sent: {sentence(why or '')}",
@@ -336,7 +336,7 @@ OWN: dict[str, Words] = {
     Kind.PUT_BACK: "Put back; {holder}’s draft was not sent",
     Kind.RESCUED: "Back in the queue: the worker that had it stopped before sending it",
     Kind.IT_WAS_US: "Answered “It was us”: queued again with all its tries",
-    Kind.GO_ON: "Answered “Go on”: left failed",
+    Kind.GO_ON: "Answered “It was not us”: left failed",
     Kind.NOT_SINCE_BACKUP: "Answered “Nothing was sent since”: put back as it was before the restore",
     Kind.PASSED_ON: lambda account, why: f"Passed on to {account or 'the company’s account'}: {why}",
     Kind.REROUTED: lambda account: (

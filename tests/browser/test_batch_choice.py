@@ -27,7 +27,7 @@ def test_all_leaves_out_what_goes_out_at_its_own_time(site, signed_in):
     pks = site.installation.ask(WAITING)
     try:
         page.goto(f"{site.url}/batches/new/?q=Dunning")
-        expect(page.locator(".choice-later")).to_contain_text("1 goes out by itself at its time")
+        expect(page.locator(".choice-later")).to_contain_text("1 goes out automatically at its time")
         page.get_by_label("All 3 that match the filter").check()
         expect(page.locator("#picked")).to_have_text("3 chosen")
         expect(page.locator("tr.is-picked")).to_have_count(3)

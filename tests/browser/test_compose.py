@@ -12,7 +12,7 @@ from tests.rows import parsed
 pytestmark = [pytest.mark.browser, pytest.mark.process]
 
 OPTIONS = """
-from messaging.setup import options
+from messaging.company import options
 options.save({values}, by=None)
 answer = None
 """
@@ -51,6 +51,7 @@ def test_message_is_written_and_sent_by_keyboard(site, signed_in, company):
     look(page, "new-message-button")
     page.get_by_role("link", name="New message").last.click()
     to = page.get_by_label("To", exact=True)
+    expect(to).to_have_role("combobox")  # what is typed before the script is there completes nothing
     to.press_sequentially("compose.ex")
     options = page.get_by_role("listbox").get_by_role("option")
     expect(options).to_have_count(2)
@@ -104,8 +105,8 @@ def test_completion_leaves_the_others_as_they_are_in_whatever_script(site, signe
 MEANWHILE = """
 from dataclasses import replace
 from django.contrib.auth.models import User
-from messaging import editing, versions
-from messaging.uploads import File
+from messaging.compose import editing, versions
+from messaging.content.uploads import File
 bert, _ = User.objects.get_or_create(username="bert", first_name="Bert", last_name="Holm")
 message = Message.objects.get(pk={pk})
 now = versions.current(message)
@@ -125,7 +126,7 @@ def test_edited_meanwhile_shows_both_and_takes_what_is_chosen(site, signed_in, c
     page.get_by_label("Cc", exact=True).fill("copy@compose.example")
     page.get_by_role("button", name="Remove invoice.pdf").click()
     page.get_by_role("button", name="Save").click()
-    expect(page.get_by_text("the message was edited meanwhile")).to_be_visible()
+    expect(page.get_by_text("the message was edited in the meantime")).to_be_visible()
     taken_out = page.get_by_label(re.compile("invoice.pdf"))
     expect(taken_out).to_be_visible()
     expect(taken_out).not_to_be_checked()
@@ -157,10 +158,11 @@ def test_refusal_keeps_what_was_written_and_the_queue_takes_it(site, signed_in, 
     look(page, "new-message-refused")
     page.get_by_role("button", name="Put in the queue instead").click()
     expect(page.get_by_role("heading", name="Written with care")).to_be_visible()
+    # While a lane tries to send it, which takes a moment, it cannot be edited.
     edit = page.get_by_role("link", name="Edit")
+    assert wait_for(lambda: page.reload() and edit.count())
     address = site.url + edit.get_attribute("href")
     edit.click()
-    # While a lane tries to send it, which takes a moment, it cannot be edited.
     assert wait_for(lambda: page.goto(address) and page.url == address)
     page.get_by_label("Subject").fill("Corrected with care")
     look(page, "edit-message")

@@ -1,4 +1,4 @@
-"""The setup part of the seed, as an office would walk through it (rows S8 to S13), in a real browser."""
+"""The setup part of the seed, as an office would walk through it (S8 to S13), in a real browser."""
 
 import re
 
@@ -134,7 +134,8 @@ SIGNS_IN = """
 from django.contrib.auth.models import User
 from messaging.setup import changes
 ben = User.objects.create_user("ben", first_name="Ben")
-__import__("messaging.roles").roles.give(ben, "Operator")
+from messaging.access import roles
+roles.give(ben, "Operator")
 changes.save(ben, {values!r}, by=None)
 answer = None
 """

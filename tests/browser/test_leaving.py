@@ -10,7 +10,8 @@ pytestmark = pytest.mark.browser
 UNDER_WAY = """
 import datetime as dt
 from django.utils import timezone
-from messaging import queue, users
+from messaging.queue import actions
+from messaging import users
 from messaging.intake.gate import Submission, accept
 anna = __import__("django.contrib.auth.models").contrib.auth.models.User.objects.get(username="anna")
 ben = users.create("ben.okoro", "correct-horse-battery", first_name="Ben", last_name="Okoro")
@@ -21,7 +22,7 @@ for number in range(1, 9):
     message = accept(Submission(raw.encode(), "office@brightwater.example", [address], via="test"))
     Message.objects.filter(pk=message.pk).update(account=ben, not_before=timezone.now() + dt.timedelta(hours=3))
     pks.append(message.pk)
-queue.hold(Message.objects.get(pk=pks[0]), by=ben, why="Wait for the price list")
+actions.hold(Message.objects.get(pk=pks[0]), by=ben, why="Wait for the price list")
 Message.objects.filter(pk=pks[1]).update(status="unknown", not_before=None)
 Schedule.objects.create(name="Every night", account=ben, since=timezone.now(), times="02:00", time_zone="UTC")
 answer = [ben.pk, pks]

@@ -13,7 +13,7 @@ ASKED = "answer = RefusalStreak.objects.filter(asked_at__isnull=False, answer=''
 FORGET = "answer = RefusalStreak.objects.all().delete()[0]"
 RELEASE = """
 from django.utils import timezone
-from messaging import wake
+from messaging.queue import wake
 Message.objects.filter(pk__in={pks}).update(not_before=timezone.now())
 wake.wake(None)
 answer = None
@@ -23,7 +23,7 @@ STATES = "answer = list(Message.objects.filter(pk__in={pks}).order_by('pk').valu
 
 @pytest.fixture
 def doubted(site, point_at):
-    """Eight messages to a server that refuses five of them in words that nobody knows."""
+    """Eight messages to a server that refuses five of them in words that no one knows."""
     with FaultServer() as server:
         server.at("RCPT", "550-5.7.9 Zugriff verweigert (ref 8841-2)\n550 5.7.9 Wenden Sie sich an die Zentrale.")
         point_at(host="127.0.0.1", port=server.port, auth_type="default")
@@ -70,6 +70,6 @@ def test_without_javascript_go_on_is_a_button_like_any_other(site, plain_page, d
     _, pks = doubted
     page = plain_page
     page.goto(f"{site.url}/sending/")
-    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("button", name="It was not us").click()
     expect(page.get_by_text("5 messages stay failed.")).to_be_visible()
     assert wait_for(lambda: site.installation.ask(STATES.format(pks=pks)) == ["failed"] * 8, seconds=30)

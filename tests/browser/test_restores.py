@@ -11,7 +11,7 @@ from tests.installation import wait_for
 pytestmark = [pytest.mark.browser, pytest.mark.process]
 
 RESTORED = """
-from messaging.delivery import witness
+from messaging.delivery.store import witness
 from messaging.models import Lineage
 row = Lineage.objects.get()
 witness.note(row.key, row.mark + 1000)

@@ -16,7 +16,7 @@ answer = users.create("cora", "{PASSWORD}", first_name="Cora", last_name="Winter
 """
 RESET = """
 from django.contrib.auth.models import User
-from messaging import second_factor
+from messaging.access import second_factor
 User.objects.filter(username="cora").update(is_active=False)
 answer = second_factor.reset(User.objects.get(username="cora"), via="test")
 """

@@ -14,8 +14,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.process, pytest.mark.drill]
 BEGIN = f"""
 from django.contrib.auth.models import User
 from django.core import serializers
-from messaging import roles
-from messaging.setup import options
+from messaging.access import roles
+from messaging.company import options
 answer = serializers.serialize("json", [*EmailSettings.objects.all(), *CompanyOptions.objects.all()])
 EmailSettings.objects.exclude(account=None).delete()
 EmailSettings.objects.filter(account=None).update(send_type=2)

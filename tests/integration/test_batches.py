@@ -1,4 +1,4 @@
-"""Batch Message Processing (seed row S7): nothing chosen twice is sent twice; the report says what became of each."""
+"""Batch Message Processing (S7): nothing chosen twice is sent twice; the report says what became of each."""
 
 import datetime as dt
 import threading
@@ -7,12 +7,14 @@ from time import sleep
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from messaging import batches, queue
 from messaging.management.commands import process_queue
 from messaging.models import EmailSettings, Message
-from messaging.queue import NotPossible
+from messaging.queue import actions, batches
+from messaging.queue.actions import NotPossible
 from messaging.wording import in_words
 from tests.factories import draft_batch, fitting, make_message, make_messages, make_user, set_up
 from tests.fault_server import OK
@@ -191,14 +193,14 @@ def test_unknown_message_marked_as_sent(operator):
     Message.objects.update(**fitting(status="unknown"))
     message.recipients.update(status="unknown")
     message.refresh_from_db()
-    assert queue.possible_actions(message) == ["mark_as_sent", "send_again"]
-    queue.mark_as_sent(message, by=operator)
+    assert actions.possible_actions(message) == ["mark_as_sent", "send_again"]
+    actions.mark_as_sent(message, by=operator)
     assert message.status == "sent"
     assert message.recipients.get().status == "accepted"
     assert in_words(message.events.last().what) == "Marked as sent"
     assert message.events.last().by == operator
     with pytest.raises(NotPossible, match="“Sent” by now"):
-        queue.send_again(message, by=operator)
+        actions.send_again(message, by=operator)
 
 
 def test_unknown_message_sent_again_keeps_its_message_id(mail_server, email_setup, operator):
@@ -208,7 +210,7 @@ def test_unknown_message_sent_again_keeps_its_message_id(mail_server, email_setu
     run_lane(operator.pk)
     message = Message.objects.get()
     assert message.status == "unknown"
-    queue.send_again(message, by=operator)
+    actions.send_again(message, by=operator)
     run_lane(operator.pk)
     message.refresh_from_db()
     assert message.status == "sent"
@@ -223,7 +225,7 @@ def test_failed_message_retried(mail_server, email_setup, operator):
     message = make_message("a@example.com")
     run_lane()
     message.refresh_from_db()
-    queue.retry(message, by=operator)
+    actions.retry(message, by=operator)
     run_lane(operator.pk)
     message.refresh_from_db()
     assert (message.status, message.tries) == ("sent", 1)
@@ -231,12 +233,12 @@ def test_failed_message_retried(mail_server, email_setup, operator):
 
 def test_held_message_stays_until_released(mail_server, email_setup, operator):
     message = make_message("a@example.com", due=False)
-    queue.hold(message, by=operator, why="Price to be checked")
+    actions.hold(message, by=operator, why="Price to be checked")
     assert (message.status, in_words(message.reason)) == ("held", "Price to be checked")
     batches.process_all(by=operator, account=None, source="test")
     run_lane()
     assert mail_server.received == []
-    queue.release(message, by=operator)
+    actions.release(message, by=operator)
     batches.process_all(by=operator, account=None, source="test")
     run_lane()
     assert len(mail_server.received) == 1
@@ -245,8 +247,8 @@ def test_held_message_stays_until_released(mail_server, email_setup, operator):
 def test_time_a_program_asked_for_outlives_a_hold(operator):
     tomorrow = timezone.now() + dt.timedelta(days=1)
     message = make_message("a@example.com", not_before=tomorrow, due=False)
-    queue.hold(message, by=operator, why="Wait")
-    queue.release(message, by=operator)
+    actions.hold(message, by=operator, why="Wait")
+    actions.release(message, by=operator)
     assert message.not_before == tomorrow
 
 
@@ -254,8 +256,8 @@ def test_hold_takes_a_message_out_of_its_batch(mail_server, email_setup, operato
     batch = draft_batch(*make_messages(1, due=False), by=operator)
     batches.confirm(batch, by=operator)
     message = Message.objects.get()
-    queue.hold(message, by=operator, why="Wait")
-    queue.release(message, by=operator)
+    actions.hold(message, by=operator, why="Wait")
+    actions.release(message, by=operator)
     run_lane(operator.pk)
     assert mail_server.received == []
     assert [result for _, result, _ in results(batch)] == ["held"]
@@ -263,16 +265,16 @@ def test_hold_takes_a_message_out_of_its_batch(mail_server, email_setup, operato
 
 def test_cancelled_message_never_leaves(mail_server, email_setup, operator):
     message = make_message("a@example.com")
-    queue.cancel(message, by=operator, why="wrong customer")
+    actions.cancel(message, by=operator, why="wrong customer")
     run_lane()
     assert mail_server.received == []
-    assert queue.possible_actions(message) == []
+    assert actions.possible_actions(message) == []
 
 
 def test_message_being_sent_cannot_be_changed(operator):
     message = make_message("a@example.com")
     Message.objects.update(**fitting(status="sending"))
-    for action in (queue.cancel, queue.retry, queue.try_now, queue.release):
+    for action in (actions.cancel, actions.retry, actions.try_now, actions.release):
         with pytest.raises(NotPossible, match="“Sending” by now"):
             action(message, by=operator)
 
@@ -346,3 +348,21 @@ def test_process_queue_ends_with_1_when_something_failed(mail_server, email_setu
         call_command("process_queue")
     assert end.value.code == 1
     assert "1 failed: The mailbox does not exist." in capsys.readouterr().out
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_large_batch_is_planned_by_what_is_there_now(email_setup, operator, monkeypatch):
+    """PostgreSQL's own look at the tables comes once a minute, and sees nothing of what a transaction has written."""
+    monkeypatch.setattr(batches, "PART", 10)
+    make_messages(batches.PART + 1, due=False)
+    batch = batches.choose(Message.objects.all(), by=operator, account=operator)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT reltuples FROM pg_class WHERE relname = 'messaging_batchitem'")
+        assert cursor.fetchone()[0] > batches.PART
+    with CaptureQueriesContext(connection) as queries:
+        assert batches.confirm(batch, by=operator)
+    released = [query["sql"] for query in queries if "SET \"state\" = 'released'" in query["sql"]]
+    assert released
+    assert not [sql for sql in released if "SELECT" in sql]
+    assert batch.items.filter(state="released").count() == batches.PART + 1

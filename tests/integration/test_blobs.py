@@ -1,4 +1,4 @@
-"""Attachment files go when nothing names them any more, and never one that somebody is about to name."""
+"""Attachment files go when nothing names them any more, and never one that someone is about to name."""
 
 import datetime as dt
 import os
@@ -10,7 +10,8 @@ import pytest
 from django.core.mail import EmailMessage, get_connection
 from django.utils import timezone
 
-from messaging import blobs, housekeeping
+from messaging import housekeeping
+from messaging.content import blobs
 from messaging.models import Message, MessageVersion, Upload
 from tests.factories import hold_mail, make_message, set_up
 from tests.fault_server import FaultServer
@@ -97,7 +98,7 @@ def test_it_is_done_once_a_day():
 
 
 def test_a_body_that_is_stored_at_the_very_moment_is_there_afterwards():
-    """Between finding it old and unlinking it, somebody stores the same bytes, and counts on them."""
+    """Between finding it old and unlinking it, someone stores the same bytes, and counts on them."""
     sha256 = put(b"report", age=2 * DAY)
 
     def used():

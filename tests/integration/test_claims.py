@@ -6,10 +6,10 @@ import pytest
 from django.core.mail import EmailMessage
 from django.core.management import call_command
 
-from messaging import outgoing
+from messaging import submit
 from messaging.backends import QueueEmailBackend
+from messaging.company import options
 from messaging.models import CompanyOptions, Message
-from messaging.setup import options
 from messaging.wording import in_words
 from tests.factories import hold_mail, submission
 from tests.pages import page_of
@@ -30,7 +30,7 @@ def by_sendmail(category, monkeypatch):
 
 
 def by_code(category, monkeypatch):
-    list(outgoing.hand_in([submission("b@example.com", category=category, via="")]))
+    list(submit.submit([submission("b@example.com", category=category, via="")]))
 
 
 def header(category):
@@ -74,7 +74,7 @@ def test_by_default_only_code_of_this_installation_may_claim_one(holding, monkey
 def test_way_in_that_is_not_listed_may_claim_none(holding):
     """One that is added later, or is no program’s."""
     options.save({"urgent_claims": "backend *\nsendmail *"}, by=None)
-    [outcome] = outgoing.hand_in([submission("b@example.com", category="password-reset", via="smtp")])
+    [outcome] = submit.submit([submission("b@example.com", category="password-reset", via="smtp")])
     assert (outcome.message.urgent, outcome.message.not_before) == (False, None)
 
 
@@ -87,7 +87,7 @@ def test_category_that_is_held_anyway_needs_no_leave(holding, monkeypatch):
 
 def test_what_may_not_be_claimed_does_not_pass_a_pause_either_where_nothing_is_held(db, email_setup):
     options.save({"record_mail": True, "urgent_claims": ""}, by=None)
-    [outcome] = outgoing.hand_in([submission("b@example.com", category="password-reset", via="sendmail")])
+    [outcome] = submit.submit([submission("b@example.com", category="password-reset", via="sendmail")])
     assert outcome.message.urgent is False
     assert in_words(outcome.message.events.first().what) == (
         "Taken to be sent at once (sendmail), like other email: programs that use this way in may not name the "
@@ -98,9 +98,7 @@ def test_what_may_not_be_claimed_does_not_pass_a_pause_either_where_nothing_is_h
 def test_own_notices_and_test_messages_claim_nothing(holding):
     """They are made here, and are urgent whatever programs may name."""
     options.save({"urgent_claims": ""}, by=None)
-    [outcome] = outgoing.hand_in(
-        [submission("b@example.com", category="test-message", urgent=True, via="test-message")]
-    )
+    [outcome] = submit.submit([submission("b@example.com", category="test-message", urgent=True, via="test-message")])
     assert outcome.message.urgent
 
 

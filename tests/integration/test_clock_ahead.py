@@ -7,14 +7,19 @@ from celery import current_app
 from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
-from messaging import batches, beat, health, housekeeping, outgoing, queue, schedules, submitted
-from messaging.delivery import claims, ledger, refusal
+from messaging import health, housekeeping, submit
+from messaging.broker import beat
+from messaging.company import options
+from messaging.compose import form_submissions
+from messaging.delivery import opt_file_block
 from messaging.delivery.lane import Lane
+from messaging.delivery.store import claims, ledger
 from messaging.models import (
     AccessToken,
     AccountPause,
     ActiveLane,
     Batch,
+    FormSubmission,
     Heartbeat,
     Message,
     Notice,
@@ -24,10 +29,10 @@ from messaging.models import (
     Schedule,
     ScheduleRun,
     SendAttempt,
-    Submitted,
     Upload,
 )
-from messaging.setup import options
+from messaging.queue import actions, batches
+from messaging.scheduling import schedules
 from tests.factories import fitting, make_message, put, submission
 from tests.pages import source, words
 from tests.steps import days_pass, still_there
@@ -197,7 +202,7 @@ def kept_things(by, now):
     make_message("a@example.com", due=False)
     batches.choose(Message.objects.all(), by=by, account=by)
     Upload.objects.create(key="0" * 32, by=by, at=now, filename="a", content_type="text/plain", size=1, sha256="0" * 64)
-    submitted.begin("1" * 32, by=by)
+    form_submissions.begin("1" * 32, by=by)
     AccountPause.history.create(kind="person", since=now, ended_at=now)
     Notice.objects.create(kind="failed", at=now)
     NoticeItem.objects.create(kind="failed", at=now, told_at=now)
@@ -207,13 +212,13 @@ def kept_things(by, now):
     Heartbeat.objects.create(name="opt-files elsewhere", at=now, note=Phrase("opt errors", errors=[]))
 
 
-KEPT = [Batch, Upload, Submitted, Notice, NoticeItem, RefusalStreak, AccessToken]
+KEPT = [Batch, Upload, FormSubmission, Notice, NoticeItem, RefusalStreak, AccessToken]
 
 
 def number_of_things():
     found = {model.__name__: model.objects.count() for model in KEPT}
     found["AccountPause"] = AccountPause.history.filter(kind="person").count()
-    found["Heartbeat"] = Heartbeat.objects.filter(name__startswith=refusal.PREFIX).count()
+    found["Heartbeat"] = Heartbeat.objects.filter(name__startswith=opt_file_block.PREFIX).count()
     return found
 
 
@@ -238,7 +243,7 @@ def test_nothing_is_deleted_by_a_clock_that_is_ahead(noon, operator, ahead, orde
 def test_what_a_clock_dated_that_was_ahead_is_kept_no_longer_than_usual(noon, operator, ahead):
     kept_things(operator, noon.now + ahead)
     Batch.objects.update(created_at=noon.now + ahead)
-    Submitted.objects.update(at=noon.now + ahead)
+    FormSubmission.objects.update(at=noon.now + ahead)
     AccessToken.objects.update(updated_at=noon.now + ahead)
     housekeeping.sweep(noon.now)
     housekeeping.tidy(noon.now)  # what lies ahead counts from now
@@ -296,13 +301,13 @@ def test_process_that_was_last_seen_in_the_future_does_not_count_as_alive(noon, 
 
 def test_note_of_another_server_is_shown_no_longer_than_a_minute(noon, ahead):
     Heartbeat.objects.create(name="opt-files elsewhere", at=noon.now + ahead)
-    assert not refusal.notes(noon.now).exists()
+    assert not opt_file_block.notes(noon.now).exists()
 
 
 def test_lease_that_was_taken_in_the_future_ends(noon, ahead):
     message = make_message("a@example.com")
     Message.objects.filter(pk=message.pk).update(
-        status="sending", lease_owner="gone", lease_expires_at=noon.now + ahead, in_data=False
+        status="sending", lease_owner="gone", lease_expires_at=noon.now + ahead, may_be_accepted=False
     )
     ActiveLane.objects.create(owner="gone", expires_at=noon.now + ahead)
     wrong_once(noon, ahead)
@@ -312,11 +317,11 @@ def test_lease_that_was_taken_in_the_future_ends(noon, ahead):
 
 
 def test_form_that_was_being_sent_in_the_future_is_told_as_broken_off(noon, operator, ahead):
-    row = submitted.begin("1" * 32, by=operator)
+    row = form_submissions.begin("1" * 32, by=operator)
     row.at = noon.now + ahead
-    assert submitted.what_became(row)[0] == "broken-off"
+    assert form_submissions.what_became(row)[0] == "broken-off"
     row.at = noon.now + dt.timedelta(seconds=20)
-    assert submitted.what_became(row)[0] == "sending"
+    assert form_submissions.what_became(row)[0] == "sending"
 
 
 def test_files_of_attachments_are_looked_at_every_day(noon, media, ahead):
@@ -397,14 +402,14 @@ def test_what_was_ordered_in_the_future_goes_out_at_once(noon, operator, email_s
         batches.confirm(batch, by=operator)
     elif order == "try now":
         Message.objects.update(not_before=now + dt.timedelta(hours=1))
-        queue.try_now(message, by=operator)
+        actions.try_now(message, by=operator)
     elif order == "retry":
         put(message, status="failed")
         message.recipients.update(status="failed")
-        queue.retry(message, by=operator)
+        actions.retry(message, by=operator)
     else:
         Message.objects.all().delete()
-        list(outgoing.hand_in([submission("a@example.com")], queue_instead=True))
+        list(submit.submit([submission("a@example.com")], queue_instead=True))
     assert due_within(noon) == 1
     put_right(noon, now)
     assert due_within(noon) == 1
@@ -425,7 +430,7 @@ def test_time_that_a_person_asked_for_stays(noon, server, ahead, tried):
     monday = noon.now + dt.timedelta(days=7)
     server.at("GREETING", "421 4.3.2 down")
     now, noon.now = noon.now, noon.now + ahead * (not tried)
-    list(outgoing.hand_in([submission("a@example.com", not_before=monday + ahead * (not tried))]))
+    list(submit.submit([submission("a@example.com", not_before=monday + ahead * (not tried))]))
     asked = Message.objects.get().not_before
     noon.now = now + ahead
     if tried:
@@ -478,8 +483,8 @@ def test_message_that_came_in_or_was_ordered_in_the_future_waits_no_longer_than_
     now, noon.now = noon.now, noon.now + ahead
     make_message("b@example.com", due=False)
     for message in Message.objects.all():
-        queue.hold(message, by=operator, why="x")
-        queue.release(message, by=operator)
+        actions.hold(message, by=operator, why="x")
+        actions.release(message, by=operator)
     put_right(noon, now)
     days_pass(noon, 2)
     housekeeping.tidy(noon.now)

@@ -6,7 +6,7 @@ from email.message import EmailMessage
 import pytest
 from hypothesis import given
 
-from messaging import content
+from messaging.content import assembly
 from messaging.intake import gate
 from messaging.models import Message
 from tests.mails import HEAD, TREE
@@ -25,11 +25,11 @@ def test_what_the_database_and_the_files_hold_is_what_was_accepted(raw):
         message = accepted(raw)
     except gate.Refused:
         return
-    sent = b"".join(content.assemble(message))
+    sent = b"".join(assembly.assemble(message))
     assert len(sent) == message.size
     assert sent.replace(b"\r\n", b"").count(b"\r") == sent.replace(b"\r\n", b"").count(b"\n") == 0
     again = Message.objects.get(pk=accepted(sent).pk)
-    assert b"".join(content.assemble(again)) == sent, "what is fit for the wire stays as it is"
+    assert b"".join(assembly.assemble(again)) == sent, "what is fit for the wire stays as it is"
 
 
 def report(size: int = 3000) -> EmailMessage:
@@ -47,7 +47,7 @@ def test_a_report_arrives_as_it_was_attached():
     assert next(received(message).iter_attachments()).get_content() == b"%PDF" + b"\x00\xff" * 3000
     attachment = message.attachments.get()
     assert (attachment.filename, attachment.content_type, attachment.size) == ("Report.pdf", "application/pdf", 6004)
-    assert b"".join(content.open_attachment(attachment)) == b"%PDF" + b"\x00\xff" * 3000
+    assert b"".join(assembly.open_attachment(attachment)) == b"%PDF" + b"\x00\xff" * 3000
 
 
 @pytest.mark.django_db
@@ -62,8 +62,8 @@ def test_the_same_report_to_many_is_on_the_disk_once(media):
 def test_a_large_report_is_sent_without_holding_it_in_memory():
     message = Message.objects.get(pk=accepted(report(4_000_000).as_bytes()).pk)
     tracemalloc.start()
-    assert max(map(len, content.assemble(message))) <= 65536
-    assert sum(map(len, content.open_attachment(message.attachments.get()))) == 8_000_004
+    assert max(map(len, assembly.assemble(message))) <= 65536
+    assert sum(map(len, assembly.open_attachment(message.attachments.get()))) == 8_000_004
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 2_000_000
@@ -81,12 +81,12 @@ def test_a_large_report_is_sent_without_holding_it_in_memory():
 )
 def test_a_missing_or_changed_file_is_noticed_before_the_first_octet(media, damage):
     message = accepted(report().as_bytes())
-    b"".join(content.assemble(message))
+    b"".join(assembly.assemble(message))
     damage(next(path for path in media.rglob("*") if path.is_file()))
-    with pytest.raises(content.MissingContent, match=r"Report\.pdf is missing .* Restore"):
-        content.assemble(message)
-    with pytest.raises(content.MissingContent):
-        content.open_attachment(message.attachments.get())
+    with pytest.raises(assembly.MissingContent, match=r"Report\.pdf is missing .* Restore"):
+        assembly.assemble(message)
+    with pytest.raises(assembly.MissingContent):
+        assembly.open_attachment(message.attachments.get())
 
 
 @pytest.mark.django_db
@@ -95,4 +95,4 @@ def test_a_damaged_file_is_made_good_when_the_same_report_comes_again(media):
     path = next(path for path in media.rglob("*") if path.is_file())
     path.write_bytes(b"rubbish")
     accepted(report().as_bytes())
-    assert sum(map(len, content.assemble(first))) == first.size
+    assert sum(map(len, assembly.assemble(first))) == first.size

@@ -1,4 +1,4 @@
-"""Send types 0 and 1 (seed row S11): one message is opened in the person's own mail program, through HTTP."""
+"""Send types 0 and 1 (S11): one message is opened in the person's own mail program, through HTTP."""
 
 import datetime as dt
 import email
@@ -13,8 +13,13 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 from django.utils import timezone
 
-from messaging import batches, housekeeping, queue, schedules
+from messaging import housekeeping
+from messaging.content import mime
+from messaging.intake import addresses
+from messaging.intake.gate import Submission, accept
 from messaging.models import AccountPause, Batch, EmailSettings, Message, Phrase, Recipient, Schedule
+from messaging.queue import actions, batches
+from messaging.scheduling import schedules
 from messaging.wording import in_words
 from tests.factories import fitting, make_message, set_up
 from tests.pages import act, page_of
@@ -62,8 +67,8 @@ def nothing_goes_out(server, *accounts):
 @pytest.mark.slow
 def test_message_is_handed_over_sent_from_the_mail_program_and_never_again(office, operator, message, mail_server):
     page = page_of(office, message)
-    actions = page[page.index('class="actions"') :]
-    assert actions.index("Open in my mail program") < actions.index("Hold")
+    shown = page[page.index('class="actions"') :]
+    assert shown.index("Open in my mail program") < shown.index("Hold")
 
     page = act(office, message, "hand-over")
     assert standing(message)[:3] == ("held", operator, "Handed over to Anna’s mail program")
@@ -121,7 +126,7 @@ def test_put_back_restores_the_time_a_program_asked_for(office, operator):
 
 def test_held_message_is_held_again_when_put_back(office, operator, message):
     until = timezone.now() + dt.timedelta(days=1)
-    queue.hold(message, by=operator, why="The amount is disputed", until=until)
+    actions.hold(message, by=operator, why="The amount is disputed", until=until)
     assert "Before that: The amount is disputed." in act(office, message, "hand-over")
     assert (in_words(message.reason), in_words(message.reason_before)) == (
         "Handed over to Anna’s mail program",
@@ -149,7 +154,7 @@ def test_failed_message_is_failed_again_when_put_back(office, operator, message)
 
 
 def test_nothing_else_takes_what_is_handed_over(office, operator, message, mail_server):
-    queue.hold(message, by=operator, why="Wait", until=timezone.now() + dt.timedelta(seconds=1))
+    actions.hold(message, by=operator, why="Wait", until=timezone.now() + dt.timedelta(seconds=1))
     other = make_message("d@example.com", due=False)
     draft_batch = batches.choose(Message.objects.all(), by=operator, account=None)
     act(office, message, "hand-over")
@@ -272,6 +277,64 @@ def test_blind_copies_only(office):
     assert (made["To"], made["Bcc"], made.get_content()) == (None, "b@example.com", "Text\r\n")
 
 
+NAMED_BESIDE = """\
+From: a@x.example
+To: Everybody <everybody@x.example>, Only Åsa <only@x.example>
+Cc: boss@x.example,
+ Team: third@x.example, "Fourth, F" <fourth@X.example>;
+Resent-To: other@x.example
+Resent-Cc: more@x.example
+Subject: Yours
+
+hello
+"""
+
+
+@pytest.mark.parametrize(
+    ("recipients", "to", "cc", "bcc"),
+    [
+        (["only@x.example"], ["Only Åsa <only@x.example>"], [], []),
+        (["fourth@x.example"], [], ['"Fourth, F" <fourth@X.example>'], []),
+        (["hidden@x.example"], [], [], ["hidden@x.example"]),
+        (["only@x.example", "hidden@x.example"], ["Only Åsa <only@x.example>"], [], ["hidden@x.example"]),
+    ],
+)
+def test_draft_goes_to_the_recipients_and_to_nobody_else_that_the_header_names(office, recipients, to, cc, bcc):
+    message = accept(Submission(NAMED_BESIDE.encode(), "a@x.example", recipients))
+    act(office, message, "hand-over")
+    mail = parsed(raw_draft(office, message))
+    named = [[str(each) for each in mail[name].addresses] if mail[name] else [] for name in ("To", "Cc", "Bcc")]
+    assert named == [to, cc, bcc] and not [name for name in mail if name.lower().startswith("resent-")]
+    assert (mail["Subject"], mail.get_content()) == ("Yours", "hello\r\n")
+
+
+def test_draft_keeps_a_name_that_takes_several_lines(office):
+    name = "Vérène Überlang-Größenwahn " * 5
+    raw = f"From: a@x.example\nTo: {name} <only@x.example>, other@x.example\n\nx\n".encode()
+    message = accept(Submission(raw, "a@x.example", ["only@x.example"]))
+    act(office, message, "hand-over")
+    mail = parsed(raw_draft(office, message))
+    assert [each.addr_spec for each in mail["To"].addresses] == ["only@x.example"] and mail["Bcc"] is None
+    assert addresses.mailboxes(mime.head(raw_draft(office, message))[0][2].text)[0].name == name.strip()
+
+
+def test_draft_to_all_that_the_header_names_has_it_as_it_was_written(office):
+    everybody = [f"{name}@x.example" for name in ("everybody", "only", "boss", "third", "fourth")]
+    message = accept(Submission(NAMED_BESIDE.encode(), "a@x.example", everybody))
+    act(office, message, "hand-over")
+    assert b'Cc: boss@x.example,\r\n Team: third@x.example, "Fourth, F" <fourth@X.example>;\r\n' in raw_draft(
+        office, message
+    )
+
+
+def test_draft_names_nobody_from_a_list_that_cannot_be_read(office):
+    message = accept(
+        Submission(b"From: a@x.example\nTo: a@, b@x.example <boss@x.example\n\nx\n", "a@x.example", ["b@x.example"])
+    )
+    act(office, message, "hand-over")
+    assert b"boss" not in raw_draft(office, message) and b"b@x.example\r\n" in raw_draft(office, message)
+
+
 def test_long_header_is_exchanged_whole(office):
     notes = "".join(f"X-Note: {number:0900d}\r\n" for number in range(200))
     raw = f"Received: from old.example\r\nTo: b@example.com\r\nFrom: a@example.com\r\n{notes}\r\nText\r\n".encode()
@@ -378,13 +441,13 @@ def test_said_for_somebody_else_names_both(office, bens_browser, operator, messa
 def test_person_who_is_gone_leaves_a_held_message(office, bens_browser, operator, message):
     act(bens_browser, message, "hand-over")
     message.handed_to.delete()
-    assert "in nobody’s mail program" in act(office, message, "sent-from-mail-program")
+    assert "no longer a draft in a mail program" in act(office, message, "sent-from-mail-program")
     act(office, message, "release")
     assert standing(message)[:3] == ("queued", None, "")
 
 
 def test_hold_that_ends_sends_no_draft_whose_person_is_gone(office, bens_browser, message):
-    """It may have been sent from the mail program; nobody can be asked any more but somebody else."""
+    """It may have been sent from the mail program; no one can be asked any more but someone else."""
     soon = timezone.now() + dt.timedelta(hours=1)
     Message.objects.filter(pk=message.pk).update(**fitting(status="held", hold_kind="hold", held_until=soon))
     act(bens_browser, message, "hand-over")
@@ -417,7 +480,7 @@ def test_what_somebody_has_already_is_not_handed_over(office, status):
 def test_message_that_names_nobody_is_not_handed_over(office):
     message = make_message(recipients=[], due=False, raw=b"From: a@example.com\r\nSubject: x\r\n\r\nText\r\n")
     assert "Open in my mail program" not in page_of(office, message)
-    assert "names nobody" in act(office, message, "hand-over")
+    assert "has no recipients" in act(office, message, "hand-over")
     assert message.status == "failed"
 
 
@@ -489,7 +552,7 @@ def test_nobodys_click_pauses_an_account(office, operator, message, woken, actio
 @pytest.mark.parametrize("send_type", [0, 1])
 @pytest.mark.parametrize(("action", "status"), [("Retry", "failed"), ("Send again", "unknown"), ("Try now", "queued")])
 def test_what_mapi_cannot_send_is_not_offered_and_the_page_says_why(office, message, action, status, send_type):
-    """Somebody has it already, so it cannot be opened in a mail program either."""
+    """Someone has it already, so it cannot be opened in a mail program either."""
     tomorrow = timezone.now() + dt.timedelta(days=1) if status == "queued" else None
     message.recipients.update(status="pending" if status == "queued" else status)
     Recipient.objects.create(message=message, address="d@example.com", status="accepted")

@@ -6,16 +6,16 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
-from messaging.composing import Letter, raw_of
+from messaging.compose.letters import Letter, raw_of
+from messaging.content.uploads import File
 from messaging.intake.addresses import Mailbox
 from messaging.intake.gate import Submission, accept
-from messaging.uploads import File
 from tests.factories import make_user
 from tests.letter_form import saved, sent_by_browser
 from tests.pages import source
 from tests.rows import received
 
-pytestmark = pytest.mark.usefixtures("email_setup")
+pytestmark = [pytest.mark.usefixtures("email_setup"), pytest.mark.attack]
 
 FILES = [File(f"{name}.pdf", "application/pdf", b"%PDF " + name.encode()) for name in ("one", "two", "three")]
 

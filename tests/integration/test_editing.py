@@ -1,5 +1,6 @@
 """A message is corrected before it is sent: what is changed, what stays, who may not, and two at once."""
 
+import base64
 import re
 import threading
 from dataclasses import replace
@@ -7,16 +8,20 @@ from datetime import timedelta
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db.models import F
 
-from messaging import batches, editing, queue
-from messaging.composing import Letter, raw_of
+from messaging.company import options
+from messaging.compose import editing
+from messaging.compose.letters import Letter, raw_of
+from messaging.content import assembly, blobs, mime
+from messaging.content.uploads import File
 from messaging.intake.addresses import Mailbox
 from messaging.intake.gate import Submission, accept
-from messaging.models import BatchItem, EmailSettings, Message, MessageVersion
-from messaging.setup import options
-from messaging.uploads import File
+from messaging.models import BatchItem, EmailSettings, Message, MessageContent, MessageVersion
+from messaging.queue import actions, batches
 from messaging.wording import in_words
 from tests.factories import fitting, make_message, make_user
+from tests.mails import HEAD, multipart, part, pdf
 from tests.pages import source
 from tests.rows import parsed, received, wire
 from tests.steps import elsewhere, in_threads, run_lane
@@ -90,6 +95,26 @@ def test_header_is_exchanged_and_the_body_stays_octet_for_octet(office, operator
     assert addressees(message) == [("to", "new@example.com", "pending"), ("cc", "c@example.com", "pending")]
 
 
+@pytest.mark.parametrize(
+    "to",
+    [
+        "Tëam: Ann <ann@example.com>, 日本@例え.jp (c);",
+        "=?utf-8?b?VMOrYW0=?=: Ann <ann@example.com>, jörg@例え.jp (c);",
+        '"x:y" <ann@example.com>, Tëam: (first) jörg@example.com;',
+        "ann@example.com; jörg@example.com",
+    ],
+)
+def test_addresses_stay_as_they_are_whatever_else_is_edited(office, to):
+    recipients = ["ann@example.com", *re.findall(r"[^ ]+@[^ ;]+", to)[-1:]]
+    raw = f"From: office@brightwater.example\nTo: {to}\nSubject: s\n\ntext\n"
+    message = accept(Submission(raw.encode(), "office@brightwater.example", recipients))
+    before, heads = addressees(message), wire(message).split(b"Subject: ")
+    edit(office, message, subject="another")
+    assert addressees(message) == before
+    assert wire(message).split(b"Subject: ")[0] == heads[0]
+    assert recipients[-1].partition("@")[0].encode() + b"@" in heads[0]
+
+
 def test_text_and_the_html_made_from_it(office):
     message = written()
     edit(office, message, text="Changed <b>here</b>\r\n\r\nwww.example.org\r\n")
@@ -107,6 +132,22 @@ def test_text_of_a_plain_message(office):
     message = make_message("b@example.com", due=False)
     edit(office, message, text="Gute Grüße 漢字")
     assert received(message).get_content() == "Gute Grüße 漢字\r\n"
+
+
+@pytest.mark.parametrize("boundary", ["-", "=_frontier", "b"])
+def test_no_line_of_a_text_ends_its_part(office, boundary):
+    """A boundary may be as short as a dash, and stands in the source for all who want to copy it (RFC 2046 5.1.1)."""
+    raw = HEAD + multipart(
+        part(b"text/plain", b"Hello"), pdf(b"JVBERi0xLjQK", b"Content-Disposition: attachment; filename=a.pdf"),
+        boundary=boundary.encode(),
+    )  # fmt: skip
+    message = accept(Submission(raw, "office@brightwater.example", ["bo@example.com"]))
+    text = f"Hello\n\n--{boundary}\n\nSign by Friday.\n\n--{boundary}--\n\nYours\n"
+    edit(office, message, text=text)
+    first, second = received(message).iter_parts()
+    assert first.get_content().replace("\r\n", "\n") == text
+    assert second.get_filename() == "a.pdf"
+    assert [each.filename for each in message.attachments.all()] == ["a.pdf"]
 
 
 def test_attachments_are_taken_out_and_added(office):
@@ -148,6 +189,7 @@ SIGNED = (
 @pytest.mark.parametrize("content_type, body, why", [
     ("multipart/alternative; boundary=B", HTML, "has a layout (HTML) that was not made here"),
     ("multipart/signed; boundary=B", SIGNED, "signed or encrypted"),
+    ("multipart/signed (OpenPGP); boundary=B", SIGNED, "signed or encrypted"),
     ("text/plain", "-----BEGIN PGP SIGNED MESSAGE-----\r\nHash: SHA256\r\n\r\nHello\r\n", "signed or encrypted"),
     ("text/plain", "Please decrypt\r\n-----BEGIN PGP MESSAGE-----\r\n\r\nabc=\r\n", "signed or encrypted"),
     ("application/pdf", "%PDF", "has no text"),
@@ -160,6 +202,68 @@ def test_text_that_cannot_be_changed_says_why_and_the_rest_can(office, content_t
     before = wire(message).partition(b"\r\n\r\n")[2]
     edit(office, message, subject="Corrected", text="ignored")
     assert received(message)["Subject"] == "Corrected" and wire(message).partition(b"\r\n\r\n")[2] == before
+
+
+OLD = "The price is 1000 EUR."
+VERSIONS = {
+    "named": f'Content-Type: text/html; name="mail.html"\r\n\r\n<p>{OLD}</p>',
+    "named inline": "Content-Type: text/html\r\nContent-Disposition: inline; filename=body.html\r\n\r\n" + OLD,
+    "attached": "Content-Type: text/html\r\nContent-Disposition: attachment; filename=body.html\r\n\r\n" + OLD,
+    "for AMP": f"Content-Type: text/x-amp-html\r\n\r\n<html amp4email>{OLD}</html>",
+    "a calendar": f"Content-Type: text/calendar; method=REQUEST\r\n\r\nBEGIN:VCALENDAR\r\nDESCRIPTION:{OLD}",
+    "related": "Content-Type: multipart/related; boundary=r\r\n\r\n--r\r\n"
+    f"Content-Type: text/html; name=index.html\r\nContent-ID: <i@x>\r\n\r\n<p>{OLD}</p>\r\n--r--",
+    "related, second": 'Content-Type: multipart/related; boundary=r; start="<i@x>"\r\n\r\n--r\r\n'
+    "Content-Type: image/png\r\n\r\nx\r\n--r\r\n"
+    f"Content-Type: text/html; name=index.html\r\nContent-ID: <i@x>\r\n\r\n<p>{OLD}</p>\r\n--r--",
+    "mixed": "Content-Type: multipart/mixed; boundary=m\r\n\r\n--m\r\n"
+    f"Content-Type: text/html; name=index.html\r\n\r\n<p>{OLD}</p>\r\n--m\r\n"
+    "Content-Type: application/pdf\r\n\r\nx\r\n--m--",
+}
+
+
+@pytest.mark.parametrize("kind", VERSIONS)
+def test_text_stays_where_another_version_of_it_would(office, kind):
+    parts = f"--a\r\nContent-Type: text/plain\r\n\r\n{OLD}\r\n--a\r\n{VERSIONS[kind]}\r\n--a--\r\n"
+    message = raw_message("multipart/alternative; boundary=a", parts)
+    before = wire(message)
+    shown = office.get(f"/messages/{message.pk}/edit/")
+    assert 'name="text"' not in source(shown) and "The sender has to change it there." in source(shown)
+    edit(office, message, text="The price is 10 EUR.")
+    assert wire(message) == before
+    is_shown = kind in ("named", "named inline", "related", "related, second", "mixed")
+    assert (OLD in assembly.bodies(message).html) is is_shown
+    assert not is_shown or "html" not in "".join(message.attachments.values_list("filename", flat=True))
+
+
+def test_attachments_stay_where_an_earlier_release_counted_them_otherwise(office):
+    """It took a named version of the text for one."""
+    parts = f"--a\r\nContent-Type: text/plain\r\n\r\n{OLD}\r\n--a\r\n{VERSIONS['named']}\r\n--a--"
+    inner = f"--m\r\nContent-Type: multipart/alternative; boundary=a\r\n\r\n{parts}\r\n"
+    pdf = "--m\r\nContent-Type: application/pdf; name=a.pdf\r\n\r\n%PDF\r\n--m--\r\n"
+    message = raw_message("multipart/mixed; boundary=m", inner + pdf)
+    html = next(part for part in mime.leaves(wire(message)) if part.content_type == "text/html")
+    as_before(message, html)
+    before = wire(message)
+    assert [row.filename for row in message.attachments.all()] == ["mail.html", "a.pdf"]
+    assert "<p>" not in assembly.bodies(message).html
+    edit(office, message, subject="Corrected", stay=None)
+    assert wire(message) == before.replace(b"Subject: x", b"Subject: Corrected")
+    assert [row.filename for row in message.attachments.all()] == ["a.pdf"]
+
+
+def as_before(message, part):
+    """Its rows as if the part had been taken for the first attachment."""
+    skeleton = bytes(message.content.skeleton)
+    size = part.stop - part.body
+    message.attachments.update(number=F("number") + 1, offset=F("offset") - size)
+    message.attachments.create(
+        number=1, offset=part.body, sha256=blobs.put(part.encoded), encoding="7bit", encoded_size=size, size=size,
+        filename=part.filename, content_type=part.content_type,
+    )  # fmt: skip
+    MessageContent.objects.filter(message=message).update(skeleton=skeleton[: part.body] + skeleton[part.stop :])
+    Message.objects.filter(pk=message.pk).update(attachment_count=2)
+    message.refresh_from_db()
 
 
 def test_signed_message_takes_no_attachment(office):
@@ -358,7 +462,7 @@ def test_waiting_message_is_not_left_with_nobody_to_ask(office, operator, mail_s
     edit(office, message, subject="Corrected")
     assert standing(message) == ["a failed", "b pending"]
     response = edit(office, message, to="a@example.com")
-    assert response.status_code == 422 and "was refused for good" in source(response)
+    assert response.status_code == 422 and "refused for good" in source(response)
     assert standing(message) == ["a failed", "b pending"]
 
 
@@ -386,7 +490,7 @@ def test_version_before_is_kept_and_shown(office):
     ({"to": "nobody"}, "is not"),
     ({"to": "b@example.com\r\nBcc: evil@example.com"}, "line break"),
     ({"subject": "x\r\nBcc: evil@example.com"}, "line break"),
-    ({"to": "", "bcc": ""}, "Nobody is named"),
+    ({"to": "", "bcc": ""}, "No recipients"),
     ({"subject": ""}, "It has no subject"),
 ])  # fmt: skip
 def test_everything_is_checked_again_and_nothing_typed_is_lost(office, values, words):
@@ -411,7 +515,7 @@ def test_too_large_by_an_attachment_is_told(office, settings):
 
 def test_held_stays_held(office, operator):
     message = make_message("b@example.com", due=False)
-    queue.hold(message, by=operator, why="Ask Bo")
+    actions.hold(message, by=operator, why="Ask Bo")
     edit(office, message, subject="Corrected")
     message.refresh_from_db()
     assert (message.status, in_words(message.reason), message.subject) == ("held", "Ask Bo", "Corrected")
@@ -485,7 +589,7 @@ def partly(message, operator):
 
 def handed_over(message, operator):
     EmailSettings.objects.create(account=operator, send_type=1)
-    queue.hand_over(message, by=operator)
+    actions.open_in_mail_program(message, by=operator)
 
 
 def becomes(status):
@@ -563,7 +667,7 @@ def test_lane_that_takes_it_while_it_is_being_edited(operator, email_setup, mail
 
     monkeypatch.setattr(editing, "_prepared", slowly)
     wanted = editing.Edit([Mailbox("", "b@example.com")], [], [], "Too late")
-    with pytest.raises(queue.NotPossible, match="It was sent"):
+    with pytest.raises(actions.NotPossible, match="It was sent"):
         editing.apply(message, wanted, by=operator, seen=0)
     assert b"Subject: Your appointment" in mail_server.received[0].content
     assert b"Subject: Your appointment" in wire(message) and not MessageVersion.objects.exists()
@@ -580,7 +684,7 @@ def test_lanes_and_edits_at_once_send_what_is_stored_and_once(operator, email_se
             try:
                 editing.apply(Message.objects.get(pk=message.pk), wanted, by=operator, seen=0)
                 outcome[message.pk] = "New"
-            except queue.NotPossible:
+            except actions.NotPossible:
                 outcome[message.pk] = "Old"
 
     works = iter([edit_all, lambda: run_lane()])
@@ -594,3 +698,30 @@ def test_lanes_and_edits_at_once_send_what_is_stored_and_once(operator, email_se
     for message in messages:
         who = "c@example.com" if outcome[message.pk] == "New" else "b@example.com"
         assert arrived[message.message_id] == (outcome[message.pk], who, [who])
+
+
+# --- Character sets that write line breaks ---------------------------------------------------------------
+
+
+LINES = "Dear Sir,\r\n\r\n1 + 1 = 2 \u2028 Größe \x85 x \x0b y\r\n"
+
+
+@pytest.mark.parametrize("charset", ["utf-7", "utf-16be", "utf-16", "utf-32le", "cp037", "utf-8", "gb18030"])
+def test_text_in_any_character_set_stays_when_another_field_is_edited_and_is_read_when_it_is(office, charset):
+    lines = LINES if charset != "cp037" else LINES.replace("\u2028", "")
+    fields = [
+        "From: o@brightwater.example", "To: b@example.com", "Subject: =?utf-7?Q?a+AAo-X-Evil_:_1?=",
+        "X-Note: 1 +AAo-X-Evil : 1", "MIME-Version: 1.0", f"Content-Type: text/plain; charset={charset}",
+        "Content-Transfer-Encoding: base64", "X-Last: 1",
+    ]  # fmt: skip
+    raw = "\r\n".join(fields).encode() + b"\r\n\r\n" + base64.encodebytes(lines.encode(charset)).replace(b"\n", b"\r\n")
+    message = accept(Submission(raw, "o@brightwater.example", ["b@example.com"]))
+    before = wire(message)
+    assert edit(office, message, cc="c@example.com").status_code == 302
+    assert wire(message) == before.replace(b"\r\n\r\n", b"\r\nCc: c@example.com\r\n\r\n", 1)
+    text = office.get(f"/messages/{message.pk}/edit/").context["form"]["text"].value()
+    assert edit(office, message, text=text + "PS").status_code == 302
+    after = received(message)
+    names = [[name for name in mail if not name.startswith("Content-")] for mail in (parsed(before), after)]
+    assert names[1] == [*names[0], "Cc"]
+    assert after.get_content().splitlines() == f"{lines}PS".splitlines()

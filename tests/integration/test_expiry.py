@@ -4,9 +4,11 @@ import datetime as dt
 
 import pytest
 
-from messaging import editing, housekeeping, queue
+from messaging import housekeeping
+from messaging.company import options
+from messaging.compose import editing
 from messaging.intake.addresses import Mailbox
-from messaging.setup import options
+from messaging.queue import actions
 from tests.factories import make_message
 from tests.rows import status
 
@@ -41,15 +43,15 @@ def test_expired_and_edited(operator, clock):
 
 def test_held_for_longer_and_released(operator, clock):
     message = make_message("a@example.com", due=False)
-    queue.hold(message, by=operator, why="wait")
+    actions.hold(message, by=operator, why="wait")
     housekeeping.sweep(clock.goes_on(days=3))
-    queue.release(message, by=operator)
+    actions.release(message, by=operator)
     stays_for_two_days(message, clock)
 
 
 def test_hold_that_ended_by_itself(operator, clock):
     message = make_message("a@example.com", due=False)
-    queue.hold(message, by=operator, why="wait", until=clock.now + dt.timedelta(days=3))
+    actions.hold(message, by=operator, why="wait", until=clock.now + dt.timedelta(days=3))
     housekeeping.sweep(clock.goes_on(days=3, minutes=1))
     assert status(message) == "queued"
     stays_for_two_days(message, clock)

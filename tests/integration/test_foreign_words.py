@@ -1,6 +1,7 @@
 """Words of servers, of the system and of OpenSSL are shown as people write them, not as Python represents them."""
 
 import errno
+import re
 import socket
 import ssl
 from pathlib import Path
@@ -9,14 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from messaging import blobs
-from messaging.delivery.dialogue import decoded
-from messaging.errors import words_of
+from messaging.content import blobs
+from messaging.content.mime import undeceptive
+from messaging.delivery.outcomes.verdict import LocalError, Reply, Stage
+from messaging.delivery.smtp.dialogue import decoded
 from messaging.intake.addresses import envelope_address
 from messaging.intake.errors import BadAddress
-from messaging.models import AccountPause, Message, SendAttempt
-from tests.factories import make_message, set_up
+from messaging.models import AccountPause, Message, Phrase, SendAttempt
+from messaging.setup.host_names import CertifiedNames
+from messaging.system_errors import words_of
+from tests.factories import make_message, set_up, signing_in
 from tests.fault_server import RESET, FaultServer
+from tests.pages import source
 from tests.rows import heard
 from tests.steps import run_lane
 
@@ -65,6 +70,40 @@ def test_any_octets_are_words(octets):
     words = decoded(octets)
     words.encode()
     assert words.count("\n") == octets.count(b"\n")
+
+
+@given(st.text(max_size=60))
+def test_reply_however_it_is_made_fits_the_database_and_deceives_no_one(words):
+    said = Phrase("sign-in server error", words=words)
+    reply = Reply(Stage.AUTH, None, words, LocalError.NO_AUTH, {"offered": [words], "said": said})
+    texts = [
+        reply.text,
+        *reply.params["offered"],
+        reply.params["said"].params["words"],
+        reply.detail.params["offered"][0],
+    ]
+    assert texts == [undeceptive(words)] * 4
+
+
+@pytest.mark.parametrize("word", ["X\x1b[2JY", "X\x9bY", "X\0Y", " ".join(f"M{number}" for number in range(700))])
+def test_ways_to_sign_in_that_a_server_names_deceive_no_one_and_have_an_end(admin, word):
+    with FaultServer(auth=[word]) as server:
+        set_up(server, **signing_in())
+        message = make_message("ann@example.com")
+        run_lane()
+        pages = [
+            source(admin.post("/setup/email/check/")),
+            source(admin.post("/setup/email/test/", {"recipient": "ann@example.com"})),
+            source(admin.get(message.get_absolute_url())),
+            source(admin.get("/sending/")),
+        ]
+    assert not [page for page in pages if re.search("[\0\x1b\x80-\x9f]", page)]
+    assert "sign-in mechanisms offered: " in heard(message.attempts.get())
+    assert len(heard(message.attempts.get())) < 2100
+
+
+def test_names_in_a_certificate_deceive_no_one():
+    assert CertifiedNames(common=("mail\x1b.\u202eexample",)).told == ("mail\ufffd.\ufffdexample",)
 
 
 def test_connection_that_is_refused_or_reset_and_a_name_that_is_not_known(names):

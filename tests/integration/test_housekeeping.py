@@ -3,14 +3,19 @@
 import datetime as dt
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
-from messaging import batches, housekeeping, queue, roles, schedules, timetable
-from messaging.models import AccountPause, Batch, Heartbeat, Message, Notice, Schedule, ScheduleRun
+from messaging import housekeeping, tasks
+from messaging.access import roles
+from messaging.company import options
+from messaging.models import AccountPause, Batch, Heartbeat, Message, MessageEvent, Notice, Schedule, ScheduleRun
 from messaging.notices import telling, text
+from messaging.queue import actions, batches
+from messaging.scheduling import schedules, timetable
 from messaging.wording import in_words
 from tests.factories import fitting, make_message, make_user, put, said
+from tests.steps import locked
 
 pytestmark = pytest.mark.django_db
 
@@ -49,7 +54,7 @@ def test_sweep_leaves_a_paused_account_alone_until_its_probe_is_due(woken, opera
 def test_hold_ends_at_its_time_and_says_so(operator):
     message = make_message("a@example.com", due=False)
     now = timezone.now()
-    queue.hold(message, by=operator, why="until Monday", until=now + dt.timedelta(days=1))
+    actions.hold(message, by=operator, why="until Monday", until=now + dt.timedelta(days=1))
     housekeeping.sweep(now)
     message.refresh_from_db()
     assert message.status == "held"
@@ -77,11 +82,11 @@ def fail(*args, **options):
 
 
 PARTS = [
-    "messaging.delivery.refusal.tell",
+    "messaging.delivery.opt_file_block.tell",
     "messaging.housekeeping.rescue",
     "messaging.housekeeping._end_waiting",
     "messaging.delivery.pauses.end_due",
-    "messaging.schedules.run_due",
+    "messaging.scheduling.schedules.run_due",
     "messaging.notices.look_after",
 ]
 
@@ -94,7 +99,7 @@ def test_each_other_part_does_its_work(monkeypatch, caplog, woken, clock, part):
     left = make_message("c@example.com")
     long_ago = clock.now - dt.timedelta(hours=1)
     Message.objects.filter(pk=left.pk).update(
-        status="sending", lease_owner="gone", lease_expires_at=long_ago, in_data=False
+        status="sending", lease_owner="gone", lease_expires_at=long_ago, may_be_accepted=False
     )
     Schedule.objects.create(name="all", kind="every", minutes=1, time_zone="UTC", since=long_ago)
     done = []
@@ -169,7 +174,12 @@ def test_one_notice_that_cannot_be_mailed_keeps_no_other(
     assert (mailed["failed"] is not None, mailed["unknown"] is not None) == (is_tried_again, True)
 
 
-PARTS_OF_TIDY = ["schedules.forget", "notices.forget", "uploads.forget", "submitted.forget"]
+PARTS_OF_TIDY = [
+    "scheduling.schedules.forget",
+    "notices.forget",
+    "content.uploads.forget",
+    "compose.form_submissions.forget",
+]
 
 
 @pytest.mark.parametrize("part", PARTS_OF_TIDY)
@@ -179,3 +189,69 @@ def test_each_other_part_of_tidying_does_its_work(monkeypatch, caplog, clock, pa
     monkeypatch.setattr(f"messaging.{part}", fail)
     housekeeping.tidy(clock.now)
     assert done and "one bad row" in caplog.text
+
+
+# --- A client that vanished keeps its locks --------------------------------------------------------------------------
+
+
+def ended_hold(now):
+    return fitting(status="held", held_until=now)
+
+
+def waited_too_long(now):
+    options.save({"expire_days": 1}, by=None)
+    return {"not_before": None, "created_at": now - dt.timedelta(days=2)}
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(("waits", "status"), [(ended_hold, "queued"), (waited_too_long, "failed")])
+def test_sweep_waits_for_no_message_that_stays_locked(woken, waits, status):
+    now = timezone.now()
+    first, second = (put(make_message(f"{name}@example.com", due=False), **waits(now)) for name in "ab")
+    MessageEvent.objects.update(at=now - dt.timedelta(days=2))
+    due = make_message("c@example.com")
+    now = timezone.now()
+    with locked(first), connection.cursor() as cursor:
+        cursor.execute("SET lock_timeout = '2s'")
+        housekeeping.sweep(now)
+        cursor.execute("RESET lock_timeout")
+    assert due.account_id in woken
+    second.refresh_from_db()
+    assert second.status == status
+    housekeeping.sweep(now)
+    first.refresh_from_db()
+    assert first.status == status
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.postgresql
+def test_part_that_waits_for_a_lock_keeps_no_other_from_its_work(woken, monkeypatch):
+    make_message("a@example.com")
+    locked_one = make_message("b@example.com", due=False)
+    waits = lambda now: Message.objects.select_for_update().get(pk=locked_one.pk)  # noqa: E731
+    monkeypatch.setattr("messaging.housekeeping.pauses.end_due", lambda now: transaction.atomic(waits)(now))
+    with locked(locked_one), connection.cursor() as cursor:
+        cursor.execute("SET lock_timeout = '200ms'")
+        housekeeping.sweep(timezone.now())
+        cursor.execute("RESET lock_timeout")
+    assert woken == [None]
+
+
+def test_one_sweep_at_a_time():
+    with tasks._sweeping:
+        tasks.sweep()
+    assert not Heartbeat.objects.exists()
+    tasks.sweep()
+    assert Heartbeat.objects.get().name == housekeeping.SWEEP
+
+
+@pytest.mark.postgresql
+def test_server_lets_go_of_a_client_that_vanished():
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_setting('idle_in_transaction_session_timeout'), inet_server_addr()")
+        timeout, address = cursor.fetchone()
+        cursor.execute("SHOW tcp_keepalives_idle")
+        [idle] = cursor.fetchone()
+    assert timeout == "15min"
+    assert address is None or idle == "30"  # over a socket of the machine there is no network to lose

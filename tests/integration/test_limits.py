@@ -5,16 +5,16 @@ import threading
 from contextlib import ExitStack
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
-from messaging import housekeeping, outgoing, probe
-from messaging.delivery import claims, ledger
+from messaging import connection_check, housekeeping, submit
+from messaging.delivery.store import claims, ledger
 from messaging.intake import gate
 from messaging.lifecycle import limits
 from messaging.models import AccountPause, ActiveLane, EmailSettings, Message, PastTry, SendAttempt
 from messaging.wording import in_words
-from tests.factories import hold_mail, make_message, make_user, set_up, submission
+from tests.factories import hold_mail, make_message, make_messages, make_user, set_up, submission
 from tests.steps import elsewhere, in_threads, run_lane
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -39,7 +39,7 @@ def nobody_waits(monkeypatch):
 
 
 def send_at_once(recipient="ada@example.com", *, is_watched=False, **options):
-    [outcome] = outgoing.hand_in([submission(recipient, **options)], is_watched=is_watched)
+    [outcome] = submit.submit([submission(recipient, **options)], is_watched=is_watched)
     return outcome
 
 
@@ -115,7 +115,7 @@ def test_lanes_count_what_was_sent_at_once_and_not_recorded(server, clock):
 
 @pytest.fixture
 def slow_to_store(monkeypatch):
-    """All have asked before the first one is stored, if nobody lets them wait for each other."""
+    """All have asked before the first one is stored, if no one lets them wait for each other."""
     store = gate.store
 
     def store_late(rows):
@@ -149,6 +149,38 @@ def test_a_rate_holds_when_the_clock_is_put_back_a_little(server, clock):
     send_at_once()
     clock.goes_on(seconds=-30)
     assert send_at_once().state == "failed"
+
+
+@pytest.fixture
+def known_as_empty(db):
+    """PostgreSQL's planner takes the table of messages for empty, as after a time in which nothing was recorded."""
+    make_messages(30)
+    Message.objects.all().delete()
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE messaging_message")
+
+
+@pytest.mark.postgresql
+def test_a_rate_holds_where_the_table_was_empty_when_it_was_looked_at_last(server, known_as_empty):
+    set_up(server, per_minute=3)
+    make_messages(12)
+    run_lane()
+    assert len(server.accepted) == 3
+
+
+@pytest.mark.postgresql
+def test_a_probe_is_one_message_where_the_table_was_empty_when_it_was_looked_at_last(server, known_as_empty):
+    now = timezone.now()
+    AccountPause.objects.create(account=None, kind="unanswered", since=now - dt.timedelta(hours=1), until=now)
+    make_messages(12)
+    claimed = []
+
+    def count():
+        claimed.append(Message.objects.filter(status="sending").count())
+
+    server.at("MAIL", [lambda: (elsewhere(count)(), "250 ok")[1]])
+    run_lane()
+    assert claimed == [1]
 
 
 def test_what_a_wrong_clock_left_in_the_future_does_not_count(server, clock, recorded):
@@ -230,7 +262,7 @@ def test_what_comes_back_untried_uses_up_no_limit(server, clock):
 def test_each_transaction_of_a_message_to_many_counts_as_the_server_counts_it(server, recording):
     server.most_recipients = 2
     set_up(server, per_hour=3)
-    [outcome] = outgoing.hand_in([submission(*(f"c{number}@example.com" for number in range(5)))])
+    [outcome] = submit.submit([submission(*(f"c{number}@example.com" for number in range(5)))])
     assert outcome.state == "sent"
     assert len(server.accepted) == 3
     assert send_at_once().state == "failed"
@@ -317,7 +349,9 @@ def test_a_program_that_sends_at_once_takes_no_seat_from_a_user(server, recorded
 def test_a_test_message_waits_for_no_slow_server_beside_two_users(server, nobody_waits):
     set_up(server, max_connections=8)
     with limits.seat(), limits.seat():
-        told = concluded(probe.send_test_message(None, "ada@example.com", make_user("operator", "olga@example.com")))
+        told = concluded(
+            connection_check.send_test_message(None, "ada@example.com", make_user("operator", "olga@example.com"))
+        )
     assert MANY_AT_ONCE in told.explanation
     assert not server.accepted
 
@@ -346,7 +380,7 @@ def test_whoever_sends_as_several_accounts_gives_back_the_connection_of_the_last
             EmailSettings.objects.create(account=author)
     messages = [submission("a@example.com", author=author) for author in authors]
     states = []
-    for outcome in outgoing.hand_in(messages):
+    for outcome in submit.submit(messages):
         states.append(outcome.state)
         assert ActiveLane.objects.count() == 1
     assert states == ["sent"] * 4
@@ -382,13 +416,13 @@ def test_no_connections_at_all_is_a_fault_of_the_set_up_as_the_form_says(server,
 
 
 def concluded(told):
-    return next(event for event in told if isinstance(event, probe.Conclusion))
+    return next(event for event in told if isinstance(event, connection_check.Conclusion))
 
 
 def test_a_test_message_keeps_to_the_rate_and_says_so(server, operator):
     set_up(server, per_hour=1)
-    assert concluded(probe.send_test_message(None, "a@example.com", operator)).ok
-    second = concluded(probe.send_test_message(None, "a@example.com", operator))
+    assert concluded(connection_check.send_test_message(None, "a@example.com", operator)).ok
+    second = concluded(connection_check.send_test_message(None, "a@example.com", operator))
     assert "the limit of 1 messages per hour is reached" in second.explanation
     assert len(server.accepted) == 1
 
@@ -396,7 +430,7 @@ def test_a_test_message_keeps_to_the_rate_and_says_so(server, operator):
 def test_a_test_message_waits_for_a_connection_and_says_so(server, operator, nobody_waits):
     set_up(server, max_connections=1)
     ActiveLane.objects.create(owner="lane", expires_at=timezone.now() + dt.timedelta(seconds=20))
-    told = concluded(probe.send_test_message(None, "a@example.com", operator))
+    told = concluded(connection_check.send_test_message(None, "a@example.com", operator))
     assert told.explanation == NO_CONNECTION
     assert not server.accepted
 
@@ -406,7 +440,7 @@ def test_a_test_message_waits_for_a_connection_and_says_so(server, operator, nob
 
 def test_after_a_failed_opening_each_message_names_its_own_recipients(server, recorded):
     server.at("GREETING", "554 5.7.1 not you")
-    outcomes = list(outgoing.hand_in([submission("a@example.com"), submission("b@example.com", "c@example.com")]))
+    outcomes = list(submit.submit([submission("a@example.com"), submission("b@example.com", "c@example.com")]))
     assert [outcome.state for outcome in outcomes] == ["failed", "failed"]
     named = [[refusal.address for refusal in outcome.refused] for outcome in outcomes]
     assert named == [["a@example.com"], ["b@example.com", "c@example.com"]]

@@ -1,10 +1,11 @@
-"""Many messages are locked in the order of their keys, so that nobody waits in a circle.
+"""Many messages are locked in the order of their keys, so that no one waits in a circle.
 
 Every pair of orders at the same time, on rows that lie on the disk in another order than that of their keys.
 """
 
 import contextlib
 import datetime as dt
+import itertools
 import random
 import re
 import threading
@@ -14,9 +15,12 @@ import pytest
 from django.db import OperationalError, connection, connections, transaction
 from django.utils import timezone
 
-from messaging import answers, batches, housekeeping, leaving, queue, restores, users
-from messaging.delivery import claims, ledger, set_aside
-from messaging.delivery.rescue import rescue
+from messaging import housekeeping, users
+from messaging.access import roles
+from messaging.company import options
+from messaging.delivery.store import claims, ledger, set_aside
+from messaging.delivery.store.rescue import rescue
+from messaging.intake import gate
 from messaging.models import (
     AccountPause,
     Batch,
@@ -26,10 +30,13 @@ from messaging.models import (
     Recipient,
     RefusalStreak,
     Restore,
+    Schedule,
     SendAttempt,
 )
+from messaging.queue import actions, answers, batches, leaving, pausing, restores
+from messaging.scheduling import schedules
 from tests import services
-from tests.factories import make_user, set_up
+from tests.factories import make_user, set_up, submission
 from tests.servers import MailServer
 from tests.sizes import also_in_drills
 
@@ -41,6 +48,7 @@ AGO, LONG_AGO = NOW - dt.timedelta(hours=1), NOW - dt.timedelta(days=9)
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.attack,
     pytest.mark.postgresql,
     pytest.mark.services,
     pytest.mark.skipif(connection.vendor != "postgresql", reason=services.NO_SERVICES),
@@ -123,12 +131,12 @@ def answer_the_restore(office):
 
 
 def in_bulk(order):
-    return lambda office: queue.carry_out_for_all(order(), Message.objects.all(), by=office.admin)
+    return lambda office: actions.carry_out_for_all(order(), Message.objects.all(), by=office.admin)
 
 
 def answer(how):
     def work(office):
-        with contextlib.suppress(queue.NotPossible):  # the other answered
+        with contextlib.suppress(actions.NotPossible):  # the other answered
             how(office.kept["streak"], by=office.admin)
 
     return work
@@ -174,6 +182,49 @@ def deactivate(office):
     users.change(office.lea, {"is_active": False}, by=office.admin, decision=leaving.Decision(leaving.Choice.HOLD))
 
 
+def change_options(office):
+    for number in range(20):
+        options.save({"company_name": f"N{number}"}, by=office.admin)
+
+
+def rename(office):
+    """What is listed for a user by name goes with them."""
+    for number in range(20):
+        users.change(office.lea, {"username": f"lea{number}"}, by=office.admin)
+
+
+def pause(office):
+    for _ in range(20):
+        pausing.pause(None, by=office.admin, why="wait")
+        pausing.resume(None, by=office.admin)
+
+
+NUMBERS = itertools.count()
+
+
+def run_schedules(office):
+    row = Schedule.objects.create(
+        name=f"at night {next(NUMBERS)}",
+        account=office.lea,
+        since=NOW,
+        times="02:00",
+        days="1",
+        time_zone="UTC",
+        at_most=9,
+        created_by=office.admin,
+    )
+    for _ in range(5):
+        schedules.run_now(row, by=office.admin)
+        schedules.save(row.pk, {"is_on": not row.is_on}, by=office.admin)
+        row.refresh_from_db()
+    schedules.delete(row, by=office.admin)
+
+
+def write(office):
+    for number in range(20):
+        gate.accept(submission(f"new{number}@example.com", author=office.admin, not_before=NOW))
+
+
 def activate(office):
     type(office.lea).objects.filter(pk=office.lea.pk).update(is_active=True)
 
@@ -187,9 +238,9 @@ ORDERS = {
         "failed",
     ),
     "cancel a batch": Order(IN_BATCH, lambda office: batches.cancel(office.kept["confirmed"], by=office.admin)),
-    "hold": Order(WAITING, in_bulk(lambda: queue.to_hold("wait"))),
-    "release": Order(HELD, in_bulk(queue.to_release)),
-    "cancel": Order(WAITING, in_bulk(queue.to_cancel)),
+    "hold": Order(WAITING, in_bulk(lambda: actions.to_hold("wait"))),
+    "release": Order(HELD, in_bulk(actions.to_release)),
+    "cancel": Order(WAITING, in_bulk(actions.to_cancel)),
     "expiry": Order(WAITING, sweep),
     "end of holds": Order(HELD, sweep),
     "it was us": Order(FAILED, answer(answers.it_was_us), ask, "failed"),
@@ -198,16 +249,21 @@ ORDERS = {
     "rescue": Order(LEFT, lambda office: [rescue(NOW) for _ in range(3)]),
     "renewal": Order(CLAIMED, renew),
     "rescue of leases that are ahead": Order(AHEAD, lambda office: rescue(NOW)),
-    "rescue after an outage": Order(LEFT | {"in_data": True}, rescue_again),
+    "rescue after an outage": Order(LEFT | {"may_be_accepted": True}, rescue_again),
     "outcomes": Order(CLAIMED, write_outcomes),
     "claim": Order(WAITING | {"not_before": AGO}, claim),
     "deactivation": Order(OF_LEA, deactivate, activate),
+    "options": Order(WAITING, change_options),
+    "another name": Order(WAITING, rename, activate),
+    "pause of a person": Order(CLAIMED, pause),
+    "schedules": Order(WAITING, run_schedules, activate),
+    "writing": Order(WAITING, write),
     "a restore": Order(WAITING, notice_a_restore),
     "its answer": Order(WAITING, answer_the_restore, notice_a_restore),
 }
 # What the last event says of a message, as (status, whether it is in a batch); None: as it was before.
 SAID = {
-    "in-batch": ("queued", True), "out-of-batch": ("queued", False), "held": ("held", False),
+    "queued": (None, None), "in-batch": ("queued", True), "out-of-batch": ("queued", False), "held": ("held", False),
     "released": ("queued", None), "cancelled": ("cancelled", False), "expired": ("failed", False),
     "hold-ended": ("queued", None), "it-was-us": ("queued", None), "go-on": ("failed", None),
     "rescued": ("queued", None), "since-backup": ("unknown", None), "not-since-backup": (None, None),
@@ -220,6 +276,7 @@ PAIRS = {name: NAMES[place:] for place, name in enumerate(NAMES)}
 @pytest.fixture
 def office(db, rows):
     admin = make_user("boss", role="Administrator")
+    roles.admit(admin, None)
     with MailServer() as server:
         set_up(server)
     CompanyOptions.objects.create(expire_days=5)
@@ -340,6 +397,7 @@ ALONE = [
     ("deactivation", ["outcomes", "confirm"], FEW),
     ("renewal", ["pause", "renewal"], MESSAGES),
     ("a restore", ["hold"], FEW),
+    ("another name", ["options", "schedules"], FEW),
 ]
 ALL = [("confirm", ["hold"], MESSAGES), *((*pairs, FEW) for pairs in PAIRS.items())]
 

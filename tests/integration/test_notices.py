@@ -1,4 +1,4 @@
-"""Failure notices (seed rows S2 and S15): who is told about what, when, in the console and by mail."""
+"""Failure notices (S2 and S15): who is told about what, when, in the console and by mail."""
 
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -8,7 +8,11 @@ import pytest
 from django.db import connection, connections
 from django.utils import timezone
 
-from messaging import housekeeping, notices, outgoing, probe, queue, roles
+from messaging import connection_check, housekeeping, notices, submit, users
+from messaging.access import roles
+from messaging.company.options import local, save
+from messaging.content import mime
+from messaging.intake import addresses
 from messaging.models import (
     AccountPause,
     EmailSettings,
@@ -19,9 +23,9 @@ from messaging.models import (
     Phrase,
 )
 from messaging.notices import text as notice_text
-from messaging.setup.options import local, save
+from messaging.queue import actions
 from messaging.wording import moment
-from tests.factories import fitting, make_message, make_user, said, set_up, submission
+from tests.factories import fitting, make_message, make_user, put, said, set_up, submission
 from tests.fault_server import FaultServer
 from tests.rows import parsed
 from tests.steps import days_pass, run_lane
@@ -36,7 +40,7 @@ def boss(db):
 
 @pytest.fixture
 def server(server):
-    """It refuses nobody@ and takes the rest."""
+    """It refuses no one@ and takes the rest."""
     server.at("RCPT", "550 5.1.1 no such user", recipient="nobody@example.com")
     set_up(server, from_address="office@brightwater.example")
     return server
@@ -117,6 +121,23 @@ def test_notice_is_mail_that_nobody_answers(clock, boss, server):
     assert mail["From"] == "Brightwater Plumbing <office@brightwater.example>"
     message.refresh_from_db()
     assert message.status == "sent"
+
+
+@pytest.mark.parametrize("where", ["from_address", "company_address"])
+@pytest.mark.parametrize("name", ["Brightwater", "Brightwater, Köln"])
+def test_notice_goes_out_from_an_address_that_is_not_ascii(clock, boss, server, where, name):
+    address = "büro@brightwater.example"
+    set_up(server, from_address=address if where == "from_address" else "")
+    save({"company_name": name} | ({} if where == "from_address" else {where: address}), by=boss)
+    rules(failed={"window_minutes": 0})
+    make_message("nobody@example.com")
+    deliver(clock=clock)
+    sweep_after(clock)
+    deliver(clock=clock)
+    assert [recipients for recipients, _ in mails(server)] == [[boss.email]]
+    content = server.transactions[-1].content
+    [sender] = [field.text for field in mime.head(content)[0] if field.name == "from"]
+    assert addresses.mailboxes(sender) == [(name, address)] and f"<{address}>\r\n".encode() in content
 
 
 @pytest.mark.slow
@@ -204,7 +225,7 @@ def test_what_was_retried_before_it_was_told_is_not_told(clock, boss, operator, 
     sweep_after(clock)
     message.refresh_from_db()
     server.mend()
-    queue.retry(message, by=operator)
+    actions.retry(message, by=operator)
     deliver(operator, clock=clock)
     sweep_after(clock, minutes=20)
     assert not Notice.objects.exists()
@@ -216,7 +237,7 @@ def test_what_failed_again_after_a_retry_is_told_once(clock, boss, operator, ser
     deliver(clock=clock)
     sweep_after(clock)
     message.refresh_from_db()
-    queue.retry(message, by=operator)
+    actions.retry(message, by=operator)
     deliver(operator, clock=clock)
     sweep_after(clock)
     sweep_after(clock, minutes=20)
@@ -235,7 +256,7 @@ def test_account_that_sends_again_within_the_minute_is_not_told(clock, boss, ser
 
 @pytest.mark.django_db(transaction=True)
 def test_test_message_is_told_by_the_page_that_sent_it(clock, boss, server):
-    list(probe.send_test_message(None, "nobody@example.com", boss))
+    list(connection_check.send_test_message(None, "nobody@example.com", boss))
     assert Message.objects.get().status == "failed"
     sweep_after(clock, minutes=60)
     sweep_after(clock, minutes=60)
@@ -268,6 +289,102 @@ def test_author_alone_is_told_and_what_has_no_author_is_seen_in_the_console(cloc
     assert [item.subject for item in notice.items.all()] == ["By a program"]
 
 
+def loses_their_role(user, boss):
+    users.change(user, {"role": ""}, by=boss)
+
+
+def is_deactivated(user, boss):
+    users.change(user, {"is_active": False}, by=boss)
+
+
+@pytest.mark.parametrize("leaves", [loses_their_role, is_deactivated])
+def test_who_may_look_at_nothing_is_told_nothing_and_it_does_not_go_unseen(clock, boss, operator, server, leaves):
+    rules(failed={"window_minutes": 0, "to_admins": False})
+    message = make_message("nobody@example.com", subject="Salaries of the board", author=operator, due=False)
+    leaves(operator, boss)
+    put(message, account=None, not_before=clock())
+    deliver(clock=clock)
+    sweep_after(clock, minutes=1)
+    deliver(clock=clock)
+    assert mails(server) == []
+    notice = Notice.objects.get()
+    assert notice.author is None
+    assert [item.subject for item in notice.items.all()] == ["Salaries of the board"]
+    assert list(notices.unseen(boss)) == [notice]
+
+
+@pytest.mark.parametrize(
+    ("leaves", "words"), [(loses_their_role, "look at messages"), (is_deactivated, "sign in")], ids=["role", "inactive"]
+)
+def test_who_may_look_at_nothing_by_the_time_of_the_mail_is_sent_none(
+    clock, boss, operator, client, server, leaves, words
+):
+    """It waited for an account that can send."""
+    rules(failed={"window_minutes": 0, "to_admins": False})
+    make_message("nobody@example.com", subject="Salaries of the board", author=operator)
+    Message.objects.update(account=None)
+    deliver(clock=clock)
+    EmailSettings.objects.update(host="")
+    sweep_after(clock)
+    assert Notice.objects.get().mail_due
+    leaves(operator, boss)
+    set_up(server)
+    sweep_after(clock, minutes=1)
+    deliver(clock=clock)
+    assert mails(server) == []
+    client.force_login(boss)
+    assert f"Not mailed: Anna may not {words} any more." in client.get("/notices/").text
+
+
+def test_mail_goes_to_those_who_are_to_be_told_when_it_is_made_and_to_the_addresses_they_have_then(
+    clock, boss, operator, server
+):
+    """It waited for an account that can send."""
+    rules(failed={"window_minutes": 0, "to_admins": True, "to_author": True})
+    second, third = (make_user(name, f"{name}@brightwater.example", role=roles.ADMIN) for name in ("second", "third"))
+    make_message("nobody@example.com", author=operator)
+    Message.objects.update(account=None)
+    deliver(clock=clock)
+    EmailSettings.objects.update(host="")
+    sweep_after(clock)
+    is_deactivated(second, boss)
+    users.change(third, {"role": roles.VIEWER}, by=boss)
+    users.change(boss, {"email": "bea@brightwater.example"}, by=boss)
+    users.change(operator, {"email": "anna@brightwater.example"}, by=boss)
+    set_up(server)
+    sweep_after(clock, minutes=1)
+    deliver(clock=clock)
+    assert sorted(to for to, _ in mails(server)) == [["anna@brightwater.example"], ["bea@brightwater.example"]]
+    assert sorted(Notice.objects.values_list("mail_to", flat=True)) == [
+        "anna@brightwater.example", "bea@brightwater.example"
+    ]  # fmt: skip
+
+
+def test_who_is_given_a_role_again_is_told_again(clock, boss, operator, server):
+    rules(failed={"window_minutes": 0, "to_admins": False})
+    loses_their_role(operator, boss)
+    users.change(operator, {"role": roles.VIEWER}, by=boss)
+    make_message("nobody@example.com", author=operator)
+    Message.objects.update(account=None)
+    deliver(clock=clock)
+    sweep_after(clock)
+    deliver(clock=clock)
+    assert [recipients for recipients, _ in mails(server)] == [[operator.email]]
+
+
+def test_program_that_never_had_a_role_is_told_at_its_address(clock, boss, server):
+    """It is no one who reads here; its address is that of who looks after it."""
+    crm = make_user("crm", "crm@brightwater.example", role="")
+    rules(failed={"window_minutes": 0, "to_admins": False})
+    make_message("nobody@example.com", author=crm)
+    Message.objects.update(account=None)
+    deliver(clock=clock)
+    sweep_after(clock)
+    deliver(clock=clock)
+    assert [recipients for recipients, _ in mails(server)] == [[crm.email]]
+    assert [notice.author for notice in Notice.objects.all()] == [crm]
+
+
 def test_address_that_cannot_be_right_keeps_no_notice_from_the_others(clock, boss, server):
     make_user("typo", "not an address", role=roles.ADMIN)
     rules(failed={"window_minutes": 0})
@@ -292,7 +409,7 @@ def test_old_notices_are_forgotten(clock, boss, server):
 
 def test_what_a_person_saw_on_their_screen_is_not_told_again(clock, boss, operator, server):
     save({"record_mail": True}, by=boss)
-    [outcome] = outgoing.hand_in([submission("nobody@example.com", author=operator)], is_watched=True)
+    [outcome] = submit.submit([submission("nobody@example.com", author=operator)], is_watched=True)
     assert outcome.state == "failed"
     sweep_after(clock, minutes=60)
     sweep_after(clock, minutes=60)
@@ -317,7 +434,7 @@ def test_nobody_has_an_address_and_the_console_tells_it(clock, client, server):
 
 def test_failure_of_a_program_with_nothing_recorded_is_mailed_to_the_administrator(clock, boss, server):
     rules(failed={"window_minutes": 0})
-    [outcome] = outgoing.hand_in([submission("nobody@example.com", subject="Job 12")])
+    [outcome] = submit.submit([submission("nobody@example.com", subject="Job 12")])
     assert outcome.state == "failed"
     assert not Message.objects.exists()
     sweep_after(clock)
@@ -554,7 +671,7 @@ def test_badge_is_part_of_the_one_statement_that_each_page_makes(boss, client, d
 @pytest.mark.parametrize("record", [True, False])
 def test_failure_of_what_a_program_calls_a_notice_is_told(clock, server, category, record):
     save({"record_mail": record}, by=None)
-    outcomes = outgoing.hand_in([submission("nobody@example.com", subject="hello", category=category)])
+    outcomes = submit.submit([submission("nobody@example.com", subject="hello", category=category)])
     assert [outcome.state for outcome in outcomes] == ["failed"]
     housekeeping.sweep(clock())
     assert NoticeItem.objects.get().subject == "hello"

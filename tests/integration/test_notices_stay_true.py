@@ -7,11 +7,13 @@ import pytest
 from django.db import transaction
 from django.utils import timezone
 
-from messaging import housekeeping, notices, queue, roles
+from messaging import housekeeping, notices
+from messaging.access import roles
+from messaging.company.options import local, save
 from messaging.lifecycle import transitions
 from messaging.models import AccountPause, EmailSettings, Message, Notice, NoticeItem, Phrase
 from messaging.notices import text as notice_text
-from messaging.setup.options import local, save
+from messaging.queue import actions
 from tests.factories import make_message, make_user, put
 from tests.pages import words
 from tests.steps import elsewhere, run_lane, somebody_waits_for_us
@@ -57,7 +59,7 @@ def failed(clock):
 
 
 def unknown(clock, *others):
-    """Nobody knows whether maybe@ has it; the others have it, or were refused."""
+    """No one knows whether maybe@ has it; the others have it, or were refused."""
     message = make_message(MAYBE, *others, subject="Invoice 1")
     message.recipients.update(status="unknown")
     message.recipients.filter(address=REFUSED).update(status="failed")
@@ -77,7 +79,7 @@ class Do:
         pass
 
     def retry(self, message):
-        queue.retry(message, by=self.by)
+        actions.retry(message, by=self.by)
 
     def refuse(self, message):
         self.server.at("RCPT", "550 5.1.1 no such user", recipient=MAYBE)
@@ -94,29 +96,29 @@ class Do:
         put(message, status="unknown", not_before=None)
 
     def write_again(self, message):
-        queue.write_again(message, by=self.by)
+        actions.write_again(message, by=self.by)
 
     def mark_as_sent(self, message):
-        queue.mark_as_sent(message, by=self.by)
+        actions.mark_as_sent(message, by=self.by)
 
     def send_again(self, message):
-        queue.send_again(message, by=self.by)
+        actions.send_again(message, by=self.by)
 
     def hold(self, message):
-        queue.hold(message, by=self.by, why="not yet")
+        actions.hold(message, by=self.by, why="not yet")
 
     def cancel(self, message):
-        queue.cancel(message, by=self.by, why="no longer")
+        actions.cancel(message, by=self.by, why="no longer")
 
     def hand_over(self, message):
         EmailSettings.objects.update_or_create(account=self.by, defaults={"send_type": 1})
-        queue.hand_over(message, by=self.by)
+        actions.open_in_mail_program(message, by=self.by)
 
     def put_back(self, message):
-        queue.put_back(message, by=self.by)
+        actions.put_back(message, by=self.by)
 
     def send_from_there(self, message):
-        queue.sent_from_mail_program(message, by=self.by)
+        actions.sent_from_mail_program(message, by=self.by)
 
     def sweep(self, message):
         sweep(self.clock, seconds=5)
@@ -187,7 +189,7 @@ def test_what_failed_anew_after_it_was_told_is_told_anew_once(done, clock, boss,
 def test_marked_as_sent_with_a_refused_recipient_is_told_as_failed(clock, boss, operator, server):
     message = unknown(clock, REFUSED)
     sweep(clock, seconds=5)
-    queue.mark_as_sent(message, by=operator)
+    actions.mark_as_sent(message, by=operator)
     sweep(clock, minutes=20)
     sweep(clock, minutes=20)
     assert told() == [FAILED]
@@ -199,7 +201,7 @@ def test_what_is_of_another_kind_by_now_is_collected_with_others_of_that_kind(cl
     message = unknown(clock, REFUSED)
     sweep(clock, minutes=1)
     clock.goes_on(minutes=10)
-    queue.mark_as_sent(message, by=operator)
+    actions.mark_as_sent(message, by=operator)
     sweep(clock, seconds=5)
     sweep(clock, minutes=10)
     assert told() == []
@@ -219,7 +221,7 @@ def test_kind_that_is_switched_off_tells_nothing_of_what_became_of_that_kind(clo
     save({}, by=None, rules={"failed": {"is_on": False}})
     message = unknown(clock, REFUSED)
     sweep(clock, seconds=5)
-    queue.mark_as_sent(message, by=operator)
+    actions.mark_as_sent(message, by=operator)
     sweep(clock, minutes=20)
     assert told() == []
     assert not NoticeItem.objects.filter(told_at=None).exists()
@@ -247,13 +249,13 @@ def mails():
 
 
 def test_mail_names_only_what_is_still_so(unmailed, clock, operator):
-    queue.retry(unmailed[0], by=operator)
+    actions.retry(unmailed[0], by=operator)
     sweep(clock, minutes=1)
     assert mails() == ["1 message could not be sent"]
 
 
 def test_what_failed_anew_before_the_mail_is_left_to_the_notice_of_that(unmailed, clock, operator, server):
-    queue.retry(unmailed[0], by=operator)
+    actions.retry(unmailed[0], by=operator)
     run_lane(operator.pk, clock=clock)
     sweep(clock, minutes=1)
     assert mails() == ["1 message could not be sent"]
@@ -263,7 +265,7 @@ def test_what_failed_anew_before_the_mail_is_left_to_the_notice_of_that(unmailed
 
 def test_nothing_is_mailed_of_what_was_dealt_with_and_the_page_says_so(unmailed, clock, operator, boss, client):
     for message in unmailed:
-        queue.retry(message, by=operator)
+        actions.retry(message, by=operator)
     sweep(clock, minutes=1)
     assert mails() == []
     assert not Notice.objects.get().mail_due
@@ -305,7 +307,7 @@ def test_page_says_what_is_not_so_any_more(clock, boss, operator, server, client
     sweep(clock, minutes=20)
     client.force_login(boss)
     assert "choose Mark as sent or Send again" in words(client.get("/notices/"))
-    queue.mark_as_sent(message, by=operator)
+    actions.mark_as_sent(message, by=operator)
     page = words(client.get("/notices/"))
     assert "Now: Failed" in page
     assert "choose Mark as sent or Send again" not in page

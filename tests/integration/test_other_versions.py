@@ -6,7 +6,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from messaging.delivery import refusal
+from messaging.delivery import opt_file_block
 from messaging.models import Heartbeat, Phrase
 from tests.factories import make_message, put
 from tests.pages import words
@@ -43,7 +43,7 @@ def test_message_is_shown_and_sent(admin, server, column, row):
 
 @pytest.mark.parametrize("note", [Phrase("opt errors of later", files=["a"]), Phrase("opt errors", errors={"a": 1})])
 def test_note_of_another_server_is_told(admin, email_setup, note):
-    Heartbeat.objects.create(name=f"{refusal.PREFIX}mail2", at=timezone.now(), note=note)
+    Heartbeat.objects.create(name=f"{opt_file_block.PREFIX}mail2", at=timezone.now(), note=note)
     for page in PAGES:
         response = admin.get(page)
         assert response.status_code == 200

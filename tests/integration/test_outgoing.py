@@ -7,12 +7,14 @@ from django.contrib.auth.forms import PasswordResetForm
 from django.core.mail import EmailMessage, get_connection
 from django.utils import timezone
 
-from messaging import backends, batches, housekeeping, outgoing, sending
+from messaging import backends, housekeeping, submit
+from messaging.company import options
+from messaging.intake import gate
 from messaging.models import AccountPause, EmailSettings, Message, NoticeItem
-from messaging.setup import options
+from messaging.queue import batches, pausing
 from messaging.setup.secrets import encrypt
 from messaging.wording import in_words
-from tests.factories import hold_mail, set_up
+from tests.factories import hold_mail, set_up, submission
 from tests.fault_server import ACCEPT, CLOSE, FaultServer
 from tests.rows import wire
 from tests.sizes import matrix
@@ -114,7 +116,7 @@ def arrange(server, outcome, operator):
         case "unknown":
             server.at("END", (ACCEPT, CLOSE))
         case "paused by a person":
-            sending.pause(sending.ALL, by=operator, why="Stocktaking")
+            pausing.pause(pausing.ALL, by=operator, why="Stocktaking")
     return [] if outcome == "no address" else ["ada@example.com", "bob@example.com"]
 
 
@@ -153,7 +155,7 @@ def test_sent_at_once(chosen, way, category, outcome, server, operator, sendmail
     run_lane(operator.pk)
     run_lane()
     housekeeping.sweep(timezone.now())
-    assert len(server.transactions) == before, "nothing is tried again by itself"
+    assert len(server.transactions) == before, "nothing is tried again automatically"
 
 
 @pytest.mark.parametrize(("outcome", "way", "category"), matrix(list(itertools.product(OUTCOMES, WAYS)), CATEGORIES))
@@ -184,7 +186,7 @@ RAW = b"From: office@example.com\nTo: ada@example.com, bob@example.com\nSubject:
 def test_sendmail_says_who_was_refused_and_why_and_that_the_others_have_it(server, sendmail):
     server.at("RCPT", "550 5.1.1 no such user", recipient="bob@example.com")
     said = sendmail("-t", stdin=RAW).err
-    assert "Sent to ada@example.com, and not to those who follow. Do not send all of it again." in said
+    assert "Sent to ada@example.com, and not to the recipients after them. Do not send all of it again." in said
     assert "bob@example.com: " in said
     assert "(550 5.1.1 no such user)" in said
 
@@ -192,7 +194,7 @@ def test_sendmail_says_who_was_refused_and_why_and_that_the_others_have_it(serve
 def test_sendmail_says_of_an_unknown_outcome_not_to_send_it_again(server, sendmail):
     server.at("END", (ACCEPT, CLOSE))
     said = sendmail("-t", stdin=RAW).err
-    assert "It may have arrived: do not send it again before somebody has looked" in said
+    assert "It may have arrived: do not send it again before someone has looked" in said
 
 
 @pytest.mark.parametrize(
@@ -257,9 +259,15 @@ def test_the_category_may_be_named_by_the_backend_the_header_or_around_it(db, se
     assert category_sent() == "newsletter"
     Message.objects.all().delete()
     message.extra_headers["x-outtray-category"] = "Invoice"
-    with backends.sending("reminder"):
+    with backends.mail_category("reminder"):
         get_connection(category="newsletter").send_messages([message])
     assert category_sent() == "invoice"
+
+
+def test_the_name_of_0_1_0_for_a_category_still_works_and_says_that_it_is_deprecated():
+    with pytest.warns(DeprecationWarning, match="mail_category"), backends.sending("reminder"):
+        assert backends._category.get() == "reminder"
+    assert not backends._category.get()
 
 
 def test_djangos_password_reset_goes_past_the_hold(db, settings, operator, rf, monkeypatch):
@@ -269,7 +277,7 @@ def test_djangos_password_reset_goes_past_the_hold(db, settings, operator, rf, m
     form = PasswordResetForm({"email": operator.email})
     assert form.is_valid()
     monkeypatch.setattr("django.contrib.auth.forms.loader.render_to_string", lambda name, context: "Reset it here")
-    with backends.sending("password-reset"):
+    with backends.mail_category("password-reset"):
         form.save(request=rf.get("/"), domain_override="office.example", from_email="office@example.com")
     message = Message.objects.get()
     assert (message.category, message.urgent, message.not_before is not None) == ("password-reset", True, False)
@@ -298,13 +306,29 @@ def test_what_is_being_sent_at_once_goes_on_when_the_options_are_switched_on(ser
     options.save({"record_mail": True}, by=None)
     messages = [EmailMessage("x", "y", "office@example.com", [f"{each}@example.com"]) for each in "ab"]
     with_backend = get_connection("messaging.backends.QueueEmailBackend")
-    outcomes = outgoing.hand_in([with_backend._submission(each, None) for each in messages])
+    outcomes = submit.submit([with_backend._submission(each, None) for each in messages])
     assert next(outcomes).state == "sent"
     hold_mail()
     assert [each.state for each in outcomes] == ["sent"]
     assert set(Message.objects.values_list("status", flat=True)) == {"sent"}
     assert with_backend.send_messages(messages) == 2
     assert Message.objects.filter(status="queued").count() == 2
+
+
+def test_what_is_prepared_to_be_sent_at_once_when_hold_is_switched_on_is_held(server, monkeypatch):
+    """A large message takes seconds to be prepared."""
+    hold_mail(hold=False)
+    prepare = gate.prepare
+
+    def slow(*arguments):
+        hold_mail()
+        return prepare(*arguments)
+
+    monkeypatch.setattr("messaging.intake.gate.prepare", slow)
+    [outcome] = submit.submit([submission("b@example.com")])
+    assert outcome.state == "queued"
+    assert Message.objects.get().status == "queued"
+    assert server.transactions == []
 
 
 @pytest.mark.slow

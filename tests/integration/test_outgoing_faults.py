@@ -6,11 +6,12 @@ import pytest
 from django.db import DatabaseError, OperationalError
 from django.utils import timezone
 
-from messaging import batches, housekeeping, outgoing, queue, sending
-from messaging.delivery import claims, ledger
-from messaging.delivery.rescue import rescue
+from messaging import housekeeping, submit
+from messaging.company.options import save
+from messaging.delivery.store import claims, ledger
+from messaging.delivery.store.rescue import rescue
 from messaging.models import Message, Phrase
-from messaging.setup.options import save
+from messaging.queue import actions, batches, pausing
 from tests.factories import hold_mail, submission
 from tests.fault_server import ACCEPT, CLOSE
 from tests.steps import elsewhere, run_lane
@@ -19,7 +20,7 @@ from tests.steps import elsewhere, run_lane
 
 
 def send_at_once(*recipients):
-    (outcome,) = outgoing.hand_in([submission(*(recipients or ["ada@example.com"]))])
+    (outcome,) = submit.submit([submission(*(recipients or ["ada@example.com"]))])
     return outcome
 
 
@@ -32,10 +33,10 @@ def test_nobody_takes_a_message_that_is_being_sent_at_once(server, operator, set
         message = Message.objects.get()
         assert message.status == "sending"
         claims.give_back(message.lease_owner)
-        pause = sending.pause(sending.ALL, by=operator, why="Stocktaking")
+        pause = pausing.pause(pausing.ALL, by=operator, why="Stocktaking")
         housekeeping.sweep(timezone.now())
-        for order in (queue.cancel, queue.retry, queue.send_again, queue.mark_as_sent):
-            with pytest.raises(queue.NotPossible):
+        for order in (actions.cancel, actions.retry, actions.send_again, actions.mark_as_sent):
+            with pytest.raises(actions.NotPossible):
                 order(message, by=operator)
         batch = batches.choose(Message.objects.all(), by=operator, account=operator)
         batches.confirm(batch, by=operator)
@@ -66,14 +67,14 @@ def test_who_lost_the_lease_sends_nothing(server):
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("order", [queue.send_again, queue.retry])
+@pytest.mark.parametrize("order", [actions.send_again, actions.retry])
 def test_what_a_person_orders_is_sent_by_the_workers_like_any_other(server, operator, order):
-    server.at("END", [(ACCEPT, CLOSE) if order is queue.send_again else "554 5.6.0 no"])
+    server.at("END", [(ACCEPT, CLOSE) if order is actions.send_again else "554 5.6.0 no"])
     hold_mail(hold=False)
     send_at_once()
     message = Message.objects.get()
     order(message, by=operator)
-    assert (message.once, message.status) == (False, "queued")
+    assert (message.is_immediate, message.status) == (False, "queued")
     server.at("END", ["451 4.3.0 later"])
     run_lane(operator.pk)
     message.refresh_from_db()
@@ -86,7 +87,7 @@ def test_marked_as_sent_it_is_not_sent_to_those_who_were_asked_to_wait(server, o
     hold_mail(hold=False)
     message = Message.objects.get(pk=killed_in_data(server).pk)
     assert message.status == "unknown"
-    queue.mark_as_sent(message, by=operator)
+    actions.mark_as_sent(message, by=operator)
     assert sorted(message.recipients.values_list("address", "status")) == [
         ("ada@example.com", "accepted"),
         ("bob@example.com", "failed"),
@@ -121,7 +122,7 @@ def test_a_crash_between_outcome_and_forgetting_leaves_a_true_row(server, monkey
     with pytest.raises(Killed):
         send_at_once()
     assert Message.objects.get().status == "sent"
-    monkeypatch.setattr("messaging.outgoing.notices.note_unrecorded", kill)
+    monkeypatch.setattr("messaging.submit.notices.note_unrecorded", kill)
     server.at("RCPT", "550 5.1.1 no such user")
     with pytest.raises(Killed):
         send_at_once()
@@ -153,13 +154,13 @@ def test_without_the_database_nothing_is_handed_over(server, monkeypatch):
     assert Message.objects.get().status == "failed"
 
 
-# --- The database fails after a message was handed over: nobody is told that it was not sent ---------
+# --- The database fails after a message was handed over: no one is told that it was not sent ---------
 
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("record", [True, False])
 @pytest.mark.parametrize(
-    "where", ["messaging.outgoing._outcome", "messaging.models.Message.delete", "messaging.outgoing._AtOnce._told"]
+    "where", ["messaging.submit._outcome", "messaging.models.Message.delete", "messaging.submit._AtOnce._told"]
 )
 def test_what_was_sent_is_not_told_as_a_failure_of_the_database(email_setup, mail_server, monkeypatch, where, record):
     save({"record_mail": record}, by=None)
@@ -168,6 +169,6 @@ def test_what_was_sent_is_not_told_as_a_failure_of_the_database(email_setup, mai
         raise OperationalError("the database went away")
 
     monkeypatch.setattr(where, away)
-    [outcome] = outgoing.hand_in([submission("b@example.com")])
+    [outcome] = submit.submit([submission("b@example.com")])
     assert outcome.state in ("sent", "unknown")
     assert len(mail_server.received) == 1

@@ -8,11 +8,15 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.mail import EmailMessage, get_connection
 from django.utils import timezone
 
-from messaging import batches, housekeeping, queue, schedules
-from messaging.delivery import meanings
+from messaging import housekeeping
+from messaging.company import windows
+from messaging.delivery.outcomes import meanings
 from messaging.intake import gate
-from messaging.models import AccountPause, EmailSettings, Message, MessageEvent, Phrase, Schedule, Submitted
-from messaging.setup import changes, grants, opt_files, problems, servers, windows
+from messaging.models import AccountPause, EmailSettings, FormSubmission, Message, MessageEvent, Phrase, Schedule
+from messaging.queue import actions, batches
+from messaging.scheduling import schedules
+from messaging.setup import changes, opt_files, problems, servers
+from messaging.setup.oauth import grants
 from messaging.wording import sentences
 from tests.factories import hold_mail, make_message, put, set_up, signing_in, write_opt_files
 from tests.fault_server import CLOSE, FaultServer
@@ -36,7 +40,7 @@ def reworded(monkeypatch):
     for meaning in meanings.MEANINGS.values():
         for name in ("explanation", "advice"):
             monkeypatch.setitem(meaning.__dict__, name, MARK)
-    for refusal in (gate.Refused, queue.NotPossible):
+    for refusal in (gate.Refused, actions.NotPossible):
         monkeypatch.setattr(refusal, "__str__", lambda _: MARK)
     yield
     assert [row for row in dump() if MARK in row] == []
@@ -127,8 +131,8 @@ def test_hold_that_ends_frees_what_was_held_and_no_draft_whose_person_is_gone(op
     EmailSettings.objects.create(send_type=1)
     held, drafted = make_message("a@example.com", due=False), make_message("b@example.com", due=False)
     for message in (held, drafted):
-        queue.hold(message, by=operator, why="Handed over to Ben’s mail program", until=soon)
-    queue.hand_over(drafted, by=ben)
+        actions.hold(message, by=operator, why="Handed over to Ben’s mail program", until=soon)
+    actions.open_in_mail_program(drafted, by=ben)
     drafted.handed_to.delete()
     housekeeping.sweep(soon + dt.timedelta(hours=1))
     assert statuses(held, drafted) == ["queued", "held"]
@@ -144,10 +148,10 @@ def test_put_back_is_what_it_was(operator):
     )
     failed.recipients.update(status="failed")
     held = make_message("b@example.com", due=False)
-    queue.hold(held, by=operator, why="Ask Ben")
+    actions.hold(held, by=operator, why="Ask Ben")
     for message, before in ((failed, ("failed", "", "no-mailbox")), (held, ("held", "hold", "said"))):
-        queue.hand_over(message, by=operator)
-        queue.put_back(message, by=operator)
+        actions.open_in_mail_program(message, by=operator)
+        actions.put_back(message, by=operator)
         message.refresh_from_db()
         assert (message.status, message.hold_kind, message.reason.key) == before
 
@@ -156,8 +160,8 @@ def test_batch_skips_by_state(operator, ben, email_setup):
     sent, held, cancelled, free = (make_message(f"{name}@example.com", due=False) for name in "abcd")
     chosen = Message.objects.all()
     put(sent, status="sent", sent_at=timezone.now())
-    queue.hold(held, by=operator, why="Ask Ben")
-    queue.cancel(cancelled, by=operator, why="Too late")
+    actions.hold(held, by=operator, why="Ask Ben")
+    actions.cancel(cancelled, by=operator, why="Too late")
     taken = batches.choose(chosen.filter(pk=free.pk), by=ben, account=None)
     batches.confirm(taken, by=ben)
     batch = batches.choose(chosen, by=operator, account=None)
@@ -204,12 +208,12 @@ def test_form_that_was_sent_is_told_by_its_state(office, server):
     key = {"key": "00000000000000000000000000000001"}
     sent = send(office, **key)
     assert re.fullmatch("/messages/new/.+/", sent.url) and send(office, **key).url == sent.url
-    assert (Submitted.objects.get().state, len(server.heard("MAIL"))) == ("sent", 1)
+    assert (FormSubmission.objects.get().state, len(server.heard("MAIL"))) == ("sent", 1)
     server.at("RCPT", "550 5.1.1 no such user")
     key = {"key": "00000000000000000000000000000002"}
     assert send(office, **key).status_code == 422
     again = send(office, **key)
-    assert (again.status_code, Submitted.objects.get(pk=key["key"]).state) == (409, "not-sent")
+    assert (again.status_code, FormSubmission.objects.get(pk=key["key"]).state) == (409, "not-sent")
 
 
 def test_headline_of_what_is_handed_over_has_its_time(office, operator):

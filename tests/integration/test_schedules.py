@@ -1,4 +1,4 @@
-"""Schedules (seed row S14) through the front door: pages, sweeps and wake-ups, with a clock that the tests put on."""
+"""Schedules (S14) through the front door: pages, sweeps and wake-ups, with a clock that the tests put on."""
 
 import datetime as dt
 import importlib
@@ -13,7 +13,7 @@ from django.db.migrations.exceptions import IrreversibleError
 from django.utils import timezone
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
-from messaging import batches, housekeeping, schedules, sending, tasks, timetable
+from messaging import housekeeping, tasks
 from messaging.models import (
     ActiveLane,
     Batch,
@@ -25,11 +25,13 @@ from messaging.models import (
     Schedule,
     ScheduleRun,
 )
+from messaging.queue import batches, pausing
+from messaging.scheduling import schedules, timetable
 from messaging.setup.layers import EmailSetup
 from messaging.setup.problems import Problem
 from messaging.wording import in_words
 from tests.factories import make_message, make_user, set_up
-from tests.pages import source, words
+from tests.pages import press, source, words
 from tests.sizes import sampled
 from tests.steps import days_pass, in_threads, run_lane, still_there
 
@@ -116,10 +118,10 @@ def test_run_that_finds_nothing_is_recorded_and_leaves_no_batch(evening, monday)
 
 
 def test_schedule_that_is_off_does_not_run_and_what_it_was_off_for_is_not_missed(evening, monday, admin):
-    admin.post(f"/setup/schedules/{evening.pk}/switch/", {"on": "0"})
+    press(admin, evening, "switch", {"on": "0"})
     sweep_at(monday, "17:00")
     monday.now = at("18:00")
-    admin.post(f"/setup/schedules/{evening.pk}/switch/", {"on": "1"})
+    press(admin, evening, "switch", {"on": "1"})
     sweep_at(monday, "18:01")
     assert outcomes() == []
 
@@ -192,7 +194,7 @@ def test_run_of_a_schedule_that_is_deleted_at_that_moment_says_so(evening, admin
         return run_now(schedule, **options)
 
     monkeypatch.setattr(schedules, "run_now", too_late)
-    page = source(admin.post(f"/setup/schedules/{evening.pk}/run/", follow=True))
+    page = source(press(admin, evening, "run", follow=True))
     assert "This schedule is gone: another administrator deleted it." in page
     assert not ScheduleRun.objects.exists()
 
@@ -230,7 +232,7 @@ def test_crash_in_the_middle_leaves_no_run_and_the_next_sweep_runs_it(evening, m
 def test_what_became_impossible_later_is_refused_shown_and_tried_again(away, admin, monday, mail_server, operator):
     set_up(mail_server)
     ben = make_user("ben", first_name="Ben")
-    schedule = made(admin, account="ben")
+    schedule = made(admin, account=ben.pk)
     make_message("a@example.com", due=False)
     if away == "mapi":
         words, row = "cannot send in bulk", EmailSettings.objects.create(account=ben, send_type=1)
@@ -240,7 +242,7 @@ def test_what_became_impossible_later_is_refused_shown_and_tried_again(away, adm
         ben.save()
     else:
         words = "All sending is paused by Anna"
-        sending.pause(sending.ALL, by=operator, why="stocktaking")
+        pausing.pause(pausing.ALL, by=operator, why="stocktaking")
     sweep_at(monday, "17:00")
     run = ScheduleRun.objects.get()
     assert run.outcome == "refused"
@@ -254,7 +256,7 @@ def test_what_became_impossible_later_is_refused_shown_and_tried_again(away, adm
         ben.is_active = True
         ben.save()
     else:
-        sending.resume(sending.ALL, by=operator)
+        pausing.resume(pausing.ALL, by=operator)
     sweep_at(monday, "07:30", day=24)
     assert outcomes() == [("refused", "23 17:00"), ("batch", "24 07:30")]
 
@@ -269,11 +271,11 @@ def test_times_that_cannot_be_read_any_more_stop_no_sweep_and_are_shown(evening,
 
 def test_run_now_is_a_batch_by_that_person_and_touches_no_time(evening, monday, admin, operator):
     make_message("a@example.com", due=False)
-    response = admin.post(f"/setup/schedules/{evening.pk}/run/")
+    response = press(admin, evening, "run")
     run = ScheduleRun.objects.get()
     assert response.url == f"/batches/{run.batch_id}/"
     assert (run.by, run.batch.created_by, run.batch.source) == (operator, operator, "schedule")
-    page = source(admin.post(f"/setup/schedules/{evening.pk}/run/", follow=True))
+    page = source(press(admin, evening, "run", follow=True))
     assert "“Evening batch”: nothing waited." in page
     sweep_at(monday, "17:00")
     assert ScheduleRun.objects.filter(by=None).count() == 1
@@ -282,7 +284,7 @@ def test_run_now_is_a_batch_by_that_person_and_touches_no_time(evening, monday, 
 def test_run_now_works_while_it_is_off(admin, monday, email_setup):
     schedule = made(admin, is_on="")
     make_message("a@example.com", due=False)
-    admin.post(f"/setup/schedules/{schedule.pk}/run/")
+    press(admin, schedule, "run")
     assert Batch.objects.count() == 1
 
 
@@ -422,7 +424,7 @@ def test_beat_rows_follow_the_schedule(evening, admin):
     assert beat_rows() == [("Europe/Berlin", "0", "9", "*"), ("Europe/Berlin", "0", "9", "1")]
     admin.post(f"{page}switch/", {"on": "0"})
     assert not PeriodicTask.objects.filter(task="messaging.tasks.run_schedule", enabled=True).exists()
-    admin.post(f"{page}delete/")
+    press(admin, evening, "delete")
     assert beat_rows() == []
     assert not Schedule.objects.exists()
 
@@ -517,8 +519,9 @@ def test_a_name_is_given_once(evening, admin):
 
 
 def test_account_whose_send_type_is_mapi_is_refused_at_saving_with_what_to_change(admin, mail_server):
-    EmailSettings.objects.create(account=make_user("ben"), send_type=1)
-    response = admin.post("/setup/schedules/new/", FORM | {"account": "ben"})
+    ben = make_user("ben")
+    EmailSettings.objects.create(account=ben, send_type=1)
+    response = admin.post("/setup/schedules/new/", FORM | {"account": ben.pk})
     assert response.status_code == 422
     assert "Choose send type 2 or 3 (SMTP) in Email Setup." in " ".join(response.context["form"].errors["account"])
     set_up(mail_server, send_type=0)
@@ -528,15 +531,15 @@ def test_account_whose_send_type_is_mapi_is_refused_at_saving_with_what_to_chang
 
 def test_schedule_of_an_account_that_became_mapi_stays_off(admin, email_setup):
     ben = make_user("ben")
-    schedule = made(admin, account="ben", is_on="")
+    schedule = made(admin, account=ben.pk, is_on="")
     EmailSettings.objects.create(account=ben, send_type=1)
-    assert "stays off" in source(admin.post(f"/setup/schedules/{schedule.pk}/switch/", {"on": "1"}, follow=True))
+    assert "stays off" in source(press(admin, schedule, "switch", {"on": "1"}, follow=True))
     assert not Schedule.objects.get().is_on
 
 
 def test_inactive_users_are_no_accounts(admin):
-    make_user("ben", is_active=False)
-    assert "no such active account" in source(admin.post("/setup/schedules/new/", FORM | {"account": "ben"}))
+    ben = make_user("ben", is_active=False)
+    assert "no such active account" in source(admin.post("/setup/schedules/new/", FORM | {"account": ben.pk}))
 
 
 def test_second_of_two_admins_is_told_and_overwrites_nothing(evening, admin):
@@ -544,17 +547,18 @@ def test_second_of_two_admins_is_told_and_overwrites_nothing(evening, admin):
     admin.post(page, FORM | {"version": "1", "times": "09:00"})
     response = admin.post(page, FORM | {"version": "1", "times": "10:00"})
     assert response.status_code == 422
-    assert "Somebody else changed this schedule" in source(response)
+    assert "Another user changed this schedule" in source(response)
     assert "from “07:30, 17:00” to “09:00”" in source(response)
     assert Schedule.objects.get().times == "09:00"
 
 
-def test_changes_are_shown_with_who_and_what(evening, admin):
-    admin.post(f"/setup/schedules/{evening.pk}/", FORM | {"version": "1", "q": "invoice", "account": "anna"})
+def test_changes_are_shown_with_who_and_what(evening, admin, operator):
+    changed = {"version": "1", "q": "invoice", "account": operator.pk}
+    admin.post(f"/setup/schedules/{evening.pk}/", FORM | changed)
     page = source(admin.get(f"/setup/schedules/{evening.pk}/"))
     assert "from “everything that waits” to “messages with “invoice””" in page
     assert "from “The company” to “Anna”" in page
-    admin.post(f"/setup/schedules/{evening.pk}/delete/")
+    press(admin, evening, "delete")
     page = source(admin.get("/setup/schedules/"))
     assert "it was “Evening batch: weekdays at 07:30 and 17:00 (Europe/Berlin), on”" in page
 
@@ -569,7 +573,7 @@ def test_beat_alone_that_is_away_is_told_apart(admin, path):
     assert "Nothing is being sent: worker or beat has not reported since" in source(admin.get(path))
     Heartbeat.objects.create(name="worker", at=now)
     page = source(admin.get(path))
-    assert "Beat is not running: no schedule runs, and nothing is tried again by itself." in page
+    assert "Beat is not running: no schedule runs, and nothing is tried again automatically." in page
     assert "Start the beat process" in page
     assert "Nothing is being sent" not in page
     Heartbeat.objects.update(at=now)
@@ -632,7 +636,7 @@ def test_the_one_schedule_of_before_goes_on_as_a_schedule(admin, operator, email
     task.refresh_from_db()
     assert (task.task, json.loads(task.args)) == ("messaging.tasks.run_schedule", [schedule.pk])
     assert "Mondays and Fridays at 08:30 and 18:30" in source(admin.get("/setup/schedules/"))
-    admin.post(f"/setup/schedules/{schedule.pk}/delete/")
+    press(admin, schedule, "delete")
     assert not PeriodicTask.objects.filter(pk=task.pk).exists()
 
 

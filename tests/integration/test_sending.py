@@ -1,4 +1,4 @@
-"""Suspend all sending: whatever the way, nothing goes out but what is urgent, and everybody is told."""
+"""Suspend all sending: whatever the way, nothing goes out but what is urgent, and everyone is told."""
 
 import datetime as dt
 
@@ -9,9 +9,11 @@ from django.core.management import call_command
 from django.test import Client
 from django.utils import timezone
 
-from messaging import batches, outgoing, roles, sending
+from messaging import submit
+from messaging.access import roles
+from messaging.company import options
 from messaging.models import Heartbeat, Message
-from messaging.setup import options
+from messaging.queue import batches, pausing
 from tests.factories import make_message, make_user, put, submission
 from tests.steps import run_lane
 
@@ -23,7 +25,7 @@ WHY = "The price list is wrong"
 def paused(email_setup):
     """All sending is suspended."""
     boss = make_user("boss", role=roles.ADMIN)
-    sending.pause(sending.ALL, by=boss, why=WHY)
+    pausing.pause(pausing.ALL, by=boss, why=WHY)
     Heartbeat.objects.create(name="sweep", at=timezone.now())
 
 
@@ -76,7 +78,8 @@ def by_try_now(office, operator):
 def by_release(office, operator):
     message = make_message("c@example.com", due=False)
     put(message, status="held", not_before=timezone.now())
-    office.post("/messages/bulk/", {"action": "release", "message": [message.pk]})
+    read_at = timezone.now().isoformat()
+    office.post("/messages/bulk/", {"action": "release", "message": [message.pk], "read_at": read_at})
 
 
 def by_its_time(office, operator):
@@ -95,7 +98,7 @@ def test_whatever_the_way_it_waits_and_goes_once_resumed(office, operator, mail_
     message = Message.objects.get()
     assert (message.status, message.tries) == ("queued", 0)
     assert message.not_before is not None
-    sending.resume(sending.ALL, by=operator)
+    pausing.resume(pausing.ALL, by=operator)
     run_every_lane()
     assert len(mail_server.received) == 1
 
@@ -103,19 +106,19 @@ def test_whatever_the_way_it_waits_and_goes_once_resumed(office, operator, mail_
 @pytest.mark.parametrize("record", [True, False])
 def test_what_is_sent_at_once_is_not_sent_and_may_wait_in_the_queue(office, operator, mail_server, record):
     options.save({"record_mail": record}, by=None)
-    [outcome] = outgoing.hand_in([submission("c@example.com", author=operator)], is_watched=True)
-    assert (outcome.state, outcome.may_queue) == (outgoing.State.FAILED, True)
+    [outcome] = submit.submit([submission("c@example.com", author=operator)], is_watched=True)
+    assert (outcome.state, outcome.may_queue) == (submit.State.FAILED, True)
     assert WHY in outcome.explanation
     assert Message.objects.count() == int(record)
-    [outcome] = outgoing.hand_in([submission("c@example.com", author=operator)], is_watched=True, queue_instead=True)
-    assert outcome.state == outgoing.State.QUEUED
+    [outcome] = submit.submit([submission("c@example.com", author=operator)], is_watched=True, queue_instead=True)
+    assert outcome.state == submit.State.QUEUED
     run_every_lane()
     assert mail_server.connections == 0
 
 
 def test_what_waits_for_a_time_is_not_sent_at_its_time(office, operator, mail_server):
-    [outcome] = outgoing.hand_in([submission("c@example.com", author=operator, not_before=timezone.now())])
-    assert outcome.state == outgoing.State.QUEUED
+    [outcome] = submit.submit([submission("c@example.com", author=operator, not_before=timezone.now())])
+    assert outcome.state == submit.State.QUEUED
     run_every_lane()
     assert mail_server.connections == 0
 
@@ -123,7 +126,7 @@ def test_what_waits_for_a_time_is_not_sent_at_its_time(office, operator, mail_se
 @pytest.mark.parametrize("hold", [True, False])
 def test_urgent_mail_goes_out(office, operator, mail_server, hold):
     options.save({"record_mail": hold, "hold_mail": hold}, by=None)
-    list(outgoing.hand_in([submission("c@example.com", author=operator, category="password-reset", via="backend")]))
+    list(submit.submit([submission("c@example.com", author=operator, category="password-reset", via="backend")]))
     run_every_lane()
     assert len(mail_server.received) == 1
 

@@ -10,7 +10,7 @@ from functools import partial
 
 import pytest
 
-from messaging import outgoing
+from messaging import submit
 from messaging.delivery import lane
 from tests.sizes import several
 
@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 def office(monkeypatch, clock):
     server = MailServer()
     monkeypatch.setattr(lane, "Connection", server.connection)
-    monkeypatch.setattr(outgoing, "Lane", partial(lane.Lane, clock=clock))
+    monkeypatch.setattr(submit, "Lane", partial(lane.Lane, clock=clock))
     return Office(monkeypatch, server, clock)
 
 

@@ -8,11 +8,13 @@ from django.db import DatabaseError, connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from messaging import batches, editing, housekeeping, queue
+from messaging import housekeeping
+from messaging.company import options
+from messaging.compose import editing
 from messaging.intake import gate
 from messaging.intake.addresses import Mailbox
 from messaging.models import BatchItem, EmailSettings, Message, MessageEvent
-from messaging.setup import options
+from messaging.queue import actions, batches
 from tests.factories import confirmed_batch, draft_batch, hold_mail, make_message, make_messages, make_user, put
 from tests.fault_server import ACCEPT, CLOSE
 from tests.pages import act, choose, source
@@ -61,19 +63,19 @@ def timed(server, operator):
 
 def held(server, operator):
     message = make_message("a@example.com", due=False)
-    queue.hold(message, by=operator, why="Wait for the boss")
+    actions.hold(message, by=operator, why="Wait for the boss")
     return message
 
 
 def held_for_a_day(server, operator):
     message = timed(server, operator)
-    queue.hold(message, by=operator, why="Not before tomorrow", until=timezone.now() + TOMORROW)
+    actions.hold(message, by=operator, why="Not before tomorrow", until=timezone.now() + TOMORROW)
     return message
 
 
 def released(server, operator):
     message = held(server, operator)
-    queue.release(message, by=operator)
+    actions.release(message, by=operator)
     return message
 
 
@@ -101,7 +103,7 @@ def test_put_back_by_a_second_person_is_what_it_was_at_first(office, server, ope
     before = standing(message)
     first = make_user("carla")
     EmailSettings.objects.create(account=first, send_type=1)
-    queue.hand_over(message, by=first)
+    actions.open_in_mail_program(message, by=first)
     first.delete()
     act(office, message, "hand-over")
     act(office, message, "put-back")
@@ -115,7 +117,7 @@ def test_failed_message_whose_draft_is_nobodys_any_more_is_released_as_it_was(of
     assert before["notified_at"] is not None
     first = make_user("carla")
     EmailSettings.objects.create(account=first, send_type=1)
-    queue.hand_over(message, by=first)
+    actions.open_in_mail_program(message, by=first)
     first.delete()
     act(office, message, "release")
     assert standing(message) == before
@@ -176,13 +178,13 @@ def test_process_that_dies_right_after_the_cancelling_leaves_the_failed_message_
     class Killed(BaseException):
         pass
 
-    genuine, before = queue.write_again, standing(refused_at_once)
+    genuine, before = actions.write_again, standing(refused_at_once)
 
     def dies(*arguments, **options):
         genuine(*arguments, **options)
         raise Killed
 
-    monkeypatch.setattr(queue, "write_again", dies)
+    monkeypatch.setattr(actions, "write_again", dies)
     with pytest.raises(Killed):
         office.post("/messages/new/", form(do, earlier=refused_at_once.pk))
     assert standing(refused_at_once) == before
@@ -197,7 +199,7 @@ def test_what_replaces_a_recorded_message_is_recorded_whatever_the_options_say(o
 
 
 def test_written_again_stays_failed_in_the_report_of_its_batch(office, server, operator, refused_at_once):
-    queue.retry(refused_at_once, by=operator)
+    actions.retry(refused_at_once, by=operator)
     put(refused_at_once, not_before=None)
     batch = draft_batch(refused_at_once, by=operator)
     batches.confirm(batch, by=operator)
@@ -223,7 +225,7 @@ def two_and_one_for_tomorrow(operator):
 def test_all_that_wait_leaves_what_waits_for_its_own_time(office, email_setup, two_and_one_for_tomorrow):
     page = source(office.get("/batches/new/"))
     assert "All <strong>2</strong> that match" in page
-    assert "<strong>1</strong> goes out by itself at its time" in page
+    assert "<strong>1</strong> goes out automatically at its time" in page
     office.post("/batches/new/", {"all_matching": "1", "filter": ""})
     assert BatchItem.objects.count() == 2
 
@@ -309,8 +311,8 @@ def test_orders_on_many_leave_an_event_on_each(operator, email_setup, holding):
         ]
 
 
-@pytest.mark.parametrize("order", [batches.cancel, lambda batch, by: queue.carry_out_for_all(
-    queue.to_hold("Wait"), batch.messages.all(), by=by)], ids=["cancel the batch", "hold all"])  # fmt: skip
+@pytest.mark.parametrize("order", [batches.cancel, lambda batch, by: actions.carry_out_for_all(
+    actions.to_hold("Wait"), batch.messages.all(), by=by)], ids=["cancel the batch", "hold all"])  # fmt: skip
 def test_leaving_a_batch_is_written_down_without_a_join(operator, email_setup, order):
     """PostgreSQL plans a join by statistics that know none of the new rows yet: of 20,000 it took three minutes."""
     batch = confirmed_batch(operator, "a@example.com", "b@example.com")

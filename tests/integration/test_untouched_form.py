@@ -65,3 +65,16 @@ def test_field_that_is_touched_is_changed(taker, subject):
     message = accept(Submission(raw, "o@brightwater.example", ["b@example.com"]))
     saved(taker, message, subject=subject, no_subject="on")
     assert (received(message)["Subject"] or "") == subject
+
+
+@pytest.mark.parametrize(
+    ("charset", "octets"), [("utf-8", b"a\0b"), ("utf-7", b"a+AAA-b"), ("utf-16le", b"a\0\0\0b\0")]
+)
+def test_subject_with_a_nul_can_be_corrected(taker, charset, octets):
+    subject = f"=?{charset}?b?{base64.b64encode(octets).decode()}?="
+    raw = f"From: o@brightwater.example\r\nTo: b@example.com\r\nSubject: {subject}\r\n\r\nHi\r\n".encode()
+    message = accept(Submission(raw, "o@brightwater.example", ["b@example.com"]))
+    assert saved(taker, message, subject="Invoice").status_code == 302
+    assert received(message)["Subject"] == "Invoice"
+    [version] = MessageVersion.objects.filter(message=message)
+    assert version.changes == [{"field": "subject", "before": "a\ufffdb", "after": "Invoice"}]

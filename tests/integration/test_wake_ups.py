@@ -6,10 +6,11 @@ import pytest
 from django.utils import timezone
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
-from messaging import housekeeping, schedules
+from messaging import housekeeping
 from messaging.models import Schedule
+from messaging.scheduling import schedules
 from tests.factories import make_user
-from tests.pages import source
+from tests.pages import press, source
 from tests.steps import in_threads
 
 pytestmark = pytest.mark.django_db
@@ -60,9 +61,9 @@ def test_times_that_are_doubled_already_hinder_nobody(admin, email_setup):
 
     admin.post(f"/setup/schedules/{schedule.pk}/", FORM | {"version": "1", "times": "09:00"})
     assert beat_has(schedule) == ["9"]
-    admin.post(f"/setup/schedules/{schedule.pk}/switch/", {"on": "0"})
+    press(admin, schedule, "switch", {"on": "0"})
     assert not Schedule.objects.get().is_on
-    admin.post(f"/setup/schedules/{schedule.pk}/delete/")
+    press(admin, schedule, "delete")
 
     assert not Schedule.objects.exists()
     assert list(PeriodicTask.objects.values_list("name", flat=True)) == ["Another program's"]
@@ -73,9 +74,9 @@ def test_times_go_with_the_last_task_that_has_them(admin, email_setup):
     first, second = made(admin), made(admin, name="Second")
     shared = first.tasks.get().crontab
     second.tasks.update(crontab=shared)  # as version 0.1.0 did it
-    admin.post(f"/setup/schedules/{first.pk}/delete/")
+    press(admin, first, "delete")
     assert beat_has(second) == ["17"]
-    admin.post(f"/setup/schedules/{second.pk}/delete/")
+    press(admin, second, "delete")
     assert not CrontabSchedule.objects.filter(pk=shared.pk).exists()
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import shutil
+import socket
 
 import pytest
 import redis
@@ -72,6 +73,42 @@ def test_redis_that_refuses_at_the_start_is_waited_for(tmp_path, refuse, words):
             assert wait_for(lambda: installation.ask(SWEPT), seconds=45), said()
             assert all(process.poll() is None for process in installation.processes)
             assert all("Traceback" not in text for text in said().values()), said()
+
+
+ORDER = """
+from django.contrib.auth.models import User
+from django.test import Client
+from messaging.intake.gate import Submission, accept_many
+EmailSettings.objects.update_or_create(account=None, defaults={"send_type": 2, "host": "127.0.0.1", "port": 9})
+anna, _ = User.objects.get_or_create(username="anna", is_superuser=True)
+raw = b"From: office@example.com\\nTo: a@example.com\\nSubject: x\\n\\nHello\\n"
+accept_many([Submission(raw, "office@example.com", ["a@example.com"], author=anna, via="test") for _ in range(60)])
+browser = Client(HTTP_HOST="localhost")
+browser.force_login(anna)
+chosen = {"message": list(Message.objects.filter(status="queued", batch=None).values_list("pk", flat=True))}
+review = browser.post("/batches/new/", chosen).url
+answer = browser.post(review + "confirm/").status_code
+"""
+
+
+def test_redis_that_says_nothing_holds_no_order_up(tmp_path):
+    """As one that is frozen, or behind a network that drops all."""
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as silent:
+        url = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
+        with Installation(tmp_path, broker_url=url) as installation:
+            answers = [installation.ask(ORDER) for _ in range(3)]
+            assert answers == [302] * 3
+            said = (tmp_path / "inside.log").read_text()
+            assert "It does not answer (CELERY_BROKER_URL): timed out." in said
+            assert "Traceback" not in said
+            silent.setblocking(False)
+            assert len(list(accepted(silent))) < 12, "it was waited for again for each lane of each order"
+
+
+def accepted(server):
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            yield server.accept()[0]
 
 
 @needs_setpriv

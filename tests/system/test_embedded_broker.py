@@ -60,6 +60,46 @@ def test_a_damaged_wake_up_is_left_out_and_the_worker_goes_on(tmp_path):
     assert "cannot be read, and is left out" in found.stderr
 
 
+def _run(code, folder):
+    return subprocess.run(
+        [sys.executable, "-c", OPEN + code, str(folder)], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+
+
+@pytest.mark.parametrize("text", ['{"headers": {}}', '{"headers": {}, "properties": {}, "body": "e30="}', '"x"', "[]"])
+def test_what_is_no_wake_up_is_left_out(tmp_path, text):
+    (tmp_path / "1700000000000_0_x.celery.msg").write_text(text)
+    found = _run(TAKE_ONE, tmp_path)
+    assert json.loads(found.stdout) == {"whole": True}, found.stderr
+    assert "cannot be read, and is left out" in found.stderr
+
+
+@pytest.mark.parametrize("octets", [b"", b"\0" * 40, b"\xff\xfe", b'[["celery", "", "cel', b"[1]", b"{}"])
+def test_table_that_a_power_cut_left_damaged_is_made_again(tmp_path, octets):
+    (tmp_path / "control").mkdir()
+    (tmp_path / "control" / "celery.exchange").write_bytes(octets)
+    found = _run(TAKE_ONE, tmp_path)
+    assert json.loads(found.stdout) == {"whole": True}, found.stderr
+
+
+WITH_NO_ROOM = """
+import resource, signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (5, resource.RLIM_INFINITY))
+"""
+
+
+@pytest.mark.parametrize("code", [WITH_NO_ROOM + OPEN, OPEN + WITH_NO_ROOM + 'queue.put({"new": True})'])
+def test_disk_that_was_full_leaves_nothing_half_written(tmp_path, code):
+    full = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert "File too large" in full.stderr
+    assert {file.name for file in tmp_path.rglob("*") if file.is_file()} <= {".lock", "celery.exchange"}
+    found = _run(TAKE_ONE, tmp_path)
+    assert json.loads(found.stdout) == {"whole": True}, found.stderr
+
+
 MANY = 20_000
 TAKE_FRESH = """
 import json, time

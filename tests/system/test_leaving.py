@@ -15,7 +15,8 @@ CHOICES = ("hold", "cancel", "pass-on", "let-go")
 QUEUE = """
 from django.contrib.auth.models import User
 from django.utils import timezone
-from messaging import roles, users
+from messaging.access import roles
+from messaging import users
 from messaging.intake.gate import Submission, accept
 EmailSettings.objects.update_or_create(
     account=None, defaults={{"send_type": 2, "host": "127.0.0.1", "port": {port}, "ehlo_name": "t.example"}})
@@ -29,7 +30,7 @@ answer = None
 DEACTIVATE = """
 from django.contrib.auth.models import User
 from messaging import users
-from messaging.leaving import Decision
+from messaging.queue.leaving import Decision
 from messaging.models import Recall
 boss = User.objects.get(username="boss")
 answer = {{}}

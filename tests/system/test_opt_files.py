@@ -17,9 +17,9 @@ answer = None
 """
 
 NOTED = """
-from messaging.delivery import refusal
+from messaging.delivery import opt_file_block
 from messaging.wording import in_words
-answer = [in_words(error) for note in Heartbeat.objects.exclude(note=None) for error in refusal.errors_of(note)]
+answer = [in_words(error) for note in Heartbeat.objects.exclude(note=None) for error in opt_file_block.errors_of(note)]
 """
 BAD = "email.smtp_port.opt: “abc” is no port. Allowed is a number from 1 to 65535."
 
@@ -40,4 +40,4 @@ def test_real_worker_waits_while_a_file_is_bad_and_goes_on_when_it_is_mended(tmp
         assert wait_for(lambda: installation.ask(NOTED) == [])
         worker_log = (tmp_path / "0-worker.log").read_text()
     assert worker_log.count("nothing is sent by") == 1
-    assert worker_log.count("are mended; it sends again") == 1
+    assert worker_log.count("are fixed; it sends again") == 1

@@ -22,7 +22,7 @@ KILLED_AT = {
 
 SET_UP = """
 EmailSettings.objects.update_or_create(account=None, defaults={"send_type": 2, "host": "127.0.0.1", "port": %d})
-from messaging.setup import options
+from messaging.company import options
 answer = bool(options.save({"record_mail": %s, "hold_mail": False}, by=None))
 """
 

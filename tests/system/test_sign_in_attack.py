@@ -1,5 +1,7 @@
 """Guessing passwords over HTTP, with two web processes and real password hashes. `make drills` replays it."""
 
+import threading
+
 import pytest
 
 from tests import services
@@ -64,3 +66,23 @@ def test_new_password_at_the_command_line_ends_the_delay(site):
     assert site.sign_in("ida", RIGHT, "203.0.113.50")[0] == 429
     said = site.installation.manage("createoperator", "ida", "--new-password", "--generate").stdout.decode()
     assert site.sign_in("ida", said.split()[-1], "203.0.113.50")[0] == 302
+
+
+def test_user_who_signs_in_without_a_pause_keeps_nobody_out(site):
+    """With the right password, which is not counted; in one process."""
+    ended = threading.Event()
+
+    def sign_in():
+        while not ended.is_set():
+            site.sign_in("kim", RIGHT, "203.0.113.60")
+
+    threads = [threading.Thread(target=sign_in) for _ in range(8)]
+    for each in threads:
+        each.start()
+    try:
+        found = [site.sign_in("lea", RIGHT, "203.0.113.61")[0] for _ in range(10)]
+    finally:
+        ended.set()
+        for each in threads:
+            each.join()
+    assert found.count(302) >= 8, found  # one in six, when everyone had the same places

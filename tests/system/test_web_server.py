@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.parse
@@ -28,14 +29,16 @@ from tests.installation import Installation, free_ports, wait_for
 from tests.sizes import also_in_drills
 from tests.system.slow_clients import SlowClients, seconds_to_answer
 
-pytestmark = [pytest.mark.process, pytest.mark.slow]
+pytestmark = [pytest.mark.process, pytest.mark.slow, pytest.mark.attack]
 
 
 class Web:
     """The web processes of an installation, with the pages of tests/web_pages.py beside the console."""
 
-    def __init__(self, folder, **variables):
+    def __init__(self, folder, files=None, **variables):
+        """`files` is how many files a process may have open, where that is fewer than usual."""
         [self.port] = free_ports(1)
+        self.prefix = ["/bin/sh", "-c", f'ulimit -n {files}; exec "$0" "$@"'] if files else []
         self.site = f"http://127.0.0.1:{self.port}"
         self.log = folder / "0-web.log"
         self.installation = Installation(folder, PORT=str(self.port), **variables)
@@ -48,7 +51,7 @@ class Web:
         of_the_test = {"config.wsgi": "tests.web_pages", "127.0.0.1:8000": f"127.0.0.1:{self.port}", "30": "3"}
         command = [of_the_test.get(each, each) for each in command]
         self.process = subprocess.Popen(
-            command, cwd=processes_folder(), env=self.installation.env, stdout=self.log.open("wb"),
+            [*self.prefix, *command], cwd=processes_folder(), env=self.installation.env, stdout=self.log.open("wb"),
             stderr=subprocess.STDOUT,
         )  # fmt: skip
         self.installation.processes.append(self.process)
@@ -67,6 +70,11 @@ class Web:
         with contextlib.suppress(OSError):
             return Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
         return []
+
+    def processor_seconds(self):
+        """Of the processes that serve, until now."""
+        times = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13] for pid in self.workers()]
+        return sum(int(each) for pair in times for each in pair) / os.sysconf("SC_CLK_TCK")
 
     def get(self, path, body=None, **headers):
         """Status and text; (0, "") when the connection ends without an answer."""
@@ -127,9 +135,16 @@ def test_slow_clients_hold_nobody_up_and_are_sent_away(web, clients):
     with SlowClients(web.site, **clients) as slow:
         took = [seconds_to_answer(web.site, path) for path in ("/healthz", "/accounts/login/") * 10]
         assert sorted(took)[10] < 1, took
-        assert max(took) < 3, took  # their deadline: nobody waited until they were gone
+        assert max(took) < 3, took  # their deadline: no one waited until they were gone
         for kind in {"idle", "header", "body", "stalled"} & clients.keys():
             assert wait_for(lambda kind=kind: slow.left(kind) == 0, seconds=30), kind
+
+
+@pytest.mark.parametrize("files", [64, *also_in_drills(256)])
+def test_where_few_files_may_be_open_idle_connections_keep_nobody_out(tmp_path, files):
+    with Web(tmp_path, files=files) as web, SlowClients(web.site, idle=3 * files):
+        took = [seconds_to_answer(web.site, path) for path in ("/healthz", "/accounts/login/") * 10]
+        assert max(took) < 3, took  # as above
 
 
 def test_large_answers_that_nobody_reads_hold_no_threads(web):
@@ -174,6 +189,31 @@ def test_monitors_are_answered_while_every_thread_waits(web):
         assert {each.result()[0] for each in waiting} == {200}
 
 
+def test_strangers_who_sign_in_without_a_pause_hold_no_page_up(web):
+    """Each try costs a processor a fifth of a second, and anyone may ask for it: few at a time are checked."""
+    cookies = urllib.request.HTTPCookieProcessor(jar := http.cookiejar.CookieJar())
+    page = urllib.request.build_opener(cookies).open(web.site + "/accounts/login/", timeout=30).read().decode()
+    form = {"csrfmiddlewaretoken": _token(page), "password": "Kofi-writes-4-letters"}
+    cookie = "; ".join(f"{each.name}={each.value}" for each in jar)
+    is_over = threading.Event()
+
+    def sign_in(stranger):
+        found = set()
+        while not is_over.is_set():
+            body = urllib.parse.urlencode(form | {"username": f"{stranger}-{uuid.uuid4()}"}).encode()
+            found.add(web.get("/accounts/login/", body, Cookie=cookie)[0])
+        return found
+
+    with ThreadPoolExecutor(16) as pool:
+        strangers = [pool.submit(sign_in, number) for number in range(16)]
+        time.sleep(0.5)
+        took = [seconds_to_answer(web.site, path) for path in ("/healthz", "/accounts/login/") * 10]
+        is_over.set()
+        answers = set().union(*(each.result() for each in strangers))
+    assert sorted(took)[10] < 1 and max(took) < 3, took
+    assert {200, 503} <= answers <= {200, 429, 503}, "the others are asked to try again"
+
+
 def test_page_that_computes_for_ever_is_ended_and_takes_none_along(web):
     before = set(web.workers())
     with ThreadPoolExecutor(12) as pool:
@@ -188,6 +228,24 @@ def test_page_that_computes_for_ever_is_ended_and_takes_none_along(web):
     assert set(web.workers()) == before
 
 
+def test_clock_that_is_put_back_or_forward_takes_no_limit_away_and_ends_no_transfer(tmp_path):
+    clock = tmp_path / "clock"
+    clock.write_text("0")
+    with Web(tmp_path, TEST_CLOCK=str(clock)) as web, socket.create_connection(("127.0.0.1", web.port), 20) as upload:
+        upload.sendall(b"POST /taken HTTP/1.1\r\nHost: localhost\r\nContent-Length: 400000\r\n\r\n" + b"a" * 200_000)
+        time.sleep(0.5)
+        clock.write_text("3600")
+        time.sleep(2.5)
+        upload.sendall(b"a" * 200_000)
+        assert answer_on(upload)[0] == 200
+        clock.write_text("-3600")
+        with ThreadPoolExecutor(1) as pool, socket.create_connection(("127.0.0.1", web.port), 20) as half:
+            computing = pool.submit(web.get, "/compute")
+            half.sendall(b"GET / HT")
+            half.recv(1000)  # until it is closed
+            assert computing.result()[0] == 503
+
+
 def test_statement_that_takes_for_ever_is_ended_and_its_thread_serves_again(web):
     with ThreadPoolExecutor(16) as pool:  # as many as threads of both processes
         for status, page in pool.map(web.get, ["/query"] * 16):
@@ -195,6 +253,70 @@ def test_statement_that_takes_for_ever_is_ended_and_its_thread_serves_again(web)
             assert "This page took too long" in page
     assert "/query was ended: it had computed for 1 seconds" in web.said()
     assert web.get("/accounts/login/")[0] == 200
+
+
+@pytest.fixture(scope="module")
+def cookie(web):
+    web.installation.ask(MAIL)
+    return web.sign_in()[0]
+
+
+def test_user_with_many_slow_pages_leaves_threads_to_others(web, cookie):
+    with ThreadPoolExecutor(40) as pool:
+        # Each process has seen whose session it is.
+        assert {status for status, _ in pool.map(lambda _: web.get("/messages/", Cookie=cookie), range(40))} <= {
+            200,
+            503,
+        }
+        slow = [pool.submit(web.get, "/wait", Cookie=cookie) for _ in range(24)]
+        time.sleep(0.5)
+        took = [seconds_to_answer(web.site, "/accounts/login/") for _ in range(10)]
+        assert max(took) < 2, took
+        assert {each.result()[0] for each in slow} == {200}
+
+
+def test_address_with_many_slow_pages_leaves_threads_to_others(web):
+    with ThreadPoolExecutor(40) as pool:
+        slow = [pool.submit(_status_from, "127.0.0.2", web, "/wait") for _ in range(40)]
+        time.sleep(0.5)
+        took = [seconds_to_answer(web.site, "/accounts/login/") for _ in range(10)]
+        assert max(took) < 2, took
+        assert {each.result() for each in slow} == {200}
+
+
+def _status_from(address, web, path):
+    client = http.client.HTTPConnection("127.0.0.1", web.port, timeout=60, source_address=(address, 0))
+    with contextlib.closing(client):
+        client.request("GET", path)
+        return client.getresponse().status
+
+
+def test_pages_of_clients_who_have_gone_are_not_made(web):
+    request = b"GET /wait HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+    for _ in range(60):
+        with socket.create_connection(("127.0.0.1", web.port), 20, source_address=("127.0.0.4", 0)) as client:
+            client.sendall(request)
+    begun = time.monotonic()
+    assert _status_from("127.0.0.4", web, "/process") == 200
+    assert time.monotonic() - begun < 8, "60 pages of 3 seconds each take 15"
+
+
+NAMELESS = b'Content-Disposition: form-data; filename="b"' + b";" * 960
+SEMICOLONS = b'Content-Disposition: form-data; name="a"' + b";" * 960
+PLAIN = b'Content-Disposition: form-data; filename="b"'
+
+
+@pytest.mark.parametrize("head", [NAMELESS, SEMICOLONS, PLAIN], ids=["nameless", "semicolons", "many"])
+def test_form_of_costly_parts_is_refused_at_once(web, head):
+    part = b"--b\r\n" + head + b"\r\n\r\nx\r\n"
+    body = part * (2_000_000 // len(part)) + b"--b--\r\n"
+    stranger = {"Content-Type": "multipart/form-data; boundary=b", "Cookie": f"csrftoken={'a' * 32}"}
+    before = web.processor_seconds()
+    with ThreadPoolExecutor(8) as pool:
+        answers = [pool.submit(web.get, "/accounts/login/", body, **stranger) for _ in range(8)]
+        assert seconds_to_answer(web.site, "/accounts/login/") < 5
+        assert {each.result()[0] for each in answers} == {400}
+    assert web.processor_seconds() - before < 8
 
 
 def test_frozen_process_is_killed_while_the_other_serves(tmp_path):
@@ -334,6 +456,65 @@ def test_cookie_of_backslashes_is_refused_and_one_as_programs_write_it_is_not(we
     assert "200 OK" in web.raw((ask % '"a\\054b\\073"').encode())
 
 
+# Each makes waitress's patterns, which hold the interpreter's lock, take minutes (the digits) or many seconds.
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        ("GET a://%s x\r\nHost: localhost" % ("1" * 8000), "400"),
+        ("GET a://%s HTTP/1.1 \r\nHost: localhost" % ("1" * 8000), "400"),
+        ("GET /process?%s HTTP/1.1\r\nHost: localhost" % ("1" * 8000), "200"),
+        ("GET /process?%s HTTP/1.1\r\nHost: localhost" % ("1" * 8200), "414"),
+        ("GET /process HTTP/1.1\r\nHost: localhost\r\nX:%s\0" % (" " * 60_000), "400"),
+        ("GET /process HTTP/1.1\r\nHost: localhost\r\nX:%sa" % (" " * 60_000), "200"),
+        ("GET /process HTTP/1.1\r\nHost: localhost\r\nX:%s" % (" a" * 30_000), "200"),
+        ("GET /process HTTP/1.1\r\nHost: localhost\r\nX%s" % ("x" * 60_000), "400"),
+    ],
+    ids=["address", "blank after it", "query", "too long a query", "blanks, NUL", "blanks", "words", "name"],
+)
+def test_head_that_is_long_costs_the_loop_no_more_than_its_length(web, head, status):
+    before = web.workers()
+    assert web.raw(f"{head}\r\n\r\n".encode()).split()[1] == status
+    assert web.workers() == before
+
+
+# 15,000 fields of one name cost the loop 0.08 seconds, so 32 such connections everyone more than two.
+@pytest.mark.parametrize(
+    ("field", "number", "status"), [("a:", 99, "200"), ("a:", 15_000, "431"), ("_:", 15_000, "431"), ("a", 101, "431")]
+)
+def test_header_fields_are_few(web, field, number, status):
+    head = "GET /process HTTP/1.1\r\nHost: localhost\r\n" + f"{field}\r\n" * number
+    assert web.raw(f"{head}\r\n".encode()).split()[1] == status
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "GET http://[::1 HTTP/1.1\r\nHost: localhost",
+        "POST /taken HTTP/1.1\r\nHost: localhost\r\nContent-Length: " + "1" * 5000,
+        "GET /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Type: a; b*=rot99''x",
+        'GET /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Type: a; b="' + ";" * 60_000,
+    ],
+    ids=["address", "length", "parameter", "parameters"],
+)
+def test_head_that_makes_no_sense_is_refused_and_is_no_error_of_ours(web, head):
+    before = len(web.said())
+    assert web.raw(f"{head}\r\n\r\n".encode()).split()[1] == "400"
+    assert web.said()[before:] == ""
+
+
+@pytest.mark.parametrize("charset", ["punycode", "rot13", "undefined", "utf-16", "no-such"])
+def test_forms_and_addresses_are_utf_8_whatever_character_set_is_named(web, charset):
+    """Python's time for "punycode" grows with the square of the length; others are no codecs for text."""
+    body, kind = encode_multipart_formdata({"username": "b" * 400_000})
+    form = {"Content-Type": f"{kind}; charset={charset}"}
+    assert web.get("/accounts/login/", body, **form)[0] == 403, "no token"
+    status, page = web.get(
+        "/accounts/login/?next=/messages/%3Fq=m%C3%A4rz", **{"Content-Type": f"text/plain; charset={charset}"}
+    )
+    assert (status, "/messages/?q=märz" in page) == (200, True)
+    assert web.get(f"/accounts/login/?{'a&' * 1001}", **{"Content-Type": "text/plain; charset=utf-8"})[0] == 400
+
+
 def test_requests_that_do_not_wait_for_answers_keep_no_files_open(web):
     """300 clients ask for a file 90 times each and read nothing."""
     ask = b"GET /static/vendor/bootstrap/bootstrap.min.css HTTP/1.1\r\nHost: localhost\r\n\r\n" * 90
@@ -388,6 +569,54 @@ def is_alive(process):
     with contextlib.suppress(OSError):
         return process.joinpath("stat").read_text().rpartition(")")[2].split()[0] != "Z"
     return False
+
+
+def test_requests_of_others_do_not_wait_for_all_of_one_address(web):
+    """Two hundred at once from one address would have the threads of both processes for 38 seconds."""
+    with contextlib.ExitStack() as sockets, ThreadPoolExecutor(8) as others:
+        for _ in range(200):
+            stranger = sockets.enter_context(socket.create_connection(("127.0.0.1", web.port), 60, ("127.0.0.2", 0)))
+            stranger.sendall(b"GET /wait HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        begun = time.monotonic()
+        assert {status for status, _ in others.map(web.get, ["/process"] * 8)} == {200}
+        assert time.monotonic() - begun < 8  # until some of them are done: three seconds
+
+
+def test_behind_a_proxy_the_addresses_are_those_that_it_names(tmp_path):
+    with Web(tmp_path, BEHIND_PROXY="on") as web, ThreadPoolExecutor(100) as pool:
+        for _ in range(100):
+            pool.submit(web.get, "/wait", **{"X-Forwarded-For": "192.0.2.7"})
+        time.sleep(1)
+        begun = time.monotonic()
+        assert web.get("/process", **{"X-Forwarded-For": "192.0.2.7, 192.0.2.8"})[0] == 200
+        assert time.monotonic() - begun < 8
+        pool.shutdown(cancel_futures=True)
+
+
+def test_connections_of_one_address_close_none_of_another(tmp_path):
+    """A stranger opens 600, where a process has 100; a user of another address uploads meanwhile."""
+    with Web(tmp_path, TEST_CONNECTIONS="100") as web, contextlib.ExitStack() as sockets:
+        address = "127.0.0.1", web.port
+        uploads = [sockets.enter_context(socket.create_connection(address, 20)) for _ in range(4)]
+        for each in uploads:
+            each.sendall(b"POST /taken HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nx")
+        for _ in range(600):
+            sockets.enter_context(socket.create_connection(address, 20, ("127.0.0.2", 0)))
+        for each in uploads:
+            each.sendall(b"x" * 99)
+            assert answer_on(each)[1].startswith("100 ")
+
+
+def test_bodies_of_many_wait_on_the_disk_and_not_in_memory(tmp_path):
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    with Web(tmp_path, TMPDIR=str(folder)) as web, contextlib.ExitStack() as sockets:
+        for _ in range(20):
+            client = sockets.enter_context(socket.create_connection(("127.0.0.1", web.port), 20))
+            client.sendall(
+                b"POST /taken HTTP/1.1\r\nHost: localhost\r\nContent-Length: 500000\r\n\r\n" + b"x" * 490_000
+            )
+        assert wait_for(lambda: _spooled(web) > 20 * 400_000, seconds=2)
 
 
 def test_killed_uploads_leave_no_files(tmp_path):
@@ -463,7 +692,8 @@ def _is_open(client):
 MAIL = """
 from messaging import users
 from messaging.models import EmailSettings
-from messaging.setup import changes, options
+from messaging.setup import changes
+from messaging.company import options
 users.create("admin", "Kofi-writes-4-letters", role="Administrator", email="anna@office.example", via="test")
 server = {"send_type": EmailSettings.SendType.SMTP, "host": "127.0.0.1", "port": 9}
 changes.save(None, server | {"from_address": "office@office.example"}, by=None, via="test")
@@ -485,7 +715,7 @@ def test_large_attachments_from_many_at_once_all_arrive(tmp_path):
                 "csrfmiddlewaretoken": token, "key": uuid.uuid4().hex, "sender": sender, "do": "queue",
                 "to": f"b{number}@example.com", "subject": "Plans", "text": "See the file.",
             }  # fmt: skip
-            body, kind = encode_multipart_formdata(values | {"files": ("plan.pdf", os.urandom(5_000_000))})
+            body, kind = encode_multipart_formdata(values | {"files": ("a;b;c;d.pdf", os.urandom(5_000_000))})
             return web.get("/messages/new/", body, **{"Content-Type": kind, "Cookie": cookie})
 
         with ThreadPoolExecutor(12) as pool:
@@ -502,7 +732,8 @@ def _token(page):
 
 SLOW = """
 from messaging.models import EmailSettings
-from messaging.setup import changes, options
+from messaging.setup import changes
+from messaging.company import options
 changes.save(None, {"host": "127.0.0.1", "port": PORT, "max_connections": 8}, by=None, via="test")
 options.save({"record_mail": True, "hold_mail": False}, by=None, via="test")
 answer = 1
@@ -555,7 +786,7 @@ def test_users_who_press_send_at_a_slow_mail_server_hold_no_page_up(tmp_path, st
 
 
 NOTHING_KEPT = """
-from messaging.setup import options
+from messaging.company import options
 options.save({"record_mail": False}, by=None, via="test")
 answer = 1
 """
@@ -570,7 +801,7 @@ answer = [list(Message.objects.values_list("status", flat=True)), NoticeItem.obj
 
 @pytest.mark.parametrize("stays", [True, False], ids=["stays", "closes the tab"])
 def test_a_user_who_closes_the_tab_is_told_of_a_failure_like_any_other(tmp_path, stays):
-    """Nothing is recorded, so a failure that nobody saw would leave no trace."""
+    """Nothing is recorded, so a failure that no one saw would leave no trace."""
     with Web(tmp_path) as web, FaultServer() as server:
         server.at("RCPT", (Pause(1), "550 5.1.1 no such user"))
         web.installation.ask(MAIL + SLOW.replace("PORT", str(server.port)) + NOTHING_KEPT)

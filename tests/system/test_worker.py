@@ -16,7 +16,7 @@ pytestmark = pytest.mark.process
 
 QUEUE_AND_CONFIRM = """
 from email.message import EmailMessage
-from messaging import batches
+from messaging.queue import batches
 from messaging.intake.gate import Submission, accept_many
 EmailSettings.objects.update_or_create(
     account=None, defaults={{"send_type": 2, "host": "127.0.0.1", "port": {port}, "ehlo_name": "t.example"}})
@@ -46,7 +46,7 @@ QUEUE_AND_SCHEDULE = (
 from datetime import timedelta
 from django.contrib.auth.models import User
 from django.utils import timezone
-from messaging import schedules
+from messaging.scheduling import schedules
 values = {{"name": "Every minute", "kind": "every", "minutes": 1, "time_zone": "UTC", "is_on": True}}
 schedules.save(None, values, by=User.objects.create(username="anna"))
 # One time has passed already: the test need not wait for a whole minute.
@@ -106,8 +106,8 @@ def test_batch_goes_out_and_arrives_byte_for_byte(at_work):
     assert set(states.values()) == {"sent"}
     assert message_ids(at_work.server.received) == Counter(states.keys())
     kept = at_work.ask(
-        "from messaging import content\n"
-        "answer = {m.message_id: b''.join(content.assemble(m)).decode() for m in Message.objects.all()}"
+        "from messaging.content import assembly\n"
+        "answer = {m.message_id: b''.join(assembly.assemble(m)).decode() for m in Message.objects.all()}"
     )
     for message in at_work.server.received:
         text = message.content.decode()

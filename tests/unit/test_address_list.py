@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from messaging import address_list
+from messaging.content import address_list
 
 
 @pytest.mark.parametrize(("text", "found"), [

@@ -1,9 +1,10 @@
 """What is said of a broker that takes no wake-ups."""
 
 import pytest
+import redis
 from celery import Celery
 
-from messaging.broker import known_reason, reason
+from messaging.broker.refusals import known_reason, reason
 
 
 @pytest.fixture(autouse=True)
@@ -17,6 +18,18 @@ def error_of(url):
     with pytest.raises(Exception) as raised:  # each transport has its own
         app.send_task("anything")
     return raised.value
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (redis.ResponseError("MISCONF It cannot persist."), "Redis refuses: MISCONF It cannot persist."),
+        (redis.ResponseError("DB index is out of range"), "Redis refuses: DB index is out of range."),
+        (redis.ConnectionError("max number of clients reached"), "Redis has as many clients as it takes (maxclients)."),
+    ],
+)
+def test_broker_that_refuses_is_not_said_to_be_away(error, words):
+    assert known_reason(error) == reason(error) == words
 
 
 @pytest.mark.parametrize(

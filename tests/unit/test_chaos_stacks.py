@@ -13,7 +13,7 @@ NAMED = {"DATABASE_URL": "postgres://postgres@127.0.0.1/x", "CELERY_BROKER_URL":
 
 @pytest.fixture
 def run(monkeypatch):
-    """Runs the harness, which kills nobody; its exit code and the stacks it would have run."""
+    """Runs the harness, which kills no one; its exit code and the stacks it would have run."""
 
     def run(*arguments, services=None, ends=True):
         stacks = []

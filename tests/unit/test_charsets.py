@@ -1,11 +1,14 @@
 """Octets as text: by the label as browsers have it, and sensibly where the label is missing or wrong."""
 
+import re
+from encodings.aliases import aliases
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from messaging import charsets
-from messaging.charsets import read, read_header
+from messaging.content import charsets
+from messaging.content.charsets import read, read_header
 
 SCRIPTS = {
     "Grüße — 20 €": ["windows-1252", "iso-8859-1", "latin1", "cp1252", "utf8", "UTF-8", "unicode-1-1-utf-8",
@@ -102,6 +105,35 @@ def test_a_label_that_is_missing_unknown_or_wrong(label, data, text, is_whole):
     (b"Hi \x1b$ and \x81", "utf-8", "Hi \x1b$ and \x81"),
 ])  # fmt: skip
 def test_octets_of_a_header(value, label, text):
+    assert read_header(value, label) == text
+
+
+CHARSETS = sorted({charsets.name(label.replace("_", "-")) for label in aliases.values()} - {""})
+ENDS_OF_LINES = re.compile("[\r\n\0\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
+# What codecs shift with, and what lies beside line ends in one or another.
+SHIFTS = [b"\x1b$", b"\x1b$B", b"\x1b(B", b"\x1b.A", b"\x1bN\x05", b"\x1b$)C", b"\x0e", b"\x0f", b"~{", b"~}", b"~\n ",
+          b"+AAo-", b"+AA", b"+ICg-", b"+", b"-", b"%", b"\x15", b"\x25", b"\x20\x28", b"\x28\x20", b"\r\n ", b"\n\t",
+          b"\x85", "\u2028\x85".encode(), "\u2028\x85".encode("gb18030"), b"\xe4", b"\xff",
+          b"a", b"B", b"@"]  # fmt: skip
+
+
+@pytest.mark.parametrize("charset", CHARSETS)
+def test_a_header_field_is_one_line_in_every_character_set(charset):
+    @given(st.lists(st.sampled_from(SHIFTS) | st.binary(max_size=3), max_size=8).map(b"".join))
+    def is_one_line(value):
+        value = value.replace(b"\r", b"").replace(b"\0", b"")
+        value = re.sub(rb"\n(?![ \t])", b"", value)
+        text = read_header(value, charset)
+        assert not [end for end in ENDS_OF_LINES.findall(text) if not value.isascii() or end.encode() not in value]
+
+    is_one_line()
+
+
+@pytest.mark.parametrize("label", ["utf-7", "utf-16", "utf-16be", "utf-32", "cp037", "cp1026", "hz-gb-2312", "ibm500"])
+@pytest.mark.parametrize(
+    ("value", "text"), [(b"Gr\xfc\xdfe", "Grüße"), (b"\x1b$B@A5a\x1b(B", "請求"), (b"+AAo- %\xe4", "+AAo- %ä")]
+)
+def test_a_header_is_not_read_in_a_character_set_that_is_not_ascii_with_more_signs(label, value, text):
     assert read_header(value, label) == text
 
 

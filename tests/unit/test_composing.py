@@ -5,8 +5,8 @@ import re
 import pytest
 from django.conf import settings
 
-from messaging.composing import as_typed, read_mailboxes
-from messaging.exchange import same
+from messaging.compose.letters import as_typed, read_mailboxes
+from messaging.compose.rewrite import same
 from messaging.intake.addresses import Mailbox
 
 

@@ -7,34 +7,26 @@ import pytest
 from django.apps import apps
 from django.conf import settings
 
-from config import processes
-from messaging import (
-    batches,
-    export,
-    health,
-    housekeeping,
-    notices,
-    option_values,
-    probe,
-    queue,
-    schedules,
-    sending,
-    submitted,
-    tasks,
-    uploads,
-    wake,
-    watched,
-)
+from config import processes, server
+from messaging import connection_check, health, housekeeping, immediate, notices, option_values, tasks
+from messaging.compose import form_submissions
 from messaging.console.forms import compose, options
 from messaging.console.views import batches as batch_pages
-from messaging.delivery import dialogue, ledger, outcomes, refusal, streaks
+from messaging.console.views import guard
+from messaging.content import uploads
+from messaging.delivery import opt_file_block, streaks
 from messaging.delivery.lane import Lane
+from messaging.delivery.outcomes import verdict
+from messaging.delivery.smtp import dialogue
+from messaging.delivery.store import ledger
 from messaging.intake import addresses, gate, message_ids
 from messaging.lifecycle import limits, transitions
 from messaging.models import Message
 from messaging.notices import mail, telling
 from messaging.notices.collect import CHUNK as COLLECTED
-from messaging.setup import oauth
+from messaging.queue import actions, batches, export, pausing, wake
+from messaging.scheduling import schedules
+from messaging.setup.oauth import tokens
 
 SECOND = dt.timedelta(seconds=1)
 SWEEP = settings.SWEEP_SECONDS * SECOND
@@ -58,7 +50,11 @@ IN_ORDER = [
     # Signs of life, and who looks for them.
     (2 * tasks.HEARTBEAT_SECONDS * SECOND, health.SILENT_AFTER, "one lost sign of life is no silence"),
     (3 * SWEEP, health.SILENT_AFTER, "nor are two lost sweeps"),
-    (SWEEP + refusal.REFRESHED_AFTER * SECOND, refusal.FRESH, "a server's note stays fresh while it sweeps"),
+    (
+        SWEEP + opt_file_block.REFRESHED_AFTER * SECOND,
+        opt_file_block.FRESH,
+        "a server's note stays fresh while it sweeps",
+    ),
     (2 * SECOND, health.SECONDS * SECOND, "the broker's time-out ends before the check's"),
     # Beat's tasks: one that waits behind others is still done, and does not pile up.
     (SWEEP, BEAT["sweep"]["options"]["expires"] * SECOND, "a sweep may wait for a worker until the next one"),
@@ -71,25 +67,29 @@ IN_ORDER = [
     # Leases.
     (settings.LEASE_SECONDS / 3, settings.LEASE_SECONDS / 2, "one lost renewal ends no lease"),
     (settings.LEASE_SECONDS * SECOND, housekeeping.STEADY, "an outage is told from a clock that is wrong"),
-    # What is sent while somebody waits.
-    (SERVER_AND_DATABASE, submitted.longest(), "a form is not told as broken off while it is being sent"),
-    (sum(dialogue.STAGE_SECONDS.values()), submitted.ALL_STAGES, "of which submitted.py knows no more"),
-    (submitted.longest(), submitted.KEPT, "its key is kept for as long"),
+    # What is sent while someone waits.
+    (SERVER_AND_DATABASE, form_submissions.longest(), "a form is not told as broken off while it is being sent"),
+    (sum(dialogue.STAGE_SECONDS.values()), form_submissions.ALL_STAGES, "of which submitted.py knows no more"),
+    (form_submissions.longest(), form_submissions.KEPT, "its key is kept for as long"),
     (
         limits.SEAT_PATIENCE + limits.PATIENCE,
-        watched.BEFORE_DATA,
+        immediate.BEFORE_DATA,
         "who waited for a seat and a connection can still send",
     ),
     (
-        watched.BEFORE_DATA,
-        watched.LOOKS_ON,
+        immediate.BEFORE_DATA,
+        immediate.LOOKS_ON,
         "a user who leaves before that is told it is being sent, though nothing was",
     ),
-    (watched.LOOKS_ON, 30, "their page comes before a proxy gives up"),
-    (limits.MOST_SEATS + limits.MOST_WAITING + probe.AT_ONCE + 1, WEB_THREADS, "a thread is left for the other pages"),
-    (SERVER_AND_DATABASE, streaks.LONGEST_TRY, "no attempt that ended later began before"),
+    (immediate.LOOKS_ON, 30, "their page comes before a proxy gives up"),
+    (
+        limits.MOST_SEATS + limits.MOST_WAITING + connection_check.AT_ONCE + 1,
+        WEB_THREADS,
+        "a thread is left for the other pages",
+    ),
+    (SERVER_AND_DATABASE, ledger.LONGEST_TRY, "no attempt that ended later began before"),
     # What is kept, and for how long it is looked at.
-    (submitted.longest(), uploads.KEPT, "a form's files are there for as long as it may be sent"),
+    (form_submissions.longest(), uploads.KEPT, "a form's files are there for as long as it may be sent"),
     (3600 * SECOND, housekeeping.BLOBS_KEPT, "blobs.STAYS_YOUNG: a body that is named again is young enough"),
     (streaks.ANSWER_HOLDS, streaks.FORGOTTEN_AFTER, "an answer ends before its streak is forgotten"),
     (streaks.FORGOTTEN_AFTER, streaks.KEPT, "a streak that ended is kept for those who ask why"),
@@ -99,12 +99,12 @@ IN_ORDER = [
     (schedules.NOTHING_KEPT, schedules.RUNS_KEPT, "runs that found nothing go sooner"),
     (366 * 24 * 3600 * SECOND, schedules.RUNS_KEPT, "of a yearly schedule there is always one to see"),
     (housekeeping.SIGN_IN_UNUSED, dt.timedelta(days=1), "each sign-in is used once a day"),
-    (2 * oauth.turn_seconds(), oauth.wait_seconds(), "who waits sees the turns of two dead processes end"),
-    (oauth.wait_seconds(), settings.LEASE_SECONDS, "and waits for no longer than its leases last"),
-    (oauth.EARLY, dt.timedelta(hours=1), "the usual token is not renewed at once"),
-    (oauth.turn_seconds() * SECOND, housekeeping.TOKEN_AHEAD, "what another machine renews now is none of the future"),
+    (2 * tokens.turn_seconds(), tokens.wait_seconds(), "who waits sees the turns of two dead processes end"),
+    (tokens.wait_seconds(), settings.LEASE_SECONDS, "and waits for no longer than its leases last"),
+    (tokens.EARLY, dt.timedelta(hours=1), "the usual token is not renewed at once"),
+    (tokens.turn_seconds() * SECOND, housekeeping.TOKEN_AHEAD, "what another machine renews now is none of the future"),
     # What people may say, and where it ends.
-    (sending.LONGEST_REASON, 400, "as long as for a hold"),
+    (pausing.LONGEST_REASON, 400, "as long as for a hold"),
     (compose.LONGEST_SUBJECT, column("Message.subject"), "a subject that is typed"),
     (column("Message.subject"), column("NoticeItem.subject"), "and told in a notice"),
     (option_values.CATEGORY_LENGTH, column("Message.category"), "a category"),
@@ -129,7 +129,7 @@ def test_longest_name_of_a_machine_fits_into_what_it_signs(monkeypatch):
     monkeypatch.setattr("socket.gethostname", lambda: NAMED_HOST)
     monkeypatch.setattr("os.getpid", lambda: 4_194_304)  # PID_MAX_LIMIT of Linux
     assert len(Lane(None).owner) <= column("Message.lease_owner")
-    assert len(refusal.PREFIX + refusal.server_name()) <= column("Heartbeat.name")
+    assert len(opt_file_block.PREFIX + opt_file_block.server_name()) <= column("Heartbeat.name")
 
 
 CHUNKS = [
@@ -137,7 +137,7 @@ CHUNKS = [
     transitions.CHUNK,
     COLLECTED,
     telling.CHUNK,
-    queue.CHUNK,
+    actions.CHUNK,
     streaks.CHUNK,
     housekeeping.CHUNK,
     export.CHUNK,
@@ -164,8 +164,13 @@ def test_claims_and_wake_ups_fit_each_other():
 
 def test_a_message_is_tried_as_often_as_its_time_allows():
     assert sum(settings.RETRY_GAPS) <= settings.RETRY_MAX_AGE
-    assert outcomes.LONGEST_WAIT.total_seconds() <= settings.RETRY_MAX_AGE
+    assert verdict.LONGEST_WAIT.total_seconds() <= settings.RETRY_MAX_AGE
 
 
 def test_the_last_time_that_can_be_chosen_is_the_same_everywhere():
-    assert sending.LONGEST_PAUSE == compose.LONGEST_DELAY
+    assert pausing.LONGEST_PAUSE == compose.LONGEST_DELAY
+
+
+def test_page_that_an_order_leads_back_to_has_an_address_that_the_web_server_takes():
+    longest = f"GET /messages/{2**63}/? HTTP/1.1"
+    assert len(longest) + guard.LONGEST_QUERY < server.LONGEST_START_LINE

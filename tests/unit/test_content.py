@@ -6,14 +6,14 @@ from email.message import EmailMessage
 import pytest
 from hypothesis import given
 
-from messaging import blobs, content, mime
+from messaging.content import assembly, blobs, mime
 from messaging.models import Message, MessageContent
 from tests.mails import HEAD, TEXT, TREE, multipart, part, pdf
 
 HEAD += b"Message-ID: <1@example.com>\r\nMIME-Version: 1.0\r\n"
 
 
-def joined(skeleton: bytes, cuts: list[content.Cut]) -> bytes:
+def joined(skeleton: bytes, cuts: list[assembly.Cut]) -> bytes:
     pieces, position = [], 0
     for cut in cuts:
         pieces += [skeleton[position : cut.offset], cut.body]
@@ -65,7 +65,7 @@ for level in range(100):
 
 @pytest.mark.parametrize("raw", NASTY.values(), ids=NASTY.keys())
 def test_cut_and_put_together_again_is_the_same(raw):
-    assert joined(*content.split(raw)) == raw
+    assert joined(*assembly.split(raw)) == raw
 
 
 @pytest.mark.parametrize(
@@ -87,36 +87,36 @@ def test_cut_and_put_together_again_is_the_same(raw):
     }.items(),
 )
 def test_exactly_the_attachments_are_cut(name, bodies):
-    assert [cut.body for cut in content.split(NASTY[name])[1]] == bodies
+    assert [cut.body for cut in assembly.split(NASTY[name])[1]] == bodies
 
 
 def test_every_one_of_many_parts_is_found():
-    assert len(content.split(NASTY["500 attachments"])[1]) == 500
-    assert len(content.split(NASTY["100 levels"])[1]) == 101
+    assert len(assembly.split(NASTY["500 attachments"])[1]) == 500
+    assert len(assembly.split(NASTY["100 levels"])[1]) == 101
 
 
 @given(TREE)
 def test_any_tree_of_parts_is_put_together_again_the_same(raw):
-    assert joined(*content.split(raw)) == raw
+    assert joined(*assembly.split(raw)) == raw
 
 
 @given(TREE)
 def test_any_tree_of_parts_can_be_shown(raw):
-    content.bodies(Message(content=MessageContent(skeleton=content.split(raw)[0])))
+    assembly.bodies(Message(content=MessageContent(skeleton=assembly.split(raw)[0])))
 
 
 def test_a_full_disk_leaves_no_half_written_file(media, monkeypatch):
     def no_space(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("messaging.blobs.os.fsync", no_space)
+    monkeypatch.setattr("messaging.content.blobs.os.fsync", no_space)
     with pytest.raises(OSError, match="No space"):
         blobs.put(b"report")
     assert not [path for path in media.rglob("*") if path.is_file()]
 
 
-def shown(raw: bytes) -> content.Bodies:
-    return content.bodies(Message(content=MessageContent(skeleton=content.split(raw)[0])))
+def shown(raw: bytes) -> assembly.Bodies:
+    return assembly.bodies(Message(content=MessageContent(skeleton=assembly.split(raw)[0])))
 
 
 def test_text_html_and_header_fields_are_decoded_for_reading():
@@ -171,7 +171,7 @@ def test_a_broken_text_is_shown_as_well_as_it_can_be(raw, text):
 )
 def test_file_names_are_harmless_to_show(declared, filename):
     raw = multipart(TEXT, pdf(b"QQ==", b"Content-Disposition: attachment; " + declared.encode()))
-    assert content.split(raw)[1][0].filename == filename
+    assert assembly.split(raw)[1][0].filename == filename
 
 
 def test_pictures_within_the_html_are_told_from_attachments():
@@ -181,7 +181,7 @@ def test_pictures_within_the_html_are_told_from_attachments():
         part(b"image/png", b"QQ=="),
         subtype=b"related",
     )
-    cuts = content.split(raw)[1]
+    cuts = assembly.split(raw)[1]
     assert [(cut.content_id, cut.is_inline) for cut in cuts] == [
         ("logo@office", True), ("photo@office", False), ("", False),
     ]  # fmt: skip
@@ -193,7 +193,7 @@ def test_attachments_open_as_they_were_whatever_their_size(encoding, size):
     data = (bytes(range(33, 127)) + b"=\r\n \t")[:97] * (size // 97 + 1)
     message = EmailMessage(policy=policy.SMTP)
     message.set_content(data[:size], maintype="application", subtype="x", cte=encoding, filename="a")
-    cut = content.split(message.as_bytes())[1][0]
+    cut = assembly.split(message.as_bytes())[1][0]
     pieces = (cut.body[start : start + 61] for start in range(0, len(cut.body), 61))
     assert b"".join(mime.decode(pieces, cut.encoding)).removesuffix(b"\r\n") == data[:size].removesuffix(b"\r\n")
     assert abs(cut.size - size) <= 2

@@ -232,6 +232,14 @@ def test_as_many_web_processes_as_one_likes():
     assert "./config/nginx.conf:/etc/nginx/conf.d/default.conf:ro" in SERVICES["proxy"]["volumes"]
 
 
+def test_proxy_takes_in_whole_requests_and_answers():
+    """So a slow client keeps a connection of the proxy, and nothing of a web container."""
+    nginx = (ROOT / "config" / "nginx.conf").read_text()
+    assert not re.search(r"^\s*proxy(_request)?_buffering\s+off", nginx, re.MULTILINE)
+    for name in ("client_header_timeout", "client_body_timeout", "send_timeout"):
+        assert int(re.search(rf"^\s*{name} (\d+)s;", nginx, re.MULTILINE)[1]) <= 30
+
+
 def test_everything_but_migrate_has_a_health_check():
     for name, service in SERVICES.items():
         check = service["healthcheck"]

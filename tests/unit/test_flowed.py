@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from messaging import flowed
+from messaging.content import flowed
 
 LINES = st.lists(st.text("ab >- ", max_size=8), max_size=8).map("\n".join)
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from messaging import mime, octets, reencode, sealed
-from messaging.octets import Held, Octets, Span, Spool
+from messaging.content import mime, octets, sealed, transfer_encoding
+from messaging.content.octets import Held, Octets, Span, Spool
 from tests.mails import HEAD, LEAF, TREE, multipart, part
 
 TEXTS = st.text("aü\r\n =.-b", max_size=300).map(str.encode) | st.text("aü\r\n", max_size=99).map(
@@ -75,7 +75,7 @@ def test_the_parts_of_a_message_are_where_they_are_in_bytes(small, tmp_path, tre
 
 def in_7bit(found):
     try:
-        header, body = reencode.to_7bit(found)
+        header, body = transfer_encoding.to_7bit(found)
     except sealed.Sealed:
         return None
     assert len(body) == len(b"".join(body))

@@ -9,17 +9,17 @@ from django.db.models import UniqueConstraint
 
 # Each place by its file and the model, with what it looks rows up by.
 PLACES = {
-    ("delivery/lineage.py", "AccountPause"): {"account", "kind"},
-    ("delivery/lineage.py", "Lineage"): {"pk"},
+    ("delivery/store/lineage.py", "AccountPause"): {"account", "kind"},
+    ("delivery/store/lineage.py", "Lineage"): {"pk"},
     ("delivery/pauses.py", "AccountPause"): {"account", "kind"},
     ("delivery/streaks.py", "RefusalStreak"): {"account", "stage", "wording"},
     ("delivery/unanswered.py", "UnansweredStreak"): {"account", "server"},
     ("housekeeping.py", "Heartbeat"): {"name"},
     ("notices/__init__.py", "NoticesSeen"): {"user"},
-    ("roles.py", "Group"): {"name"},
-    ("schedules.py", "ScheduleRun"): {"schedule", "due_at"},
-    ("sending.py", "AccountPause"): {"account", "kind"},
-    ("setup/oauth.py", "AccessToken"): {"pk"},
+    ("access/roles.py", "Group"): {"name"},
+    ("scheduling/schedules.py", "ScheduleRun"): {"schedule", "due_at"},
+    ("queue/pausing.py", "AccountPause"): {"account", "kind"},
+    ("setup/oauth/tokens.py", "AccessToken"): {"pk"},
 }
 # Where the model is named elsewhere.
 HIDDEN = {"rows": "RefusalStreak", "limits": "AccountPause", "_orders_on": "AccountPause"}

@@ -9,9 +9,9 @@ from tests import reading
 from tests.corpus import CORPUS, cases
 from tests.sizes import sampled
 
-SIZE = 20_000  # characters; what took 30 seconds and more took seconds at this length
+SIZE = 20_000  # characters; twice and half as many are tried; what took 30 seconds and more took seconds at this length
 MOST_SECONDS = 1.0  # of processor time, for a machine that is several times slower than most
-WORST_GROWTH = 2.5 * 2  # twice as much for twice the length, with room for a busy machine
+WORST_GROWTH = 8  # for four times the length: in proportion it is 4, by the square 16
 MEASURABLE = 0.1  # seconds: below that the figures are noise
 SOUP = st.lists(
     st.sampled_from([each for parts in REPEATED.values() for each in parts] + ["\n", " ", "x"]), max_size=40
@@ -20,14 +20,16 @@ SOUP = st.lists(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sampled(list(parsers())))
-def test_twice_the_length_costs_no_more_than_twice_the_time(name):
+def test_time_grows_with_the_length_and_not_with_its_square(name):
     parser = parsers()[name]
     for kind in REPEATED:
-        twice = cost(parser, repeated(kind, 2 * SIZE))
-        assert twice < MOST_SECONDS, kind
-        if twice > MEASURABLE:
-            once = cost(parser, repeated(kind, SIZE))
-            assert twice < WORST_GROWTH * once, kind
+        whole = cost(parser, repeated(kind, 2 * SIZE))
+        assert whole < MOST_SECONDS, kind
+        if whole > MEASURABLE:  # the least of three: what else the machine does is no part of the parser's time
+            whole = min(whole, *(cost(parser, repeated(kind, 2 * SIZE)) for _ in range(2)))
+        if whole > MEASURABLE:
+            quarter = max(cost(parser, repeated(kind, SIZE // 2)) for _ in range(3))
+            assert whole < WORST_GROWTH * quarter, kind
 
 
 @pytest.mark.parametrize("octets", cases("mime"), ids=lambda octets: octets.name)

@@ -1,14 +1,16 @@
 """What goes to a server without 8BITMIME is 7-bit, in short lines, and decodes to the same (RFC 6152, RFC 2045 6)."""
 
+import base64
+
 import pytest
 from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from messaging import mime, reencode
+from messaging.content import mime, transfer_encoding
+from messaging.content.octets import Octets
 from messaging.intake.gate import Refused
 from messaging.intake.wire import fit
-from messaging.octets import Octets
 from tests.mails import HEAD, OCTETS, TREE, multipart, part
 from tests.rows import parsed
 
@@ -21,7 +23,7 @@ def fitted(raw):
 
 
 def to_7bit(raw):
-    header, body = reencode.to_7bit(Octets.of(raw))
+    header, body = transfer_encoding.to_7bit(Octets.of(raw))
     whole = header + b"".join(body)
     assert len(whole) == len(header) + len(body)
     return whole
@@ -74,6 +76,49 @@ def test_a_text_gets_the_shorter_encoding(text, encoding):
     assert b"\r\nContent-Transfer-Encoding: " + encoding in encoded
     assert len(encoded) < 1.45 * len(text.encode()) + 400
     assert parsed(encoded).get_content().rstrip() == text.rstrip()
+
+
+@given(
+    st.text("-aäx\n", max_size=300).map(lambda text: text.replace("\n", "\r\n")),
+    st.sampled_from([b"-", b"--", b"a-", b"frontier"]),
+    st.sampled_from([b"8bit", b"base64", b"quoted-printable"]),
+)
+def test_no_line_that_is_encoded_ends_a_part(text, boundary, encoding):
+    """Texts that a program encoded so that none of their lines is a delimiter stay one part (RFC 2046 5.1.1)."""
+    text = text.replace("x", "--frontier--\r\n" if encoding != b"8bit" else "x") + "y" * 60 + "--frontier--ü"
+    octets = text.encode()
+    if encoding == b"8bit" and any(line.startswith(b"--") for line in octets.splitlines()):
+        return
+    body = {
+        b"8bit": octets,
+        b"base64": base64.b64encode(octets),  # on one line
+        b"quoted-printable": octets.replace(b"-", b"=2D") + b"z" * 1000,
+    }[encoding]
+    given = part(b"text/plain; charset=utf-8", body, b"Content-Transfer-Encoding: " + encoding)
+    encoded = to_7bit(fitted(HEAD + multipart(given, part(b"text/plain", b"second"), boundary=boundary)))
+    assert max(map(len, encoded.split(b"\r\n"))) <= 998
+    first, second = parsed(encoded).iter_parts()
+    assert second.get_content() == "second"
+    assert first.get_content().replace("\r\n", "\n").startswith(text.replace("\r\n", "\n"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "--" * 40 + "ü",
+        "-- \r\nYours sincerely, and with best regards, Jörg",
+        "-" * 76 + "ü",
+        "x" * 75 + "--ü--",
+        "-" * 500 + "ü",
+    ],
+)
+def test_lines_of_quoted_printable_stay_short_where_a_dash_is_encoded(text):
+    data, name = transfer_encoding._text(Octets.of(text.encode()), is_held=True)
+    lines = b"".join(data).split(b"\r\n")
+    assert name == b"quoted-printable"
+    assert max(map(len, lines)) <= 76
+    assert not [line for line in lines if line.startswith(b"--")]
+    assert b"".join(mime.decode([b"".join(data)], name.decode())).decode() == text
 
 
 INNER = "From: Jörg <joerg@example.com>\r\nSubject: Grüße\r\nX-Note: ü\r\n"

@@ -16,6 +16,7 @@ import pytest
 from tests.installation import ROOT
 
 INDEX = "application/vnd.oci.image.index.v1+json"
+WITH_IMAGES = ("Dockerfile", "docker-compose.yml", ".github/workflows/ci.yml")
 IMAGES = {"python": 3, "nginx": 3, "redis": 3, "postgres": 2}  # and how many numbers an exact version has
 FAKE_PIP_AUDIT = """
 import json, os, re, sys
@@ -46,7 +47,7 @@ def images(text):
 
 
 def test_every_image_has_the_tag_of_one_version():
-    found = images((ROOT / "Dockerfile").read_text() + (ROOT / "docker-compose.yml").read_text())
+    found = images("".join((ROOT / name).read_text() for name in WITH_IMAGES))
 
     assert {name for name, _ in found} == set(IMAGES)
     for name, tag in found:
@@ -95,22 +96,23 @@ def registry(monkeypatch):
 
 @pytest.fixture
 def files(tmp_path):
-    for name in ("Dockerfile", "docker-compose.yml"):
-        shutil.copy(ROOT / name, tmp_path)
+    for name in WITH_IMAGES:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
     return tmp_path
 
 
 def make_digests(files):
-    before = [each.read_text() for each in sorted(files.iterdir())]
+    before = [(files / name).read_text() for name in WITH_IMAGES]
     done = subprocess.run([sys.executable, ".ci/digests.py", files], cwd=ROOT, capture_output=True, text=True)
-    return done, before == [each.read_text() for each in sorted(files.iterdir())]
+    return done, before == [(files / name).read_text() for name in WITH_IMAGES]
 
 
 def test_digests_are_written_beside_the_tags_and_again(registry, files):
     done, _ = make_digests(files)
 
     assert done.returncode == 0, done.stderr
-    for name in ("Dockerfile", "docker-compose.yml"):
+    for name in WITH_IMAGES:
         given, pinned = (ROOT / name).read_text(), (files / name).read_text()
         assert images(pinned) == images(given)
         for image, tag in images(given):

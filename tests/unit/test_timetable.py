@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from messaging import timetable
 from messaging.models import Schedule
+from messaging.scheduling import timetable
 
 BERLIN, NEW_YORK = "Europe/Berlin", "America/New_York"
 ALL_DAYS = "0,1,2,3,4,5,6"

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from messaging import batches
-from messaging.delivery import meanings
-from messaging.delivery.reply import LocalError
+from messaging.delivery.outcomes import meanings
+from messaging.delivery.outcomes.reply import LocalError
 from messaging.models import MessageEvent, Phrase, Reason
+from messaging.queue import batches
 from messaging.setup.problems import Problem
 from messaging.wording import in_words
 from messaging.wording.sentences import TABLES, WORDS
@@ -69,7 +69,7 @@ def test_the_two_that_hold_words_say_them():
     ({"key": 5}, "5"), ({"words": "x"}, ""), ("x", ""), ([], ""), (7, ""),
 ])  # fmt: skip
 def test_what_is_not_known_or_damaged_is_told_by_its_key(row, words):
-    """A row of a later version, or of a program of somebody’s own, stops nothing."""
+    """A row of a later version, or of a program of someone’s own, stops nothing."""
     phrase = Phrase.of(row)
     assert in_words(phrase) == words
     assert json.loads(json.dumps(phrase.as_row())) == phrase.as_row()

@@ -40,7 +40,7 @@ def pages():
     """What each of PAGES says was changed."""
     from django.contrib.auth.models import User
 
-    from messaging import roles
+    from messaging.access import roles
     from messaging.console.views import options, schedules, setup, users
     from tests.audit import told
 

@@ -85,7 +85,7 @@ USERS = [
     (("sign-in name", "bob", "none"), "Sign-in name from “bob” to “none”", ("username", "bob", "none")),
     (("first name", "none", "Ben"), "First name from “none” to “Ben”", ("first_name", "", "Ben")),
     (("last name", "Okoro", "none"), "Last name from “Okoro” to “none”", ("last_name", "Okoro", "")),
-    (("e-mail", "a@b.example", "none"), "E-mail from “a@b.example” to “none”", ("email", "a@b.example", "")),
+    (("e-mail", "a@b.example", "none"), "Email from “a@b.example” to “none”", ("email", "a@b.example", "")),
     (("active", "yes", "no"), "Active from “yes” to “no”", ("is_active", True, False)),
     (("active", "no", "perhaps"), "Active from “no” to “perhaps”", ("is_active", False, old("perhaps"))),
     (("role", "Viewer", "none"), "Role from “Viewer” to “none”", ("role", "Viewer", "")),

@@ -10,9 +10,9 @@ from django.core.mail import get_connection  # noqa: E402
 
 from benchmarks.agent import seconds, serve  # noqa: E402
 from benchmarks.corpus import email_messages  # noqa: E402
-from messaging import batches  # noqa: E402
+from messaging.company import options  # noqa: E402
 from messaging.models import EmailSettings, Heartbeat, Message  # noqa: E402
-from messaging.setup import options  # noqa: E402
+from messaging.queue import batches  # noqa: E402
 
 Status = Message.Status
 

@@ -6,7 +6,7 @@ from typing import Any
 from django import forms
 from django.utils import timezone
 
-from messaging.sending import LONGEST_REASON
+from messaging.queue.pausing import LONGEST_REASON
 
 CLOCKS_CHANGE = "The clocks change at that time: it comes twice, or not at all. Choose a time an hour earlier or later."
 
@@ -42,7 +42,7 @@ class HoldForm(_InWords):
     )
     until = LocalTimeField(
         required=False,
-        label="Until (empty: until somebody releases it)",
+        label="Until (empty: until it is released)",
         error_messages={"invalid": "It was not held: the time could not be read."},
         widget=forms.DateTimeInput(attrs={"type": "datetime-local", "class": "form-control", "id": "hold-until"}),
     )
@@ -55,7 +55,7 @@ class HoldForm(_InWords):
 
 
 class CancelForm(_InWords):
-    """Why, if somebody wants to say."""
+    """Why, if someone wants to say."""
 
     why = forms.CharField(
         max_length=400,
@@ -66,7 +66,7 @@ class CancelForm(_InWords):
 
 
 class PauseForm(_InWords):
-    """Why sending is paused, and optionally until when; messaging.sending says what a pause must be."""
+    """Why sending is paused, and optionally until when; messaging.queue.pausing says what a pause must be."""
 
     why = forms.CharField(
         required=False,
@@ -78,7 +78,7 @@ class PauseForm(_InWords):
     until = LocalTimeField(
         required=False,
         label="Until",
-        help_text="Empty: until somebody resumes it.",
+        help_text="Empty: until it is resumed.",
         error_messages={"invalid": "This time could not be read. Choose a date and a time, or leave it empty."},
         widget=forms.DateTimeInput(format="%Y-%m-%dT%H:%M", attrs={"type": "datetime-local", "class": "form-control"}),
     )

@@ -8,12 +8,12 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from messaging.composing import as_typed, read_mailboxes
+from messaging.access import policy
+from messaging.compose.letters import as_typed, read_mailboxes
 from messaging.console.forms.actions import LocalTimeField
 from messaging.intake.addresses import Mailbox
 from messaging.intake.errors import BadAddress
 from messaging.models import CompanyOptions
-from messaging.setup import policy
 from messaging.setup.layers import EmailSetup
 from messaging.wording import person
 
@@ -93,7 +93,7 @@ class LetterForm(forms.Form):
             return given
         number = sum(len(given[name]) for name in ("to", "cc", "bcc"))
         if not number:
-            self.add_error("to", "Nobody is named to send it to. Enter an e-mail address.")
+            self.add_error("to", "No recipients. Enter an email address.")
         elif number > settings.MAX_RECIPIENTS:
             self.add_error(
                 "to",

@@ -5,10 +5,10 @@ from typing import Any
 from django import forms
 from django.http import QueryDict
 
-from messaging.composing import as_typed, plain
+from messaging.compose.editing import UNREAD
+from messaging.compose.letters import as_typed, plain
+from messaging.compose.versions import Current
 from messaging.console.forms.compose import LetterForm
-from messaging.editing import UNREAD
-from messaging.versions import Current
 
 NAMES = ("to", "cc", "bcc", "subject", "text")
 THEIRS = "theirs"
@@ -53,7 +53,7 @@ class EditedForm(LetterForm):
             self.fields[name] = _Untouched(self.fields[name], getattr(now, name))
 
     def clean(self) -> dict[str, Any]:
-        # Nobody being named is no fault of a person who did not touch the recipients.
+        # No one being named is no fault of a person who did not touch the recipients.
         return super().clean() if self.touched else self.cleaned_data
 
 

@@ -1,4 +1,4 @@
-"""The form of one layer of Email Setup (seed rows S8, S9), and that of its test message."""
+"""The form of one layer of Email Setup (S8, S9), and that of its test message."""
 
 import json
 from collections.abc import Callable
@@ -12,30 +12,31 @@ from django.core.files.uploadedfile import UploadedFile
 from django.db.models import TextChoices
 from django.http import QueryDict
 
-from messaging import roles
+from messaging.access import policy, roles
 from messaging.audit import ChangedMeanwhile
+from messaging.company import windows
 from messaging.console.forms.helper import fields_alone
 from messaging.console.words import setting_value
 from messaging.intake import typed
 from messaging.intake.errors import BadAddress
 from messaging.models import AuditEntry, EmailSettings
-from messaging.setup import bound, certificates, changes, policy, servers, windows
+from messaging.setup import bound, certificates, changes, servers
 from messaging.setup.certificates import BadBundle
-from messaging.setup.fields import LABELS, LIMITS, NAMES, OF_USERS, SECRETS, column, label_within
+from messaging.setup.fields import FOR_ANY_MAILBOX, LABELS, LIMITS, NAMES, OF_USERS, SECRETS, column, label_within
 from messaging.setup.layers import DEFAULT_PORTS, RATES, EmailSetup, Layer, Value, place_of, resolve
 from messaging.setup.secrets import Secret
 from messaging.setup.servers import CONTROL, BadServer, is_address
 
+from .generic import ModelForm
 from .overtaken import OvertakenMixin, VersionField
 from .zone import ZoneMixin
 
 AuthType = EmailSettings.AuthType
 SendType = EmailSettings.SendType
 SignIn = EmailSettings.SignIn
-FOR_ANY_MAILBOX = (SignIn.MICROSOFT_APP, SignIn.GOOGLE_SERVICE, SignIn.OAUTH2)
 
 OPEN = [name for name in (*NAMES, *LIMITS) if name not in SECRETS]
-# Longer than one line, and usually a file that somebody was given.
+# Longer than one line, and usually a file that someone was given.
 FILES = {"ca_bundle": ".pem,.crt,.cer", "service_account": ".json"}
 MAX_FILE = 200_000  # octets
 # What to say of a number that is none, or out of the range that the model has.
@@ -72,8 +73,15 @@ EXAMPLES = {
 }
 
 
-class EmailSetupForm(OvertakenMixin, ZoneMixin, forms.ModelForm):
-    """One layer of email settings. Writes that layer and nothing else; an empty field falls through (seed row S13).
+class _SecretArea(forms.Textarea):
+    """For a secret of several lines: no page shows again what was typed."""
+
+    def format_value(self, value: Any) -> str:
+        return ""
+
+
+class EmailSetupForm(OvertakenMixin, ZoneMixin, ModelForm[EmailSettings]):
+    """One layer of email settings. Writes that layer and nothing else; an empty field falls through (S13).
 
     Args:
         account: whose layer; None is the company's.
@@ -136,7 +144,7 @@ class EmailSetupForm(OvertakenMixin, ZoneMixin, forms.ModelForm):
                 max_length=1000 if name != "service_account" else MAX_FILE,
                 label=LABELS[name],
                 help_text=words,
-                widget=forms.Textarea(attrs={"rows": 3, "spellcheck": "false", "class": "mono"})
+                widget=_SecretArea(attrs={"rows": 3, "spellcheck": "false", "class": "mono"})
                 if name == "service_account"
                 else forms.PasswordInput(render_value=False, attrs={"autocomplete": "new-password"}),
             )
@@ -243,7 +251,7 @@ class EmailSetupForm(OvertakenMixin, ZoneMixin, forms.ModelForm):
 
     def _take_file(self, name: str) -> None:
         """A file that was chosen takes the place of what is in the text field."""
-        file: UploadedFile | None = self.cleaned_data.get(f"{name}_file")
+        file: UploadedFile[bytes] | None = self.cleaned_data.get(f"{name}_file")
         if file is None:
             return
         if (file.size or 0) > MAX_FILE:
@@ -253,7 +261,7 @@ class EmailSetupForm(OvertakenMixin, ZoneMixin, forms.ModelForm):
         self.cleaned_data[name] = certificates.as_pem(data) if name == "ca_bundle" else data.decode("utf-8", "replace")
 
     def _check_secrets_stay_home(self) -> None:
-        """A stored secret is for the place it was entered for: whoever names another one has to know it."""
+        """A stored secret is for the place it was entered for: a person who names another one has to know it."""
         if any(self.has_error(part) for part in bound.PARTS):
             return
         stored = EmailSettings.objects.filter(account=self.account).first() or EmailSettings(account=self.account)
@@ -262,6 +270,7 @@ class EmailSetupForm(OvertakenMixin, ZoneMixin, forms.ModelForm):
             if part in self.cleaned_data:
                 setattr(entered, part, self.cleaned_data[part])
         before, after = place_of(stored, self.company), place_of(entered, self.company)
+        self.place = after
         if self.cleaned_data["company_version"] != self.initial["company_version"]:
             self._ask_again_for_the_company_moved(after)
         for name in SECRETS:
@@ -316,13 +325,15 @@ class EmailSetupForm(OvertakenMixin, ZoneMixin, forms.ModelForm):
         """Save the layer as a new version; what changed.
 
         Raises:
-            ValidationError: somebody else saved it since the form was shown (`overtaken` is what they changed, and the
+            ValidationError: someone else saved it since the form was shown (`overtaken` is what they changed, and the
                 form can be saved over it), or there is no encryption key. Nothing was written.
         """
         given = [name for name in self.names if name in OPEN or self._is_given(name)]
         values = {name: self.cleaned_data[name] for name in given}
         try:
-            return changes.save(self.account, values, by=by, seen=self.cleaned_data["version"] or 0)
+            return changes.save(
+                self.account, values, by=by, seen=self.cleaned_data["version"] or 0, meant_for=self.place
+            )
         except ChangedMeanwhile as error:
             raise self._overtaken(error.changes) from error
         except ImproperlyConfigured as error:

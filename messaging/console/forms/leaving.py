@@ -6,7 +6,8 @@ from typing import Any
 from django import forms
 from django.contrib.auth.models import User
 
-from messaging.leaving import Choice, Decision
+from messaging.console.filters import ids_in
+from messaging.queue.leaving import Choice, Decision, Lines
 from messaging.wording import person
 
 COMPANY = "company"
@@ -16,12 +17,17 @@ CHOICES = {
     Choice.CANCEL: "Cancel it – nothing of it goes out any more",
     Choice.LET_GO: "Let it go – it goes out in this user’s name as planned",
 }
+MORE = "Nothing was saved yet: more is under way than you were shown. Look at it and choose again."
 UNASKED = "Nothing was saved yet. Choose what becomes of it."
 
 
 class LeavingForm(forms.Form):
-    """One of Choice; with pass-on, to which account. Without any choice there is no decision."""
+    """One of Choice; with pass-on, to which account. Without any choice there is no decision.
 
+    `asked` is what was shown as under way, as leaving.Lines; where the form does not say, nothing.
+    """
+
+    asked = forms.CharField(required=False, widget=forms.HiddenInput)
     choice = forms.ChoiceField(
         label="What becomes of it?",
         choices=list(CHOICES.items()),
@@ -57,7 +63,8 @@ class LeavingForm(forms.Form):
         if not choice:
             return None
         to = self.successors[self.cleaned_data["successor"]] if choice == Choice.PASS_ON else None
-        return Decision(Choice(choice), to)
+        shown = ids_in(self.cleaned_data["asked"].split("-"))
+        return Decision(Choice(choice), to, Lines(*shown) if len(shown) == 2 else Lines())
 
 
 def _named(account: User | None) -> str:

@@ -1,4 +1,4 @@
-"""The form of the company options (seed rows S2, S3 and S15)."""
+"""The form of the company options (S2, S3 and S15)."""
 
 from typing import Any, cast
 
@@ -9,16 +9,17 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator
 from django.http import QueryDict
 
-from messaging import roles
+from messaging.access import roles
 from messaging.audit import Area, ChangedMeanwhile
+from messaging.company import options
+from messaging.company.options import RULE_NAMES
 from messaging.console.forms.helper import fields_alone
 from messaging.console.option_words import CATEGORIES, LABELS
-from messaging.delivery import retry
+from messaging.delivery.outcomes import retry
 from messaging.models import AuditEntry, CompanyOptions, NoticeKind, NoticeRule
 from messaging.option_values import CATEGORY_LENGTH, MOST_CATEGORIES, NUMBERS, OFF, READERS, BadOption
-from messaging.setup import options
-from messaging.setup.options import RULE_NAMES
 
+from .generic import ModelForm
 from .overtaken import OvertakenMixin, VersionField
 from .zone import ZoneMixin
 
@@ -42,7 +43,7 @@ class NumberOrOff(forms.IntegerField):
         return OFF if value in (0, "0") else value
 
 
-class CompanyOptionsForm(OvertakenMixin, ZoneMixin, forms.ModelForm):
+class CompanyOptionsForm(OvertakenMixin, ZoneMixin, ModelForm[CompanyOptions]):
     """All options but those about users' own settings, and a rule for each kind of notice.
 
     Args:
@@ -88,8 +89,8 @@ class CompanyOptionsForm(OvertakenMixin, ZoneMixin, forms.ModelForm):
             "urgent_claims": "A way in and a category per line, such as sendmail password-reset; * means all of them. "
             "The ways in are backend (Django code) and sendmail. Email that names such a category without being listed "
             "here is accepted and treated like any other.",
-            "expire_days": "Email that waits for a batch longer than that has failed, and says so; it is not lost, and "
-            "can be sent again. What a person holds waits on. Empty: it waits for ever.",
+            "expire_days": "Email that waits longer than that for a batch fails, and says so; it is not lost, and can "
+            "be sent again. Held email keeps waiting. Empty: no limit.",
             "same_refusals": "If a mail server refuses this many messages in a row, each to a different domain and all "
             "in the same unfamiliar words, the account pauses, and an administrator is asked whether our setup is at "
             "fault. Enter 0 or off to switch this off.",
@@ -97,10 +98,10 @@ class CompanyOptionsForm(OvertakenMixin, ZoneMixin, forms.ModelForm):
             "company_address": "Where notices to the company go, such as office@example.com.",
             "console_url": "Used for links in notices, such as https://outtray.example.com.",
             "language": "How dates and times are written. The words of the console are British English.",
-            "idle_minutes": "A user who does nothing for so long is signed out, and warned before. Pages that refresh "
-            "by themselves do not count. What is sent afterwards is kept for a day, until they sign in again.",
-            "session_hours": "After so many hours every user signs in again, however active.",
-            "operators_see_all": "Off: they see what they wrote themselves. Administrators see everything.",
+            "idle_minutes": "A user who does nothing for this long is signed out, after a warning. Pages that refresh "
+            "automatically do not count. Forms sent afterwards are kept for a day, until they sign in again.",
+            "session_hours": "After this many hours every user has to sign in again, however active.",
+            "operators_see_all": "Off: they see only their own messages. Administrators see everything.",
         }
         widgets = {
             **{name: forms.TextInput(attrs={"inputmode": "numeric", "autocomplete": "off"}) for name in NUMBERS},
@@ -197,7 +198,7 @@ class CompanyOptionsForm(OvertakenMixin, ZoneMixin, forms.ModelForm):
         """Save as a new version; what changed.
 
         Raises:
-            ValidationError: somebody else saved the options since the form was shown; `overtaken` is what they changed,
+            ValidationError: someone else saved the options since the form was shown; `overtaken` is what they changed,
                 and the form can be saved over it. Nothing was written.
         """
         rules = {kind: {name: self.cleaned_data[rule_field(kind, name)] for name in RULE_NAMES} for kind in self.rules}

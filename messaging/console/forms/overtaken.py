@@ -1,4 +1,4 @@
-"""A form that somebody else saved while a person had it open."""
+"""A form that someone else saved while a person had it open."""
 
 from collections.abc import Iterable
 from typing import Any, cast
@@ -39,7 +39,7 @@ class OvertakenMixin:
         self._take_theirs(data)
         self.data = data
         return ValidationError(
-            f"Somebody else changed {self.WHAT} while you had them open, and nothing of yours is saved yet. Look at "
+            f"Another user changed {self.WHAT} while you had them open, and your changes are not saved yet. Look at "
             "what they changed: where you changed the same, Save again puts yours in its place."
         )
 

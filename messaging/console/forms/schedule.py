@@ -1,4 +1,4 @@
-"""The form of a schedule: when, which messages, as whom, and what of a run that was missed (seed row S14)."""
+"""The form of a schedule: when, which messages, as whom, and what of a run that was missed (S14)."""
 
 from typing import Any
 
@@ -8,14 +8,16 @@ from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.http import QueryDict
 
-from messaging import schedules, selection, timetable
 from messaging.audit import ChangedMeanwhile
+from messaging.company import options
 from messaging.console.filters import few_words
+from messaging.console.forms.generic import ModelChoiceField
 from messaging.console.forms.helper import fields_alone
 from messaging.models import AuditEntry, Category, Schedule
 from messaging.models.schedule import LONGEST_TIMES
-from messaging.setup import options
-from messaging.timetable import BadTimetable, Timetable
+from messaging.queue import selection
+from messaging.scheduling import schedules, timetable
+from messaging.scheduling.timetable import BadTimetable, Timetable
 from messaging.wording import person
 
 DAYS = [(str(number), timetable.DAY_NAMES[number]) for number in (1, 2, 3, 4, 5, 6, 0)]
@@ -35,8 +37,8 @@ WHOLE = {
 }
 
 
-class _Account(forms.ModelChoiceField):
-    def label_from_instance(self, user: Any) -> str:
+class _Account(ModelChoiceField[User]):
+    def label_from_instance(self, user: User) -> str:
         return person(user)
 
 
@@ -92,7 +94,6 @@ class ScheduleForm(forms.Form):
     at_most = _number("Messages per run, at most", 1_000_000, "The oldest first. Empty: all that wait.")
     account = _Account(
         queryset=User.objects.filter(is_active=True).order_by("first_name", "username"),
-        to_field_name="username",
         required=False,
         label="Sending account",
         empty_label="The company",
@@ -165,7 +166,7 @@ class ScheduleForm(forms.Form):
         """Save it as a new version.
 
         Raises:
-            ValidationError: somebody else saved it since the form was shown, or took its name; nothing was written.
+            ValidationError: someone else saved it since the form was shown, or took its name; nothing was written.
         """
         values = self.cleaned_data
         kept = {name: values[name] for name in ("name", "is_on", "account", "at_most", "missed")}
@@ -175,7 +176,7 @@ class ScheduleForm(forms.Form):
         except ChangedMeanwhile as error:
             self.overtaken = error.changes
             raise ValidationError(
-                "Somebody else changed this schedule while you had it open; nothing was saved. Load the page again to "
+                "Another user changed this schedule while you had it open; nothing was saved. Load the page again to "
                 "see it as it is now."
             ) from error
 
@@ -197,8 +198,7 @@ def initial_of(schedule: Schedule | None) -> dict[str, Any]:
         return usual | {"time_zone": zone}
     values = {name: getattr(schedule, name) for name in (*schedules.NAMES, "version")}
     days = schedule.days.split(",") if schedule.days else []
-    account = schedule.account.get_username() if schedule.account else None
     asked = QueryDict(schedule.filter)
     words = {name: asked.get(name, "") for name in selection.NAMES}
     whole = next((name for name, these in WHOLE.items() if sorted(days) == these), "these")
-    return values | words | {"on_days": whole, "days": days if whole == "these" else [], "account": account}
+    return values | words | {"on_days": whole, "days": days if whole == "these" else [], "account": schedule.account_id}

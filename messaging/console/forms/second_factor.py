@@ -8,9 +8,9 @@ from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 
-from messaging import roles, second_factor
+from messaging.access import roles, second_factor
+from messaging.access.sign_ins import Door, counted
 from messaging.setup.secrets import LostKey
-from messaging.sign_ins import Door, counted
 
 from .helper import fields_alone
 
@@ -79,6 +79,7 @@ class ProofForm(CodeForm):
         found = authenticate(self.request, username=self.user.get_username(), password=password)
         if found is None or found.pk != self.user.pk:
             raise ValidationError("This is not your password.")
+        self.user.password = found.password  # what was compared, for sessions.confirm
         return password
 
     def clean_code(self) -> str:

@@ -7,15 +7,16 @@ from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 
 from messaging.audit import ChangedMeanwhile
+from messaging.company import options
+from messaging.console.forms.generic import ModelForm
 from messaging.console.forms.helper import fields_alone
 from messaging.models import CompanyOptions
 from messaging.option_values import READERS, BadOption
-from messaging.setup import options
 
 OF_USERS = ("users_may_edit", "user_servers", "users_any_sender", "user_senders")
 
 
-class UserServersForm(forms.ModelForm):
+class UserServersForm(ModelForm[CompanyOptions]):
     """Whether users may edit their own settings, and which servers they may name."""
 
     class Meta:
@@ -31,7 +32,7 @@ class UserServersForm(forms.ModelForm):
             "users_may_edit": "Under Preferences > Email. Administrators always may.",
             "user_servers": "One per line: smtp.example.com, *.example.com, or with a port of its own "
             "mail.example.com:2525. Without a port: 25, 465 and 587.",
-            "users_any_sender": "Off: as From address users may choose their own e-mail address and those below. "
+            "users_any_sender": "Off: as From address users may choose their own email address and those below. "
             "An address that an administrator chose for a user stays.",
             "user_senders": "A user name and an address per line: anna accounts@example.com; * means all users.",
         }
@@ -64,7 +65,7 @@ class UserServersForm(forms.ModelForm):
         """Save as a new version.
 
         Raises:
-            ValidationError: somebody else saved it since the form was shown; nothing was written.
+            ValidationError: someone else saved it since the form was shown; nothing was written.
         """
         try:
             options.save(
@@ -74,5 +75,5 @@ class UserServersForm(forms.ModelForm):
             )
         except ChangedMeanwhile as error:
             raise ValidationError(
-                "Somebody else changed this while you had it open. Load the page again to see it."
+                "Another user changed this while you had it open. Load the page again to see it."
             ) from error

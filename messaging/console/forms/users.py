@@ -8,11 +8,13 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.http import QueryDict
 
-from messaging import roles, users
+from messaging import users
+from messaging.access import roles
 from messaging.audit import ChangedMeanwhile
 from messaging.console.forms.helper import fields_alone
-from messaging.leaving import Decision
+from messaging.queue.leaving import Decision
 
+from .generic import ModelForm
 from .overtaken import OvertakenMixin, VersionField
 
 WHAT_FOR = {
@@ -23,7 +25,7 @@ WHAT_FOR = {
 NO_ROLE = ("", "No role – may sign in, and see nothing")
 
 
-class UserForm(OvertakenMixin, forms.ModelForm):
+class UserForm(OvertakenMixin, ModelForm[User]):
     """Name, address, role, and whether the user may sign in."""
 
     WHAT = "this user"
@@ -35,7 +37,7 @@ class UserForm(OvertakenMixin, forms.ModelForm):
     class Meta:
         model = User
         fields = list(users.FIELDS)
-        labels = {"username": "User name", "email": "E-mail address", "is_active": "May sign in"}
+        labels = {"username": "User name", "email": "Email address", "is_active": "May sign in"}
         help_texts = {"username": "To sign in with. Letters, digits and @ . + - _ only.", "is_active": ""}
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -49,8 +51,8 @@ class UserForm(OvertakenMixin, forms.ModelForm):
 
     def clean_username(self) -> str:
         name: str = self.cleaned_data["username"]
-        if users.is_taken(name, self.instance):
-            raise ValidationError(users.TAKEN)
+        if name != self.initial.get("username") and (why := users.why_not_called(name, self.instance)):
+            raise ValidationError(why)
         return name
 
     def clean(self) -> dict[str, Any]:

@@ -12,13 +12,13 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from messaging import wording
+from messaging.company import windows
 from messaging.console import audit_words, words
 from messaging.console.filters import MOST_COUNTED
 from messaging.console.paging import Page
 from messaging.intake import addresses
 from messaging.models import Message, ScheduleRun
 from messaging.notices import standing, text
-from messaging.setup import windows
 from messaging.setup.fields import LABELS
 
 register = template.Library()
@@ -27,6 +27,7 @@ register.filter("words", wording.in_words)
 register.filter("advice", wording.advice)
 register.filter("changes", wording.changes_in_words)
 register.filter("said", words.said)
+register.filter("said_to", words.said_to)
 register.filter("what_of", text.what_of)
 register.filter("why_of", text.why_of)
 register.filter("is_so", standing.is_so)

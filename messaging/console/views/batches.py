@@ -1,4 +1,4 @@
-"""Batch Message Processing (seed row S7): choose, review, confirm, follow, report."""
+"""Batch Message Processing (S7): choose, review, confirm, follow, report."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,34 +15,37 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 from django_htmx.http import HttpResponseStopPolling, push_url, trigger_client_event
 
-from messaging import batches, queue, roles, sending
+from messaging.access import roles
 from messaging.console import searches
 from messaging.console.filters import WaitingFilter, ids_in, query_of, toolbar
 from messaging.console.paging import Page, page_of
 from messaging.console.preflight import preflight
 from messaging.lifecycle.waiting import FREE, waiting
 from messaging.models import Batch, BatchItem, Message
-from messaging.queue import NotPossible
+from messaging.queue import actions, batches, pausing
+from messaging.queue.actions import NotPossible
 from messaging.setup.layers import resolve
+from messaging.wording import changes_in_words, moment, person
 
 from .guard import back_to, clean_url, is_part, operators_only, post_only, who
 from .messages import RECIPIENTS_SHOWN, rows_for_a_list
 
 PER_PAGE = 100
+REASONS_SHOWN = 50
 SKIPPED_SHOWN = 200  # of those that a draft would skip; the list below names them, too
 BAR_ORDER = ("sent", "failed", "unknown", "held", "cancelled", "skipped", "retrying", "sending")
 
 
 def free(user: User) -> QuerySet[Message]:
     """What a batch of this person may take, also before its time: in no other batch, and theirs to see."""
-    return queue.visible_to(user).filter(FREE)
+    return actions.visible_to(user).filter(FREE)
 
 
 @operators_only
 @require_http_methods(["GET", "HEAD", "POST"])
 @searches.in_turn
 def new(request: HttpRequest) -> HttpResponse:
-    """Choose messages; POST makes a draft of them and goes on to its review."""
+    """Choose messages; POST makes a draft of them and leads to its review."""
     return _choose(request) if request.method == "POST" else _offer(request)
 
 
@@ -81,7 +84,7 @@ def _chosen(request: HttpRequest) -> QuerySet[Message]:
     if request.POST.get("all_matching") == "1":
         filters = WaitingFilter(QueryDict(request.POST.get("filter", "")), queryset=free(who(request)))
         return filters.all_that_match.filter(waiting(timezone.now()))
-    return queue.visible_to(who(request)).filter(pk__in=ids_in(request.POST.getlist("message")))
+    return actions.visible_to(who(request)).filter(pk__in=ids_in(request.POST.getlist("message")))
 
 
 @require_safe
@@ -105,6 +108,11 @@ def batch_page(request: HttpRequest, pk: int) -> HttpResponse:
         "sees_retried": batch.retry_of_id is not None and seen.filter(pk=batch.retry_of_id).exists(),
     }
     if batch.status == Batch.Status.DRAFT:
+        edits = batches.edits(batch, among)  # before anything else is read: what is shown may be newer, never older
+        context["reviewed"] = _named(edits)
+        since = _edits_in(request.GET.get("since"))
+        if since is not None and edits.is_newer(since):
+            context |= {"is_edited": True, "edited": _edited(batch, among, since, who(request))}
         context |= _review(batch, among, who(request))
         context |= _items(request, batch, among, {"total": context["total"]})
         return render(request, "messaging/batch_review.html", context)
@@ -120,9 +128,10 @@ Among = QuerySet[Message] | None
 
 def _seen_by(user: User) -> tuple[QuerySet[Batch], Among]:
     """The batches a person may see, and which of their messages (None: all), with one look at the options."""
+    found = Batch.objects.exclude(status=Batch.INCOMPLETE)
     if roles.sees_all(user):
-        return Batch.objects.all(), None
-    return Batch.objects.filter(Q(created_by=user) | Q(confirmed_by=user)), Message.objects.filter(author=user)
+        return found, None
+    return found.filter(Q(created_by=user) | Q(confirmed_by=user)), Message.objects.filter(author=user)
 
 
 def _get(request: HttpRequest, pk: int) -> tuple[Batch, Among]:
@@ -152,6 +161,25 @@ def _review(batch: Batch, among: Among, person: User) -> dict[str, Any]:
     return chosen | _settings_of(batches.sending_account(batch, person)) if roles.may_operate(person) else chosen
 
 
+def _edited(batch: Batch, among: Among, since: batches.Edits, reader: User) -> list[tuple[Message, str]]:
+    """What was edited since the review that this person was shown before: the message; by whom, when, and what."""
+    return [
+        (edit.message, f"{actions.named(edit.by, reader)} {moment(edit.at)}: {changes_in_words(edit.changes)}.")
+        for edit in batches.edited_since(batch, since, among)
+    ]
+
+
+def _named(edits: batches.Edits) -> str:
+    """As a form and a link name it."""
+    return f"{edits.number}-{edits.last}"
+
+
+def _edits_in(text: str | None) -> batches.Edits | None:
+    """The reverse of _named; None for what is none."""
+    found = ids_in((text or "").split("-"))
+    return batches.Edits(*found) if len(found) == 2 else None
+
+
 def _settings_of(account: User | None) -> dict[str, Any]:
     setup = resolve(account)
     return {
@@ -159,7 +187,7 @@ def _settings_of(account: User | None) -> dict[str, Any]:
         "setup": setup,
         "problems": setup.problems(),
         "warnings": setup.warnings(),
-        "pauses": sending.holding_account(account, timezone.now()),
+        "pauses": pausing.holding_account(account, timezone.now()),
     }
 
 
@@ -190,9 +218,12 @@ def _standing(batch: Batch, among: Among) -> dict[str, Any]:
     waits = bool(report.counts["waiting"] or report.counts["retrying"])
     return {
         "report": report,
+        "reasons": report.reasons[:REASONS_SHOWN],
+        "more_reasons": len(report.reasons[REASONS_SHOWN:]),
+        "number_of_more": sum(number for _, _, number in report.reasons[REASONS_SHOWN:]),
         "bar": _bar(report.counts),
         "hidden": _hidden(batch, among),
-        "pauses": sending.holding_account(batch.account, now) if waits else [],
+        "pauses": pausing.holding_account(batch.account, now) if waits else [],
         "now": now,
         "can_cancel": waits,
     }
@@ -234,10 +265,13 @@ def item_list(request: HttpRequest, pk: int) -> HttpResponse:
 def confirm(request: HttpRequest, pk: int) -> HttpResponse:
     """Release the batch; pressed twice, the second press shows it."""
     batch, _ = _get(request, pk)
+    seen = _edits_in(request.POST.get("reviewed")) or batches.Edits()
     try:
-        if not batches.confirm(batch, by=who(request)):
+        if not batches.confirm(batch, by=who(request), seen=seen):
             words = "discarded" if batch.confirmed_at is None else "confirmed"
             notes.info(request, f"This batch was {words} before; nothing was sent twice.")
+    except batches.EditedSinceReview:
+        return redirect(f"{batch.get_absolute_url()}?since={_named(seen)}")
     except NotPossible as error:
         notes.error(request, str(error))
     return redirect(batch)
@@ -246,17 +280,28 @@ def confirm(request: HttpRequest, pk: int) -> HttpResponse:
 @operators_only
 @post_only
 def cancel(request: HttpRequest, pk: int) -> HttpResponse:
-    """Discard a draft, or take out what has not gone yet."""
+    """Discard a draft, or take out what has not gone yet: whichever the page offered."""
     batch, _ = _get(request, pk)
-    was_draft = batch.status == Batch.Status.DRAFT
+    if request.POST.get("status") != Batch.Status.CONFIRMED:
+        return _discard(request, batch)
     number = batches.cancel(batch, by=who(request))
-    if was_draft:
-        notes.info(request, f"Batch {batch.pk} was discarded; its messages still wait in the queue.")
-        return redirect("batch-new")
     words = "1 message is" if number == 1 else f"{number} messages are"
     waits = "waits" if number == 1 else "wait"
     others = " Other people’s messages stay in the batch." if batch.status == Batch.Status.CONFIRMED and number else ""
     notes.info(request, f"{words} back in the queue and {waits} for another batch.{others}")
+    return redirect(batch)
+
+
+def _discard(request: HttpRequest, batch: Batch) -> HttpResponse:
+    if batches.discard(batch, by=who(request)):
+        notes.info(request, f"Batch {batch.pk} was discarded; its messages still wait in the queue.")
+        return redirect("batch-new")
+    if batch.confirmed_at is None:
+        notes.info(request, "This batch was discarded before.")
+    else:
+        by = f" by {person(batch.run_by)}" if batch.run_by else ""
+        words = f"This batch was confirmed{by} in the meantime, and not discarded. Look at it again."
+        notes.warning(request, words)
     return redirect(batch)
 
 
@@ -267,6 +312,8 @@ def retry(request: HttpRequest, pk: int) -> HttpResponse:
     batch, among = _get(request, pk)
     try:
         return redirect(batches.retry_failed(batch, by=who(request), among=among))
-    except NotPossible:
+    except batches.NothingChosen:
         notes.warning(request, "None of the failed messages is left to retry: they were retried or changed meanwhile.")
-        return redirect(batch)
+    except NotPossible as error:
+        notes.warning(request, str(error))
+    return redirect(batch)

@@ -8,16 +8,18 @@ from typing import Literal
 from django.contrib.auth.models import User
 from django.http import HttpRequest, StreamingHttpResponse
 from django.http.response import HttpResponseBase
-from django.shortcuts import get_object_or_404, render
+from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.urls import reverse
 
-from messaging import probe, roles
+from messaging import connection_check
+from messaging.access import roles
+from messaging.admission import NoLonger
 from messaging.console.forms.email_setup import TestMessageForm
-from messaging.delivery.steps import Step
+from messaging.delivery.smtp.steps import Step
 from messaging.intake.errors import Refused
 
-from .guard import admins_only, operators_only, post_only, who
+from .guard import admins_only, of_account, operators_only, post_only, who
 
 log = logging.getLogger(__name__)
 
@@ -37,10 +39,10 @@ def company(request: HttpRequest, what: What) -> HttpResponseBase:
 
 @admins_only
 @post_only
-def user(request: HttpRequest, what: What, username: str) -> HttpResponseBase:
+@of_account
+def user(request: HttpRequest, what: What, account: User) -> HttpResponseBase:
     """With the settings of a user."""
-    account = get_object_or_404(User, username=username)
-    return _answer(request, account, what, "setup-user", username)
+    return _answer(request, account, what, "setup-user", account.get_username())
 
 
 @operators_only
@@ -66,12 +68,12 @@ def _answer(request: HttpRequest, account: User | None, what: What, place: str, 
     if what == "check" or form.is_valid():
         try:
             if what == "check":
-                told = probe.check_connection(account, may_try_ports=roles.is_admin(by))
+                told = connection_check.check_connection(account, may_try_ports=roles.is_admin(by))
             else:
-                told = probe.send_test_message(account, form.cleaned_data["recipient"], by)
+                told = connection_check.send_test_message(account, form.cleaned_data["recipient"], by)
         except Refused as error:
             form.add_error(None, str(error))
-        except probe.Busy:
+        except connection_check.Busy:
             return render(request, PAGE, context | {"trouble": BUSY}, status=429)
         else:
             page = render_to_string(PAGE, context | {"streams": True}, request)
@@ -83,7 +85,7 @@ def _answer(request: HttpRequest, account: User | None, what: What, place: str, 
     return render(request, PAGE, context, status=422)
 
 
-def _pieces(page: str, told: probe.Told, account: User | None) -> Iterator[str]:
+def _pieces(page: str, told: connection_check.Told, account: User | None) -> Iterator[str]:
     """The page up to the steps, each step when it is told, then the conclusion and the rest of the page."""
     head, between, rest = page.split(MARKER)
     try:
@@ -96,6 +98,8 @@ def _pieces(page: str, told: probe.Told, account: User | None) -> Iterator[str]:
                     yield render_to_string("messaging/_check_step.html", {"step": event})
                 else:
                     yield between + render_to_string("messaging/_check_end.html", {"end": event})
+    except NoLonger as error:
+        yield between + render_to_string("messaging/_check_end.html", {"trouble": str(error)})
     except Exception:
         log.exception("check of the settings of %s", account or "the company")
         yield between + render_to_string("messaging/_check_end.html", {"trouble": BROKEN_OFF})

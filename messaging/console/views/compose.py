@@ -15,15 +15,21 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 
-from messaging import queue, roles, submitted, watched
-from messaging.composing import Letter, as_typed, raw_of
+from messaging import immediate
+from messaging.access import roles
+from messaging.admission import NoLonger
+from messaging.company.options import options
+from messaging.compose import form_submissions
+from messaging.compose.letters import Letter, as_typed, raw_of
+from messaging.console import shown
 from messaging.console.filters import ids_in
 from messaging.console.forms.compose import NewMessageForm, senders_of
+from messaging.console.signed_out import typed_again
 from messaging.intake import gate
-from messaging.models import CompanyOptions, Message, Phrase, Reason, Recipient, Submitted
-from messaging.outgoing import Outcome, State
+from messaging.models import CompanyOptions, FormSubmission, Message, Phrase, Reason, Recipient
+from messaging.queue import actions
 from messaging.setup.layers import EmailSetup, resolve
-from messaging.setup.options import options
+from messaging.submit import Outcome, State
 from messaging.wording import in_words, whom
 
 from .guard import operators_only, who
@@ -39,7 +45,7 @@ SEND, QUEUE, AT, OPEN, INSTEAD = "send", "queue", "at", "open", "instead"
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why a message was not sent, or not to everybody, for the page: the same reason once for all it was said of."""
+    """Why a message was not sent, or not to everyone, for the page: the same reason once for all it was said of."""
 
     head: str
     explanation: str = ""
@@ -65,17 +71,22 @@ class _Writing:
     def ways(self) -> list[str]:
         """What may be done with the message, the main one first.
 
-        While the company holds mail nobody sends past the queue (seed row S1).
+        While the company holds mail no one sends past the queue (S1).
         """
         if self.setup.is_mapi:
             return [OPEN, QUEUE]
         return [QUEUE] if self.company.hold_mail else [SEND, QUEUE]
 
-    def earlier(self) -> Message | None:
+    def earlier(self) -> actions.Replaced | None:
         """The record of the refusal that this form was shown with, if it was recorded."""
-        pk = self.request.POST.get("earlier", "")
-        found = ids_in([pk])
-        return Message.objects.filter(pk__in=found, author=self.user).first() if found else None
+        found = ids_in([self.said("earlier")])
+        message = Message.objects.filter(pk__in=found, author=self.user).first() if found else None
+        return actions.Replaced(message, shown.of(self.request)) if message is not None else None
+
+    def said(self, name: str) -> str:
+        """What the form said in a hidden field, also where it is filled in again after a sign-in."""
+        given: str = self.request.POST.get(name, "")
+        return given or next(iter(typed_again(self.request, name)), "")
 
     def show(self, form: NewMessageForm, files: LetterFiles, *, status: int = 200, **more: Any) -> HttpResponse:
         context = {
@@ -86,8 +97,9 @@ class _Writing:
             "is_mapi": self.setup.is_mapi,
             "no_time": "" if self.setup.is_mapi else " ".join(map(in_words, self.setup.problems())),
             "zone": timezone.get_current_timezone_name(),
-            "key": submitted.new_key(),
-            "earlier": self.request.POST.get("earlier", ""),
+            "key": form_submissions.new_key(),
+            "earlier": self.said("earlier"),
+            "shown": self.said("shown"),
             **more,
         }
         return render(self.request, "messaging/message_new.html", context, status=status)
@@ -101,7 +113,10 @@ def new(request: HttpRequest) -> HttpResponse:
     writing = _Writing(request, user, resolve(user), company)
     if request.method == "POST":
         return _post(writing)
-    return writing.show(NewMessageForm(writing.senders()), LetterFiles.again(request))
+    # No one who finds a form filled in remembers a hidden field of it: the page says what it stands for.
+    earlier = writing.earlier()
+    replaces = earlier.message if earlier is not None else None
+    return writing.show(NewMessageForm(writing.senders()), LetterFiles.again(request), replaces=replaces)
 
 
 def _post(writing: _Writing) -> HttpResponse:
@@ -110,7 +125,7 @@ def _post(writing: _Writing) -> HttpResponse:
     key = _key(request.POST.get("key", ""))
     form = NewMessageForm(writing.senders(), request.POST, wants_time=do == AT)
     files = LetterFiles.of(request)
-    before = Submitted.objects.filter(key=key).select_related("message").first()
+    before = FormSubmission.objects.filter(key=key).select_related("message").first()
     if before is not None:
         return _again(writing, before, form, files)
     is_valid = form.is_valid()
@@ -124,18 +139,26 @@ def _post(writing: _Writing) -> HttpResponse:
         form.senders[given["sender"]], given["to"], given["cc"], given["bcc"], given["subject"], given["text"],
         files.read(),
     )  # fmt: skip
-    row = submitted.begin(key, by=user)
+    row = form_submissions.begin(key, by=user)
     if row is None:
-        before = Submitted.objects.filter(key=key).select_related("message").first()
+        before = FormSubmission.objects.filter(key=key).select_related("message").first()
         return _again(writing, before, form, files)
     try:
         return _hand_in(writing, row, letter, do, form, files)
-    except (gate.Refused, queue.NotPossible) as error:
-        submitted.withdraw(row)
+    except NoLonger:
+        form_submissions.withdraw(row)
+        raise
+    except actions.NotReplaced as error:
+        form_submissions.withdraw(row)
+        form.add_error(None, str(error))
+        now = shown.named(actions.shown_of(error.message))
+        return writing.show(form, files.keep(), record=error.message, shown=now, status=422)
+    except (gate.Refused, actions.NotPossible) as error:
+        form_submissions.withdraw(row)
         place(error, form, files)
         return writing.show(form, files.keep(), status=422)
     except Exception:
-        submitted.break_off(row)
+        form_submissions.break_off(row)
         raise
 
 
@@ -143,11 +166,11 @@ def _key(text: str) -> str:
     try:
         return UUID(text).hex
     except ValueError:
-        return submitted.new_key()
+        return form_submissions.new_key()
 
 
 def _hand_in(
-    writing: _Writing, row: Submitted, letter: Letter, do: str, form: NewMessageForm, files: LetterFiles
+    writing: _Writing, row: FormSubmission, letter: Letter, do: str, form: NewMessageForm, files: LetterFiles
 ) -> HttpResponse:
     at: datetime | None = form.cleaned_data["at"]
     submission = gate.Submission(
@@ -159,24 +182,29 @@ def _hand_in(
 
 
 def _send(
-    writing: _Writing, row: Submitted, submission: gate.Submission, do: str, form: NewMessageForm, files: LetterFiles
+    writing: _Writing,
+    row: FormSubmission,
+    submission: gate.Submission,
+    do: str,
+    form: NewMessageForm,
+    files: LetterFiles,
 ) -> HttpResponse:
     to_queue = do in (QUEUE, INSTEAD) or (do != SEND and do != AT)
 
     def stored(message: Message) -> None:
-        submitted.link(row, message)
+        form_submissions.link(row, message)
 
     def keep(outcome: Outcome) -> None:
-        submitted.end(row, FORM_STATES[outcome.state], _told(outcome))
+        form_submissions.end(row, FORM_STATES[outcome.state], _told(outcome))
 
     def break_off(error: Exception) -> None:
-        if isinstance(error, gate.Refused | queue.NotPossible):
+        if isinstance(error, gate.Refused | actions.NotPossible | NoLonger):
             why = Phrase(Reason.SAID, words=str(error))
-            submitted.end(row, Submitted.State.NOT_SENT, Phrase("form-not-sent", why=why))
+            form_submissions.end(row, FormSubmission.State.NOT_SENT, Phrase("form-not-sent", why=why))
         else:
-            submitted.break_off(row)
+            form_submissions.break_off(row)
 
-    outcome = watched.hand_in(
+    outcome = immediate.submit_watched(
         submission, stored, keep, break_off, queue_instead=to_queue, in_place_of=writing.earlier(),
         has_gone=writing.request.META.get("waitress.client_disconnected", lambda: False),
     )  # fmt: skip
@@ -185,8 +213,10 @@ def _send(
     message = outcome.message if outcome.is_recorded else None
     if outcome.state == State.FAILED or (outcome.state == State.PARTLY and message is None):
         form = NewMessageForm(writing.senders(), _left(writing.request.POST, form, outcome))
-        refused = message.pk if message is not None else ""
-        return writing.show(form, files.keep(), refusal=_refusal(outcome), earlier=refused, status=422)
+        refused = {"earlier": "", "shown": ""}
+        if message is not None:
+            refused = {"earlier": str(message.pk), "shown": shown.named(actions.shown_of(message))}
+        return writing.show(form, files.keep(), refusal=_refusal(outcome), status=422, **refused)
     if message is None:
         return redirect("message-submitted", key=UUID(row.key))
     level = notes.SUCCESS if outcome.state in (State.SENT, State.QUEUED) else notes.WARNING
@@ -194,24 +224,26 @@ def _send(
     return redirect(message)
 
 
-def _open(writing: _Writing, row: Submitted, submission: gate.Submission) -> HttpResponse:
-    """To the person's own mail program (seed row S11)."""
+def _open(writing: _Writing, row: FormSubmission, submission: gate.Submission) -> HttpResponse:
+    """To the person's own mail program (S11)."""
     with transaction.atomic():
+        if (earlier := writing.earlier()) is not None:
+            actions.write_again(earlier.message, by=writing.user, seen=earlier.seen, to=submission.recipients)
         message = gate.accept(submission)
-        queue.hand_over(message, by=writing.user)
-        submitted.link(row, message)
+        actions.open_in_mail_program(message, by=writing.user)
+        form_submissions.link(row, message)
     told = Phrase("form-handed-over")
-    submitted.end(row, Submitted.State.HANDED_OVER, told)
+    form_submissions.end(row, FormSubmission.State.HANDED_OVER, told)
     notes.success(writing.request, in_words(told))
     return redirect(message)
 
 
 FORM_STATES = {
-    State.QUEUED: Submitted.State.QUEUED,
-    State.SENT: Submitted.State.SENT,
-    State.PARTLY: Submitted.State.PARTLY,
-    State.UNKNOWN: Submitted.State.UNKNOWN,
-    State.FAILED: Submitted.State.NOT_SENT,
+    State.QUEUED: FormSubmission.State.QUEUED,
+    State.SENT: FormSubmission.State.SENT,
+    State.PARTLY: FormSubmission.State.PARTLY,
+    State.UNKNOWN: FormSubmission.State.UNKNOWN,
+    State.FAILED: FormSubmission.State.NOT_SENT,
 }
 
 
@@ -267,15 +299,15 @@ def _left(data: QueryDict, form: NewMessageForm, outcome: Outcome) -> QueryDict:
 # --- The same form again -------------------------------------------------------------------------------
 
 
-def _again(writing: _Writing, before: Submitted | None, form: NewMessageForm, files: LetterFiles) -> HttpResponse:
+def _again(writing: _Writing, before: FormSubmission | None, form: NewMessageForm, files: LetterFiles) -> HttpResponse:
     """Nothing is sent: what became of the form when it was sent first."""
     if before is None or before.by_id != writing.user.pk:
         return writing.show(form, files.keep(), status=409, again="Send it again, please: this page was out of date.")
-    if (message := submitted.told_by(before)) is not None:
+    if (message := form_submissions.told_by(before)) is not None:
         notes.info(writing.request, "This form was sent already, and not again. Here is what became of it.")
         return redirect(message)
-    state, told = submitted.what_became(before)
-    if state == Submitted.State.NOT_SENT:
+    state, told = form_submissions.what_became(before)
+    if state == FormSubmission.State.NOT_SENT:
         again = f"This form was sent already, and now nothing was done. {in_words(told)} What you typed is below."
         return writing.show(form, files.keep(), status=409, again=again)
     return redirect("message-submitted", key=UUID(before.key))
@@ -285,11 +317,11 @@ def _again(writing: _Writing, before: Submitted | None, form: NewMessageForm, fi
 @require_safe
 def outcome_page(request: HttpRequest, key: UUID) -> HttpResponse:
     """What became of a form where no message is recorded, also while it is being sent."""
-    row = get_object_or_404(Submitted.objects.select_related("message"), key=key.hex, by=who(request))
-    if (message := submitted.told_by(row)) is not None:
+    row = get_object_or_404(FormSubmission.objects.select_related("message"), key=key.hex, by=who(request))
+    if (message := form_submissions.told_by(row)) is not None:
         return redirect(message)
-    state, told = submitted.what_became(row)
-    context = {"words": in_words(told), "is_sent": state == Submitted.State.SENT}
+    state, told = form_submissions.what_became(row)
+    context = {"words": in_words(told), "is_sent": state == FormSubmission.State.SENT}
     return render(request, "messaging/message_submitted.html", context)
 
 

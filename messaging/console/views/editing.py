@@ -5,20 +5,23 @@ from functools import cached_property
 from typing import Any
 
 from django.contrib import messages as notes
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_safe
 
-from messaging import content, editing, queue, versions
+from messaging.compose import editing, versions
 from messaging.console.filters import ids_in
 from messaging.console.forms.edited import EditedForm, shown
-from messaging.console.history import RECIPIENTS
+from messaging.console.history import ATTACHMENTS, RECIPIENTS
 from messaging.console.paging import page_of_list
+from messaging.console.signed_out import form_again
+from messaging.content import assembly
+from messaging.content.octets import Octets
 from messaging.intake.errors import Refused
 from messaging.models import Attachment, Message, MessageVersion
-from messaging.octets import Octets
-from messaging.queue import NotPossible
+from messaging.queue import actions
+from messaging.queue.actions import NotPossible
 from messaging.wording import changes_in_words, moment, person
 
 from .content import streamed
@@ -36,12 +39,16 @@ STAYS_FAILED = (
 
 @dataclass
 class _Editing:
-    """One request of a person who edits: the message as it is now, and as the form was shown with it (`base`)."""
+    """One request of a person who edits: the message as it is now, and as the form was shown with it (`base`).
+
+    `given` is what the form says: sent now, or kept over a sign-in; None: it is opened.
+    """
 
     request: HttpRequest
     message: Message
     now: versions.Current
     base: versions.Current
+    given: QueryDict | None
     form: EditedForm
     files: LetterFiles
 
@@ -49,11 +56,14 @@ class _Editing:
     def of(cls, request: HttpRequest, message: Message, files: LetterFiles | None = None) -> "_Editing":
         """Raises NotPossible when an attachment is missing from the disk."""
         now = versions.current(message)
-        if request.method != "POST":
-            return cls(request, message, now, now, EditedForm(now), LetterFiles.again(request))
-        seen = next(iter(ids_in([request.POST.get("version", "")])), 0)
+        is_sent = request.method == "POST"
+        given = request.POST if is_sent else form_again(request)
+        if given is None:
+            return cls(request, message, now, now, None, EditedForm(now), LetterFiles())
+        seen = next(iter(ids_in([given.get("version", "")])), 0)
         base = now if seen == now.version else versions.as_of(message, seen, now)
-        return cls(request, message, now, base, EditedForm(now, base, request.POST), files or LetterFiles.of(request))
+        files = files or (LetterFiles.of(request) if is_sent else LetterFiles.again(request))
+        return cls(request, message, now, base, given, EditedForm(now, base, given), files)
 
     @cached_property
     def counterparts(self) -> dict[int, int]:
@@ -61,10 +71,18 @@ class _Editing:
 
     @cached_property
     def taken_out(self) -> set[int]:
-        """The numbers, in `base`, of the attachments that this person takes out."""
-        if self.request.method != "POST":
+        """The numbers, in `base`, of the attachments that this person takes out: of those that were listed what is not
+        to stay, and of the others what was taken out on another page of them.
+        """
+        given = self.given
+        if given is None:
             return set()
-        return self.base.removable - set(ids_in(self.request.POST.getlist("stay")))
+        rows = self.base.attachments
+        if "files_page" in given:
+            rows = page_of_list(rows, given.get("files_page"), size=ATTACHMENTS).rows
+        listed = {row.number for row in rows}
+        gone = set(ids_in(given.get("gone", "").split(","))) - listed
+        return self.base.removable & (gone | listed - set(ids_in(given.getlist("stay"))))
 
     @property
     def removed(self) -> frozenset[int]:
@@ -92,7 +110,8 @@ class _Editing:
     @cached_property
     def replaced(self) -> set[int]:
         """Those of them that have the name or the content of an attachment that both took out."""
-        gone = [row for row in self.base.attachments if row.number in self.taken_out - self.counterparts.keys()]
+        of_both = self.taken_out - self.counterparts.keys()
+        gone = [row for row in self.base.attachments if row.number in of_both]
         names, contents = {row.filename for row in gone}, {row.sha256 for row in gone}
         return {
             row.number
@@ -111,12 +130,16 @@ class _Editing:
 
     def show(self, *, status: int = 200, obstacle: str = "") -> HttpResponse:
         theirs = versions.since(self.message, self.base.version) if self.is_overtaken else []
+        given = self.given or QueryDict()
+        listed = page_of_list(self.attachments(), given.get("files_to", given.get("files_page")), size=ATTACHMENTS)
+        gone = sorted(self.removed - {row.number for row, *_ in listed.rows})
         context: dict[str, Any] = {
             "message": self.message,
             "current": self.now,
             "form": self.form,
             "files": self.files.keep(),
-            "attachments": self.attachments(),
+            "attachments": listed,
+            "gone": gone,
             "obstacle": obstacle,
             "meanwhile": [f"{_by(version)}: {changes_in_words(version.changes)}." for version in theirs],
             "conflicts": [self._conflict(name, theirs) for name in self.form.conflicts],
@@ -138,15 +161,21 @@ def _by(version: MessageVersion) -> str:
 @require_http_methods(["GET", "HEAD", "POST"])
 def edit(request: HttpRequest, pk: int) -> HttpResponse:
     """The form, and what it changes; what was typed is kept whatever stands against it (409, 422)."""
-    message = get_object_or_404(queue.visible_to(who(request)).select_related("handed_to", "content", "author"), pk=pk)
+    message = get_object_or_404(
+        actions.visible_to(who(request)).select_related("handed_to", "content", "author"), pk=pk
+    )
     obstacle = editing.why_not(message)
     try:
         opened = _Editing.of(request, message)
     except NotPossible as error:
         notes.warning(request, str(error))
         return redirect(message)
+    if obstacle and opened.given is not None:
+        return opened.show(status=409, obstacle=obstacle)
     if request.method == "POST":
-        return opened.show(status=409, obstacle=obstacle) if obstacle else _save(opened)
+        if "files_to" in request.POST:  # another page of the attachments
+            return opened.show(status=409 if opened.is_overtaken else 200)
+        return _save(opened)
     if obstacle:
         notes.warning(request, f"It cannot be edited. {obstacle}")
         return redirect(message)
@@ -188,7 +217,8 @@ def version(request: HttpRequest, pk: int, number: int) -> HttpResponse:
         "subject": row.fields.get("subject") or "(no subject)",
         "words": changes_in_words(row.changes),
         "recipients": page_of_list(row.recipients, request.GET.get("page"), size=RECIPIENTS),
-        "bodies": content.bodies_of(bytes(row.skeleton)),
+        "attachments": page_of_list(row.attachments, request.GET.get("attachments_page"), size=ATTACHMENTS),
+        "bodies": assembly.bodies_of(bytes(row.skeleton)),
     }
     return render(request, "messaging/message_version.html", context)
 
@@ -199,12 +229,12 @@ def version_eml(request: HttpRequest, pk: int, number: int) -> HttpResponseBase:
     row = _version(request, pk, number)
     try:
         skeleton = Octets.of(bytes(row.skeleton))
-        body = content.put_together(skeleton, [Attachment(**columns) for columns in row.attachments])
-    except content.MissingContent as error:
+        body = assembly.put_together(skeleton, [Attachment(**columns) for columns in row.attachments])
+    except assembly.MissingContent as error:
         return render(request, "messaging/missing.html", {"explanation": str(error), "pk": pk}, status=410)
     return streamed(body, "application/octet-stream", f"message-{pk}-version-{number}.eml", saved=True)
 
 
 def _version(request: HttpRequest, pk: int, number: int) -> MessageVersion:
-    found = MessageVersion.objects.filter(message__in=queue.visible_to(who(request)))
+    found = MessageVersion.objects.filter(message__in=actions.visible_to(who(request)))
     return get_object_or_404(found.select_related("message", "by"), message_id=pk, number=number)

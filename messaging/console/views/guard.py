@@ -4,17 +4,19 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Concatenate, ParamSpec, cast
 
+from django.contrib import messages as notes
 from django.contrib.auth.models import User
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, TooManyFieldsSent
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.http.response import HttpResponseBase
-from django.shortcuts import redirect, render
+from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.http import urlencode
 from django_htmx.http import HttpResponseClientRedirect
 from django_htmx.middleware import HtmxDetails
 
-from messaging import roles, second_factor
+from messaging.access import roles, second_factor
+from messaging.console.filled_in import ACCOUNT_KEY
 from messaging.console.filters import query_of
 
 P = ParamSpec("P")
@@ -24,11 +26,12 @@ OWN = (
     "logout", "preferences-password", "preferences-sessions", "preferences-sessions-end", SECURITY, SET_UP,
     f"{SECURITY}-codes", f"{SECURITY}-off",
 )  # fmt: skip
+LONGEST_QUERY = 8000  # the web server takes no longer address (config/server.py, LONGEST_START_LINE)
 View = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
 
 
 def who(request: HttpRequest) -> User:
-    """The person at the browser; LoginRequiredMiddleware lets nobody else through."""
+    """The person at the browser; LoginRequiredMiddleware lets no one else through."""
     return cast(User, request.user)
 
 
@@ -48,7 +51,7 @@ def post_only(view: View[P]) -> View[P]:
     """An action: anything but POST changes nothing and is told so (405)."""
 
     @wraps(view)
-    def guarded(request: HttpRequest, *args: P.args, **options: P.kwargs) -> HttpResponseBase:
+    def guarded(request: HttpRequest, /, *args: P.args, **options: P.kwargs) -> HttpResponseBase:
         if request.method != "POST":
             response = render(request, "messaging/405.html", status=405)
             response["Allow"] = "POST"
@@ -61,7 +64,7 @@ def post_only(view: View[P]) -> View[P]:
 def _only(may: Callable[[User], bool], words: str) -> Callable[[View[P]], View[P]]:
     def guard(view: View[P]) -> View[P]:
         @wraps(view)
-        def guarded(request: HttpRequest, *args: P.args, **options: P.kwargs) -> HttpResponseBase:
+        def guarded(request: HttpRequest, /, *args: P.args, **options: P.kwargs) -> HttpResponseBase:
             if not may(who(request)):
                 raise PermissionDenied(words)
             return view(request, *args, **options)
@@ -82,8 +85,29 @@ def operators_only(view: View[P]) -> View[P]:
     return _only(roles.may_operate, words)(view)
 
 
+def of_account(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
+    """A page about the user whose name is in its address: the view gets the user as `account`.
+
+    User names change hands. A form says by key whom its page was about (_whose.html); where another user has the name
+    by now, nothing is done.
+    """
+
+    @wraps(view)
+    def guarded(request: HttpRequest, /, *, username: str, **options: object) -> HttpResponseBase:
+        account = get_object_or_404(User, username=username)
+        if request.POST.get(ACCOUNT_KEY, str(account.pk)) == str(account.pk):
+            return view(request, account=account, **options)
+        words = "Nothing was done: “%s” is the name of another user by now. Open the settings of the user you mean."
+        notes.warning(request, words % username)
+        url = reverse("setup-email-users")
+        client: HttpResponse = HttpResponseClientRedirect(url) if is_part(request) else redirect(url)
+        return client
+
+    return guarded
+
+
 class RoleMiddleware:
-    """Nobody without a role sees anything but their own account: views that forget to ask are not open to all."""
+    """No one without a role sees anything but their own account: views that forget to ask are not open to all."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
@@ -108,7 +132,7 @@ class SecondFactorMiddleware:
         return self.get_response(request)
 
     def process_view(self, request: HttpRequest, view: Callable[..., object], *args: object) -> HttpResponse | None:
-        """Lead there whoever wants to see a page; nothing is done that was to be done (403)."""
+        """Lead a user there who wants to see a page; nothing is done that was to be done (403)."""
         is_open = _name_of(request) in ("logout", SET_UP) or not getattr(view, "login_required", True)
         if is_open or not request.user.is_authenticated or not second_factor.is_missing(who(request)):
             return None
@@ -127,5 +151,10 @@ def _name_of(request: HttpRequest) -> str | None:
 
 def back_to(request: HttpRequest, url: str) -> HttpResponse:
     """Redirect after an action, keeping the list's filter that the form passed on as `filter`."""
-    query = query_of(QueryDict(request.POST.get("filter", "")))
+    try:
+        query = query_of(QueryDict(request.POST.get("filter", "")))
+    except TooManyFieldsSent:
+        query = ""
+    if len(query) > LONGEST_QUERY:  # no page had it: what was done is told without
+        query = ""
     return HttpResponseRedirect(f"{url}?{query}" if query else url)

@@ -15,7 +15,7 @@ from messaging.health import Finding
 @login_not_required
 @never_cache
 def healthz(request: HttpRequest) -> HttpResponse:
-    """The process is up; asks nobody."""
+    """The process is up; asks no one."""
     return HttpResponse("ok\n", content_type="text/plain")
 
 
@@ -39,7 +39,7 @@ def overall(request: HttpRequest) -> HttpResponse:
     found = _everything(request)
     is_well = all(each.is_well for each in found.values())
     told: dict[str, object] = {"healthy": is_well}
-    person = getattr(request, "user", None)  # nobody was looked for yet, where the middleware answers
+    person = getattr(request, "user", None)  # no one was looked for yet, where the middleware answers
     if _has_token(request) or (person is not None and person.is_authenticated):
         told["checks"] = {name: each.is_well for name, each in found.items()}
         told["details"] = {name: each.words for name, each in found.items() if each.words}
@@ -48,9 +48,9 @@ def overall(request: HttpRequest) -> HttpResponse:
 
 
 class HealthMiddleware:
-    """Answers monitors before anybody looks who asks, by which name: that is in the database, and may take for ever.
+    """Answers monitors before anyone looks who asks, by which name: that is in the database, and may never answer.
 
-    Stands before the session's middleware. With a session `/health/` goes on to its view, when the database answers.
+    Stands before the session's middleware. With a session `/health/` gets to its view, when the database answers.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:

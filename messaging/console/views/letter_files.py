@@ -7,13 +7,13 @@ from django.contrib.auth.models import User
 from django.http import HttpRequest
 from django.template.defaultfilters import filesizeformat
 
-from messaging import uploads
+from messaging.compose.editing import Unread
 from messaging.console.forms.compose import LetterForm
 from messaging.console.signed_out import typed_again
-from messaging.editing import Unread
+from messaging.content import uploads
+from messaging.content.uploads import File
 from messaging.intake.errors import BadAddress, TooLarge
 from messaging.models import Upload
-from messaging.uploads import File
 
 from .guard import who
 
@@ -81,10 +81,10 @@ class LetterFiles:
         """Themselves, with what was picked kept for the next time; where that is too much, `error` says so."""
         if self.by is None or not self.picked:
             return self
-        if uploads.kept_octets(self.by) + sum(len(file.data) for file in self.picked) > FORMS_KEPT * most_octets():
+        try:
+            self.kept += uploads.keep(self.picked, by=self.by, most=FORMS_KEPT * most_octets())
+        except uploads.TooMuch:
             self.error = f"{self.error} {TOO_MUCH_KEPT}".strip()
-        else:
-            self.kept += uploads.keep(self.picked, by=self.by)
         self.picked = []
         return self
 

@@ -1,6 +1,7 @@
 """Signing in, and one's own password."""
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.contrib import messages as notes
 from django.contrib.auth.decorators import login_not_required
@@ -10,13 +11,16 @@ from django.contrib.auth.views import LoginView, PasswordChangeView
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.urls import reverse_lazy
+from django.urls import Resolver404, resolve, reverse_lazy
 from django.utils.decorators import method_decorator
 
-from messaging import roles, sessions, users
+from messaging import users
+from messaging.access import sessions
+from messaging.access.sign_ins import counted, devices
 from messaging.console import half_signed_in
 from messaging.console.forms.helper import fields_alone
-from messaging.sign_ins import counted, devices
+
+OF_THE_SIGN_IN = ("login", "login-code", "logout")
 
 
 class SignIn(AuthenticationForm):
@@ -36,10 +40,19 @@ class Login(LoginView):
     authentication_form = SignIn
     redirect_authenticated_user = True
 
+    def get_redirect_url(self, request: HttpRequest | None = None) -> str:
+        """The page of ours that the sign-in leads to; "" for none, and for those that lead back here."""
+        page: str = super().get_redirect_url()
+        try:
+            name = resolve(urlsplit(page).path).url_name
+        except (Resolver404, ValueError):
+            return ""
+        return "" if name in OF_THE_SIGN_IN else page
+
     def form_valid(self, form: AuthenticationForm) -> HttpResponse:
         user = form.get_user()
-        if not roles.has_second_factor(user):
-            return super().form_valid(form)
+        if half_signed_in.enter(self.request, user, None):
+            return redirect(self.get_success_url())
         half_signed_in.begin(self.request, user, self.get_redirect_url())
         return redirect("login-code")
 
@@ -69,7 +82,7 @@ class NewPassword(PasswordChangeForm):
 
 
 class OwnPassword(PasswordChangeView):
-    """Everybody who may sign in changes their own password, whatever their role."""
+    """Everyone who may sign in changes their own password, whatever their role."""
 
     template_name = "messaging/password.html"
     form_class = NewPassword
@@ -79,8 +92,9 @@ class OwnPassword(PasswordChangeView):
         return {**super().get_form_kwargs(), "request": self.request}
 
     def form_valid(self, form: Any) -> HttpResponse:
-        notes.success(self.request, "Your password was changed. You are signed out everywhere else.")
+        """Raises sessions.Over."""
         response = super().form_valid(form)
+        notes.success(self.request, "Your password was changed. You are signed out everywhere else.")
         devices.remember(self.request, form.user)
         return response
 

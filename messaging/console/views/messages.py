@@ -1,11 +1,12 @@
-"""The message queue (seed row S5) and one message (seed row S6)."""
+"""The message queue (S5) and one message (S6)."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from django.contrib import messages as notes
 from django.contrib.auth.models import User
-from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
-from django.db.models.functions import Coalesce, Left
+from django.db.models import Q, QuerySet
+from django.db.models.functions import Left
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -13,19 +14,23 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 from django_htmx.http import push_url
 
-from messaging import content, editing, queue, roles, sending, skeletons
-from messaging.console import html_weight, option_words, searches
+from messaging.access import roles
+from messaging.compose import editing, versions
+from messaging.console import html_reader, option_words, searches, shown
 from messaging.console.company import company_of
 from messaging.console.filters import MessageFilter, query_of, toolbar
 from messaging.console.forms.actions import CancelForm, HoldForm
 from messaging.console.history import NAMES as HISTORY
 from messaging.console.history import gravest_first, history_of, pending_of
-from messaging.console.html_body import Clean, NotShown, clean
+from messaging.console.html_body import Clean, NotShown
 from messaging.console.paging import Page, page_of, page_of_list
 from messaging.console.preflight import doubts
 from messaging.console.words import counted_as_tries, never_tried, standing, told_attempts
+from messaging.content import assembly, skeletons
 from messaging.lifecycle.waiting import stays
-from messaging.models import AccountPause, Batch, Message, SendAttempt
+from messaging.models import AccountPause, Batch, Message
+from messaging.queue import actions, pausing
+from messaging.queue.actions import Shown
 from messaging.setup.layers import EmailSetup, resolve
 from messaging.wording import event, waits
 
@@ -34,8 +39,8 @@ from .guard import back_to, clean_url, is_part, operators_only, post_only, who
 
 RECIPIENTS_SHOWN = 120
 REPLIES_PER_PAGE = 100
-# Where somebody would look for a way to edit; the others say by themselves that it is over.
-EDITED_IN = (*queue.GIVES_AWAY, Message.Status.SENDING)
+# Where someone would look for a way to edit; the others say by themselves that it is over.
+EDITED_IN = (*actions.GIVES_AWAY, Message.Status.SENDING)
 
 
 def rows_for_a_list() -> QuerySet[Message]:
@@ -43,21 +48,20 @@ def rows_for_a_list() -> QuerySet[Message]:
     return (
         Message.objects.select_related("author")
         .defer("recipients_text", "message_id", "reverse_path")
-        .annotate(to_shown=Left("recipients_text", RECIPIENTS_SHOWN), attempt_count=_attempt_count())
+        .annotate(
+            to_shown=Left("recipients_text", RECIPIENTS_SHOWN),
+            attempt_count=shown.attempt_count(),
+            version=versions.number(),
+        )
     )
-
-
-def _attempt_count() -> Coalesce:
-    """How often each message was tried, whether that cost a try or not."""
-    made = SendAttempt.objects.filter(message=OuterRef("pk")).order_by().values("message")
-    return Coalesce(Subquery(made.annotate(number=Count("pk")).values("number")), 0)
 
 
 @require_safe
 @searches.in_turn
 def queue_list(request: HttpRequest) -> HttpResponse:
     """The list under the toolbar; with htmx only the part below the toolbar."""
-    filters = MessageFilter(request.GET, queryset=queue.visible_to(who(request)))
+    read_at = timezone.now()  # before anything is read: what is shown may be newer, never older
+    filters = MessageFilter(request.GET, queryset=actions.visible_to(who(request)))
     found = filters.qs
     counts = filters.counts()
     page = page_of(found, rows_for_a_list(), request.GET.get("page"), total=counts[filters.shown])
@@ -72,7 +76,7 @@ def queue_list(request: HttpRequest) -> HttpResponse:
         "offered": OFFERED.get(filters.shown, ()) if roles.may_operate(who(request)) else (),
         "hold_form": HoldForm(prefix="hold"),
         "cancel_form": CancelForm(prefix="cancel"),
-        "read_at": timezone.now(),
+        "read_at": read_at,
     }
     if not is_part(request):
         context["waiting_words"] = "" if company_of(request).hold_mail else _waiting(page, filters)
@@ -90,33 +94,31 @@ def _waiting(page: Page[Message], filters: MessageFilter) -> str:
 @require_safe
 def detail(request: HttpRequest, pk: int) -> HttpResponse:
     """One message: content, recipients, attachments, attempts, and what may be done."""
-    found = queue.visible_to(who(request)).select_related(
+    found = actions.visible_to(who(request)).select_related(
         "author", "account", "batch__created_by", "batch__confirmed_by", "handed_to"
     )
-    message = get_object_or_404(skeletons.beside(found), pk=pk)
+    # What it shows with it, and not later: what is read after that may be newer, never older.
+    message = get_object_or_404(skeletons.beside(found.annotate(**shown.columns())), pk=pk)
     history = history_of(message, request.GET)
-    bodies = content.bodies(message)
+    bodies = assembly.bodies(message)
     pauses = _pauses(message)
     setup = resolve(who(request))
-    actions = _actions(message, pauses, setup)
+    offered = _actions(message, pauses, setup)
     obstacle = editing.why_not(message, history.recipients.counts)
-    shown = _shown(bodies)
+    reading = _read(bodies, str(request.user.pk))
     context = {
         "message": message,
         "standing": standing(message, history, pauses),
         "sees_batch": message.batch is not None and _sees_batch(who(request), message.batch),
-        "actions": actions,
-        "send_obstacle": "" if "hand_over" in actions else queue.why_not_sent(message, setup),
+        "actions": offered,
+        "send_obstacle": "" if "hand_over" in offered else actions.why_not_sent(message, setup),
         "hold_form": HoldForm(),
         "cancel_form": CancelForm(),
-        "doubts": doubts(message, pending_of(message, history.recipients)),
+        "doubts": doubts(message, pending_of(message, history.recipients), actions.visible_to(who(request))),
         "history": history,
-        "attachments": list(message.attachments.all()) if message.attachment_count else [],
         "bodies": bodies,
         "images_wanted": "images" in request.GET,
-        "is_framed": shown is not None,
-        "text_instead": bodies.text if shown or bodies.text.strip() else html_weight.text_of(bodies.html),
-        "has_remote_images": shown is not None and shown.has_remote_images,
+        "reading": reading,
         "attempts": told_attempts(message, history.attempts, history.failing),
         "counted": counted_as_tries(message, history.attempts.total),
         "never_tried": never_tried(message),
@@ -134,17 +136,41 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
 @require_safe
 def attempt_page(request: HttpRequest, pk: int, attempt: int) -> HttpResponse:
     """What each recipient was told in one attempt, those first that it was not accepted for."""
-    message = get_object_or_404(queue.visible_to(who(request)), pk=pk)
+    message = get_object_or_404(actions.visible_to(who(request)), pk=pk)
     row = get_object_or_404(message.attempts, pk=attempt)
     page = page_of_list(gravest_first(row.recipients), request.GET.get("page"), size=REPLIES_PER_PAGE)
     context = {"message": message, "attempt": row, "page": page, "query": query_of(request.GET, "page")}
     return render(request, "messaging/message_attempt.html", context)
 
 
-def _shown(bodies: content.Bodies) -> Clean | None:
-    """The HTML body; None where there is none that can be shown."""
+@dataclass(frozen=True)
+class Reading:
+    """What could be read of a message's bodies.
+
+    Attributes:
+        layout: the HTML body; None where there is none that can be shown.
+        text: the text body, or in place of it that of the HTML.
+        found_no_turn: whether an HTML body was left unread: too many were being read.
+    """
+
+    layout: Clean | None
+    text: str
+    found_no_turn: bool = False
+
+
+def _read(bodies: assembly.Bodies, reader: str) -> Reading:
     try:
-        return clean(bodies.html) if bodies.html else None
+        layout = _layout(bodies, reader)
+        text = bodies.text if layout or bodies.text.strip() else html_reader.text_of(bodies.html, reader)
+    except html_reader.Busy:
+        return Reading(None, bodies.text, found_no_turn=True)
+    return Reading(layout, text)
+
+
+def _layout(bodies: assembly.Bodies, reader: str) -> Clean | None:
+    """Raises html_reader.Busy."""
+    try:
+        return html_reader.clean(bodies.html, reader) if bodies.html else None
     except NotShown:
         return None
 
@@ -155,23 +181,23 @@ def _sees_batch(person: User, batch: Batch) -> bool:
 
 
 def _pauses(message: Message) -> list[AccountPause]:
-    """What keeps a message from being sent now; nobody asks before it has an account and a time."""
+    """What keeps a message from being sent now; no one asks before it has an account and a time."""
     if message.status != Message.Status.QUEUED or message.not_before is None:
         return []
-    return sending.holding_account(message.account, timezone.now(), urgent=message.urgent)
+    return pausing.holding_account(message.account, timezone.now(), urgent=message.urgent)
 
 
 def _actions(message: Message, pauses: list[AccountPause], setup: EmailSetup) -> list[str]:
     """What may be done; Try now only where it would change something: what is due and paused waits all the same."""
     is_due = message.not_before is not None and message.not_before <= timezone.now()
-    return [name for name in queue.possible_actions(message, setup) if not (name == "try_now" and is_due and pauses)]
+    return [name for name in actions.possible_actions(message, setup) if not (name == "try_now" and is_due and pauses)]
 
 
 @require_safe
 @searches.in_turn
 def neighbour(request: HttpRequest, pk: int, newer: bool) -> HttpResponse:
     """Redirect to the next message of the list as filtered, in its order (newest first)."""
-    visible = queue.visible_to(who(request))
+    visible = actions.visible_to(who(request))
     get_object_or_404(visible.only("pk"), pk=pk)
     found = MessageFilter(request.GET, queryset=visible).qs.order_by("pk" if newer else "-pk")
     other = found.filter(Q(pk__gt=pk) if newer else Q(pk__lt=pk)).values_list("pk", flat=True).first()
@@ -189,63 +215,63 @@ def _promise(message: Message, words: str) -> str:
     return f"It is due now, and goes out as soon as it may. {waits(pauses[0])}" if pauses else words
 
 
-def _retry(request: HttpRequest, message: Message) -> str:
-    queue.retry(message, by=who(request))
+def _retry(request: HttpRequest, message: Message, seen: Shown) -> str:
+    actions.retry(message, by=who(request), seen=seen)
     return _promise(message, "It is tried again now, for the recipients that have not accepted it.")
 
 
-def _send_again(request: HttpRequest, message: Message) -> str:
-    queue.send_again(message, by=who(request))
+def _send_again(request: HttpRequest, message: Message, seen: Shown) -> str:
+    actions.send_again(message, by=who(request), seen=seen)
     return _promise(message, "It is sent again now.")
 
 
-def _mark_as_sent(request: HttpRequest, message: Message) -> str:
-    queue.mark_as_sent(message, by=who(request))
+def _mark_as_sent(request: HttpRequest, message: Message, seen: Shown) -> str:
+    actions.mark_as_sent(message, by=who(request), seen=seen)
     return "Marked as sent."
 
 
-def _try_now(request: HttpRequest, message: Message) -> str:
-    queue.try_now(message, by=who(request))
+def _try_now(request: HttpRequest, message: Message, seen: Shown) -> str:
+    actions.try_now(message, by=who(request), seen=seen)
     return _promise(message, "It is tried now.")
 
 
-def _release(request: HttpRequest, message: Message) -> str:
-    queue.release(message, by=who(request))
+def _release(request: HttpRequest, message: Message, seen: Shown) -> str:
+    actions.release(message, by=who(request), seen=seen)
     return "Released: it is back in the queue."
 
 
-def _hold(request: HttpRequest, message: Message) -> str:
+def _hold(request: HttpRequest, message: Message, seen: Shown) -> str:
     form = HoldForm(request.POST)
     if not form.is_valid():
-        raise queue.NotPossible(form.in_words())
-    queue.hold(message, by=who(request), why=form.cleaned_data["why"], until=form.cleaned_data["until"])
+        raise actions.NotPossible(form.in_words())
+    actions.hold(message, by=who(request), why=form.cleaned_data["why"], until=form.cleaned_data["until"])
     return "Held: no batch and no schedule takes it."
 
 
-def _cancel(request: HttpRequest, message: Message) -> str:
+def _cancel(request: HttpRequest, message: Message, seen: Shown) -> str:
     form = CancelForm(request.POST)
     if not form.is_valid():
-        raise queue.NotPossible(form.in_words())
-    queue.cancel(message, by=who(request), why=form.cleaned_data["why"])
+        raise actions.NotPossible(form.in_words())
+    actions.cancel(message, by=who(request), why=form.cleaned_data["why"], seen=seen)
     return "Cancelled: it will not be sent."
 
 
-def _hand_over(request: HttpRequest, message: Message) -> str:
-    queue.hand_over(message, by=who(request))
+def _hand_over(request: HttpRequest, message: Message, seen: Shown) -> str:
+    actions.open_in_mail_program(message, by=who(request), seen=seen)
     return "Handed over to your mail program: nothing else sends it meanwhile."
 
 
-def _sent_from_mail_program(request: HttpRequest, message: Message) -> str:
-    queue.sent_from_mail_program(message, by=who(request))
+def _sent_from_mail_program(request: HttpRequest, message: Message, seen: Shown) -> str:
+    actions.sent_from_mail_program(message, by=who(request), seen=seen)
     return "Recorded as sent. It will not be sent again."
 
 
-def _put_back(request: HttpRequest, message: Message) -> str:
-    queue.put_back(message, by=who(request))
+def _put_back(request: HttpRequest, message: Message, seen: Shown) -> str:
+    actions.put_back(message, by=who(request), seen=seen)
     return f"Put back: the message is “{message.get_status_display()}” again. Delete the draft in the mail program."
 
 
-ACTIONS: dict[str, Callable[[HttpRequest, Message], str]] = {
+ACTIONS: dict[str, Callable[[HttpRequest, Message, Shown], str]] = {
     "retry": _retry,
     "send-again": _send_again,
     "mark-as-sent": _mark_as_sent,
@@ -265,9 +291,9 @@ def act(request: HttpRequest, pk: int, action: str) -> HttpResponse:
     """One of ACTIONS on a message; back to its page, which says what came of it."""
     if action not in ACTIONS:
         raise Http404
-    message = get_object_or_404(queue.visible_to(who(request)), pk=pk)
+    message = get_object_or_404(actions.visible_to(who(request)), pk=pk)
     try:
-        notes.success(request, ACTIONS[action](request, message))
-    except queue.NotPossible as error:
+        notes.success(request, ACTIONS[action](request, message, shown.of(request)))
+    except actions.NotPossible as error:
         notes.warning(request, str(error))
     return back_to(request, message.get_absolute_url())

@@ -1,4 +1,4 @@
-"""What people were told about failures (seed rows S2 and S15)."""
+"""What people were told about failures (S2 and S15)."""
 
 from typing import NamedTuple
 
@@ -9,6 +9,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from messaging import notices
+from messaging.access import roles
 from messaging.console.paging import page_of
 from messaging.models import Message, Notice, NoticeItem
 from messaging.notices import standing
@@ -35,7 +36,7 @@ class Listed(NamedTuple):
 
 @require_safe
 def notice_list(request: HttpRequest) -> HttpResponse:
-    """The notices, the newest first; whoever opens it has seen them."""
+    """The notices, the newest first; a user who opens it has seen them."""
     reader = who(request)
     found = notices.visible_to(reader)
     named = NoticeItem.objects.select_related("author", "message__author", "pause__account").order_by("pk")[:NAMED]
@@ -65,9 +66,10 @@ def _mailed(notice: Notice) -> str:
     """What became of the mail."""
     whom = ", ".join(notice.mail_to.splitlines())
     if not whom:
-        return "Not mailed: nobody who is told has an e-mail address."
-    if notice.is_moot and notice.author is not None and not notice.author.is_active:
-        return f"Not mailed: {person(notice.author)} may not sign in any more."
+        return "Not mailed: none of those to be told has an email address."
+    if notice.is_moot and notice.author is not None and not roles.may_be_told(notice.author):
+        what = "look at messages" if notice.author.is_active else "sign in"
+        return f"Not mailed: {person(notice.author)} may not {what} any more."
     if notice.is_moot:
         return "Not mailed: all of it had been dealt with by then."
     if notice.mail_due and notice.at > timezone.now() - TRIED_FOR:

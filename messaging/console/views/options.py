@@ -1,4 +1,4 @@
-"""Company options (seed rows S2, S3 and S15)."""
+"""Company options (S2, S3 and S15)."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,14 +10,14 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
-from messaging import roles, second_factor
+from messaging.access import roles, second_factor
+from messaging.company import options
+from messaging.company.options import RULE_NAMES
 from messaging.console import audit_words, option_words
 from messaging.console.company import company_of
 from messaging.console.forms.options import CompanyOptionsForm, rule_field
 from messaging.lifecycle.waiting import STAYS
 from messaging.models import AuditEntry, CompanyOptions, Message, NoticeKind
-from messaging.setup import options
-from messaging.setup.options import RULE_NAMES
 
 from .guard import admins_only, who
 

@@ -1,4 +1,4 @@
-"""After a restore: what happened, and the two answers of which one lets sending go on."""
+"""After a restore: what happened, and the two answers of which one lets sending resume."""
 
 from django.contrib import messages as notes
 from django.core.exceptions import PermissionDenied
@@ -6,8 +6,9 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_safe
 
-from messaging import queue, restores, roles
+from messaging.access import roles
 from messaging.models import Message, Reason, Restore
+from messaging.queue import actions, restores
 
 from .guard import post_only, who
 
@@ -17,7 +18,7 @@ ANSWERS_SHOWN = 20
 @require_safe
 def overview(request: HttpRequest) -> HttpResponse:
     """How it stands, and the restores so far."""
-    unknown = queue.visible_to(who(request)).filter(status=Message.Status.UNKNOWN, reason__key=Reason.SINCE_BACKUP)
+    unknown = actions.visible_to(who(request)).filter(status=Message.Status.UNKNOWN, reason__key=Reason.SINCE_BACKUP)
     context = {
         "restore": restores.unanswered(),
         "unknown": unknown.count(),

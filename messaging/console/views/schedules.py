@@ -1,4 +1,4 @@
-"""Schedules (seed row S14): when the queue is processed by itself, which messages, and as whom."""
+"""Schedules (S14): when the queue is processed by itself, which messages, and as whom."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,12 +12,14 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 
-from messaging import schedules, selection, timetable
 from messaging.audit import ChangedMeanwhile
 from messaging.console import audit_words
+from messaging.console.filters import ids_in
 from messaging.console.forms.schedule import ScheduleForm
 from messaging.models import Schedule, ScheduleRun
-from messaging.timetable import BadTimetable
+from messaging.queue import selection
+from messaging.scheduling import schedules, timetable
+from messaging.scheduling.timetable import BadTimetable
 from messaging.wording import in_words
 
 from .guard import admins_only, post_only, who
@@ -134,7 +136,7 @@ def _standing(schedule: Schedule, asked: QueryDict) -> dict[str, Any]:
 @admins_only
 @post_only
 def preview(request: HttpRequest) -> HttpResponse:
-    """What the form as it is filled in would do; asked for while somebody types."""
+    """What the form as it is filled in would do; asked for while someone types."""
     form = ScheduleForm(request.POST)
     form.is_valid()
     return render(request, "messaging/_schedule_preview.html", {"preview": _preview(form)})
@@ -168,7 +170,7 @@ def _previewed(schedule: Schedule) -> Preview:
 @admins_only
 @post_only
 def switch(request: HttpRequest, pk: int) -> HttpResponse:
-    """Put a schedule on or off."""
+    """Put a schedule on, as it was shown, or off, whatever it is by now."""
     schedule = get_object_or_404(Schedule.objects.select_related("account"), pk=pk)
     is_on = request.POST.get("on") == "1"
     why = schedules.why_never(schedule.account) if is_on else ""
@@ -176,25 +178,25 @@ def switch(request: HttpRequest, pk: int) -> HttpResponse:
         if why:
             notes.error(request, f"“{schedule.name}” stays off: {why}")
         else:
-            schedules.save(schedule.pk, {"is_on": is_on}, by=who(request))
+            seen = _seen(request) if is_on else None
+            schedules.save(schedule.pk, {"is_on": is_on}, by=who(request), seen=seen)
             notes.success(request, f"“{schedule.name}” is {'on' if is_on else 'off'}.")
     except BadTimetable as bad:
         notes.error(request, f"“{schedule.name}” stays as it is: {bad}")
     except ChangedMeanwhile:
-        notes.warning(request, GONE)
+        return _look_again(request, pk)
     return redirect("setup-schedules")
 
 
 @admins_only
 @post_only
 def run(request: HttpRequest, pk: int) -> HttpResponse:
-    """Run a schedule at this moment, whether it is on or not."""
+    """Run a schedule at this moment, whether it is on or not, as it was shown."""
     schedule = get_object_or_404(Schedule, pk=pk)
     try:
-        done = schedules.run_now(schedule, by=who(request))
+        done = schedules.run_now(schedule, by=who(request), seen=_seen(request))
     except ChangedMeanwhile:
-        notes.warning(request, GONE)
-        return redirect("setup-schedules")
+        return _look_again(request, pk)
     if done.batch is not None:
         return redirect(done.batch)
     words = f"“{schedule.name}”: {done.get_outcome_display().lower()}. {in_words(done.remarks)}".strip()
@@ -207,6 +209,25 @@ def run(request: HttpRequest, pk: int) -> HttpResponse:
 def delete(request: HttpRequest, pk: int) -> HttpResponse:
     """Take a schedule away; its batches stay."""
     schedule = get_object_or_404(Schedule, pk=pk)
-    schedules.delete(schedule, by=who(request))
+    try:
+        schedules.delete(schedule, by=who(request), seen=_seen(request))
+    except ChangedMeanwhile:
+        return _look_again(request, pk)
     notes.info(request, f"“{schedule.name}” is deleted. Its batches stay.")
     return redirect("setup-schedules")
+
+
+def _seen(request: HttpRequest) -> int:
+    """The version that the page showed; 0, which none has, where the form does not say."""
+    return next(iter(ids_in([request.POST.get("version", "")])), 0)
+
+
+def _look_again(request: HttpRequest, pk: int) -> HttpResponse:
+    """To the schedule as it is by now, which is another one than was shown, or to the list where it is gone."""
+    schedule = Schedule.objects.filter(pk=pk).first()
+    if schedule is None:
+        notes.warning(request, GONE)
+        return redirect("setup-schedules")
+    words = f"“{schedule.name}” was changed after this page was loaded, and nothing was done. Look at it again."
+    notes.warning(request, words)
+    return redirect("setup-schedule", pk)

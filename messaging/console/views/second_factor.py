@@ -5,7 +5,6 @@ from urllib.parse import quote
 
 from django.conf import settings
 from django.contrib import messages as notes
-from django.contrib.auth import login
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render, resolve_url
@@ -15,7 +14,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
-from messaging import roles, second_factor, sessions
+from messaging.access import roles, second_factor, sessions
 from messaging.console import half_signed_in
 from messaging.console.forms.second_factor import CodeForm, ProofForm, SetUpForm
 from messaging.setup.secrets import LostKey, decrypt, encrypt
@@ -38,13 +37,14 @@ def code(request: HttpRequest) -> HttpResponse:
         return redirect(settings.LOGIN_REDIRECT_URL)
     half = half_signed_in.read(request)
     user = half_signed_in.user_of(half) if half is not None else None
-    if half is None or user is None or not roles.has_second_factor(user):
+    app = second_factor.app_of(user) if user is not None else None
+    if half is None or user is None or app is None:
         return _start_over(request, half, "That took too long. Sign in again.")
     form = CodeForm(request.POST if request.method == "POST" else None, user=user, request=request)
     if form.is_valid():
-        half_signed_in.end(request)
-        login(request, user)
-        return redirect(half.next or settings.LOGIN_REDIRECT_URL)
+        if half_signed_in.enter(request, user, app):
+            return redirect(half.next or settings.LOGIN_REDIRECT_URL)
+        return _start_over(request, half, "Your second factor was changed meanwhile. Sign in again.")
     if form.is_wrong and half_signed_in.count_wrong(request, half):
         return _start_over(request, half, "There were too many wrong codes. Sign in again.")
     return render(request, "messaging/login_code.html", {"form": form})
@@ -151,7 +151,7 @@ def new_codes(request: HttpRequest) -> HttpResponse:
     form = ProofForm(request.POST, user=who(request), request=request, prefix="codes")
     if not form.is_valid():
         return _overview(request, codes=form)
-    return _codes_shown_once(request, second_factor.renew_codes(who(request)), "")
+    return _codes_shown_once(request, second_factor.renew_codes(who(request), here=sessions.row_of(request)), "")
 
 
 @never_cache
@@ -166,7 +166,7 @@ def switch_off(request: HttpRequest) -> HttpResponse:
     form = ProofForm(request.POST, user=user, request=request, prefix="off")
     if not form.is_valid():
         return _overview(request, off=form)
-    second_factor.switch_off(user)
+    second_factor.switch_off(user, here=sessions.row_of(request))
     notes.success(request, "The second factor is off. You sign in with your password alone.")
     return redirect(SECURITY)
 

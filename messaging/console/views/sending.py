@@ -12,22 +12,25 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from messaging import answers, queue, roles, sending
+from messaging.access import roles
+from messaging.company.windows import ALWAYS
 from messaging.console.filters import ids_in
 from messaging.console.forms.actions import PauseForm
-from messaging.console.paging import page_of
+from messaging.console.paging import Page, page_of, page_of_list
 from messaging.console.words import setting_value
 from messaging.delivery.streaks import of_streak
+from messaging.lifecycle.limits import OF_SETTINGS, gravest_first
 from messaging.models import AccountPause, Message, Phrase, RefusalStreak
-from messaging.sending import ALL, AccountState, Everybody, Whose
+from messaging.queue import actions, answers, pausing
+from messaging.queue.pausing import ALL, AccountState, Everybody, Whose
 from messaging.setup.fields import LABELS, LIMITS
 from messaging.setup.layers import EmailSetup
-from messaging.setup.windows import ALWAYS
 from messaging.wording import in_words, moment, person, state
 
 from .guard import post_only, who
 
 PAUSES_PER_PAGE = 20
+ACCOUNTS_PER_PAGE = 50
 NAMED = 10
 COMPANY = "company"
 LONGEST_ID = 18  # digits that a key of the database surely has room for
@@ -59,6 +62,11 @@ class Question:
     def is_repeated(self) -> bool:
         """Whether it was answered before: that it was us."""
         return self.streak.answered_at is not None
+
+    @property
+    def key(self) -> str:
+        """Names the account in addresses."""
+        return _key(self.streak.account)
 
 
 @dataclass(frozen=True)
@@ -95,7 +103,7 @@ def act(request: HttpRequest, whose: str, action: str) -> HttpResponse:
         raise PermissionDenied("Only an administrator can pause and resume sending.")
     try:
         return ACTIONS[action](request, _whose(whose))
-    except queue.NotPossible as error:
+    except actions.NotPossible as error:
         notes.warning(request, str(error))
         return redirect("sending")
 
@@ -105,30 +113,37 @@ def _pause(request: HttpRequest, whose: Whose) -> HttpResponse:
     if form.is_valid():
         why, until = form.cleaned_data["why"], form.cleaned_data["until"]
         try:
-            pause = sending.pause(whose, by=who(request), why=why, until=until)
-        except sending.BadPause as bad:
+            pause = pausing.pause(whose, by=who(request), why=why, until=until, seen=_seen(request))
+        except pausing.BadPause as bad:
             form.add_error(bad.field, str(bad))
+        except pausing.AnotherPause as another:
+            form.add_error("why", str(another))
         else:
-            end = moment(pause.until) or "somebody resumes it"
-            notes.success(request, f"{_name(whose)} is paused until {end}. Urgent messages go on.")
+            end = moment(pause.until) or "it is resumed"
+            notes.success(request, f"{_name(whose)} is paused until {end}. Urgent messages are still sent.")
             return redirect("sending")
     return _page(request, {_key(whose): form}, status=422)
 
 
 def _resume(request: HttpRequest, whose: Whose) -> HttpResponse:
-    if sending.resume(whose, by=who(request)):
+    if pausing.resume(whose, by=who(request), seen=_seen(request)):
         notes.success(request, _resumed(whose))
     else:
-        notes.info(request, f"{_name(whose)} was not paused any more: somebody was faster, or its time was over.")
+        notes.info(request, f"{_name(whose)} was not paused any more: another user was faster, or its time was over.")
     return redirect("sending")
+
+
+def _seen(request: HttpRequest) -> str:
+    """The mark of the pause that the page showed; "" where it showed none."""
+    return request.POST.get("pause", "")
 
 
 def _try_now(request: HttpRequest, whose: Whose) -> HttpResponse:
     if isinstance(whose, Everybody):
         raise Http404
-    if not sending.try_now(whose):
+    if not pausing.try_now(whose, by=who(request)):
         notes.info(request, f"{_name(whose)} does not wait for a try any more.")
-    elif any(pause.kind in AccountPause.BY_PEOPLE for pause in sending.holding_account(whose, timezone.now())):
+    elif any(pause.kind in AccountPause.BY_PEOPLE for pause in pausing.holding_account(whose, timezone.now())):
         notes.warning(request, f"{_name(whose)} is paused: it is tried once that is resumed.")
     else:
         notes.success(request, "It is tried now, with the next message that is due.")
@@ -156,7 +171,7 @@ def _asked(request: HttpRequest, whose: Whose) -> RefusalStreak:
     found = RefusalStreak.objects.filter(pk__in=wanted, account=None if isinstance(whose, Everybody) else whose)
     streak = found.select_related("account").first()
     if streak is None or isinstance(whose, Everybody):
-        raise queue.NotPossible("This question is no longer open.")
+        raise actions.NotPossible("This question is no longer open.")
     return streak
 
 
@@ -193,41 +208,58 @@ def _resumed(whose: Whose) -> str:
     """What came of the end of a pause: another one may be left."""
     now = timezone.now()
     if isinstance(whose, Everybody):
-        found = [pause for pause in sending.holding(now) if pause.kind in AccountPause.OF_EVERYBODY]
+        found = [pause for pause in pausing.holding(now) if pause.kind in AccountPause.OF_EVERYBODY]
     else:
-        found = [pause for pause in sending.holding_account(whose, now) if pause.kind not in sending.OF_SETTINGS]
-    left = next(iter(sending.gravest_first(found)), None)
+        found = [pause for pause in pausing.holding_account(whose, now) if pause.kind not in OF_SETTINGS]
+    left = next(iter(gravest_first(found)), None)
     return f"{_name(whose)} is on again." if left is None else f"{_name(whose)} still waits. {state(left)}"
 
 
 def _page(request: HttpRequest, forms: Mapping[str, PauseForm] = {}, status: int = 200) -> HttpResponse:
     """The page; `forms` are those that were refused, by key."""
-    found = sending.overview()
-    so_far = sending.so_far()
+    found = pausing.overview()
+    so_far = pausing.so_far()
     questions = _questions(request, found)
+    accounts = _accounts(request, found, forms)
     context = {
         "whole": found.pause,
         "whole_form": forms.get(ALL.value) or _form(ALL.value, found.pause),
         "restored": found.restored,
         "rows": [
             _row(state, bool(found.pause or found.restored), forms, questions.get(state.account, []))
-            for state in found.accounts
+            for state in accounts.rows
         ],
+        "asked": [each for several in questions.values() for each in several],
+        "accounts": accounts,
         "history": page_of(so_far, so_far, request.GET.get("page"), total=so_far.count(), size=PAUSES_PER_PAGE),
         "admins": roles.admins().order_by("first_name", "username"),
     }
     return render(request, "messaging/sending.html", context, status=status)
 
 
-def _questions(request: HttpRequest, found: sending.Overview) -> dict[User | None, list[Question]]:
+def _accounts(request: HttpRequest, found: pausing.Overview, forms: Mapping[str, PauseForm]) -> Page[AccountState]:
+    """A page of the accounts: where they are many, the company first, then those that something holds up; or the page
+    of the form that was refused.
+    """
+    states = found.accounts
+    if len(states) > ACCOUNTS_PER_PAGE:
+        states = sorted(states, key=lambda state: (state.account is not None, not state.pauses))
+    refused = (place for place, state in enumerate(states) if _key(state.account) in forms)
+    wanted = request.GET.get("accounts_page")
+    if (place := next(refused, None)) is not None:
+        wanted = str(place // ACCOUNTS_PER_PAGE + 1)
+    return page_of_list(states, wanted, size=ACCOUNTS_PER_PAGE)
+
+
+def _questions(request: HttpRequest, found: pausing.Overview) -> dict[User | None, list[Question]]:
     """What is asked, by account; a statement only where something is."""
     if not any(pause.kind == AccountPause.Kind.DOUBT for state in found.accounts for pause in state.pauses):
         return {}
     asked: dict[User | None, list[Question]] = {}
     for streak in answers.open_questions():
-        failed = queue.visible_to(who(request)).filter(pk__in=of_streak(streak, Message.Status.FAILED).values("pk"))
+        failed = actions.visible_to(who(request)).filter(pk__in=of_streak(streak, Message.Status.FAILED).values("pk"))
         named = list(failed.order_by("pk").only("subject", "recipients_text")[:NAMED])
-        counts = failed.aggregate(all=Count("pk"), once=Count("pk", filter=Q(once=True)))
+        counts = failed.aggregate(all=Count("pk"), once=Count("pk", filter=Q(is_immediate=True)))
         asked.setdefault(streak.account, []).append(Question(streak, counts["all"], counts["once"], named))
     return asked
 

@@ -5,22 +5,27 @@ from dataclasses import dataclass
 from django.contrib import messages as notes
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.models import User
+from django.db.models import Case, Value, When
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
-from messaging import roles, sessions, users
+from messaging import users
+from messaging.access import roles, sessions
+from messaging.access.sessions import browsers
 from messaging.console.caching import forget_all
 from messaging.console.company import company_of
 from messaging.console.filters import ids_in
+from messaging.console.paging import Page, part_of
 from messaging.console.signed_out import tell_why
 from messaging.models import UserSession
-from messaging.sessions import browsers
 from messaging.wording import person
 
 from .guard import admins_only, post_only, who
+
+SESSIONS_PER_PAGE = 20
 
 
 @dataclass(frozen=True)
@@ -32,18 +37,21 @@ class Row:
     is_here: bool
 
 
-def rows_of(request: HttpRequest, user: User) -> list[Row]:
+def page_of_sessions(request: HttpRequest, user: User) -> Page[Row]:
     """Where a user is signed in: this session first, then by when they were active."""
     here = sessions.row_of(request)
-    found = sessions.live(user, company_of(request), timezone.now())
-    rows = [Row(each, browsers.in_words(each.browser), here is not None and each.pk == here.pk) for each in found]
-    return sorted(rows, key=lambda row: not row.is_here)
+    key = here.pk if here is not None else 0
+    this_one_first = Case(When(pk=key, then=Value(0)), default=Value(1))
+    found = sessions.live(user, company_of(request), timezone.now()).order_by(this_one_first, "-active_at", "-pk")
+    page = part_of(found, request.GET.get("sessions_page"), size=SESSIONS_PER_PAGE)
+    rows = [Row(each, browsers.in_words(each.browser), each.pk == key) for each in page.rows]
+    return Page(rows, page.number, page.pages, page.total, page.size)
 
 
 @require_safe
 def own(request: HttpRequest) -> HttpResponse:
     """My sessions."""
-    return render(request, "messaging/sessions.html", {"sessions": rows_of(request, who(request))})
+    return render(request, "messaging/sessions.html", {"sessions": page_of_sessions(request, who(request))})
 
 
 @post_only

@@ -1,4 +1,4 @@
-"""Email Setup (seed rows S8, S9): the company's layer, each account's own, and one's own preferences."""
+"""Email Setup (S8, S9): the company's layer, each account's own, and one's own preferences."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,24 +9,24 @@ from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.forms import BoundField
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
-from messaging import roles
+from messaging.access import policy, roles
 from messaging.console import audit_words
 from messaging.console.forms.email_setup import EmailSetupForm, TestMessageForm
 from messaging.console.forms.user_servers import UserServersForm
 from messaging.console.paging import page_of_list
 from messaging.console.words import setting_value
 from messaging.models import AuditEntry, EmailSettings
-from messaging.setup import changes, policy
+from messaging.setup import changes
 from messaging.setup.fields import LABELS, LIMITS, OAUTH, OF_USERS, WAYS
 from messaging.setup.layers import EmailSetup, Layer, Value, resolve, resolve_each
 from messaging.setup.servers import is_listed
 from messaging.wording import person
 
-from .guard import admins_only, who
+from .guard import admins_only, of_account, who
 
 ACCOUNTS_PER_PAGE = 100
 GROUPS = (
@@ -84,9 +84,9 @@ def email_setup(request: HttpRequest) -> HttpResponse:
 
 @admins_only
 @require_http_methods(["GET", "HEAD", "POST"])
-def user_setup(request: HttpRequest, username: str) -> HttpResponse:
+@of_account
+def user_setup(request: HttpRequest, account: User) -> HttpResponse:
     """One account's own settings, for administrators."""
-    account = get_object_or_404(User, username=username)
     return _layer_page(request, "setup-user", account)
 
 
@@ -199,7 +199,7 @@ def _groups(account: User | None, setup: EmailSetup, form: EmailSetupForm | None
     return [Group(key, title, [row(name) for name in names if is_shown(name)]) for key, title, names in GROUPS]
 
 
-# --- Who may edit, and everybody's settings --------------------------------------------------------------
+# --- Who may edit, and everyone's settings --------------------------------------------------------------
 
 
 @dataclass(frozen=True)

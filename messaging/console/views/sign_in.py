@@ -4,23 +4,34 @@ from django.contrib import messages as notes
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 from django_htmx.http import HttpResponseClientRedirect
 
-from messaging.delivery.outcomes import judge
-from messaging.delivery.reply import sign_in_failed
-from messaging.setup import changes, device, policy
-from messaging.setup.device import DeviceSignIn, NotDone, begin_device_sign_in, finish_device_sign_in
-from messaging.setup.grants import SignInFailed
+from messaging import turns
+from messaging.access import policy
+from messaging.delivery.outcomes.reply import sign_in_failed
+from messaging.delivery.outcomes.verdict import judge
+from messaging.setup import changes
 from messaging.setup.layers import resolve
+from messaging.setup.oauth import device
+from messaging.setup.oauth.device import DeviceSignIn, NotDone, begin_device_sign_in, finish_device_sign_in
+from messaging.setup.oauth.grants import SignInFailed
 from messaging.wording import advice, in_words
 
-from .guard import admins_only, is_part, operators_only, who
+from .guard import admins_only, is_part, of_account, operators_only, who
 
-NOT_YET = "Microsoft does not know of it yet. Enter the code there and finish the sign-in, then go on here."
+
+class Busy(turns.Busy):
+    """Too many people wait for the sign-in server, and it was not asked."""
+
+
+# Each takes a thread of the web server for as long as the sign-in server takes.
+TURNS = turns.Turns(at_once=3, waiting=0, seconds=0.0, error=Busy)
+BUSY = "Others are waiting for the sign-in server at the moment. Open this page again in a minute."
+NOT_YET = "Microsoft does not know of it yet. Enter the code there and finish the sign-in, then continue here."
 
 
 @admins_only
@@ -34,9 +45,10 @@ def company(request: HttpRequest) -> HttpResponse:
 @admins_only
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
-def user(request: HttpRequest, username: str) -> HttpResponse:
+@of_account
+def user(request: HttpRequest, account: User) -> HttpResponse:
     """For a user's layer."""
-    return _answer(request, get_object_or_404(User, username=username), "setup-user", username)
+    return _answer(request, account, "setup-user", account.get_username())
 
 
 @operators_only
@@ -48,7 +60,7 @@ def own(request: HttpRequest) -> HttpResponse:
 
 
 def _answer(request: HttpRequest, account: User | None, place: str, *arguments: str) -> HttpResponse:
-    """GET shows the page, with the code where one was asked for; POST asks for one (`begin`) or goes on with it."""
+    """GET shows the page, with the code where one was asked for; POST asks for one (`begin`) or asks about it."""
     if not policy.may_edit(who(request), account):
         raise PermissionDenied("Your administrator has not allowed users to change their own email settings.")
     setup = resolve(account)
@@ -66,13 +78,16 @@ def _answer(request: HttpRequest, account: User | None, place: str, *arguments: 
         if context["obstacles"]:
             status = refused
         elif request.method == "POST" and "begin" in request.POST:
-            request.session[key] = begin_device_sign_in(setup).state
+            with TURNS.one(str(who(request).pk)):
+                request.session[key] = begin_device_sign_in(setup).state
             return redirect(here)
         elif request.method == "POST":
-            found = finish_device_sign_in(setup, request.session.get(key, ""))
+            with TURNS.one(str(who(request).pk)):
+                found = finish_device_sign_in(setup, request.session.get(key, ""))
             if not isinstance(found, DeviceSignIn):
+                device.check_place(resolve(account), found.place)  # the provider may have taken its time
                 del request.session[key]
-                changes.save(account, {"refresh_token": found}, by=who(request))
+                changes.save(account, {"refresh_token": found.refresh_token}, by=who(request), meant_for=found.place)
                 notes.success(
                     request, "Signed in. Mail is sent with this sign-in from now on; try it with a test message."
                 )
@@ -84,6 +99,11 @@ def _answer(request: HttpRequest, account: User | None, place: str, *arguments: 
             context |= {"begun": found, "note": "" if is_part(request) else NOT_YET}
         elif key in request.session:
             context["begun"] = device.read(request.session[key])
+    except Busy:
+        if is_part(request):  # it asks again by itself
+            return HttpResponse(status=204)
+        context["trouble"] = {"explanation": BUSY}
+        status = 429
     except SignInFailed as failed:
         request.session.pop(key, None)
         context["trouble"] = _told(failed)

@@ -12,16 +12,18 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
-from messaging import leaving, roles, second_factor, users
+from messaging import users
+from messaging.access import roles, second_factor
+from messaging.access.sign_ins import delays
 from messaging.console import audit_words
-from messaging.console.forms.leaving import UNASKED, LeavingForm
+from messaging.console.forms.leaving import MORE, UNASKED, LeavingForm
 from messaging.console.forms.users import NewUserForm, UserForm
 from messaging.console.paging import page_of_list
-from messaging.sign_ins import delays
+from messaging.queue import leaving
 from messaging.wording import person
 
 from .guard import admins_only, post_only, who
-from .sessions import rows_of
+from .sessions import page_of_sessions
 
 USERS_PER_PAGE = 100
 LONGEST_ADDRESS = 64
@@ -41,7 +43,7 @@ class Row:
 @sensitive_post_parameters("password")
 @require_http_methods(["GET", "HEAD", "POST"])
 def all_users(request: HttpRequest) -> HttpResponse:
-    """Everybody who may sign in; POST makes another one, and shows a password that was made up this one time."""
+    """Everyone who may sign in; POST makes another one, and shows a password that was made up this one time."""
     if request.method != "POST":
         return _list(request, NewUserForm())
     form = NewUserForm(request.POST)
@@ -90,6 +92,8 @@ def one(request: HttpRequest, pk: int) -> HttpResponse:
         except ValidationError as error:
             form.add_error(None, error)
         except leaving.Undecided:
+            if asked is not None and asked.decision is not None:
+                asked.add_error("choice", MORE)
             return _one(request, user, form, asked or LeavingForm(None, leaving.successors(user)))
         except leaving.BadSuccessor as error:
             assert asked is not None
@@ -107,14 +111,13 @@ def _one(request: HttpRequest, user: User, form: UserForm, asked: LeavingForm | 
     account = User.objects.get(pk=user.pk)
     if asked is not None and asked.is_bound and not asked.errors and not asked.decision:
         asked.add_error("choice", UNASKED)
-    has_left = roles.given(account) not in users.SENDERS or not account.is_active
     context = {
         "account": account,
-        "sessions": rows_of(request, account),
+        "sessions": page_of_sessions(request, account),
         "has_second_factor": roles.with_second_factor().filter(user=account).exists(),
         "form": form,
         "asked": asked,
-        "under_way": leaving.under_way(account) if asked is not None or has_left else None,
+        "under_way": leaving.under_way(account) if asked is not None or not roles.may_send(account) else None,
         "overtaken": audit_words.tell(form.overtaken),
         **audit_words.so_far(users.log(account), request.GET),
     }
@@ -146,12 +149,10 @@ def _tell(request: HttpRequest, account: User, change: users.Change) -> None:
 
 def _undone(change: users.Change) -> str:
     """What was done to a user who may send again now; "" where none was."""
-    for entry in change.entries:
-        if entry.field == "is_active" and entry.after:
-            return "deactivating"
-        if entry.field == "role" and entry.after in users.SENDERS and entry.before not in users.SENDERS:
-            return "taking the role away"
-    return ""
+    if not change.may_send_again:
+        return ""
+    is_activated = any(entry.field == "is_active" for entry in change.entries)
+    return "deactivating" if is_activated else "taking the role away"
 
 
 def _messages(number: int) -> str:
@@ -162,8 +163,10 @@ def _messages(number: int) -> str:
 @never_cache
 @post_only
 def new_password(request: HttpRequest, pk: int) -> HttpResponse:
-    """Make up a new password, and show it this one time."""
+    """Make up a new password, and show it this one time; for one's own, the old one is asked for."""
     user = get_object_or_404(User, pk=pk)
+    if user.pk == who(request).pk:
+        return redirect("preferences-password")
     password = users.readable_password()
     users.set_password(user, password, by=who(request))
     return _shown_once(request, user, password)
@@ -173,10 +176,10 @@ def new_password(request: HttpRequest, pk: int) -> HttpResponse:
 @post_only
 def end_delay(request: HttpRequest) -> HttpResponse:
     """Let a user (`user`), or all users of an address (`address`), try to sign in again at once."""
-    address = request.POST.get("address", "")
+    address = request.POST.get("address", "").replace("\0", "")[:LONGEST_ADDRESS]
     if address:
-        users.end_delay_of(address[:LONGEST_ADDRESS], by=who(request))
-        notes.success(request, f"Sign-ins from {address[:LONGEST_ADDRESS]} are no longer delayed.")
+        users.end_delay_of(address, by=who(request))
+        notes.success(request, f"Sign-ins from {address} are no longer delayed.")
     else:
         number = request.POST.get("user", "")
         user = get_object_or_404(

@@ -1,4 +1,4 @@
-"""The local mail catcher as a command: see messaging/catcher.py for what it answers to whom."""
+"""The local mail catcher as a command: see messaging/local/catcher.py for what it answers to whom."""
 
 import asyncio
 import errno
@@ -9,8 +9,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from config.environment import make_folder
-from messaging import catcher
-from messaging.errors import words_of
+from messaging.local import catcher
+from messaging.system_errors import words_of
 
 
 class Command(BaseCommand):

@@ -1,4 +1,4 @@
-"""Make somebody who may sign in, or give them a new password."""
+"""Make someone who may sign in, or give them a new password."""
 
 import getpass
 import sys
@@ -9,22 +9,24 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 
-from messaging import roles, second_factor, users
+from messaging import users
+from messaging.access import roles, second_factor
+from messaging.management import arguments
 
 
 class Command(BaseCommand):
     help = (
         "Create an operator (with --role: a viewer or an administrator). Without --password-stdin or --generate the "
-        "password is asked for; where nobody can be asked, one is generated and printed."
+        "password is asked for; without a terminal one is generated and printed."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("username")
+        parser.add_argument("username", type=arguments.text)
         role = parser.add_mutually_exclusive_group()
         role.add_argument("--role", type=str.capitalize, choices=roles.ROLES, default=roles.OPERATOR)
         role.add_argument("--admin", action="store_const", const=roles.ADMIN, dest="role", help="an administrator")
-        parser.add_argument("--email", default="")
-        parser.add_argument("--full-name", default="")
+        parser.add_argument("--email", type=arguments.text, default="")
+        parser.add_argument("--full-name", type=arguments.text, default="")
         parser.add_argument("--new-password", action="store_true", help="the user exists: only set a new password")
         parser.add_argument(
             "--without-second-factor",

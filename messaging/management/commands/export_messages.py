@@ -1,4 +1,4 @@
-"""Write messages with all that happened to them on standard output, as JSON Lines: see messaging/export.py."""
+"""Write messages with all that happened to them on standard output, as JSON Lines: see messaging/queue/export.py."""
 
 import json
 import os
@@ -14,9 +14,10 @@ from django.db import DatabaseError
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from messaging import export, selection
+from messaging.company.options import local
+from messaging.management import arguments
 from messaging.models import Category, Message
-from messaging.setup.options import local
+from messaging.queue import export, selection
 
 
 class Command(BaseCommand):
@@ -27,8 +28,8 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--status", choices=["all", *Message.Status.values], default="all")
-        parser.add_argument("--q", metavar="WORDS", help="in subject, recipients or sender")
-        parser.add_argument("--sender", metavar="TEXT", help="of sender or author")
+        parser.add_argument("--q", type=arguments.text, metavar="WORDS", help="in subject, recipients or sender")
+        parser.add_argument("--sender", type=arguments.text, metavar="TEXT", help="of sender or author")
         parser.add_argument("--reason", choices=Category.values)
         parser.add_argument("--date-from", type=_day, metavar="DAY", help="queued from this day on: YYYY-MM-DD")
         parser.add_argument("--date-to", type=_day, metavar="DAY", help="queued until this day")

@@ -1,4 +1,4 @@
-"""Take the `.opt` files of a folder into the company's settings, once (seed row S10)."""
+"""Take the `.opt` files of a folder into the company's settings, once (S10)."""
 
 import sys
 from argparse import ArgumentParser
@@ -80,7 +80,7 @@ class Command(BaseCommand):
 def _read(folder: Path) -> OptFiles:
     files = opt_files.read(folder)
     if files.errors:
-        raise CommandError("\n".join(["Nothing was written. Mend these first:", *map(str, files.errors)]))
+        raise CommandError("\n".join(["Nothing was written. Fix these first:", *map(str, files.errors)]))
     return files
 
 

@@ -11,12 +11,13 @@ from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from messaging import batches, sending
-from messaging.delivery import lineage
 from messaging.delivery.lane import Lane
+from messaging.delivery.store import lineage
 from messaging.lifecycle import limits
+from messaging.management import arguments
 from messaging.models import Batch, Message
-from messaging.queue import NotPossible
+from messaging.queue import batches, pausing
+from messaging.queue.actions import NotPossible
 from messaging.setup import opt_files
 from messaging.wording import state, waits
 
@@ -27,12 +28,17 @@ class Command(BaseCommand):
     help = "Process everything that waits in the queue as one batch. Exit code 0: all sent; 1: not all, see the report."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--account", metavar="NAME", help="the sending account; left out: the company's settings")
+        parser.add_argument(
+            "--account",
+            type=arguments.text,
+            metavar="NAME",
+            help="the sending account; left out: the company's settings",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         account = _account(options["account"])
         lineage.check(timezone.now())
-        if (restored := sending.after_restore()) is not None:
+        if (restored := pausing.after_restore()) is not None:
             raise CommandError(f"{state(restored)} On its page an administrator says what became of the mail since.")
         try:
             batch = batches.process_all(by=None, account=account, source=Batch.Source.COMMAND)
@@ -51,7 +57,7 @@ class Command(BaseCommand):
         for words in _waiting(batch, report):
             self.stdout.write(f"  {words}")
         for file in lane.refused_by:
-            self.stdout.write(f"  Nothing is sent by this server until this .opt file is mended: {file}")
+            self.stdout.write(f"  Nothing is sent by this server until this .opt file is fixed: {file}")
         if report.counts["sent"] < report.counts["total"]:
             raise SystemExit(1)
 
@@ -94,14 +100,14 @@ def _interrupted() -> threading.Event:
 
 
 def _waiting(batch: Batch, report: batches.Report) -> list[str]:
-    """What keeps the rest of the batch, and until when; the worker goes on with it."""
+    """What keeps the rest of the batch, and until when; the worker continues with it."""
     number = report.counts["waiting"] + report.counts["retrying"]
     if not number:
         return []
-    pauses = sending.holding_account(batch.account, timezone.now())
+    pauses = pausing.holding_account(batch.account, timezone.now())
     words = [waits(pause) for pause in pauses] or ["They wait for their next try, or for another process that sends."]
     them = "1 message is" if number == 1 else f"{number} messages are"
-    return [f"{them} not sent yet; the worker goes on with them.", *words]
+    return [f"{them} not sent yet; the worker continues with them.", *words]
 
 
 def _told(counts: dict[str, int]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Encrypt every stored secret anew with the first of FIELD_ENCRYPTION_KEYS."""
+"""Encrypt every stored secret again with the first of FIELD_ENCRYPTION_KEYS."""
 
 from argparse import ArgumentParser
 from collections import Counter
@@ -35,8 +35,8 @@ class _Result(Enum):
 
 class Command(BaseCommand):
     help = (
-        "Encrypt every stored secret anew with the first of FIELD_ENCRYPTION_KEYS. To change keys: put the new one in "
-        "front, restart all processes, run this, take the old one out, restart again. "
+        "Encrypt every stored secret again with the first of FIELD_ENCRYPTION_KEYS. To change keys: put the new one "
+        "first, restart all processes, run this, take the old one out, restart again. "
         "Exit code 1: some cannot be read with any key; it names them."
     )
 
@@ -74,7 +74,7 @@ def _renew(row: Model, name: str, *, dry_run: bool) -> _Result:
         return _Result.LOST
     if anew is None:
         return _Result.CURRENT
-    # Only over what was read: whoever saved another secret meanwhile, it is theirs that stays.
+    # Only over what was read: a secret that was saved in the meantime stays.
     same = type(row)._default_manager.filter(pk=row.pk, **{name: stored})
     return _Result.RENEWED if dry_run or same.update(**{name: anew}) else _Result.CHANGED
 
@@ -100,7 +100,7 @@ def _renew_part(pk: int, name: str, *, dry_run: bool) -> _Result:
 def _summary(results: Counter[_Result], *, dry_run: bool) -> str:
     verb = "would be" if dry_run else "were"
     words = [
-        f"{results[_Result.RENEWED]} {verb} encrypted anew",
+        f"{results[_Result.RENEWED]} {verb} encrypted again",
         f"{results[_Result.CURRENT]} are encrypted with the first key already",
         f"{results[_Result.LOST]} cannot be read",
     ]

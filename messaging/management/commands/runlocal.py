@@ -23,17 +23,20 @@ from django.utils import timezone
 
 from config import processes
 from config.environment import make_folder
-from messaging import demo, roles, users
-from messaging.broker import known_reason
-from messaging.errors import words_of
+from messaging import demo, users
+from messaging.access import roles
+from messaging.broker.refusals import known_reason
+from messaging.company import options
 from messaging.housekeeping import SWEEP
-from messaging.management.supervisor import Ended, Supervisor
+from messaging.local.supervisor import Ended, Supervisor
 from messaging.models import EmailSettings, Heartbeat, Message
-from messaging.setup import changes, options
+from messaging.setup import changes
+from messaging.system_errors import words_of
 
 HOST = "127.0.0.1"
 FIRST_OPERATOR = "admin"
 COMMAND = "runlocal"  # in the audit log
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 SECONDS_TO_ANSWER = 60
 SECONDS_TO_REPORT = 15
 
@@ -47,9 +50,13 @@ class Command(BaseCommand):
         lock = threading.Lock()
 
         def say(line: str) -> None:
-            with lock:
-                sys.stdout.write(line + "\n")
-                sys.stdout.flush()
+            try:
+                with lock:
+                    sys.stdout.write(line + "\n")
+                    sys.stdout.flush()
+            except OSError as error:
+                if error.errno not in NO_ROOM:  # else the line is lost, and nothing more
+                    raise
 
         for words in settings.NOT_PRIVATE:
             say(f"Note: {words}")

@@ -4,7 +4,7 @@
 
 Options that Sendmail, Postfix, Exim and others know and that mean nothing here (-v, -oem, -bm, -B8BITMIME, -N never,
 ...) are accepted and ignored; what only a mail server does (-bs, -bd, -bp, -q, ...) is refused. With -t, a message that
-is resent (Resent-To, ...) goes to those whom its newest block of such fields names, and to nobody else.
+is resent (Resent-To, ...) goes to those whom its newest block of such fields names, and to no one else.
 
 As the company options say, the message is sent at once or queued. Silent when it worked. `--author NAME` names the
 account whose settings it is sent with (default: the company's); a header field X-Outtray-Category, what kind of mail it
@@ -12,11 +12,11 @@ is. Exit codes are those of sysexits.h:
 
     0   queued or sent; where some recipients were refused, standard error says who and why (do not send it again)
     64  wrong usage
-    65  the message was refused for what is in it, or names nobody
+    65  the message was refused for what is in it, or has no recipients
     67  not an address, or the mailbox does not exist
     68  the recipient's host does not exist
     69  refused for good for another reason
-    70  nobody knows: it may have arrived, so do not send it again blindly
+    70  no one knows: it may have arrived, so do not send it again blindly
     75  not now: the server is busy or not reached, sending is paused, the database is away; try again later
     77  refused: not permitted
     78  Email Setup is at fault
@@ -35,14 +35,16 @@ from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 
-from messaging import mime, outgoing
-from messaging.delivery.outcomes import LocalError, Reply, judge
-from messaging.errors import words_of
+from messaging import submit
+from messaging.content import charsets, mime
+from messaging.delivery.outcomes.verdict import LocalError, Reply, judge
 from messaging.intake import addresses, gate, unicode_files
 from messaging.intake.addresses import Mailbox
 from messaging.intake.wire import CATEGORY
+from messaging.management import arguments
 from messaging.models import AttemptOutcome, Category
-from messaging.outgoing import Outcome, State
+from messaging.submit import Outcome, State
+from messaging.system_errors import words_of
 
 IGNORED_WITH_VALUE = "ABCDeLNpRVX"
 IGNORED_FLAGS = "EGmnsUv"
@@ -94,7 +96,10 @@ class Command(BaseCommand):
         )
         parser.add_argument("-b", dest="mode", default="m", metavar="MODE", help="Only -bm, which is the default.")
         parser.add_argument(
-            "--author", metavar="NAME", help="The user whose email settings it is sent with; default: the company's."
+            "--author",
+            type=arguments.text,
+            metavar="NAME",
+            help="The user whose email settings it is sent with; default: the company's.",
         )
         for letter in IGNORED_WITH_VALUE:
             parser.add_argument(f"-{letter}", dest="ignored", help="Ignored.")
@@ -117,7 +122,7 @@ class Command(BaseCommand):
             raise CommandError(_not_here(f"-b{options['mode']}"), returncode=os.EX_USAGE)
         if not options["recipients"] and not options["from_header"]:
             raise CommandError(
-                "Nobody to send it to. Name the recipients, or use -t to take them from the message.",
+                "No recipients. Name them, or use -t to take them from the message.",
                 returncode=os.EX_USAGE,
             )
         ignore_dots = (
@@ -130,6 +135,8 @@ class Command(BaseCommand):
             raise CommandError(str(error), returncode=os.EX_NOUSER) from error
         except gate.Refused as error:
             raise CommandError(str(error), returncode=os.EX_DATAERR) from error
+        except submit.MayBeStored as error:
+            raise CommandError(f"{error} Do not send it again before that.", returncode=os.EX_SOFTWARE) from error
         except (DatabaseError, OSError) as error:
             raise CommandError(
                 f"The queue cannot be reached or written just now; nothing was stored or sent. Try again later. "
@@ -145,7 +152,7 @@ class Command(BaseCommand):
             self.stderr.write(outcome.explanation)
 
     def _hand_in(self, submission: gate.Submission) -> Outcome:
-        with closing(outgoing.hand_in([submission])) as outcomes:
+        with closing(submit.submit([submission])) as outcomes:
             return next(outcomes)
 
 
@@ -162,7 +169,7 @@ def exit_code(outcome: Outcome) -> int:
         return os.EX_DATAERR
     replies = [refusal.reply for refusal in outcome.refused] or ([outcome.reply] if outcome.reply else [])
     codes = [_code(reply, outcome.error) for reply in replies]
-    # Nobody has it: as long as one may take it later, all of it can be sent again.
+    # No one has it: as long as one may take it later, all of it can be sent again.
     return os.EX_TEMPFAIL if not codes or os.EX_TEMPFAIL in codes else codes[0]
 
 
@@ -183,13 +190,14 @@ def _words(outcome: Outcome) -> str:
     match outcome.state:
         case State.UNKNOWN:
             return (
-                f"{outcome.explanation} It may have arrived: do not send it again before somebody has looked at it "
+                f"{outcome.explanation} It may have arrived: do not send it again before someone has looked for it "
                 "in the Message queue."
             )
         case State.PARTLY:
             return "\n".join(
                 [
-                    f"Sent to {', '.join(outcome.accepted)}, and not to those who follow. Do not send all of it again.",
+                    f"Sent to {', '.join(outcome.accepted)}, and not to the recipients after them. Do not send all of "
+                    "it again.",
                     *_refusals(outcome),
                 ]
             )
@@ -258,7 +266,7 @@ def _submission(raw: bytes, options: dict[str, Any]) -> gate.Submission:
         senders = (resent.get("resent-sender"), resent.get("resent-from"), texts.get("from"))
         reverse_path = _sender(next(filter(None, senders), ""))
     elif options["full_name"] and reverse_path and not texts.get("from"):
-        raw = f"From: {formataddr((options['full_name'], reverse_path))}\n".encode() + raw
+        raw = _from_field(options["full_name"], reverse_path) + raw
     recipients = [each.address for text in options["recipients"] for each in _listed(text)]
     if options["from_header"]:
         for name, text in resent.items() if resent else fields:
@@ -274,11 +282,22 @@ def _submission(raw: bytes, options: dict[str, Any]) -> gate.Submission:
     )
 
 
+def _from_field(name: str, address: str) -> bytes:
+    """One header field, whatever the name is; octets that are no UTF-8 are for the gate to read."""
+    name = charsets.one_line(name)
+    if name.isascii() and address.isascii():
+        written = formataddr((name, address))
+    else:
+        quoted = name.replace("\\", "\\\\").replace('"', '\\"')
+        written = f'"{quoted}" <{address}>'
+    return f"From: {written}\n".encode(errors="surrogateescape")
+
+
 def _newest_block(fields: Sequence[tuple[str, str]]) -> dict[str, str]:
     """The Resent fields (RFC 5322 3.6.6) that were put in last, which stand first; empty where nothing is resent.
 
     A field that is there already belongs to an earlier time, and so does what follows other fields, but for a block
-    that has named nobody before them.
+    that has named no one before them.
     """
     block: dict[str, str] = {}
     has_ended = False

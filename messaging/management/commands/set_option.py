@@ -1,4 +1,4 @@
-"""Change one of the company's options (seed row S3), as the page Company options does."""
+"""Change one of the company's options (S3), as the page Company options does."""
 
 from argparse import ArgumentParser
 from typing import Any, cast
@@ -8,9 +8,10 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import models
 
 from messaging.audit import ChangedMeanwhile
+from messaging.company import options
+from messaging.management import arguments
 from messaging.models import CompanyOptions
 from messaging.option_values import NUMBERS, OFF, OFF_AS_ZERO, READERS, BadOption
-from messaging.setup import options
 
 EMPTY = '""'
 RECORD, HOLD = "record_outbound_email", "hold_recorded_email"
@@ -28,7 +29,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("name", nargs="?", metavar="NAME", help=f"one of {', '.join(FIELDS)}")
-        parser.add_argument("value", nargs="?", metavar="VALUE")
+        parser.add_argument("value", nargs="?", type=arguments.text, metavar="VALUE")
 
     def handle(self, *args: Any, **chosen: Any) -> None:
         name, text = chosen["name"], chosen["value"]

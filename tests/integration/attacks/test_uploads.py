@@ -12,7 +12,7 @@ from tests.rows import parsed
 from tests.sizes import sampled
 from tests.steps import run_lane
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("email_setup")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("email_setup"), pytest.mark.attack]
 
 NAMES = [
     "../../etc/passwd", "..\\..\\boot.ini", "/etc/shadow", "C:\\Windows\\x.dll", "con.txt", ".htaccess", "a/b.pdf",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from messaging import roles
+from messaging.access import roles
 from tests.audit import authority_in
 from tests.factories import make_messages
 

@@ -1,4 +1,4 @@
-"""The audit log keeps keys and values: no words, no secret; and everybody who changes a setting writes into it."""
+"""The audit log keeps keys and values: no words, no secret; and everyone who changes a setting writes into it."""
 
 import json
 import re
@@ -10,12 +10,15 @@ from django.db import IntegrityError, connection, transaction
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from messaging import audit, roles, schedules, users
+from messaging import audit, users
+from messaging.access import roles
 from messaging.audit import Area, Source, Subject
+from messaging.company import options
 from messaging.console import audit_words, option_words
 from messaging.management.commands import runlocal
 from messaging.models import AuditEntry, CompanyOptions, EmailSettings
-from messaging.setup import changes, fields, options
+from messaging.scheduling import schedules
+from messaging.setup import changes, fields
 from messaging.setup.certificates import facts
 from messaging.setup.secrets import Secret
 from tests.audit import (
@@ -32,7 +35,7 @@ from tests.audit import (
     told,
 )
 from tests.factories import make_user
-from tests.pages import words
+from tests.pages import press, words
 
 pytestmark = pytest.mark.django_db
 
@@ -98,8 +101,10 @@ def test_rows_of_users_hold_values(admin, ben):
 def test_rows_of_schedules_hold_values(admin, operator, email_setup):
     schedule = make_schedule(admin)
     path = f"{SCHEDULES}{schedule.pk}/"
-    save(admin, path, kind="every", minutes="15", q="a b", reason="busy", account="anna", missed="never", is_on=None)
-    admin.post(f"{path}delete/")
+    save(
+        admin, path, kind="every", minutes="15", q="a b", reason="busy", account=operator.pk, missed="never", is_on=None
+    )
+    press(admin, schedule, "delete")
     anna = {"id": operator.pk, "name": "Anna"}
     before = {"name": "Evening batch", "kind": "times", "minutes": None, "times": "07:30, 17:00", "days": "1,2,3,4,5",
               "crontab": "", "time_zone": "Europe/Berlin", "filter": "", "account": None, "at_most": None,
@@ -149,7 +154,7 @@ def test_rewording_changes_what_pages_say_and_nothing_else(admin, second_admin, 
     monkeypatch.setattr(audit_words, "LANGUAGES", {"en-gb": "Britisch", "en-us": "Amerikanisch"})
     monkeypatch.setattr(EmailSettings.SendType.SMTP, "_label_", "ohne Anmeldung")
     monkeypatch.setattr(EmailSettings.SendType.SMTP_AUTH, "_label_", "mit Anmeldung")
-    monkeypatch.setattr("messaging.timetable.DAY_NAMES", ("So", "Mo", "Di", "Mi", "Do", "Fr", "Sa"))
+    monkeypatch.setattr("messaging.scheduling.timetable.DAY_NAMES", ("So", "Mo", "Di", "Mi", "Do", "Fr", "Sa"))
     assert told(admin, OPTIONS) == [
         ("Anna", "Aufzeichnen", "switched ein"), ("Anna", "Language", "from “Britisch” to “Amerikanisch”"),
         ("Anna", "Permanent failures: Hinweise", "switched aus"),
@@ -215,7 +220,7 @@ def test_entries_of_a_renamed_and_a_deleted_schedule_stay_readable(admin, email_
     save(admin, f"{SCHEDULES}{first.pk}/", name="Morning batch")
     assert [line[1] for line in told(admin, SCHEDULES)] == ["Morning batch", "Night batch", "Morning batch"]
     for schedule in (first, second):
-        admin.post(f"{SCHEDULES}{schedule.pk}/delete/")
+        press(admin, schedule, "delete")
     lines = told(admin, SCHEDULES)
     assert [line[1] for line in lines][-2:] == ["Morning batch", "Night batch"]
     assert lines[-1][3] == "it was “Night batch: weekdays at 07:30 and 17:00 (Europe/Berlin), on”"
@@ -269,7 +274,7 @@ def test_database_keeps_no_value_of_a_secret(db, operator):
             AuditEntry.objects.filter(pk=entry.pk).update(**{column: HIDDEN})
 
 
-# --- Everybody who changes a setting ------------------------------------------------------------------------
+# --- Everyone who changes a setting ------------------------------------------------------------------------
 
 
 def test_own_password_is_logged(second_admin, ben):

@@ -1,14 +1,14 @@
-"""Batch Message Processing in the console (seed row S7), every step without JavaScript."""
+"""Batch Message Processing in the console (S7), every step without JavaScript."""
 
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from messaging import batches
 from messaging.models import Batch, BatchItem, EmailSettings, Message
-from tests.factories import fitting, make_message, make_messages, put, said
-from tests.pages import choose, source
+from messaging.queue import batches
+from tests.factories import confirmed_batch, fitting, make_message, make_messages, put, said
+from tests.pages import choose, form_of, source, words
 from tests.steps import run_lane
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -128,9 +128,9 @@ def test_progress_is_asked_for_until_it_is_finished(office, waiting, mail_server
     assert part.status_code == 286
     assert "batch-finished" in part.headers["HX-Trigger"]
     page = source(office.get(batch.get_absolute_url()))
-    for words in ("Finished.", "3 of 4 sent", "<strong>1 message</strong> failed</a>: The mailbox does not exist.",
+    for each in ("Finished.", "3 of 4 sent", "<strong>1 message</strong> failed</a>: The mailbox does not exist.",
                   "Retry only the failed"):  # fmt: skip
-        assert words in page, words
+        assert each in page, each
     assert "every 1s" not in page
     assert "http-equiv" not in page
 
@@ -161,11 +161,30 @@ def test_retry_only_the_failed(office, waiting, mail_server, email_setup, operat
     assert "None of the failed messages is left to retry" in source(response)
 
 
+def test_discard_of_a_draft_that_was_confirmed_meanwhile_stops_nothing(office, waiting, ben, email_setup):
+    batch = batch_of(choose(office, *waiting))
+    page, url = office.get(batch.get_absolute_url()), f"/batches/{batch.pk}/cancel/"
+    batches.confirm(batch, by=ben)
+    again = words(office.post(url, form_of(page, action=url), follow=True))
+    assert "This batch was confirmed by Ben Okoro in the meantime, and not discarded. Look at it again." in again
+    assert "Cancel the rest" in again
+    assert Message.objects.filter(status="queued", batch=batch).count() == 4
+    assert Batch.objects.get().status == "confirmed"
+
+
+def test_draft_that_is_discarded_twice_is_told_so(office, waiting, email_setup):
+    batch = batch_of(choose(office, *waiting))
+    url = f"/batches/{batch.pk}/cancel/"
+    form = form_of(office.get(batch.get_absolute_url()), action=url)
+    office.post(url, form)
+    assert "This batch was discarded before." in words(office.post(url, form, follow=True))
+
+
 def test_cancel_the_rest(office, waiting, email_setup):
     batch = batch_of(choose(office, *waiting))
     office.post(f"/batches/{batch.pk}/confirm/")
     assert "Cancel the rest" in source(office.get(batch.get_absolute_url()))
-    page = source(office.post(f"/batches/{batch.pk}/cancel/", follow=True))
+    page = source(office.post(f"/batches/{batch.pk}/cancel/", {"status": "confirmed"}, follow=True))
     assert "4 messages are back in the queue" in page
     assert "Taken out" in page
     assert Message.objects.filter(status="queued", batch=None, not_before=None).count() == 4
@@ -194,8 +213,21 @@ def test_list_of_batches_counts_without_asking_each(office, waiting, email_setup
     with CaptureQueriesContext(connection) as statements:
         page = source(office.get("/batches/"))
     assert len(statements) <= 8
-    for words in (f"Batch {batch.pk}", "Finished", "Running", "Anna"):
-        assert words in page, words
+    for each in (f"Batch {batch.pk}", "Finished", "Running", "Anna"):
+        assert each in page, each
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL's plans depend on the rows")
+def test_results_of_batches_are_counted_by_indexes_alone(email_setup, operator, django_assert_num_queries):
+    """A million rows are counted; to look at each row itself takes several times as long."""
+    batch = confirmed_batch(operator, "a@example.com")
+    with django_assert_num_queries(1) as asked:
+        assert batches.counts_of([batch])[batch.pk] == {"waiting": 1}
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN QUERY PLAN {asked[0]['sql']}")
+        plan = " ".join(str(row) for row in cursor.fetchall())
+    for index in ("batchitem_outcome", "message_in_batch"):
+        assert f"USING COVERING INDEX {index}" in plan, plan
 
 
 def test_htmx_gets_the_choice_alone(office, waiting):

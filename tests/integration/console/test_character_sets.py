@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from messaging import content, mime
+from messaging.content import assembly, mime
 from messaging.intake.gate import Submission, accept
 from messaging.models import MessageVersion
 from tests.integration.test_editing import edit, fields_of
@@ -112,7 +112,7 @@ def test_an_edit_is_what_was_read_and_the_change_or_is_refused(office, data, lab
         office.post(f"/messages/{message.pk}/edit/", given)
         assert wire(message) == before, "nothing was changed"
         edit(office, message, text=read + "\nMore")
-        saved = content.texts(wire(message))[0].read().text.replace("\r\n", "\n").rstrip("\n")
+        saved = assembly.texts(wire(message))[0].read().text.replace("\r\n", "\n").rstrip("\n")
         assert saved == read.replace("\r", "\n") + "\nMore"
 
 

@@ -11,9 +11,9 @@ import time
 import pytest
 from cryptography import x509
 
-from messaging import probe
-from messaging.delivery import diagnosis
-from messaging.delivery.dialogue import Patience
+from messaging import connection_check
+from messaging.delivery.smtp import diagnosis
+from messaging.delivery.smtp.dialogue import Patience
 from messaging.models import AccountPause, EmailSettings, Message, SendAttempt
 from messaging.wording import advice, in_words
 from tests.certificates import Authority, general_name
@@ -31,7 +31,7 @@ CHECK, TEST = "/setup/email/check/", "/setup/email/test/"
 @pytest.fixture(autouse=True)
 def quickly(monkeypatch):
     """A server that says nothing is given up at once."""
-    monkeypatch.setattr(probe, "PATIENCE", Patience(scale=0.002, final_reply=5.0))
+    monkeypatch.setattr(connection_check, "PATIENCE", Patience(scale=0.002, final_reply=5.0))
     monkeypatch.setattr(diagnosis, "TRY_SECONDS", 1.0)
 
 
@@ -110,6 +110,15 @@ def test_test_message_goes_the_same_way_and_shows_the_dialogue(admin, authority)
     assert "office@example.com (from address of company settings)" in page
     assert steps(page)[-2:] == [("ok", "Sign-in"), ("ok", "Message")]
     assert Message.objects.get().get_absolute_url() in page
+
+
+def test_test_message_names_addresses_that_are_not_ascii_as_they_are(admin):
+    with FaultServer() as server:
+        set_up(server, from_address="büro@bücher.example")
+        admin.post(TEST, {"recipient": "bò@example.com"}).getvalue()
+        [taken] = server.accepted
+    header = taken.content.partition(b"\r\n\r\n")[0].decode()
+    assert "From: büro@xn--bcher-kva.example\r\nTo: bò@example.com\r\n" in header
 
 
 @pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN", "CRAM-MD5"])
@@ -463,7 +472,7 @@ def test_test_message_put_off_by_the_server_is_not_said_to_go_by_itself(admin):
         set_up(server)
         page = send(admin)
     assert "A test message is not tried again: send another one in a while." in page
-    assert "it is tried again by itself" not in page
+    assert "it is tried again automatically" not in page
     assert Message.objects.get().status == "failed"
 
 
@@ -496,7 +505,7 @@ def test_opt_file_that_cannot_be_read_is_told_without_connecting(admin, settings
         set_up(server)
         page = go(admin)
         assert server.connections == 0
-    assert "Nothing is sent by this server until its file email.smtp_port.opt is mended." in page
+    assert "Nothing is sent by this server until its file email.smtp_port.opt is fixed." in page
     assert "email.smtp_port.opt" in page
 
 
@@ -616,7 +625,7 @@ def test_steps_arrive_one_by_one(admin):
     with FaultServer() as server:
         server.at("EHLO", lambda: go_on.wait(10) and None)
         set_up(server)
-        probe.PATIENCE = Patience(scale=0.1)
+        connection_check.PATIENCE = Patience(scale=0.1)
         response = admin.post(CHECK)
         assert response["Cache-Control"] == "no-store"
         assert response["X-Accel-Buffering"] == "no"
@@ -640,7 +649,7 @@ def test_check_ends_when_the_browser_leaves(admin):
     with FaultServer(auth=["PLAIN"]) as server:
         server.at("EHLO", lambda: go_on.wait(10) and None)
         set_up(server, **signing_in())
-        probe.PATIENCE = Patience(scale=0.1)
+        connection_check.PATIENCE = Patience(scale=0.1)
         response = admin.post(CHECK)
         next(iter(response.streaming_content))
         eventually(lambda: server.heard("EHLO"))
@@ -648,7 +657,7 @@ def test_check_ends_when_the_browser_leaves(admin):
         go_on.set()
         eventually(lambda: server.live == 0)
         assert not server.heard("AUTH")
-    eventually(lambda: probe._places._value == probe.AT_ONCE)
+    eventually(lambda: connection_check._places._value == connection_check.AT_ONCE)
 
 
 def test_test_message_is_recorded_to_its_end_when_the_browser_leaves(admin):
@@ -656,13 +665,13 @@ def test_test_message_is_recorded_to_its_end_when_the_browser_leaves(admin):
     with FaultServer() as server:
         server.at("EHLO", lambda: go_on.wait(10) and None)
         set_up(server)
-        probe.PATIENCE = Patience(scale=0.1)
+        connection_check.PATIENCE = Patience(scale=0.1)
         response = admin.post(TEST, {"recipient": "me@example.com"})
         next(iter(response.streaming_content))
         eventually(lambda: server.heard("EHLO"))
         response.close()
         go_on.set()
-        eventually(lambda: probe._places._value == probe.AT_ONCE)
+        eventually(lambda: connection_check._places._value == connection_check.AT_ONCE)
         assert len(server.accepted) == 1
     assert Message.objects.get().status == "sent"
 
@@ -671,7 +680,7 @@ def test_error_in_the_middle_ends_the_page_with_a_message(admin, monkeypatch, ca
     def fail(*args, **options):
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(probe, "diagnose", fail)
+    monkeypatch.setattr(connection_check, "diagnose", fail)
     with FaultServer(refuses=True) as server:
         set_up(server)
         page = check(admin)
@@ -684,8 +693,8 @@ def test_error_in_the_middle_ends_the_page_with_a_message(admin, monkeypatch, ca
 def test_no_more_than_a_few_at_once(admin, monkeypatch):
     with FaultServer() as server:
         set_up(server)
-        monkeypatch.setattr(probe, "_places", threading.BoundedSemaphore(1))
-        with probe._places:
+        monkeypatch.setattr(connection_check, "_places", threading.BoundedSemaphore(1))
+        with connection_check._places:
             for response in (admin.post(CHECK), admin.post(TEST, {"recipient": "me@example.com"})):
                 assert response.status_code == 429
                 assert "Try again in a minute" in response.content.decode()
@@ -703,7 +712,7 @@ def test_machine_without_a_thread_left_keeps_no_place_taken(admin, monkeypatch):
         set_up(server)
         with monkeypatch.context() as patch:
             patch.setattr(threading.Thread, "start", start)
-            assert {admin.post(CHECK).status_code for _ in range(probe.AT_ONCE + 1)} == {429}
+            assert {admin.post(CHECK).status_code for _ in range(connection_check.AT_ONCE + 1)} == {429}
         assert "can be reached" in check(admin)
 
 

@@ -4,8 +4,8 @@ import html
 
 import pytest
 
+from messaging.company import options
 from messaging.models import Message
-from messaging.setup import options
 from tests.factories import make_message
 
 pytestmark = pytest.mark.django_db

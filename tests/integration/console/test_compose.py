@@ -12,13 +12,14 @@ from django.test import Client
 from django.utils import timezone
 
 from messaging import housekeeping
-from messaging.models import EmailSettings, Message, Recipient, Submitted, Upload
-from messaging.setup import options
+from messaging.company import options
+from messaging.models import EmailSettings, FormSubmission, Message, Recipient, Upload
 from messaging.wording import in_words
 from tests.factories import make_message, make_user, set_up
-from tests.pages import source
+from tests.letter_form import sent_by_browser
+from tests.pages import source, words
 from tests.rows import parsed
-from tests.steps import run_lane
+from tests.steps import in_threads, run_lane
 
 pytestmark = pytest.mark.usefixtures("email_setup")
 
@@ -274,6 +275,52 @@ def test_what_somebody_retried_meanwhile_is_not_sent_beside_it(office, operator,
     assert Message.objects.count() == 1
 
 
+@pytest.fixture
+def retried_in_part(office, bens_browser, ben, recording, mail_server):
+    """The form of what was refused; since then Ben's retry of it has reached one of the two it names."""
+    mail_server.replies |= {"b@example.com": REFUSED, "c@example.com": REFUSED}
+    response = send(office, to="b@example.com, c@example.com")
+    mail_server.replies.pop("b@example.com")
+    bens_browser.post(f"/messages/{Message.objects.get().pk}/retry/")
+    run_lane(ben.pk)
+    assert Message.objects.get().status == "failed"
+    assert [content.recipients for content in mail_server.received] == [["b@example.com"]]
+    return response
+
+
+def once_more(browser, page, do="send", **values):
+    return browser.post(URL, form(**sent_by_browser(page) | {"do": do} | values))
+
+
+@pytest.mark.parametrize("do", ["send", "queue"])
+def test_form_of_a_refused_message_sends_to_nobody_who_has_had_it_since(
+    do, office, bens_browser, ben, retried_in_part, mail_server
+):
+    again = once_more(office, retried_in_part, do)
+    assert again.status_code == 422
+    assert "It has been tried again since you opened this page. Look at it and order again." in words(again)
+    assert f'href="/messages/{Message.objects.get().pk}/"' in source(again)
+    again = once_more(office, again, do)
+    assert again.status_code == 422
+    assert "It has gone to b@example.com already. Send it to the others only." in words(again)
+    assert Message.objects.get().status == "failed" and len(mail_server.received) == 1
+    mail_server.replies.clear()
+    assert once_more(office, again, do, to="c@example.com").status_code == 302
+    assert sorted(Message.objects.values_list("status", flat=True)) in (["cancelled", "queued"], ["cancelled", "sent"])
+
+
+def test_form_of_a_refused_message_that_does_not_say_what_it_showed_sends_nothing_twice(office, retried_in_part):
+    again = once_more(office, retried_in_part, shown="")
+    assert "It has gone to b@example.com already." in words(again)
+    assert Message.objects.count() == 1
+
+
+def test_form_of_a_refused_message_opens_no_draft_beside_one_that_was_retried(office, operator, retried_in_part):
+    EmailSettings.objects.create(account=operator, send_type=1)
+    assert "tried again since" in words(once_more(office, retried_in_part, "open"))
+    assert Message.objects.count() == 1
+
+
 def test_refused_one_stays_as_it_was_when_the_next_is_none(office, recording, mail_server):
     mail_server.replies["b@example.com"] = REFUSED
     response = send(office)
@@ -338,7 +385,7 @@ def test_refused_form_loaded_again_sends_nothing_and_keeps_the_text(office, mail
 
 
 def test_error_of_this_server_is_not_sent_again_blindly(office, mail_server, monkeypatch):
-    monkeypatch.setattr("messaging.outgoing.hand_in", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("messaging.submit.submit", lambda *_, **__: 1 / 0)
     given = form()
     with pytest.raises(ZeroDivisionError):
         office.post(URL, given)
@@ -401,7 +448,7 @@ def test_second_click_while_the_first_is_being_sent(operator, email_setup, mail_
     ({"to": "b@example.com\r\nBcc: evil@example.com"}, "to", "line break"),
     ({"to": '"x\r\nBcc: evil@example.com" <b@example.com>'}, "to", "line break"),
     ({"cc": "b@@example.com"}, "cc", "is not"),
-    ({"to": ""}, "to", "Nobody is named to send it to"),
+    ({"to": ""}, "to", "No recipients. Enter an email address."),
     ({"subject": "x\r\nBcc: evil@example.com"}, "subject", "line break"),
     ({"subject": "x" * 10_000}, "subject", "10,000 characters"),
     ({"to": ", ".join(f"b{n}@example.com" for n in range(1001))}, "to", "1001 recipients"),
@@ -419,7 +466,7 @@ def test_fault_is_told_beside_its_field_and_nothing_is_lost(office, mail_server,
     assert words in beside[0]
     assert "kept.txt" in source(response) and len(kept_keys(response)) == 1
     assert "text" in values or "Long letter</textarea>" in source(response)
-    assert not mail_server.handed_over and not Submitted.objects.exists()
+    assert not mail_server.handed_over and not FormSubmission.objects.exists()
 
 
 def test_a_thousand_recipients_are_possible(office, holding):
@@ -474,9 +521,9 @@ def test_kept_attachments_are_the_persons_own_and_forgotten_after_a_day(office, 
 def test_keys_of_forms_are_forgotten_after_two_days(office, mail_server):
     send(office)
     housekeeping.tidy(timezone.now() + dt.timedelta(hours=47))
-    assert Submitted.objects.exists()
+    assert FormSubmission.objects.exists()
     housekeeping.tidy(timezone.now() + dt.timedelta(hours=49))
-    assert not Submitted.objects.exists()
+    assert not FormSubmission.objects.exists()
 
 
 # --- Completion ----------------------------------------------------------------------------------------
@@ -539,6 +586,21 @@ def test_forms_that_are_not_sent_keep_some_attachments_and_no_more(office, opera
     Upload.objects.update(at=timezone.now() - dt.timedelta(days=2))
     housekeeping.tidy(timezone.now())
     assert kept_keys(send(office, "send", to="", files=[megabyte("later.bin", 6)]))
+
+
+@pytest.mark.postgresql
+@pytest.mark.services
+@pytest.mark.django_db(transaction=True)
+def test_many_forms_at_one_moment_keep_no_more_attachments_than_one_after_the_other(operator, settings):
+    settings.MAX_MESSAGE_BYTES = 1_000_000
+
+    def refuse():
+        browser = Client()
+        browser.force_login(operator)
+        send(browser, "send", to="", files=[SimpleUploadedFile("a.bin", b"x" * 600_000)])
+
+    assert in_threads(12, refuse) == []
+    assert Upload.objects.filter(by=operator).count() == 6
 
 
 @pytest.mark.parametrize("name", ["to", "cc", "bcc"])

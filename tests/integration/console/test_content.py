@@ -21,6 +21,14 @@ def body_of(response):
 # --- The frame ---------------------------------------------------------------------------------------
 
 
+def test_frame_is_no_page_of_its_own(office):
+    """A link from elsewhere, or one within it, would show what a stranger wrote as if the console said it."""
+    message = mail("<p>Sign in again</p>")
+    url = f"/messages/{message.pk}/html/?images=1"
+    assert office.get(url, headers={"Sec-Fetch-Dest": "document"})["Location"] == f"/messages/{message.pk}/"
+    assert office.get(url, headers={"Sec-Fetch-Dest": "iframe"}).status_code == 200
+
+
 def test_frame_is_sandboxed_and_lets_nothing_in(office):
     response = office.get(f"/messages/{mail('<p>Hello</p>').pk}/html/")
     assert response.headers["Content-Security-Policy"] == (

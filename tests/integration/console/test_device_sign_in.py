@@ -1,15 +1,20 @@
 """Sign in with Microsoft: the page that shows a code, and what is kept once the person has entered it."""
 
+import json
+
 import pytest
 from django.test import Client
 
-from messaging import roles
-from messaging.delivery import meanings
+from messaging.access import roles
+from messaging.company import options
+from messaging.delivery.outcomes import meanings
 from messaging.models import AuditEntry, EmailSettings
-from messaging.setup import changes, options
+from messaging.setup import changes
 from messaging.setup.layers import resolve
+from messaging.setup.oauth import providers
+from messaging.setup.oauth.grants import SignInFailed, Trouble
 from messaging.wording.afterwards import afterwards
-from tests.factories import make_user
+from tests.factories import make_user, write_opt_files
 from tests.identity import CLIENT, TENANT, Refused
 from tests.pages import source, words
 
@@ -52,7 +57,9 @@ def test_code_is_shown_and_once_it_was_entered_the_sign_in_is_kept(admin, micros
     device = device_of(microsoft)
     assert f">{device.user_code}</output>" in page
     assert 'href="https://login.example/device" target="_blank" rel="noopener' in page
-    assert device.user_code in words(admin.get(COMPANY)), "loaded again, it is still there"
+    again = admin.get(COMPANY)
+    assert device.user_code in words(again), "loaded again, it is still there"
+    assert "no-store" in again["Cache-Control"], "and only then"
 
     page = words(admin.post(COMPANY))
     assert "Microsoft does not know of it yet" in page
@@ -138,6 +145,76 @@ def test_what_keeps_it_from_beginning_is_explained(admin, microsoft, changed, me
     assert response.status_code == 422
     assert meaning.explanation in words(response)
     assert afterwards(meaning) in words(response)  # nothing begins by itself
+
+
+UNUSABLE_CODES = [
+    {"user_code": "\ud800"},
+    {"user_code": "A\u202eB"},
+    {"user_code": ["a"]},
+    {"user_code": "A" * 1000},
+    {"verification_uri": "https://x/\ud800"},
+    {"verification_uri": "https://x/\x1b"},
+    {"verification_uri": "https://" + "x" * 100_000},
+    {"verification_uri": "javascript:alert()"},
+    {"verification_uri": None},
+    {"device_code": None},
+    {"device_code": 5},
+    {"device_code": "\ud800"},
+    {"interval": "five"},
+    {"interval": [1]},
+    {"interval": 1e400},
+    {"expires_in": float("nan")},
+    {"expires_in": 10**400},
+]
+
+
+@pytest.mark.parametrize("odd", UNUSABLE_CODES, ids=lambda odd: json.dumps(odd)[:40])
+def test_answer_without_a_code_that_can_be_shown_is_told(admin, microsoft, odd):
+    microsoft.adds_to_code = odd
+    response = admin.post(COMPANY, {"begin": "1"})
+    assert response.status_code == 422
+    assert meanings.SIGN_IN_SERVER.explanation in words(response)
+    assert admin.get(COMPANY).status_code == 200
+
+
+ODD_CODES = [
+    ({"expires_in": 1e300}, 5),
+    ({"expires_in": 10**30}, 5),
+    ({"interval": -5}, 1),
+    ({"interval": 0}, 1),
+    ({"interval": 1e300}, 300),
+    ({"interval": "7"}, 7),
+    ({"message": "\ud800", "outtray_place": "x", "_correlation_id": 5, "expires_at": "x"}, 5),
+]
+
+
+@pytest.mark.parametrize(("odd", "interval"), ODD_CODES, ids=lambda value: json.dumps(value)[:40])
+def test_code_whose_times_are_odd_is_shown_and_can_be_used(admin, microsoft, odd, interval):
+    microsoft.adds_to_code = odd
+    begin(admin)
+    assert f'hx-trigger="every {interval}s"' in source(admin.get(COMPANY))
+    assert admin.post(COMPANY, **HTMX).status_code == 204
+    device_of(microsoft).state = "signed in"
+    assert admin.post(COMPANY)["Location"] == "/setup/email/"
+
+
+def test_code_that_has_ended_when_it_comes_is_told(admin, microsoft):
+    microsoft.adds_to_code = {"expires_in": -1e9}
+    assert "The code was not used in time." in words(admin.post(COMPANY, {"begin": "1"}, follow=True))
+
+
+@pytest.mark.parametrize(
+    "odd", [{"refresh_token": "\ud800"}, {"refresh_token": {"a": 1}}, {"refresh_token": "x\0y"}, {"id_token": "x"}],
+    ids=json.dumps,
+)  # fmt: skip
+def test_sign_in_whose_answer_cannot_be_kept_is_told(admin, microsoft, odd):
+    begin(admin)
+    device_of(microsoft).state = "signed in"
+    microsoft.adds = odd
+    response = admin.post(COMPANY)
+    assert response.status_code == 422
+    assert meanings.SIGN_IN_SERVER.explanation in words(response)
+    assert not resolve(None).secret("refresh_token")
 
 
 def test_refusal_after_the_code_is_told_with_microsofts_words(admin, microsoft):
@@ -231,3 +308,81 @@ def test_cross_site_request_begins_nothing(operator, microsoft):
     browser.force_login(operator)
     assert browser.post(COMPANY, {"begin": "1"}).status_code == 403
     assert not microsoft.asked
+
+
+MOVES = [
+    {"host": "other.example.com"},
+    {"port": 588},
+    {"token_url": "https://other.example"},
+    {"tenant": "other.example"},
+]
+
+
+@pytest.mark.parametrize("moved", MOVES, ids=lambda moved: next(iter(moved)))
+@pytest.mark.parametrize("place", [COMPANY, OWN])
+def test_sign_in_is_not_for_the_server_that_is_named_while_microsoft_answers(
+    admin, operator, microsoft, monkeypatch, place, moved
+):
+    begin(admin, place)
+    device_of(microsoft).state = "signed in"
+    ask = providers.ask_about_code
+
+    def while_the_company_moves(*asked):
+        answer = ask(*asked)
+        changes.save(None, moved, by=None)
+        return answer
+
+    monkeypatch.setattr(providers, "ask_about_code", while_the_company_moves)
+    response = admin.post(place)
+    assert response.status_code == 422
+    assert "The settings have changed since this sign-in was begun" in words(response)
+    account = operator if place == OWN else None
+    assert not EmailSettings.objects.filter(account=account).exclude(refresh_token_encrypted="").exists()
+
+
+def test_sign_in_is_for_the_server_that_a_file_named_when_it_was_begun(admin, microsoft, opt_folder):
+    write_opt_files(opt_folder, host="file.example.com")
+    begin(admin)
+    device_of(microsoft).state = "signed in"
+    assert admin.post(COMPANY).status_code == 302
+    assert resolve(None).secret("refresh_token")
+    (opt_folder / "email.smtp_server").unlink(missing_ok=True)
+    (opt_folder / "email.smtp_server.opt").unlink(missing_ok=True)
+    assert (resolve(None).host, resolve(None).secret("refresh_token")) == ("smtp.example.com", "")
+
+
+def test_one_user_waits_for_microsoft_twice_at_once_and_others_still_find_a_turn(
+    admin, operator, microsoft, monkeypatch
+):
+    options.save({"users_may_edit": True}, by=None)
+    other = Client()
+    other.force_login(make_user("otto", role=roles.OPERATOR))
+    answers = []
+
+    def while_it_takes_its_time(setup):
+        waiting.append(setup)
+        if len(waiting) < 3:
+            answers.append(admin.post(COMPANY, {"begin": "1"}))
+        raise SignInFailed(Trouble.UNREACHABLE)
+
+    waiting = []
+    monkeypatch.setattr(providers, "ask_for_code", while_it_takes_its_time)
+    assert admin.post(COMPANY, {"begin": "1"}).status_code == 422
+    assert [answer.status_code for answer in answers] == [429, 422]
+    assert "Others are waiting for the sign-in server" in words(answers[0])
+    assert len(waiting) == 2, "the third did not ask"
+
+    waiting.clear()
+
+    def meanwhile(setup):
+        waiting.append(setup)
+        if len(waiting) == 1:
+            admin.post(COMPANY, {"begin": "1"})
+        elif len(waiting) == 2:
+            assert other.post(OWN, {"begin": "1"}).status_code == 422
+        raise SignInFailed(Trouble.UNREACHABLE)
+
+    monkeypatch.setattr(providers, "ask_for_code", meanwhile)
+    admin.post(COMPANY, {"begin": "1"})
+    assert len(waiting) == 3
+    assert admin.post(COMPANY, {"begin": "1"}).status_code == 422, "and each has its turns back"

@@ -1,11 +1,13 @@
-"""Email Setup in the console (seed rows S8, S12, S13)."""
+"""Email Setup in the console (S8, S12, S13)."""
 
 import datetime as dt
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.utils import timezone
 
 from messaging.models import AccountPause, EmailSettings
+from messaging.setup.fields import SECRETS
 from messaging.setup.layers import resolve
 from messaging.setup.servers import server_name
 from tests.factories import said
@@ -80,6 +82,16 @@ def test_saved_settings_are_tried_at_once_by_a_paused_account(admin):
     assert AccountPause.objects.get().until <= timezone.now()
 
 
+@pytest.mark.parametrize("name", [*SECRETS, "service_account_file"])
+@pytest.mark.parametrize("path", ["/setup/email/", "/setup/email/users/ben/"])
+def test_rejected_form_renders_no_secret_back(admin, ben, path, name):
+    key = '{"type": "service_account", "private_key": "geheim"}'
+    entered = SimpleUploadedFile("key.json", key.encode()) if name.endswith("_file") else key
+    refused = admin.post(path, FORM | {"host": "no host", name: entered})
+    assert refused.status_code == 422
+    assert "geheim" not in source(refused)
+
+
 def test_rejected_form_does_not_render_the_password_back(admin):
     response = save(admin, host="http://x")
     assert response.status_code == 422
@@ -91,7 +103,7 @@ def test_second_of_two_admins_is_told(admin):
     save(admin, host="first.example.com")
     response = admin.post("/setup/email/", FORM | {"host": "second.example.com", "version": "1"})
     assert response.status_code == 422
-    assert "Somebody else changed these settings" in source(response)
+    assert "Another user changed these settings" in source(response)
     assert EmailSettings.objects.get().host == "first.example.com"
     response = admin.post("/setup/email/", FORM | {"host": "third.example.com", "version": "0"})
     assert response.status_code == 422

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from messaging import health
 from messaging.models import Heartbeat
-from tests.factories import write_opt_files
+from tests.factories import make_message, write_opt_files
 from tests.rows import dump
 
 pytestmark = pytest.mark.django_db(transaction=True)  # the checks look from threads of their own
@@ -140,6 +140,20 @@ def test_store_that_cannot_be_written_is_told(client, works, settings, tmp_path)
     settings.MEDIA_ROOT = tmp_path / "file"
     status, page = told(client)
     assert (status, page["checks"]["store"]) == (503, False)
+
+
+def test_store_in_whose_place_is_an_empty_folder_is_told(client, works, settings, tmp_path):
+    def take_in(number):
+        make_message("c@example.com", files=[("i.pdf", "application/pdf", b"%%PDF %d" % number)])
+
+    for number in range(3):
+        take_in(number)
+    assert told(client)[0] == 200
+    settings.MEDIA_ROOT = tmp_path / "empty"
+    take_in(4)
+    status, page = told(client)
+    assert (status, page["checks"]["store"]) == (503, False)
+    assert "is it mounted" in page["details"]["store"]
 
 
 def test_file_at_fault_is_named_and_not_what_is_in_it(client, works, opt_folder):

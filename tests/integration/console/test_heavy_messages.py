@@ -10,7 +10,8 @@ from tests.factories import make_message
 pytestmark = pytest.mark.django_db
 
 MOST_SECONDS = 1.0  # of processor time for a page
-HEAD = b"From: a@example.com\r\nTo: b@example.com\r\nSubject: x\r\n"
+HEAD = b"From: a@example.com\r\nSubject: x\r\n"
+TO = b"To: b@example.com\r\n"
 HTML = b"Content-Type: text/html; charset=utf-8\r\n\r\n"
 TEXT = b"Content-Type: text/plain; charset=utf-8\r\n\r\n"
 
@@ -20,17 +21,43 @@ HEAVY = {
     "spaces in a style": HTML + b"<p style='a:url(" + b" " * 60_000 + b"x'>",
     "anchors that do not end": HTML + b"<a " * 16_000,
     "comments that do not end": HTML + b"<!--" * 16_000,
+    "comments that end otherwise": HTML + b"<!--a--!>" * 28_000,
+    "tags in a script": HTML + b"<script>" + b"<a " * 16_000 + b">",
+    "ends in a script": HTML + b"<script>" + b"</a " * 16_000 + b">",
+    "ends in 1 MB of style": HTML + b"<style>" + b"</a " * 250_000 + b">",
+    "open formatting, and much that is closed": HTML
+    + b"<p>"
+    + b"".join(b"<b a%d>" % n for n in range(480))
+    + b"</p>"
+    + b"<div></div>" * 20_000,
     "10,000 tables in each other": HTML + b"<table><tr><td>" * 10_000,
     "formatting opened anew": HTML + b"<p>" + b"".join(b"<b a%d>" % n for n in range(450)) + b"<p>x" * 40_000,
+    "formatting opened anew after an end tag of no letter": HTML
+    + "</ä><p>".encode()
+    + b"".join(b"<b %d>" % n for n in range(1_000))
+    + b"<p>x" * 3_000,
+    "comments": HTML + b"<!--x-->" * 30_000,
+    "a megabyte of comments": HTML + b"<!--x-->" * 125_000,
+    "tags in a style sheet": HTML + b"<style>" + b"<a " * 16_000 + b">",
+    "a megabyte of tags in a style sheet": HTML + b"<style>" + b"<a " * 333_000 + b">",
+    "words in a script": HTML + b"<script>" + b"<a" * 500_000 + b">",
     "many references": HTML + b"&" * 250_000,
     "one tag of many attributes": HTML + b"<p " + b"a " * 120_000 + b">",
     "5 MB of HTML": HTML + b"<p>text</p>" * 450_000,
     "5 MB of text": TEXT + b"word " * 1_000_000,
     "1 MB of blank lines": b"Content-Type: text/plain; format=flowed\r\n\r\n" + b" \r\n" * 250_000,
-    "quotes in To": b"X-To: " + b'"' * 20_000 + b"\r\n" + TEXT + b"x",
-    "60,000 parameters": b"Content-Type: text/plain" + b";a=b" * 60_000 + b"\r\n\r\nx",
-    "60,000 parameters of a file": b"Content-Disposition: attachment" + b";a=b" * 60_000 + b"\r\n\r\nx",
+    "quotes in another field": b"X-To: " + b'"' * 20_000 + b"\r\n" + TEXT + b"x",
+    "quotes in To": b"Reply-To: " + b'"' * 20_000 + b"\r\nTo: " + b'"' * 20_000 + b"\r\n" + TEXT + b"x",
+    "120,000 parameters": b"Content-Type: text/plain; charset=utf-8" + b";a=b" * 120_000 + b"\r\n\r\nx",
+    "120,000 parameters of a file": b"Content-Disposition: attachment; filename=x" + b";a=b" * 120_000 + b"\r\n\r\nx",
     "100,000 header fields": b"A:\r\n" * 100_000 + TEXT + b"x",
+    "a million header fields of a part": b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n"
+    + b"a:\r\n" * 1_000_000
+    + b"\r\nx\r\n--b--\r\n",
+    "header fields of many parts": b"Content-Type: multipart/mixed; boundary=b\r\n\r\n"
+    + (b"--b\r\n" + b"a:\r\n" * 1_000) * 1_000,
+    "marks in the names of many files": b"Content-Type: multipart/mixed; boundary=b\r\n\r\n"
+    + (b'--b\r\nContent-Disposition: x; filename="' + b";" * 4_900 + b'"\r\n\r\n') * 1_000,
     "words begun": b"X-Words: " + b"=?utf-8?q?" * 40_000 + b"\r\n" + TEXT + b"x",
     "multiparts in each other": b"".join(
         b"Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n" % (n, n) for n in range(2_000)
@@ -54,7 +81,8 @@ HEAVY = {
 @pytest.mark.parametrize("name", HEAVY)
 def test_a_heavy_message_is_shown_within_a_second(office, name):
     message = make_message("b@example.com", due=False)
-    MessageContent.objects.filter(message=message).update(skeleton=HEAD + HEAVY[name])
+    to = b"" if name == "quotes in To" else TO
+    MessageContent.objects.filter(message=message).update(skeleton=HEAD + to + HEAVY[name])
     office.get("/messages/")  # templates are read once
     for part in ("", "html/"):
         begun = time.process_time()
@@ -75,6 +103,17 @@ def test_html_that_costs_too_much_is_shown_as_text_and_its_source_is_offered(off
     assert "too complicated to be shown here" in page
     assert f'href="/messages/{message.pk}/eml/">Save the message</a>' in page
     assert office.get(f"/messages/{message.pk}/html/").status_code == 404
+
+
+def test_a_character_whose_number_is_too_long_to_be_read_is_shown_as_one_that_is_none(office):
+    _, page = shown(office, "<div>" * 501 + "Fish &#38; chips &#" + "9" * 5000 + "; &#x" + "f" * 5000 + ";")
+    assert "Fish &amp; chips \ufffd \ufffd" in page
+
+
+def test_scripts_and_style_sheets_are_no_text(office):
+    _, page = shown(office, "<div>" * 501 + "<style>p {}</style>Fish<script>if (a<b) '</b>'; <i </script> and chips")
+    assert "\nFish and chips" in page
+    assert "p {}" not in page
 
 
 def test_a_text_of_more_than_a_megabyte_is_cut_and_says_so(office):

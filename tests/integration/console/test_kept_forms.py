@@ -2,15 +2,23 @@
 
 import re
 from html.parser import HTMLParser
+from urllib.parse import urlsplit
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.http import QueryDict
 from django.test import Client
 
-from messaging import housekeeping, kept_forms, roles
+from messaging import housekeeping
+from messaging.access import kept_forms, roles
+from messaging.compose.letters import Letter, raw_of
 from messaging.console.filled_in import fill_in
+from messaging.console.history import ATTACHMENTS
+from messaging.content.uploads import File
+from messaging.intake.addresses import Mailbox
+from messaging.intake.gate import Submission, accept
 from messaging.models import Heartbeat, KeptForm, Message, UserSession
-from tests.factories import browser_of, make_message, make_user
+from tests.factories import browser_of, fitting, make_message, make_user, put
 from tests.pages import source, words
 from tests.steps import in_threads
 
@@ -127,6 +135,51 @@ def test_files_that_were_kept_before_are_still_attached(annas):
     assert Form(page, NEW).fields["kept"] == fields["kept"]
 
 
+REFUSED = "550 5.1.1 no such mailbox here"
+
+
+@pytest.fixture
+def refused(annas, recording, mail_server):
+    """The page of a message that the server refused, which is recorded as failed."""
+    mail_server.replies["kim@example.com"] = REFUSED
+    page = annas.post(NEW, opened(annas, NEW) | TYPED | {"do": "send"})
+    assert (page.status_code, Message.objects.get().status) == (422, "failed")
+    return page
+
+
+@pytest.mark.parametrize("do", ["send", "queue"])
+def test_form_of_a_refused_message_still_takes_its_place_after_the_sign_in(annas, refused, mail_server, do):
+    record = Message.objects.get()
+    time_out()
+    page = signs_in(annas, annas.post(NEW, Form(refused, NEW).fields | {"do": do}))
+    assert "This message takes the place of the one that was not sent." in words(page)
+    assert f'href="/messages/{record.pk}/"' in source(page)
+    mail_server.replies.clear()
+    assert annas.post(NEW, Form(page, NEW).fields | {"do": do}).status_code == 302
+    record.refresh_from_db()
+    assert (record.status, record.reason.key) == ("cancelled", "written-again")
+    assert Message.objects.exclude(pk=record.pk).count() == 1
+
+
+def test_form_of_a_refused_message_that_was_retried_during_the_sign_in_sends_nothing_beside_it(annas, refused):
+    record = Message.objects.get()
+    time_out()
+    page = signs_in(annas, annas.post(NEW, Form(refused, NEW).fields))
+    annas.post(f"/messages/{record.pk}/retry/")
+    assert annas.post(NEW, Form(page, NEW).fields | {"do": "send"}).status_code == 422
+    assert list(Message.objects.values_list("pk", "status")) == [(record.pk, "queued")]
+
+
+@pytest.mark.parametrize("earlier", ["0", "x", "9" * 30, ""])
+def test_form_that_names_no_message_of_its_user_takes_the_place_of_none(annas, ben, earlier):
+    theirs = put(make_message("kim@example.com", author=ben, due=False), **fitting(status="failed"))
+    fields = opened(annas, NEW) | TYPED
+    time_out()
+    page = signs_in(annas, annas.post(NEW, fields | {"earlier": earlier or str(theirs.pk)}))
+    assert "takes the place" not in words(page)
+    assert Form(page, NEW).fields["to"] == [TYPED["to"]]
+
+
 def test_edit_that_was_saved_too_late_is_there_again(annas):
     message = make_message("kim@example.com", due=False)
     page = signs_in(annas, sends(annas, f"/messages/{message.pk}/edit/", subject="Corrected", text="Another text"))
@@ -134,6 +187,105 @@ def test_edit_that_was_saved_too_late_is_there_again(annas):
     assert (again["subject"], again["text"]) == (["Corrected"], ["Another text"])
     message.refresh_from_db()
     assert message.subject != "Corrected"
+
+
+# --- An edit with attachments ---------------------------------------------------------------------------------
+
+
+def with_files(author, *names):
+    """A message with these attachments, and the page of its form."""
+    sender = Mailbox("Office", "office@brightwater.example")
+    files = [File(name, "application/pdf", name.encode()) for name in names]
+    letter = Letter(sender, [Mailbox("Bo", "b@example.com")], subject="Plans", text="Hello\n", files=files)
+    message = accept(Submission(raw_of(letter), sender.address, letter.recipients, author=author))
+    return message, f"/messages/{message.pk}/edit/"
+
+
+def files_of(message):
+    return list(message.attachments.values_list("filename", flat=True))
+
+
+def saved_too_late(browser, page, form):
+    """Save a form of that page after the session was over; the page that its user finds after the sign-in."""
+    time_out()
+    return signs_in(browser, browser.post(page, form, headers={"Referer": f"{HERE}{page}"}))
+
+
+def ticked(page, path):
+    """The names of the attachments that stay, as the page says it."""
+    boxes = re.findall(r'name="stay" value="\d+"( checked)?.*?class="file-name">([^<]*)', source(page))
+    assert boxes and path == page.request["PATH_INFO"]
+    return [name for checked, name in boxes if checked]
+
+
+def test_edit_that_was_saved_too_late_takes_out_the_same_attachments(annas, anna):
+    message, page = with_files(anna, "a.pdf", "b.pdf", "c.pdf")
+    again = saved_too_late(annas, page, Form(annas.get(page), page).fields | {"stay": ["1", "3"]})
+    assert again.status_code == 200
+    assert ticked(again, page) == ["a.pdf", "c.pdf"]
+    assert annas.post(page, Form(again, page).fields).status_code == 302
+    assert files_of(message) == ["a.pdf", "c.pdf"]
+
+
+def test_edit_that_was_saved_too_late_knows_attachments_by_name_when_another_user_took_out_some(annas, anna, ben):
+    message, page = with_files(anna, "a.pdf", "b.pdf", "c.pdf")
+    form = Form(annas.get(page), page).fields | {"stay": ["1", "3"], "text": ["Hello again"]}  # b.pdf is taken out
+    bens = browser_of(ben)
+    assert bens.post(page, Form(bens.get(page), page).fields | {"stay": ["2", "3"]}).status_code == 302
+    again = saved_too_late(annas, page, form)
+    assert "the message was edited in the meantime" in words(again)
+    assert ticked(again, page) == ["c.pdf"]
+    assert annas.post(page, Form(again, page).fields).status_code == 302
+    assert files_of(message) == ["c.pdf"]
+
+
+def test_edit_that_was_saved_too_late_asks_where_both_changed_the_same(annas, anna, ben):
+    _, page = with_files(anna, "a.pdf")
+    form = Form(annas.get(page), page).fields | {"subject": ["Annas"]}
+    bens = browser_of(ben)
+    assert bens.post(page, Form(bens.get(page), page).fields | {"subject": ["Bens"]}).status_code == 302
+    again = saved_too_late(annas, page, form)
+    assert 'name="take-subject"' in source(again)
+    assert Form(again, page).fields["subject"] == ["Annas"]
+
+
+@pytest.mark.slow
+def test_edit_that_was_saved_too_late_keeps_what_was_taken_out_on_another_page_of_the_attachments(annas, anna):
+    names = [f"{number:03}.pdf" for number in range(1, ATTACHMENTS + 4)]
+    message, page = with_files(anna, *names)
+    first = Form(annas.get(page), page).fields
+    first["stay"].remove("5")
+    second = Form(annas.post(page, first | {"files_to": "2"}), page).fields
+    second["stay"].remove(str(ATTACHMENTS + 1))
+    again = saved_too_late(annas, page, second)
+    assert ticked(again, page) == names[-2:]
+    assert "of the others 1 is taken out when you save" in words(again)
+    assert annas.post(page, Form(again, page).fields).status_code == 302
+    assert files_of(message) == [name for name in names if name not in (names[4], names[ATTACHMENTS])]
+
+
+@pytest.mark.slow
+def test_page_of_the_attachments_that_was_turned_too_late_is_there_after_the_sign_in(annas, anna):
+    names = [f"{number:03}.pdf" for number in range(1, ATTACHMENTS + 4)]
+    _, page = with_files(anna, *names)
+    first = Form(annas.get(page), page).fields
+    first["stay"].remove("5")
+    again = saved_too_late(annas, page, first | {"files_to": "2"})
+    assert ticked(again, page) == names[ATTACHMENTS:]
+    assert "of the others 1 is taken out when you save" in words(again)
+
+
+def test_edit_that_was_saved_too_late_for_any_says_so_and_keeps_what_was_typed(annas, anna):
+    message, page = with_files(anna, "a.pdf")
+    form = Form(annas.get(page), page).fields | {"text": ["Hello again"]}
+    put(message, **fitting(status="cancelled"))
+    again = saved_too_late(annas, page, form)
+    assert again.status_code == 409
+    assert "Nothing was saved." in words(again)
+    assert "Hello again</textarea>" in source(again)
+
+
+# --- Every form -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("page", "typed"), [
@@ -265,6 +417,17 @@ def test_sign_in_with_an_old_token_may_be_tried_again(anna):
     assert response["Location"] == f"{LOGIN}?next=/batches/"
 
 
+@pytest.mark.parametrize("page", ["//evil.example/x", "/\\evil.example/x"])
+@pytest.mark.parametrize("htmx", [False, True])
+def test_a_form_with_an_old_token_leads_to_no_other_site(annas, page, htmx):
+    fields = {kept_forms.OWNER: opened(annas, NEW)[kept_forms.OWNER]}
+    browser = Client(enforce_csrf_checks=True)
+    browser.cookies = annas.cookies
+    headers = {"HX-Request": "true", "HX-Current-URL": f"{HERE}{page}"} if htmx else {"Referer": f"{HERE}{page}"}
+    response = browser.post("/accounts/logout/", fields, headers=headers)
+    assert response.get("Location" if not htmx else "HX-Redirect") == "/accounts/logout/"
+
+
 # --- Limits -------------------------------------------------------------------------------------------------
 
 
@@ -273,6 +436,11 @@ def test_nothing_is_kept_for_strangers(client, anna, owner):
     response = client.post(NEW, TYPED | {kept_forms.OWNER: owner})
     assert response["Location"] == f"{LOGIN}?next=/messages/"
     assert not KeptForm.objects.exists()
+
+
+def test_sign_in_after_a_very_long_address_has_one_that_the_web_server_takes(client, db):
+    location = client.get("/messages/", {"q": '"' * 2600})["Location"]
+    assert location == f"{LOGIN}?next=/messages/"
 
 
 def test_of_each_user_the_latest_five_are_kept(annas):
@@ -289,7 +457,7 @@ def test_of_each_user_the_latest_five_are_kept(annas):
 @pytest.mark.django_db(transaction=True)
 def test_of_many_at_one_moment_five_are_kept_as_well(anna):
     def keep():
-        kept_forms.keep(anna.pk, NEW, {"text": ["x"]}, [])
+        kept_forms.keep(kept_forms.Owner(anna.pk, ""), NEW, {"text": ["x"]}, [])
 
     assert in_threads(20, keep) == []
     assert KeptForm.objects.count() == 5
@@ -312,6 +480,80 @@ def test_form_of_a_user_who_was_deactivated_is_not_kept(annas, anna):
     anna.save()
     annas.post(NEW, fields | TYPED)
     assert not KeptForm.objects.exists()
+
+
+# --- A form that a stranger planted, who saw the source of a page of its user ------------------------------------
+
+
+def plant(owner, path, page, **fields):
+    """What a browser without a session sends; the page that its user is to be led to."""
+    led = Client().post(path, fields | {kept_forms.OWNER: owner}, headers={"Referer": f"{HERE}{page}"})
+    return QueryDict(urlsplit(led["Location"]).query)["next"]
+
+
+def test_planted_form_fills_nothing_that_decides_what_is_acted_upon(annas):
+    put(make_message("kim@example.com", subject="Boilers", due=False), **fitting(status="held"))
+    page = "/messages/?status=held&q=Boilers"
+    shown = Form(annas.get(page), "/messages/bulk/").fields
+    fields = {"filter": "status=all", "read_at": "2031-01-01T00:00:00+00:00", "all_matching": "1", "action": "cancel"}
+    led = plant(shown[kept_forms.OWNER][0], "/messages/bulk/", page, **fields, **{"cancel-why": "Planted"})
+    again = annas.get(led)
+    assert "This was not done, because you were signed out" in words(again)
+    filled = Form(again, "/messages/bulk/").fields
+    assert filled["cancel-why"] == ["Planted"]
+    assert filled["filter"] == shown["filter"]
+    assert filled["read_at"][0] < "2031"
+    assert "kept=" not in again.text.partition("<main")[2]
+
+
+def test_form_is_filled_in_on_the_page_alone_that_it_was_made_on(annas):
+    message = make_message("kim@example.com", due=False)
+    owner = Form(annas.get("/messages/"), "/messages/bulk/").fields[kept_forms.OWNER][0]
+    url = f"/messages/{message.pk}/"
+    again = annas.get(plant(owner, f"{url}hold/", url, why="Planted"))
+    assert "the form that you typed it into is no longer there" in words(again)
+    assert "Planted" in words(again)
+    assert "<form" not in again.text.partition("<main")[2]
+
+
+def test_form_ends_with_the_password_of_its_user(annas, anna):
+    owner = opened(annas, NEW)[kept_forms.OWNER][0]
+    anna.set_password("another battery staple")
+    anna.save()
+    assert plant(owner, NEW, NEW, **TYPED) == "/messages/new/"
+    assert not KeptForm.objects.exists()
+
+
+def test_form_survives_a_new_key_where_the_old_one_is_still_taken(annas, settings):
+    fields = opened(annas, NEW) | TYPED
+    settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY]
+    settings.SECRET_KEY = "another" * 10
+    time_out()
+    page = signs_in(annas, annas.post(NEW, fields))
+    assert Form(page, NEW).fields["text"] == [TYPED["text"]]
+
+
+def test_form_of_a_part_that_htmx_loaded_belongs_to_its_page(annas):
+    make_message("kim@example.com", due=False)
+    page = "/messages/?status=queued"
+    part = annas.get(page, headers={"HX-Request": "true", "HX-Current-URL": f"{HERE}{page}"})
+    fields = Form(part, "/messages/bulk/").fields | {"action": "hold", "hold-why": "Not yet", "all_matching": "1"}
+    time_out()
+    again = signs_in(annas, annas.post("/messages/bulk/", fields, headers={"Referer": f"{HERE}{page}"}))
+    filled = Form(again, "/messages/bulk/").fields
+    assert (filled["hold-why"], filled["all_matching"]) == (["Not yet"], ["1"])
+
+
+def test_order_that_was_sent_too_late_is_for_what_the_page_shows_now(annas):
+    message = make_message("kim@example.com", due=False)
+    page, url = f"/messages/{message.pk}/", f"/messages/{message.pk}/cancel/"
+    fields = Form(annas.get(page), url).fields | {"why": "Sent by post"}
+    message.attempts.create(fence=1, started_at=message.created_at, stage="end", outcome="transient")
+    time_out()
+    again = signs_in(annas, annas.post(url, fields, headers={"Referer": f"{HERE}{page}"}))
+    filled = Form(again, url).fields
+    assert filled["why"] == ["Sent by post"]
+    assert "Cancelled" in words(annas.post(url, filled, follow=True))
 
 
 def test_form_is_forgotten_after_a_day(annas, clock):
@@ -346,6 +588,14 @@ FORM = '<form method="post" action="/a/">{}</form>'
      '<input type="hidden" name="on" value="1"><button name="do" value="x">'),
     ('<input type="hidden" name="version" value="2"><input name="a">', {"version": ["1"], "a": ["x"]},
      '<input type="hidden" name="version" value="1"><input name="a" value="x">'),
+    ('<input type="hidden" name="company_version" value="2"><input type="hidden" name="key" value="k"><input name="a">',
+     {"company_version": ["1"], "key": ["l"], "a": ["x"]},
+     '<input type="hidden" name="company_version" value="1"><input type="hidden" name="key" value="l">'
+     '<input name="a" value="x">'),
+    ('<input type="hidden" name="filter" value="2"><input name="a">', {"filter": ["1"], "a": ["x"]},
+     '<input type="hidden" name="filter" value="2"><input name="a" value="x">'),
+    ('<input type="HIDDEN" name="filter" value="2"><input name="a">', {"filter": ["1"], "a": ["x"]},
+     '<input type="HIDDEN" name="filter" value="2"><input name="a" value="x">'),
     ('<input name="a" value="1">', {"a": ['"><script>']}, '<input name="a" value="&quot;&gt;&lt;script&gt;">'),
     ('<textarea name="a">old &amp; new</textarea>', {"a": ["</textarea><b>"]},
      '<textarea name="a">\n&lt;/textarea&gt;&lt;b&gt;</textarea>'),
@@ -360,8 +610,8 @@ FORM = '<form method="post" action="/a/">{}</form>'
     ('<details><input name="a"></details>', {"a": ["1"]}, '<details open=""><input name="a" value="1"></details>'),
     ('<details><input name="a"></details><input name="b">', {"a": [""], "b": ["1"]},
      '<details><input name="a" value=""></details><input name="b" value="1">'),
-    ('<details><input type="hidden" name="a"></details><input name="b">', {"a": ["1"], "b": ["1"]},
-     '<details><input type="hidden" name="a" value="1"></details><input name="b" value="1">'),
+    ('<details><input type="hidden" name="key"></details><input name="b">', {"key": ["1"], "b": ["1"]},
+     '<details><input type="hidden" name="key" value="1"></details><input name="b" value="1">'),
     ('<details><input type="checkbox" name="a"></details><details><input type="checkbox" name="b"></details>',
      {"a": ["on"]},
      '<details open=""><input type="checkbox" name="a" checked></details>'
@@ -385,6 +635,11 @@ def test_of_two_forms_the_one_that_is_typed_into_is_filled_in():
     button = FORM.format('<input type="hidden" name="a" value="1"><button>')
     filled = fill_in(button + FORM.format('<input name="a">'), "/", "/a/", {"a": ["2"]})
     assert filled == button + FORM.format('<input name="a" value="2">')
+
+
+def test_form_that_its_view_fills_in_is_left_as_it_is():
+    html = FORM.replace("<form", "<form data-own-filling").format('<input name="a" value="1">')
+    assert fill_in(html, "/", "/a/", {"a": ["2"]}) == html
 
 
 def test_page_without_the_form_is_left_alone():

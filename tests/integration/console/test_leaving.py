@@ -1,16 +1,18 @@
 """A user may not send any more while something is under way in their name: it is asked what becomes of it."""
 
 import datetime as dt
+import importlib
 import threading
 import time
 
 import pytest
+from django.apps import apps
 from django.db import DatabaseError, transaction
 from django.utils import timezone
 
-from messaging import answers, batches, housekeeping, leaving, queue, roles, schedules, users
-from messaging.delivery import claims
-from messaging.leaving import Decision, Undecided
+from messaging import housekeeping, users
+from messaging.access import roles
+from messaging.delivery.store import claims
 from messaging.models import (
     AuditEntry,
     Batch,
@@ -23,10 +25,13 @@ from messaging.models import (
     ScheduleRun,
     SendAttempt,
 )
+from messaging.queue import actions, answers, batches, leaving
+from messaging.queue.leaving import Decision, Undecided
+from messaging.scheduling import schedules
 from messaging.wording import in_words
 from messaging.wording.sentences import event
 from tests.factories import draft_batch, make_message, make_user, put
-from tests.pages import words
+from tests.pages import form_of, press, words
 from tests.steps import elsewhere, run_lane, somebody_waits_for_us
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("email_setup")]
@@ -42,7 +47,10 @@ def save(browser, user, **values):
 
 
 def decide(browser, user, choice, successor="", **values):
-    answer = {"leaving-asked": "1", "leaving-choice": choice, "leaving-successor": successor}
+    """By a page that asked about all that is under way now."""
+    lines = leaving.under_way(user).lines
+    asked = f"{lines.number}-{lines.last}"
+    answer = {"leaving-asked": asked, "leaving-choice": choice, "leaving-successor": successor}
     return save(browser, user, **{"is_active": None} | answer | values)
 
 
@@ -85,6 +93,33 @@ def test_nothing_is_saved_before_it_is_said_what_becomes_of_it(admin, ben, greyl
     assert not AuditEntry.objects.filter(area="users").exists()
 
 
+@pytest.mark.parametrize("choice", ["hold", "pass-on", "cancel", "let-go"])
+def test_what_came_under_way_after_the_question_is_asked_about_again(admin, ben, greylisted, choice, clock):
+    page = save(admin, ben, is_active=None)
+    later = put(make_message("more@example.com", subject="Came later"), account=ben, not_before=greylisted.not_before)
+    url, typed = f"/setup/users/{ben.pk}/", {"leaving-choice": choice}
+    typed |= {"leaving-successor": "company"} if choice == "pass-on" else {}
+    again = admin.post(url, form_of(page, within="leaving-asked") | typed)
+    assert again.status_code == 422
+    assert "more is under way than you were shown. Look at it and choose again." in words(again)
+    assert "Came later" in again.text
+    assert set(Message.objects.exclude(status="sent").values_list("status", "account")) == {("queued", ben.pk)}
+    assert type(ben).objects.get(pk=ben.pk).is_active
+    put(greylisted, status="sent", not_before=None)  # what has left is no reason to ask
+    admin.post(url, form_of(again, within="leaving-asked") | typed)
+    assert not type(ben).objects.get(pk=ben.pk).is_active
+    later.refresh_from_db()
+    told = {"hold": "held", "cancel": "cancelled"}
+    assert later.status == told.get(choice, "queued")
+    assert (later.account is None) == (choice == "pass-on")
+
+
+def test_decision_that_does_not_say_what_was_asked_about_is_none(admin, ben, greylisted):
+    assert "more is under way" in words(decide(admin, ben, "cancel", **{"leaving-asked": "1"}))
+    greylisted.refresh_from_db()
+    assert greylisted.status == "queued"
+
+
 def test_what_was_typed_stays_in_the_form_while_it_is_asked(admin, ben, greylisted):
     page = save(admin, ben, is_active=None, last_name="Oak")
     assert 'value="Oak"' in page.text
@@ -102,13 +137,13 @@ def test_nothing_under_way_is_no_question(admin, ben):
 def test_everything_in_the_name_of_a_user_is_named(admin, ben, clock):
     held = make_message("held@example.com", subject="Held one")
     put(held, account=ben)
-    queue.hold(held, by=ben, why="not yet")
+    actions.hold(held, by=ben, why="not yet")
     put(make_message("timed@example.com", subject="Timed one"), account=ben, not_before=clock() + dt.timedelta(days=1))
     put(make_message("lost@example.com", subject="Lost one"), account=ben, status="unknown", not_before=None)
-    put(make_message("sending@example.com", subject="Sending one"), account=ben, status="sending", in_data=True)
+    put(make_message("sending@example.com", subject="Sending one"), account=ben, status="sending", may_be_accepted=True)
     draft = make_message("draft@example.com", subject="Draft one", due=False)
     EmailSettings.objects.create(account=ben, send_type=1)
-    queue.hand_over(draft, by=ben)
+    actions.open_in_mail_program(draft, by=ben)
     Schedule.objects.create(name="Every night", account=ben, since=clock(), times="02:00", time_zone="UTC")
     page = save(admin, ben, is_active=None)
     said = words(page)
@@ -170,14 +205,14 @@ def test_held_for_a_reason_that_names_the_deactivation(admin, ben, greylisted, s
 
 def test_released_later_it_does_not_go_out_in_the_name_of_who_left(admin, ben, operator, greylisted):
     decide(admin, ben, "hold")
-    queue.release(Message.objects.get(pk=greylisted.pk), by=operator)
+    actions.release(Message.objects.get(pk=greylisted.pk), by=operator)
     greylisted.refresh_from_db()
     assert (greylisted.status, greylisted.not_before) == ("queued", None)
 
 
 def test_cancelled(admin, ben, greylisted):
     held = put(make_message("held@example.com"), account=ben)
-    queue.hold(held, by=ben, why="not yet")
+    actions.hold(held, by=ben, why="not yet")
     decide(admin, ben, "cancel")
     for message in (greylisted, held):
         message.refresh_from_db()
@@ -246,27 +281,46 @@ def test_what_a_lane_has_claimed_and_not_begun_is_taken_back(admin, ben):
 def test_what_is_being_sent_and_comes_back_is_dealt_with_as_well(choice, status, admin, ben, clock):
     message = put(make_message("c@example.com"), account=ben)
     claims.take(ben.pk, "lane", 5, clock())
-    put(message, in_data=True)
+    put(message, may_be_accepted=True)
     page = decide(admin, ben, choice, "company" if choice == "pass-on" else "")
     assert "1 message is being sent at this moment: that cannot be stopped" in words(page)
     housekeeping.sweep(clock.goes_on(seconds=5))
     message.refresh_from_db()
     assert message.status == "sending", "nobody decides about it while its lane lives"
-    put(message, status="queued", in_data=False, lease_owner="", not_before=clock() + dt.timedelta(minutes=10))
+    put(message, status="queued", may_be_accepted=False, lease_owner="", not_before=clock() + dt.timedelta(minutes=10))
     housekeeping.sweep(clock.goes_on(seconds=5))
     message.refresh_from_db()
     assert (message.status, message.account) == (status, None if choice == "pass-on" else ben)
     assert not Recall.objects.exists()
 
 
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(("choice", "status"), [("hold", "held"), ("cancel", "cancelled"), ("pass-on", "queued")])
+def test_what_comes_back_at_once_does_not_go_out_in_that_name_before_it_is_dealt_with(
+    choice, status, admin, ben, server
+):
+    message = put(make_message("a@example.com", "b@example.com"), account=ben)
+    server.at("RCPT", ["452 4.5.3 too many recipients"] * 2, recipient="b@example.com")
+    leave = elsewhere(lambda: decide(admin, ben, choice, "company" if choice == "pass-on" else ""))
+    server.at("END", [lambda: (leave(), "250 ok")[1]])
+    run_lane(ben.pk)
+    seconds = dt.timedelta(seconds=3)  # it is due again; the next sweep is still to come
+    assert claims.due_accounts(timezone.now() + seconds) == []
+    run_lane(ben.pk, after=seconds)
+    assert [transaction.recipients for transaction in server.accepted] == [["a@example.com"]]
+    housekeeping.sweep(timezone.now() + dt.timedelta(seconds=5))
+    message.refresh_from_db()
+    assert (message.status, message.account) == (status, None if choice == "pass-on" else ben)
+
+
 def being_sent(account, clock, **values):
     message = put(make_message("c@example.com"), account=account)
     claims.take(account.pk, "lane", 5, clock())
-    return put(message, in_data=True, **values)
+    return put(message, may_be_accepted=True, **values)
 
 
 def come_back(message, clock):
-    put(message, status="queued", in_data=False, lease_owner="", lease_expires_at=None,
+    put(message, status="queued", may_be_accepted=False, lease_owner="", lease_expires_at=None,
         not_before=clock() + dt.timedelta(minutes=10))  # fmt: skip
 
 
@@ -290,7 +344,7 @@ def test_who_leaves_twice_while_a_message_is_being_sent_is_decided_about_twice(a
 
 
 def test_what_is_sent_at_once_is_tried_once_and_comes_back_never(admin, ben, clock):
-    being_sent(ben, clock, once=True)
+    being_sent(ben, clock, is_immediate=True)
     assert "being sent at this moment" not in words(decide(admin, ben, "hold"))
     assert not Recall.objects.exists()
 
@@ -311,9 +365,9 @@ def test_what_was_sent_and_came_back_while_it_is_decided_is_seen(admin, ben, clo
 def test_what_was_being_sent_and_arrived_stays_sent(admin, ben, clock):
     message = put(make_message("c@example.com"), account=ben)
     claims.take(ben.pk, "lane", 5, clock())
-    put(message, in_data=True)
+    put(message, may_be_accepted=True)
     decide(admin, ben, "cancel")
-    put(message, status="sent", in_data=False, lease_owner="")
+    put(message, status="sent", may_be_accepted=False, lease_owner="")
     housekeeping.sweep(clock.goes_on(seconds=5))
     assert not Recall.objects.exists()
     assert not MessageEvent.objects.filter(message=message, kind="cancelled").exists()
@@ -409,7 +463,7 @@ def test_leaving_and_an_order_for_many_do_not_wait_for_each_other(admin, ben, op
         return run
 
     def hold_all():
-        queue.carry_out_for_all(queue.to_hold("wait"), Message.objects.all(), by=operator)
+        actions.carry_out_for_all(actions.to_hold("wait"), Message.objects.all(), by=operator)
 
     def leave():
         users.change(ben, {"is_active": False}, by=operator, decision=Decision(Recall.Choice.HOLD))
@@ -439,29 +493,31 @@ def test_urgent_message_that_a_lane_has_claimed_and_not_begun_is_taken_back_too(
 def test_what_was_to_be_passed_on_to_somebody_who_left_meanwhile_is_held(admin, ben, operator, clock):
     message = put(make_message("c@example.com"), account=ben)
     claims.take(ben.pk, "lane", 5, clock())
-    put(message, in_data=True)
+    put(message, may_be_accepted=True)
     decide(admin, ben, "pass-on", str(operator.pk))
     operator.is_active = False
     operator.save()
-    put(message, status="queued", in_data=False, lease_owner="", lease_expires_at=None,
+    put(message, status="queued", may_be_accepted=False, lease_owner="", lease_expires_at=None,
         not_before=clock() + dt.timedelta(minutes=10))  # fmt: skip
     housekeeping.sweep(clock.goes_on(seconds=5))
     message.refresh_from_db()
     assert (message.status, in_words(message.reason)) == ("held", "Ben Okoro was deactivated.")
 
 
-@pytest.mark.parametrize("change", [{"is_active": None}, {"is_active": "on", "role": roles.VIEWER}])
+@pytest.mark.parametrize(
+    "change", [{"is_active": None}, {"is_active": "on", "role": roles.VIEWER}, {"is_active": "on", "role": ""}]
+)
 @pytest.mark.parametrize("by_clock", [False, True])
 def test_what_was_held_before_and_is_released_waits_for_a_batch(by_clock, change, admin, ben, operator, clock):
     """It had a time of its own: released, it would go out at that time, in the name of who left."""
     tomorrow = clock() + dt.timedelta(days=1)
     message = put(make_message("c@example.com"), account=ben, not_before=tomorrow)
-    queue.hold(message, by=ben, why="not yet", until=clock() + dt.timedelta(hours=1) if by_clock else None)
+    actions.hold(message, by=ben, why="not yet", until=clock() + dt.timedelta(hours=1) if by_clock else None)
     decide(admin, ben, "let-go", **change)
     if by_clock:
         housekeeping.sweep(clock.goes_on(hours=2))
     else:
-        queue.release(Message.objects.get(pk=message.pk), by=operator)
+        actions.release(Message.objects.get(pk=message.pk), by=operator)
     message.refresh_from_db()
     assert (message.status, message.not_before) == ("queued", None)
 
@@ -469,17 +525,17 @@ def test_what_was_held_before_and_is_released_waits_for_a_batch(by_clock, change
 def test_held_message_of_somebody_who_may_send_keeps_its_time(ben, operator, clock):
     tomorrow = clock() + dt.timedelta(days=1)
     message = put(make_message("c@example.com"), account=ben, not_before=tomorrow)
-    queue.hold(message, by=ben, why="not yet")
-    queue.release(message, by=operator)
+    actions.hold(message, by=ben, why="not yet")
+    actions.release(message, by=operator)
     assert (message.status, message.not_before) == ("queued", tomorrow)
 
 
 def test_draft_of_it_that_is_put_back_waits_for_a_batch(admin, ben, operator, clock):
     message = put(make_message("c@example.com"), account=ben, not_before=clock() + dt.timedelta(days=1))
     EmailSettings.objects.create(account=operator, send_type=1)
-    queue.hand_over(message, by=operator)
+    actions.open_in_mail_program(message, by=operator)
     save(admin, ben, is_active=None)
-    queue.put_back(message, by=operator)
+    actions.put_back(message, by=operator)
     assert (message.status, message.not_before) == ("queued", None)
 
 
@@ -487,7 +543,7 @@ def test_tried_now_it_goes_out_with_the_account_of_who_orders_that(admin, ben, o
     server.mend()
     decide(admin, ben, "let-go")
     greylisted.refresh_from_db()
-    queue.try_now(greylisted, by=operator)
+    actions.try_now(greylisted, by=operator)
     assert greylisted.account == operator
     assert history(greylisted)[-2] == "Passed on to Anna: Ben Okoro was deactivated."
 
@@ -497,7 +553,7 @@ def test_rest_of_what_is_marked_as_sent_goes_out_with_the_account_of_who_says_so
     put(message, account=ben, status="unknown", not_before=None)
     message.recipients.filter(address="had@example.com").update(status="unknown")
     decide(admin, ben, "hold")
-    queue.mark_as_sent(Message.objects.get(pk=message.pk), by=operator)
+    actions.mark_as_sent(Message.objects.get(pk=message.pk), by=operator)
     message.refresh_from_db()
     assert (message.status, message.account) == ("queued", operator)
     assert "Passed on to Anna: Ben Okoro was deactivated." in history(message)
@@ -530,11 +586,11 @@ def test_it_was_us_queues_for_the_account_of_who_says_so_if_its_own_has_left(has
     assert (message.status, message.account) == ("queued", operator if has_left else ben)
 
 
-@pytest.mark.parametrize("change", [{"is_active": None}, {"role": roles.VIEWER}])
+@pytest.mark.parametrize("change", [{"is_active": None}, {"role": roles.VIEWER}, {"role": ""}])
 def test_batch_of_somebody_who_may_not_send_by_now_is_not_confirmed(change, admin, ben):
     batch = draft_batch(make_message("c@example.com", due=False), by=ben)
     save(admin, ben, **change)
-    with pytest.raises(queue.NotPossible, match="Ben Okoro may not send any more"):
+    with pytest.raises(actions.NotPossible, match="Ben Okoro may not send any more"):
         batches.confirm(batch, by=ben)  # whose rights the page had read before
     batch.refresh_from_db()
     assert batch.status == Batch.Status.DRAFT
@@ -551,15 +607,15 @@ def test_what_is_ordered_while_its_person_is_deactivated_is_refused_afterwards(o
     batch = draft_batch(make_message("c@example.com", due=False), by=ben)
     orders = {
         "confirm": lambda: batches.confirm(batch, by=ben),
-        "retry": lambda: queue.retry(failed, by=ben),
-        "try_now": lambda: queue.try_now(timed, by=ben),
+        "retry": lambda: actions.retry(failed, by=ben),
+        "try_now": lambda: actions.try_now(timed, by=ben),
     }
     errors = []
 
     def run():
         try:
             orders[order]()
-        except queue.NotPossible as error:
+        except actions.NotPossible as error:
             errors.append(str(error))
 
     thread = threading.Thread(target=elsewhere(run))
@@ -573,21 +629,109 @@ def test_what_is_ordered_while_its_person_is_deactivated_is_refused_afterwards(o
     assert not Message.objects.filter(account=ben).exists()
 
 
+@pytest.mark.parametrize("role", [roles.VIEWER, ""])
 @pytest.mark.parametrize("is_on", [True, False])
-def test_schedule_of_an_account_that_lost_its_role_refuses_its_runs_and_says_why(is_on, admin, ben, clock):
+def test_schedule_of_an_account_that_lost_its_role_refuses_its_runs_and_says_why(is_on, role, admin, ben, clock):
     make_message("c@example.com", due=False)
     row = Schedule.objects.create(
         name="Often", kind="every", minutes=5, account=ben, since=clock(), time_zone="UTC", is_on=is_on
     )
-    decide(admin, ben, "let-go", is_active="on", role=roles.VIEWER)
+    decide(admin, ben, "let-go", is_active="on", role=role)
     if is_on:
         schedules.run_due(clock.goes_on(minutes=6))
     else:
         schedules.run_now(row, by=ben)
         assert "Choose one whose role is Operator or Administrator." in words(
-            admin.post(f"/setup/schedules/{row.pk}/switch/", {"on": "1"}, follow=True)
+            press(admin, row, "switch", {"on": "1"}, follow=True)
         )
     run = ScheduleRun.objects.get()
     assert (run.outcome, run.batch) == ("refused", None)
     # What it says beside that depends on how many times have passed.
     assert "Ben Okoro may not send any more. Choose another account for this schedule." in in_words(run.remarks)
+
+
+# --- No role: a person who had one, and a program's account ---------------------------------------------------
+
+
+def test_person_who_is_given_a_role_again_may_send_again(admin, ben, operator, clock):
+    tomorrow = clock() + dt.timedelta(days=1)
+    message = put(make_message("c@example.com"), account=ben, not_before=tomorrow)
+    actions.hold(message, by=operator, why="not yet")
+    decide(admin, ben, "let-go", is_active="on", role="")
+    assert "Still under way in the name of Ben Okoro" in words(admin.get(f"/setup/users/{ben.pk}/"))
+    said = words(save(admin, ben, role=roles.OPERATOR))
+    assert "1 message is still held under this account: taking the role away is not undone." in said
+    actions.release(Message.objects.get(pk=message.pk), by=operator)
+    message.refresh_from_db()
+    assert (message.status, message.not_before) == ("queued", tomorrow)
+
+
+@pytest.fixture
+def program(ben):
+    """The account that a program hands mail in with; it was never given a role."""
+    return make_user("crm", "crm@brightwater.example", role="")
+
+
+def test_mail_of_a_program_goes_out_with_its_account_as_before(admin, program, operator, clock, server):
+    server.mend()
+    held = put(make_message("h@example.com"), account=program, not_before=clock() + dt.timedelta(minutes=1))
+    actions.hold(held, by=operator, why="not yet")
+    actions.release(Message.objects.get(pk=held.pk), by=operator)
+    run_lane(program.pk, after=dt.timedelta(hours=1))
+    assert Message.objects.get(pk=held.pk).status == "sent"
+    make_message("c@example.com", due=False)
+    row = Schedule.objects.create(name="Often", account=program, since=clock(), times="02:00", time_zone="UTC")
+    assert schedules.run_now(row, by=operator).outcome == "batch"
+
+
+def test_account_of_a_program_is_no_question_as_long_as_it_may_send(admin, program, clock):
+    put(make_message("c@example.com"), account=program, not_before=clock() + dt.timedelta(days=1))
+    assert "Still under way" not in words(admin.get(f"/setup/users/{program.pk}/"))
+    assert "Saved." in words(save(admin, program, email="office@brightwater.example"))
+    assert "Saved." in words(save(admin, program, role=roles.OPERATOR, version=1))
+
+
+@pytest.mark.parametrize("change", [{"role": roles.VIEWER}, {"is_active": None}])
+def test_account_of_a_program_that_may_not_send_any_more_is_a_question(change, admin, program, clock):
+    put(make_message("c@example.com"), account=program, not_before=clock() + dt.timedelta(days=1))
+    page = save(admin, program, **change)
+    assert page.status_code == 422
+    assert "something is under way in this user’s name" in words(page)
+
+
+def test_viewer_whose_role_is_taken_away_could_not_send_before_either(admin, ben, clock):
+    make_message("c@example.com", due=False)
+    Schedule.objects.create(name="Often", account=ben, since=clock(), times="02:00", time_zone="UTC")
+    decide(admin, ben, "let-go", is_active="on", role=roles.VIEWER)
+    ben.refresh_from_db()
+    assert "Saved." in words(save(admin, ben, role=""))
+    row = Schedule.objects.get()
+    assert schedules.run_now(row, by=ben).outcome == "refused"
+
+
+@pytest.mark.parametrize(
+    ("entries", "signed_in", "mail_since", "may_send"),
+    [
+        ([("Operator", "")], True, False, False),
+        ([("Operator", "")], False, False, True),  # no one ever signed in with it
+        ([("Operator", "")], True, True, True),  # a program hands mail in with it
+        ([("Operator", ""), ("", "Operator"), ("Operator", "")], True, False, False),
+        ([], True, False, True),
+        ([("", {"words": "King"})], True, False, True),
+    ],
+)
+def test_upgrade_marks_people_and_leaves_accounts_of_programs_as_they_are(
+    entries, signed_in, mail_since, may_send, program
+):
+    now = timezone.now()
+    program.last_login = now - dt.timedelta(days=9) if signed_in else None
+    program.save()
+    for before, after in entries:
+        at = now - dt.timedelta(hours=1)
+        kept = {"area": "users", "object_key": str(program.pk), "field": "role", "before": before, "after": after}
+        AuditEntry.objects.create(at=at, **kept)
+    if mail_since:
+        make_message("c@example.com", author=program)
+    importlib.import_module("messaging.migrations.0024_role_taken_away").mark(apps, None)
+    assert roles.may_send(type(program).objects.get(pk=program.pk)) == may_send
+    assert roles.senders().filter(pk=program.pk).exists() == may_send

@@ -10,9 +10,19 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from messaging.models import MessageEvent, MessageVersion, Phrase, Recipient, SendAttempt
-from messaging.setup import options
-from tests.factories import make_message, put, said, set_up
+from messaging.company import options
+from messaging.models import (
+    EmailSettings,
+    Message,
+    MessageEvent,
+    MessageVersion,
+    Phrase,
+    Recipient,
+    SendAttempt,
+    UserSession,
+)
+from messaging.queue import pausing as pauses
+from tests.factories import confirmed_batch, make_message, put, said, set_up
 from tests.fault_server import FaultServer
 from tests.pages import page_of, source, words
 from tests.steps import run_lane
@@ -243,7 +253,7 @@ def events_on(page):
 def test_latest_events_are_shown_in_order_and_earlier_ones_before_them(office):
     message = make_message("c@example.com", due=False)
     add_events(message, 120)
-    pages = [events_on(page) for page in walk(office, url_of(message), "What was done")]
+    pages = [events_on(page) for page in walk(office, url_of(message), "History")]
     assert pages == [list(range(70, 120)), list(range(20, 70)), list(range(20))]
 
 
@@ -263,7 +273,7 @@ def test_every_earlier_version_is_on_one_of_the_pages(office, operator):
     assert shown == list(reversed(range(1, 46)))
     edits = [
         int(number)
-        for page in walk(office, url_of(message), "What was done")
+        for page in walk(office, url_of(message), "History")
         for number in re.findall(r"<span>Edited: subject from “subject (\d+)\.” to “x”", page)
     ]
     assert sorted(edits) == list(range(1, 46))
@@ -321,7 +331,7 @@ def test_paging_one_part_leaves_the_others_and_the_list_where_they_are(office):
     message = delivered_to(130, attempts=8)
     add_events(message, 70)
     page = source(office.get(f"{url_of(message)}?status=failed&attempts_page=2&recipients_page=2"))
-    assert link(page, "What was done", "next") == "?status=failed&attempts_page=2&recipients_page=2&events_page=2"
+    assert link(page, "History", "next") == "?status=failed&attempts_page=2&recipients_page=2&events_page=2"
     assert link(page, "Recipients", "prev") == "?status=failed&attempts_page=2&recipients_page=1"
     assert f'href="{url_of(message)}older/?status=failed"' in page
     assert 'href="/messages/?status=failed"' in page
@@ -356,6 +366,57 @@ def test_every_user_is_on_one_of_the_pages(admin, url, label):
     pages = list(walk(admin, url, label))
     assert [len(set(re.findall(r"user-\d{3}", page))) for page in pages] == [99, 100, 51]
     assert len({name for page in pages for name in re.findall(r"user-\d{3}", page)}) == 250
+
+
+def test_every_session_is_on_one_of_the_pages_this_one_first(admin, bens_browser, ben):
+    now = timezone.now()
+    UserSession.objects.bulk_create(
+        UserSession(
+            digest=str(n), user=ben, address=f"192.0.2.{n}",
+            started_at=now, active_at=now - timedelta(seconds=n), expires_at=now + timedelta(days=1),
+        )
+        for n in range(1, 51)
+    )  # fmt: skip
+    for browser, url in ((bens_browser, "/preferences/sessions/"), (admin, f"/setup/users/{ben.pk}/")):
+        pages = list(walk(browser, url, "Sessions"))
+        assert [page.count("last active") for page in pages] == [20, 20, 11]
+        assert len({each for page in pages for each in re.findall(r"From 192\.0\.2\.(\d+),", page)}) == 50
+    assert source(bens_browser.get("/preferences/sessions/")).index("This one") < source(
+        bens_browser.get("/preferences/sessions/")
+    ).index("192.0.2.1,")
+    assert "This one" not in source(bens_browser.get("/preferences/sessions/?sessions_page=2"))
+
+
+@pytest.mark.slow
+def test_every_sending_account_is_on_one_of_the_pages_what_is_held_up_first(admin, operator):
+    User.objects.bulk_create(User(username=f"user-{number:03}") for number in range(120))
+    users = User.objects.filter(username__startswith="user-").order_by("username")
+    EmailSettings.objects.bulk_create(EmailSettings(account=each) for each in users)
+    last = users.last()
+    pauses.pause(last, by=operator, why="Not today")
+    pages = list(walk(admin, "/sending/", "Sending accounts"))
+    assert [len(set(re.findall(r'id="account-(\w+)"', page))) for page in pages] == [50, 50, 21]
+    assert re.findall(r'id="account-(\w+)"', pages[0])[:2] == ["company", str(last.pk)]
+    assert len({each for page in pages for each in re.findall(r'id="account-(\w+)"', page)}) == 121
+
+
+def test_refused_pause_of_an_account_is_shown_on_whatever_page_it_is(admin):
+    User.objects.bulk_create(User(username=f"user-{number:03}") for number in range(120))
+    users = User.objects.filter(username__startswith="user-").order_by("username")
+    EmailSettings.objects.bulk_create(EmailSettings(account=each) for each in users)
+    refused = admin.post(f"/sending/{users.last().pk}/pause/", {"why": ""})
+    assert refused.status_code == 422
+    assert f'id="account-{users.last().pk}"' in source(refused)
+
+
+def test_reasons_of_a_batch_are_the_most_frequent_and_how_many_follow(office, operator, email_setup):
+    batch = confirmed_batch(operator, *(f"c{number}@example.com" for number in range(70)))
+    for number, message in enumerate(Message.objects.order_by("pk")):
+        put(message, status="failed", reason=said(f"reason {max(number, 9)}."))
+    for page in (source(office.get(f"/batches/{batch.pk}/")), source(office.get(f"/batches/{batch.pk}/progress/"))):
+        found = re.findall(r"reason (\d+)\.", page.partition('class="reasons"')[2].partition("</section>")[0])
+        assert (found[0], len(set(found))) == ("9", 50)
+        assert "11 more reasons, for 11 messages" in page
 
 
 # --- Cost ------------------------------------------------------------------------------------------------

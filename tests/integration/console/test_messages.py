@@ -1,4 +1,4 @@
-"""The message list and the page of a message (seed rows S5 and S6), through Django's test client."""
+"""The message list and the page of a message (S5 and S6), through Django's test client."""
 
 import re
 from datetime import timedelta
@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django.views.defaults import server_error
 
-from messaging import roles
+from messaging.access import roles
 from messaging.console.templatetags.outtray import counted
 from messaging.models import AccountPause, Heartbeat, Message, Phrase, SendAttempt
 from messaging.wording import in_words
@@ -28,7 +28,7 @@ def subjects(response):
 
 @pytest.fixture
 def queue(operator):
-    """One message per status, and a second queued one by somebody else."""
+    """One message per status, and a second queued one by someone else."""
     made = {status: make_message("c@example.com", subject=f"This is {status}", due=False) for status in Message.Status}
     for status, message in made.items():
         put(message, status=status, author=operator)

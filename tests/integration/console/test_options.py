@@ -1,4 +1,4 @@
-"""Company options (seed rows S2, S3 and S15): the page, and that what it says is in effect at once everywhere."""
+"""Company options (S2, S3 and S15): the page, and that what it says is in effect at once everywhere."""
 
 import datetime as dt
 import re
@@ -8,11 +8,15 @@ from django.db import connection, connections
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from messaging import batches, editing, housekeeping, queue, roles, versions
+from messaging import housekeeping
+from messaging.access import roles
+from messaging.company import options
+from messaging.compose import editing, versions
 from messaging.console.words import next_try
 from messaging.delivery.lane import Lane
 from messaging.models import AuditEntry, CompanyOptions, Message, NoticeKind, NoticeRule
-from messaging.setup import changes, options
+from messaging.queue import actions, batches
+from messaging.setup import changes
 from messaging.wording import in_words
 from tests.factories import draft_batch, make_message, make_user, set_up
 from tests.fault_server import FaultServer
@@ -262,7 +266,7 @@ def test_a_notice_that_reaches_nobody_is_warned_of(admin, operator):
     save(admin, company_address="office@example.com", paused_to_admins=None, unknown_to_author=None)
     page = admin.get(URL)
     assert list(warnings(page)) == ["paused"]
-    assert "Nobody would be told." in words(page)
+    assert "No one would be told." in words(page)
     save(admin, paused_is_on=None)
     assert warnings(admin.get(URL)) == {}
     operator.email = ""
@@ -284,7 +288,7 @@ def test_second_admin_sees_what_changed_keeps_what_they_typed_and_can_save_again
     response = save(admin, opened, company_name="Bright Water", expire_days="30")
     assert response.status_code == 422
     page = words(response)
-    assert "Somebody else changed these options while you had them open" in page
+    assert "Another user changed these options while you had them open" in page
     for said in ("Company name: set to “Brightwater”, by Ben", "Tries at most: set to “5”, by Ben",
                   "Operators and viewers see all messages: switched off, by Ben",
                   "Permanent failures: collected for minutes: from “15” to “30”, by Ben"):  # fmt: skip
@@ -459,7 +463,7 @@ def test_mail_that_waited_too_long_has_failed_says_why_and_can_be_sent_again(
 def test_what_is_held_due_put_off_or_in_a_batch_does_not_expire(admin, operator, clock, email_setup):
     save(admin, expire_days="1")
     held, put_off, chosen, due = (make_message(f"c{number}@example.com", due=False) for number in range(4))
-    queue.hold(held, by=operator, why="disputed")
+    actions.hold(held, by=operator, why="disputed")
     Message.objects.filter(pk=put_off.pk).update(not_before=clock() + dt.timedelta(days=9))
     batch = batches.choose(Message.objects.filter(pk=chosen.pk), by=operator, account=operator)
     batches.confirm(batch, by=operator)
@@ -533,7 +537,7 @@ def test_time_of_trying_is_limited(admin, clock):
 
 
 def by_retry(message, operator):
-    queue.retry(message, by=operator)
+    actions.retry(message, by=operator)
 
 
 def by_another_batch(message, operator):
@@ -565,7 +569,7 @@ def test_what_is_sent_once_more_has_all_its_tries_and_its_whole_time_again(admin
         save(admin, max_tries="3", retry_hours="5")
         sent_once_more(message, operator)
         message.refresh_from_db()
-        assert (message.tries, message.max_tries, message.give_up_at, message.once) == (0, None, None, False)
+        assert (message.tries, message.max_tries, message.give_up_at, message.is_immediate) == (0, None, None, False)
         for tries in (1, 2, 3):
             assert message.status == "queued"
             clock.now = max(clock(), message.not_before)

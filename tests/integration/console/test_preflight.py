@@ -1,16 +1,20 @@
-"""Pre-flight (seed row S15): an address that cannot be right is shown before anybody sends."""
+"""Pre-flight (S15): an address that cannot be right is shown before anyone sends."""
+
+import time
 
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from messaging.models import Message
-from tests.factories import fitting, make_message, set_up
+from messaging.company import options
+from messaging.console.preflight import MOST_RECIPIENTS
+from messaging.models import Message, Recipient
+from tests.factories import fitting, make_message, put, set_up
 from tests.fault_server import FaultServer
 from tests.steps import run_lane
 
-# --- Before anybody sends ---------------------------------------------------------------------------
+# --- Before anyone sends ---------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -60,7 +64,7 @@ def test_review_of_good_addresses_says_nothing(office, email_setup, db):
 
 @pytest.fixture
 def refused(db):
-    """A server that knows nobody of that name has said so already."""
+    """A server that knows no one of that name has said so already."""
     with FaultServer() as server:
         server.at("RCPT", "550 5.1.1 no such user", recipient="gone@example.com")
         server.at("RCPT", "552 5.2.2 mailbox full", recipient="full@example.com")
@@ -83,6 +87,17 @@ def test_address_that_was_refused_for_good_before_is_told_on_the_message_and_in_
     assert words in page
 
 
+def test_whoever_sees_only_their_own_is_not_told_to_whom_others_wrote(office, operator, ben, refused):
+    Message.objects.update(author=ben)
+    options.save({"operators_see_all": False}, by=None)
+    again = make_message("gone@example.com", subject="Invoice 9", author=operator, due=False)
+    assert "was refused before" not in office.get(again.get_absolute_url()).text
+    assert "was refused before" not in office.post("/batches/new/", {"message": [again.pk]}, follow=True).text
+    Message.objects.update(author=operator)
+    assert "was refused before" in office.get(again.get_absolute_url()).text
+    assert "was refused before" in office.post("/batches/new/", {"message": [again.pk]}, follow=True).text
+
+
 def test_review_asks_as_often_for_many_messages_as_for_one(office, email_setup, db):
     messages = [make_message("anna@gmial.com", due=False) for _ in range(30)]
     counts = []
@@ -95,3 +110,32 @@ def test_review_asks_as_often_for_many_messages_as_for_one(office, email_setup, 
     assert counts[0] == counts[1]
     assert "30 messages have an address that cannot be right" in page
     assert "and 10 more" in page
+
+
+def refused_by_the_thousand(name):
+    """A message that failed, because none of its 1,000 recipients is known there; each was told in other words."""
+    message = put(make_message(f"{name}@example.com"), status="failed", reason_category="address", recipient_count=1000)
+    Recipient.objects.bulk_create(
+        Recipient(
+            message=message, address=f"{name}{number}@example.com", status="failed", reply_code=550,
+            enhanced_code="5.1.1", reply_text=f"<{name}{number}@example.com>: no such user",
+        )
+        for number in range(1000)
+    )  # fmt: skip
+
+
+def test_review_looks_no_further_back_than_some_thousand_refused_recipients(office, email_setup, db):
+    for name in ("first", "second", "third", "fourth"):
+        refused_by_the_thousand(name)
+    old = make_message("first7@example.com", subject="Invoice 11", due=False)
+    recent = make_message("third7@example.com", "fourth7@example.com", subject="Invoice 12", due=False)
+    url = office.post("/batches/new/", {"message": [old.pk, recent.pk]}).url
+    with CaptureQueriesContext(connection) as statements:
+        begun = time.process_time()
+        page = office.get(url).text
+        assert time.process_time() - begun < 1.0
+    assert "1 message has an address that cannot be right" in page
+    assert "7@example.com” was refused before" in page
+    assert max(each["sql"].count("@example.com") for each in statements) <= MOST_RECIPIENTS
+    assert "was refused before" in office.get(recent.get_absolute_url()).text
+    assert "was refused before" not in office.get(old.get_absolute_url()).text

@@ -6,23 +6,23 @@ import pytest
 from django.core.mail import EmailMessage
 from django.utils import timezone
 
-from messaging import batches, sending
+from messaging.company import options
 from messaging.models import AccountPause, Heartbeat, Notice, NoticeItem, Phrase, SendAttempt
-from messaging.setup import options
+from messaging.queue import batches, pausing
 from tests.factories import draft_batch, hold_mail, make_mail, make_message, make_messages, put, said, set_up
 from tests.fault_server import FaultServer
 from tests.pages import page_of, source, words
 from tests.steps import run_lane, still_there
 
 pytestmark = pytest.mark.django_db
-WAIT = "it is tried again by itself"
+WAIT = "it is tried again automatically"
 LATER = "451 4.3.0 try later"
 DONE = "Nothing is left to do here."
 
 
 @pytest.fixture
 def busy(db):
-    """A server that has no time for anybody."""
+    """A server that has no time for anyone."""
     with FaultServer() as server:
         server.at("RCPT", LATER)
         set_up(server)
@@ -114,7 +114,7 @@ def test_django_and_the_page_of_a_new_message_promise_nothing(office, busy, queu
     letter = {"sender": "Anna <anna@office.example>", "to": "c@example.com", "subject": "x", "text": "x", "do": "send"}
     page = words(office.post("/messages/new/", letter))
     assert "It was not sent." in page
-    assert "by itself" not in page.replace("It goes out by itself then", "")
+    assert "automatically" not in page.replace("It goes out automatically then", "")
 
 
 @pytest.mark.parametrize("is_over", [False, True])
@@ -127,7 +127,7 @@ def test_notice_of_a_pause_promises_nothing_once_it_is_over(admin, clock, alive,
     )
     item.notices.add(Notice.objects.create(kind="paused", at=clock.now))
     page = words(admin.get("/notices/"))
-    assert ("sending goes on by itself" in page) == (not is_over)
+    assert ("sending resumes automatically" in page) == (not is_over)
     assert (DONE in page) == is_over
 
 
@@ -194,7 +194,7 @@ def test_try_whose_time_is_past_is_due(office, operator, busy, clock):
     page = words(page_of(office, message))
     assert "The next try is the last one." in page
     assert "Tried until" not in page
-    sending.pause(operator, by=operator, why="Stocktaking")
+    pausing.pause(operator, by=operator, why="Stocktaking")
     page = words(office.get(batch.get_absolute_url()))
     assert "a retry is due now." in page
     assert "Stocktaking" in page
@@ -213,13 +213,13 @@ def test_pause_whose_time_is_past_is_over(admin, operator, clock):
     until = clock.now.replace(hour=12, minute=4)
     clock.now = until - dt.timedelta(minutes=60)
     still_there()
-    sending.pause(sending.ALL, by=operator, why="Stocktaking", until=until)
-    assert "goes on" in words(admin.get("/sending/"))
+    pausing.pause(pausing.ALL, by=operator, why="Stocktaking", until=until)
+    assert "still paused" in words(admin.get("/sending/"))
     clock.now = until + dt.timedelta(minutes=4)
     still_there()
     page = source(admin.get("/sending/"))
     assert "All sending is on" in page
-    assert "goes on</td>" not in page
+    assert "still paused</td>" not in page
     assert "its time" in page
 
 

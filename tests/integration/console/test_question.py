@@ -3,11 +3,12 @@
 import pytest
 from django.utils import timezone
 
-from messaging import roles, sending
-from messaging.models import AccountPause, Heartbeat, Message, RefusalStreak
-from messaging.setup import options
+from messaging.access import roles
+from messaging.company import options
+from messaging.models import AccountPause, EmailSettings, Heartbeat, Message, RefusalStreak
+from messaging.queue import pausing
 from messaging.wording import advice
-from tests.factories import browser_of, confirmed_batch, make_user, set_up
+from tests.factories import browser_of, confirmed_batch, make_message, make_user, put, set_up
 from tests.fault_server import FaultServer
 from tests.pages import words
 from tests.steps import run_lane
@@ -55,7 +56,7 @@ def test_banner_leads_to_the_question_with_the_servers_words_and_the_messages(as
     assert (
         "Sending as the company is paused: The mail server refused 5 messages to 5 domains in the same words." in banner
     )
-    assert "urgent ones go on" in banner
+    assert "urgent ones are still sent" in banner
     assert link in banner
     page = browser.get("/sending/").text
     assert "Is it us? Sending as the company waits for an answer." in page
@@ -73,6 +74,40 @@ def test_who_may_not_see_the_messages_does_not_see_them_in_the_question_either(a
     page = browser_of(make_user("vera")).get("/sending/").text
     assert "Is it us?" in page
     assert "domain0.example" not in page
+
+
+WHOM = "kunde@domain0.example"
+
+
+@pytest.mark.parametrize("refusal", ["550 Zugriff verweigert für <{}>", "554 5.7.1 <{}>: Relay access denied"])
+@pytest.mark.parametrize("role", [roles.VIEWER, roles.OPERATOR])
+def test_who_may_not_see_the_messages_does_not_read_of_whom_the_server_spoke(operator, refusal, role):
+    """Neither while the account waits for an answer nor while its set-up is at fault."""
+    with FaultServer() as server:
+        set_up(server)
+        server.at("RCPT", refusal.format(WHOM))
+        confirmed_batch(operator, *(f"kunde@domain{place}.example" for place in range(7)))
+        run_lane()
+    assert AccountPause.objects.get().kind in ("doubt", "fault")
+    pages = ["/messages/", "/sending/", "/nowhere/"]
+    vera = browser_of(make_user("vera", role=role))
+    assert all(WHOM in words(vera.get(page)) for page in pages)
+    options.save({"operators_see_all": False}, by=None)
+    assert not [page for page in pages if WHOM in vera.get(page).text]
+    assert "Sending as the company is paused" in words(vera.get("/messages/"))
+    assert WHOM in browser_of(make_user("boss", role=roles.ADMIN)).get("/sending/").text
+
+
+def test_what_a_server_said_of_ones_own_account_is_ones_own(office, operator):
+    options.save({"operators_see_all": False}, by=None)
+    with FaultServer() as server:
+        EmailSettings.objects.create(account=operator, host="127.0.0.1", port=server.port)
+        server.at("RCPT", "550 Zugriff verweigert")
+        for place in range(5):
+            put(make_message(f"kunde@domain{place}.example", author=operator), account=operator)
+        run_lane(operator.pk)
+    for page in ("/messages/", "/sending/"):
+        assert "550 Zugriff verweigert" in words(office.get(page))
 
 
 def test_batch_and_messages_say_why_they_wait_or_failed(admin, asked):
@@ -126,17 +161,17 @@ def test_answer_is_kept_with_who_gave_it(admin, operator, asked):
 
 
 def test_what_still_waits_for_another_reason_is_not_said_to_be_on_again(admin, operator, asked):
-    sending.pause(None, by=operator, why="Year end")
-    sending.pause(sending.ALL, by=operator, why="Moving house")
+    own = pausing.pause(None, by=operator, why="Year end")
+    whole = pausing.pause(pausing.ALL, by=operator, why="Moving house")
     page = words(press(admin, "it-was-us", question=question_id()))
     assert "with all their tries. Sending as the company still waits. All sending is paused" in page
-    assert "All sending is on again." in words(press(admin, "resume", whose="all"))
-    assert "Sending as the company is on again." in words(press(admin, "resume"))
+    assert "All sending is on again." in words(press(admin, "resume", whose="all", pause=whole.mark))
+    assert "Sending as the company is on again." in words(press(admin, "resume", pause=own.mark))
 
 
 def test_resuming_does_not_answer_the_question(admin, operator, asked):
-    sending.pause(None, by=operator, why="Year end")
-    page = words(press(admin, "resume"))
+    own = pausing.pause(None, by=operator, why="Year end")
+    page = words(press(admin, "resume", pause=own.mark))
     assert "Sending as the company still waits. Waiting for an answer since" in page
     assert "is on again" not in page
 
@@ -144,7 +179,7 @@ def test_resuming_does_not_answer_the_question(admin, operator, asked):
 def test_one_message_is_told_as_one(admin, asked):
     failed = Message.objects.filter(status="failed")
     failed.exclude(pk=failed.first().pk).delete()
-    failed.update(once=True)
+    failed.update(is_immediate=True)
     page = words(admin.get("/sending/"))
     assert "The message that failed this way" in page
     assert "It was sent at once: its sender was told that it failed, and may have sent it by other means." in page
@@ -181,5 +216,5 @@ def test_what_is_no_number_is_told_in_plain_words(admin, entered):
 
 
 def test_messages_that_were_sent_at_once_are_said_to_be(admin, asked):
-    Message.objects.filter(pk=Message.objects.filter(status="failed").first().pk).update(once=True)
+    Message.objects.filter(pk=Message.objects.filter(status="failed").first().pk).update(is_immediate=True)
     assert "One of them was sent at once" in words(admin.get("/sending/"))

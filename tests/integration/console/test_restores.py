@@ -8,8 +8,9 @@ import pytest
 from django.http import QueryDict
 from django.utils import timezone
 
-from messaging import housekeeping, kept_forms
-from messaging.delivery import lineage, witness
+from messaging import housekeeping
+from messaging.access import kept_forms
+from messaging.delivery.store import lineage, witness
 from messaging.models import AccountPause, Heartbeat, Lineage, Restore, UserSession
 from tests.factories import make_message, make_messages, set_up
 from tests.fault_server import FaultServer

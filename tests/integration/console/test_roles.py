@@ -14,18 +14,19 @@ from django.test import Client
 from django.urls import URLPattern, get_resolver, reverse
 from django.utils import timezone
 
-from messaging import batches, roles
+from messaging.access import roles
 from messaging.models import Batch, Heartbeat, Message, Schedule, SendAttempt
+from messaging.queue import batches
 from tests.factories import browser_of, make_message, make_user
 from tests.pages import source
 from tests.sizes import matrix, sampled
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.attack]
 
 PEOPLE = ("nobody", "no role", roles.VIEWER, roles.OPERATOR, roles.ADMIN)
 LOGIN = "to sign in"
 
-# Answers to nobody, no role, viewer, operator and administrator; an address without POST answers 405 to it.
+# Answers to no one, no role, viewer, operator and administrator; an address without POST answers 405 to it.
 EVERYBODY = (200,) * 5
 LOOK = (LOGIN, 403, 200, 200, 200)
 GO_ON = (LOGIN, 403, 302, 302, 302)
@@ -155,7 +156,7 @@ def browsers(signed_in):
 def address(people, email_setup, monkeypatch):
     """The address of a name, with a message, a batch or a user that is there; the batch is another one each time."""
     # A connection to the mail server is the matter of other tests.
-    monkeypatch.setattr("messaging.probe._watched", lambda work: (event for event in ()))
+    monkeypatch.setattr("messaging.connection_check._watched", lambda work: (event for event in ()))
     target = make_user("target")
 
     def find(name):

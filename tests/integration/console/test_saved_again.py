@@ -2,7 +2,7 @@
 
 import pytest
 
-from messaging import roles
+from messaging.access import roles
 from tests.audit import EMAIL, OPTIONS, SCHEDULES, USERS, as_shown, make_schedule, post, save, words
 from tests.factories import make_user
 
@@ -71,7 +71,7 @@ def test_role_that_another_administrator_took_is_not_given_back(admin, second_ad
     expected = as_shown(second_admin, path)
     response = post(admin, path, opened)
     assert response.status_code == 422
-    assert words(response).count("Somebody else changed this user") == 1
+    assert words(response).count("Another user changed this user") == 1
     assert post(admin, path, in_form(response)).status_code == 302
     now = as_shown(admin, path)
     assert now | {"version": 0} == expected | {"last_name": "Okoro-Smith", "version": 0}
@@ -102,7 +102,7 @@ def test_stale_user_form_that_is_wrong_as_well_gives_no_role_back(admin, second_
     response = post(admin, path, opened)
     again = in_form(response) | {"first_name": "Carla Maria"}
     while (response := post(admin, path, again)).status_code == 422:
-        assert "Somebody else changed this user" in words(response)
+        assert "Another user changed this user" in words(response)
         again = in_form(response)
     now = as_shown(admin, path)
     assert now | {"version": 0} == expected | {"first_name": "Carla Maria", "version": 0}

@@ -8,33 +8,36 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from messaging.console import searches
+from messaging.turns import OF_ONE
 from tests.factories import make_message, make_user
 from tests.pages import words
 from tests.rows import states
+from tests.steps import locked
 
 SEARCHES = ("/messages/?q=a", "/messages/?sender=a", "/messages/?q=a&status=all", "/batches/new/?q=a",
             "/messages/1/older/?q=a")  # fmt: skip
 
 
 @contextmanager
-def busy():
-    """As many searches are made, and wait for it, as may."""
+def busy(who="", turns=searches.turns):
+    """As many searches (of one user) are made, and wait for it, as may."""
     begun, release = threading.Semaphore(0), threading.Event()
 
     def search():
-        with searches.turns.one():
+        with turns.one(who):
             begun.release()
             release.wait(20)
 
-    threads = [threading.Thread(target=search) for _ in range(searches.AT_ONCE + searches.WAITING)]
+    number = OF_ONE if who else searches.AT_ONCE + searches.WAITING
+    threads = [threading.Thread(target=search) for _ in range(number)]
     for each in threads:
         each.start()
     for _ in range(searches.AT_ONCE):
         begun.acquire()
-    while searches.turns.are_free:
+    while turns.are_free(who):
         threading.Event().wait(0.01)
     try:
-        yield
+        yield release
     finally:
         release.set()
         for each in threads:
@@ -54,6 +57,14 @@ def test_search_is_put_off_in_plain_words(office, path):
 
 
 @pytest.mark.django_db
+def test_one_user_leaves_turns_for_the_others(office, ben, bens_browser):
+    with busy(str(ben.pk)) as release:
+        assert bens_browser.get("/messages/?q=a").status_code == 503
+        threading.Timer(0.2, release.set).start()
+        assert office.get("/messages/?q=a").status_code == 200
+
+
+@pytest.mark.django_db
 @pytest.mark.parametrize("path", ["/messages/", "/messages/?status=held", "/batches/new/", "/batches/"])
 def test_pages_without_a_search_do_not_wait(office, path):
     with busy():
@@ -61,13 +72,23 @@ def test_pages_without_a_search_do_not_wait(office, path):
 
 
 @pytest.mark.django_db
-def test_orders_for_all_that_match_take_their_turn(office, email_setup):
+@pytest.mark.parametrize("query", ["q=a", "status=all", ""])
+@pytest.mark.parametrize("path", ["/messages/bulk/", "/batches/new/"])
+def test_orders_for_all_that_match_take_their_turn(office, email_setup, path, query):
     make_message("a@example.com", due=False)
-    sent = {"all_matching": "1", "filter": "q=a", "action": "cancel", "read_at": timezone.now().isoformat()}
-    with busy():
-        for path in ("/messages/bulk/", "/batches/new/"):
-            assert office.post(path, sent).status_code == 503
+    sent = {"all_matching": "1", "filter": query, "action": "cancel", "read_at": timezone.now().isoformat()}
+    with busy(turns=searches.large_orders):
+        answer = office.post(path, sent)
+    assert answer.status_code == 503
+    assert "Too many large changes at the moment" in words(answer)
     assert states() == ["queued"]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("path", ["/messages/?q=a", "/messages/", "/batches/new/"])
+def test_pages_do_not_wait_for_orders(office, path):
+    with busy(turns=searches.large_orders):
+        assert office.get(path).status_code == 200
 
 
 @pytest.fixture
@@ -91,6 +112,25 @@ def test_statement_of_a_page_that_takes_too_long_is_answered_in_plain_words(limi
     assert "This page took too long" in words(answer)
     monkeypatch.undo()
     assert client.get("/messages/?q=a").status_code == 200
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_order_on_a_message_that_stays_locked_is_answered_in_plain_words(client, operator):
+    from config.postgresql import base
+
+    message = make_message("a@example.com", due=False)
+    client.force_login(operator)
+    connection.close()
+    base.limits.waiting = 0.3
+    try:
+        with locked(message):
+            answer = client.post(f"/messages/{message.pk}/cancel/", {"why": "no"})
+    finally:
+        base.limits.waiting = 0.0
+        connection.close()
+    assert answer.status_code == 503
+    assert "The database is busy" in words(answer)
 
 
 @pytest.mark.postgresql

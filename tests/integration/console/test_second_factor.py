@@ -2,25 +2,28 @@
 
 import base64
 import re
+import threading
 from urllib.parse import unquote
 
 import pytest
 from allauth.mfa.models import Authenticator
 from cryptography.fernet import Fernet
+from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import User
 from django.contrib.auth.signals import user_logged_in
 from django.core.management import CommandError, call_command
 from django.test import Client
 
-from messaging import roles, second_factor, sign_ins, users
+from messaging import users
+from messaging.access import roles, second_factor, sign_ins
+from messaging.company import options
 from messaging.console import half_signed_in
 from messaging.models import AuditEntry
-from messaging.setup import options
 from tests.authenticator import code_of, codes_on, key_on, recovery_codes, wrong_code
 from tests.factories import browser_of, make_user
 from tests.pages import source, words
 from tests.rows import dump
-from tests.steps import in_threads
+from tests.steps import elsewhere, in_threads
 
 pytestmark = pytest.mark.django_db
 PASSWORD = "correct horse battery"
@@ -438,11 +441,52 @@ def test_switching_it_on_ends_what_was_begun_without_it(bens_browser, clock, ben
     assert not is_signed_in(elsewhere)
 
 
+@pytest.mark.django_db(transaction=True)
+def test_sign_in_at_the_moment_in_which_it_is_switched_on_leaves_no_session_without_it(ben, bens_browser):
+    """A thief has the password, and when their sign-in looked, no code was needed."""
+    key = key_on(bens_browser.get(SET_UP))
+    form = {"first": code_of(key), "password": PASSWORD}
+    switches_on = threading.Thread(target=elsewhere(lambda: bens_browser.post(SET_UP, form)))
+
+    def begin(**signal):
+        switches_on.start()
+        switches_on.join(1)  # it ends, or waits for the sign-in
+
+    user_logged_in.connect(begin)
+    try:
+        thief = Client()
+        enter_password(thief)
+    finally:
+        user_logged_in.disconnect(begin)
+    switches_on.join()
+    assert roles.has_second_factor(User.objects.get(pk=ben.pk))
+    assert not is_signed_in(thief)
+    assert is_signed_in(bens_browser)
+
+
+def test_code_of_an_app_that_is_replaced_at_this_moment_leaves_no_session(bens_browser, key, codes, ben, monkeypatch):
+    """The phone was stolen: its code was right, and its owner has another app before the sign-in is done."""
+    thief, check = at_the_code(), second_factor.check
+
+    def and_then_replaced(user, code):
+        is_right = check(user, code)
+        Authenticator.objects.filter(user=user, type="totp").delete()
+        Authenticator.objects.create(user=user, type="totp", data={"secret": second_factor.new_key()})
+        return is_right
+
+    monkeypatch.setattr(second_factor, "check", and_then_replaced)
+    assert thief.post(CODE, {"code": code_of(key)})["Location"] == LOGIN
+    assert "Your second factor was changed meanwhile. Sign in again." in words(thief.get(LOGIN))
+    assert not is_signed_in(thief)
+
+
 def test_of_two_who_switch_it_on_at_the_same_moment_one_does(bens_browser, clock, ben, monkeypatch):
     """The other's form asked for no code of the factor that is there by then."""
     browsers = [bens_browser, browser_of(ben)]
     keys = [key_on(each.get(SET_UP)) for each in browsers]
-    monkeypatch.setattr("messaging.sessions.end_all", lambda *args, **options: 0)  # else the second is signed out
+    monkeypatch.setattr(
+        "messaging.access.sessions.end_all", lambda *args, **options: 0
+    )  # else the second is signed out
     monkeypatch.setattr(roles, "has_second_factor", lambda user: False)  # as it was when both began
     first, second = (
         each.post(SET_UP, {"first": code_of(key), "password": PASSWORD})
@@ -467,6 +511,65 @@ def test_it_is_not_switched_on_at_a_screen_left_alone(bens_browser, clock, ben):
     assert page.status_code == 422
     assert "This is not your password." in words(page)
     assert not roles.has_second_factor(ben)
+
+
+def gives_another_password(admin, user):
+    admin.post(f"/setup/users/{user.pk}/password/")
+
+
+def signs_out(admin, user):
+    admin.post(f"/setup/users/{user.pk}/sign-out/")
+
+
+OVERTAKEN = {
+    gives_another_password: "Your password was changed meanwhile. Sign in again.",
+    signs_out: "You were signed out meanwhile. Sign in again.",
+}
+
+
+@pytest.mark.parametrize("meanwhile", OVERTAKEN)
+@pytest.mark.parametrize("what", ["on", "another", "codes", "off"])
+def test_it_is_not_changed_by_who_was_signed_out_meanwhile(
+    request, admin, bens_browser, ben, clock, what, meanwhile, monkeypatch
+):
+    """A thief knows the password, and has a code; both were right."""
+    has_one = what != "on"
+    codes = request.getfixturevalue("codes") if has_one else []
+    if what in ("on", "another"):
+        url, form = SET_UP, {"first": code_of(key_on(bens_browser.get(SET_UP))), "password": PASSWORD}
+        form |= {"code": codes[0]} if has_one else {}
+    else:
+        url, form = f"{SECURITY}{what}/", proof(what, codes[0])
+    before = list(Authenticator.objects.order_by("pk").values_list("pk", flat=True))
+    audits = audited(ben, "second_factor", "recovery_codes")
+    compare, todo = User.check_password, [meanwhile]
+
+    def then(user, password):
+        is_right = compare(user, password)
+        if is_right and todo:
+            todo.pop()(admin, ben)
+        return is_right
+
+    monkeypatch.setattr(User, "check_password", then)
+    response = bens_browser.post(url, form)
+    assert response["Location"].startswith(LOGIN)
+    said = words(bens_browser.get(response["Location"]))
+    assert OVERTAKEN[meanwhile] in said
+    assert "The second factor is off" not in said
+    assert list(Authenticator.objects.order_by("pk").values_list("pk", flat=True)) == before
+    assert audited(ben, "second_factor", "recovery_codes") == audits
+
+
+def test_password_that_is_hashed_anew_as_it_is_compared_is_the_same(ben, clock, settings):
+    """As after an update of Django."""
+    hashers = "django.contrib.auth.hashers"
+    settings.PASSWORD_HASHERS = [f"{hashers}.MD5PasswordHasher", f"{hashers}.ScryptPasswordHasher"]
+    ben.password = make_password(PASSWORD, hasher="scrypt")
+    ben.save()
+    _, codes = recovery_codes(browser_of(ben), PASSWORD)
+    assert len(codes) == 10
+    ben.refresh_from_db()
+    assert ben.password.startswith("md5$")
 
 
 @pytest.mark.parametrize(("what", "code"), [("off", "app"), ("off", "recovery"), ("codes", "recovery")])
@@ -694,10 +797,10 @@ def test_keys_are_changed_without_losing_the_second_factor(key, codes, settings,
     settings.FIELD_ENCRYPTION_KEYS = [NEW, *old]
     before = list(Authenticator.objects.values_list("data", flat=True))
     assert reencrypt("--dry-run") == 0
-    assert "2 would be encrypted anew" in capsys.readouterr().out
+    assert "2 would be encrypted again" in capsys.readouterr().out
     assert list(Authenticator.objects.values_list("data", flat=True)) == before
     assert reencrypt() == 0
-    assert "2 were encrypted anew" in capsys.readouterr().out
+    assert "2 were encrypted again" in capsys.readouterr().out
     settings.FIELD_ENCRYPTION_KEYS = [NEW]
     for code in (code_of(key), codes[0]):
         browser = at_the_code()

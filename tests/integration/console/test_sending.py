@@ -10,13 +10,14 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from messaging import batches, roles, sending
-from messaging.delivery import claims
+from messaging.access import roles
+from messaging.delivery.store import claims
 from messaging.lifecycle import limits
 from messaging.models import AccountPause, Batch, EmailSettings, Heartbeat, Message, Phrase
+from messaging.queue import batches, pausing
 from messaging.wording import in_words, moment
 from tests.factories import fitting, make_message, make_user, said, set_up
-from tests.pages import in_form, words
+from tests.pages import form_of, in_form, words
 from tests.sizes import matrix
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -45,7 +46,20 @@ def end_of(pause):
 
 
 def pause_by_form(browser, whose="all", why=WHY, until="", **options):
-    return browser.post(f"/sending/{whose}/pause/", {"why": why, "until": until}, **options)
+    """By a page that shows how it stands."""
+    given = {"why": why, "until": until, "pause": mark(whose)}
+    return browser.post(f"/sending/{whose}/pause/", given, **options)
+
+
+def mark(whose="all"):
+    kind = "all" if whose == "all" else "person"
+    found = AccountPause.objects.filter(kind=kind, account=whose if isinstance(whose, int) else None).first()
+    return found.mark if found else ""
+
+
+def resume(browser, whose="all"):
+    """By a page that shows how it stands; what the next one says."""
+    return words(browser.post(f"/sending/{whose}/resume/", {"pause": mark(whose)}, follow=True))
 
 
 def hold(kind, account=None, until=None, explanation="Something.", **values):
@@ -144,7 +158,7 @@ def test_each_kind_of_pause_has_its_words_and_several_may_hold(admin, anna):
         "smtp.example.com:587: 535 5.7.8 <bad>",
         f"Slowed down by the mail server, next try {when}: The mail server asks to come back later.",
         f"Outside the sending window (Sun 10:00-11:00, UTC); opens {when}.",
-        f"The limit of 30 messages per minute is reached; goes on {end_of(limit)}.",
+        f"The limit of 30 messages per minute is reached; resumes {end_of(limit)}.",
     ]
     places = [row.find(text) for text in expected]
     assert -1 not in places, (expected[places.index(-1)], row)
@@ -186,13 +200,13 @@ def test_statements_do_not_grow_with_accounts(admin, django_user_model):
 def test_all_sending_is_paused_and_resumed(admin, anna, woken):
     until = ahead(days=2)
     page = words(pause_by_form(admin, until=in_form(until), follow=True))
-    assert f"All sending is paused until {moment(until)}. Urgent messages go on." in page
+    assert f"All sending is paused until {moment(until)}. Urgent messages are still sent." in page
     pause = AccountPause.objects.get()
     assert (pause.kind, pause.account, pause.by, in_words(pause.reason)) == ("all", None, anna, WHY)
     assert pause.until == until
     assert f"All sending is paused by Anna Lindqvist until {moment(until)} Why: {WHY}" in page
     message = make_message("c@example.com")
-    page = words(admin.post("/sending/all/resume/", follow=True))
+    page = resume(admin)
     assert "All sending is on again." in page
     assert "All sending is on" in page
     assert woken == [message.account_id]
@@ -203,13 +217,13 @@ def test_all_sending_is_paused_and_resumed(admin, anna, woken):
 def test_one_account_is_paused_and_resumed(admin, ben, woken):
     EmailSettings.objects.create(account=ben, host="127.0.0.1", port=9)
     page = pause_by_form(admin, ben.pk, follow=True)
-    assert "Sending as Ben Okoro is paused until somebody resumes it." in words(page)
+    assert "Sending as Ben Okoro is paused until it is resumed." in words(page)
     assert f"Paused by Anna Lindqvist until resumed: {WHY}" in account_row(page, ben.pk)
     assert "All sending is on" in words(page)
     assert AccountPause.objects.get().account == ben
     message = make_message("c@example.com")
     Message.objects.filter(pk=message.pk).update(account=ben)
-    assert "Sending as Ben Okoro is on again." in words(admin.post(f"/sending/{ben.pk}/resume/", follow=True))
+    assert "Sending as Ben Okoro is on again." in resume(admin, ben.pk)
     assert woken == [ben.pk]
 
 
@@ -247,7 +261,7 @@ def test_pausing_again_changes_reason_and_time_and_keeps_who_and_since(admin, an
 
 
 def test_pause_changed_by_somebody_else_says_truly_who_ordered_what(admin, anna, ben):
-    sending.pause(None, by=ben, why="Ben is at the server")
+    pausing.pause(None, by=ben, why="Ben is at the server")
     pause_by_form(admin, "company")
     ended, current = AccountPause.history.order_by("pk")
     assert (ended.by, in_words(ended.reason), ended.ended_by) == (ben, "Ben is at the server", anna)
@@ -261,6 +275,41 @@ def test_pause_whose_time_was_over_is_not_continued_by_the_next(admin, anna):
     ended, current = AccountPause.history.order_by("pk")
     assert (ended.pk, ended.ended_at, ended.ended_by) == (over.pk, over.until, None)
     assert current.since > over.until
+
+
+@pytest.mark.parametrize("whose", ["all", "company"])
+def test_resume_ends_no_pause_that_took_the_place_of_the_one_shown(admin, anna, ben, whose):
+    """Neither a new one of someone else's, nor one's own that says something else by now; and it is told."""
+    pause_by_form(admin, whose, why="Lunch")
+    page = admin.get("/sending/")
+    pausing.pause(pausing.ALL if whose == "all" else None, by=ben, why="Wrong prices: send nothing")
+    shown = form_of(page, action=f"/sending/{whose}/resume/")
+    again = words(admin.post(f"/sending/{whose}/resume/", shown, follow=True))
+    assert "This is not the pause that you were shown." in again
+    assert "aused by Ben Okoro until resumed: Wrong prices: send nothing. Look at it again." in again
+    assert AccountPause.objects.get().by == ben
+    assert "is on again" in resume(admin, whose)
+    pause_by_form(admin, whose, why="Lunch")
+    page = admin.get("/sending/")
+    pause_by_form(admin, whose, why="The server is replaced")
+    shown = form_of(page, action=f"/sending/{whose}/resume/")
+    assert "The server is replaced" in words(admin.post(f"/sending/{whose}/resume/", shown, follow=True))
+    assert AccountPause.objects.exists()
+
+
+def test_pause_of_another_user_is_changed_only_by_a_page_that_showed_it(admin, anna, ben):
+    page = admin.get("/sending/")
+    pausing.pause(pausing.ALL, by=ben, why="Wrong prices: send nothing")
+    given = form_of(page, action="/sending/all/pause/#all-pause") | {"why": "Lunch", "until": in_form(ahead(hours=1))}
+    again = admin.post("/sending/all/pause/", given)
+    assert again.status_code == 422
+    assert "This is not the pause that you were shown." in words(again)
+    assert 'value="Lunch"' in again.text
+    pause = AccountPause.history.get()
+    assert (pause.by, pause.until) == (ben, None)
+    given = form_of(again, action="/sending/all/pause/#all-pause")
+    assert admin.post("/sending/all/pause/", given).status_code == 302
+    assert AccountPause.objects.get().by == anna
 
 
 REFUSED_PAUSES = [
@@ -304,7 +353,7 @@ def test_reason_is_shown_as_text(admin):
 
 def test_resuming_what_is_not_paused_is_told(admin, ben):
     for whose in ("all", "company", ben.pk):
-        assert "was not paused any more" in words(admin.post(f"/sending/{whose}/resume/", follow=True))
+        assert "was not paused any more" in resume(admin, whose)
 
 
 def test_try_now_lets_the_probe_go(admin, woken):
@@ -335,7 +384,7 @@ def test_try_now_is_not_offered_nor_promised_while_a_person_paused(admin, anna):
 
 def test_operators_see_how_it_stands_and_whom_to_ask(bens_browser, anna):
     set_up_company()
-    sending.pause(sending.ALL, by=anna, why=WHY)
+    pausing.pause(pausing.ALL, by=anna, why=WHY)
     response = bens_browser.get("/sending/")
     page = words(response)
     assert f"All sending is paused by Anna Lindqvist until resumed Why: {WHY}" in page
@@ -406,7 +455,7 @@ def history(response):
 
 def test_history_names_who_paused_why_and_who_resumed(admin, anna, ben):
     pause_by_form(admin)
-    sending.resume(sending.ALL, by=ben)
+    pausing.resume(pausing.ALL, by=ben)
     old = hold("fault", explanation="The mail server refused the connection.")
     AccountPause.history.filter(pk=old.pk).update(ended_at=timezone.now())
     hold("limit", until=ahead(minutes=1), explanation="The limit is reached.")
@@ -415,7 +464,7 @@ def test_history_names_who_paused_why_and_who_resumed(admin, anna, ben):
     assert len(rows) == 3
     assert "Ben changed his password" in rows[0]
     assert "Anna Lindqvist" in rows[0]
-    assert "goes on" in rows[0]
+    assert "still paused" in rows[0]
     assert "a set-up fault" in rows[1]
     assert "a try that got through" in rows[1]
     assert f"All sending {WHY}" in rows[2] or WHY in rows[2]
@@ -441,14 +490,14 @@ def test_history_comes_in_pages_of_twenty(admin, anna):
 
 def test_everybody_sees_on_every_page_that_a_person_paused(bens_browser, admin, anna, ben):
     until = ahead(days=1)
-    sending.pause(sending.ALL, by=anna, why=WHY, until=until)
-    sending.pause(ben, by=anna, why="Ben changed his password")
+    pausing.pause(pausing.ALL, by=anna, why=WHY, until=until)
+    pausing.pause(ben, by=anna, why="Ben changed his password")
     for path in ("/messages/", "/batches/", "/batches/new/"):
         page = words(bens_browser.get(path))
         assert f"All sending is paused by Anna Lindqvist until {moment(until)}: {WHY}" in page
         assert "Sending as Ben Okoro is paused by Anna Lindqvist until resumed: Ben changed his password" in page
         assert "Sending says since when, and whom to ask." in page
-    sending.resume(ben, by=anna)
+    pausing.resume(ben, by=anna)
     assert "Sending says whom to ask." in words(bens_browser.get("/messages/"))
     page = words(admin.get("/setup/email/"))
     assert WHY in page
@@ -464,7 +513,7 @@ def test_banner_of_a_fault_says_when_it_is_tried_again_and_of_a_busy_server_that
     assert "Check server and port in Email Setup" in page
     AccountPause.objects.update(kind="busy", reason=said("The mail server asks to come back later."))
     page = words(bens_browser.get("/messages/"))
-    assert f"The mail server asked us to slow down: sending as the company goes on {moment(until)}" in page
+    assert f"The mail server asked us to slow down: sending as the company resumes {moment(until)}" in page
     assert "Email Setup" not in page.partition("slow down")[2].partition("own words")[0][:300]
 
 
@@ -485,8 +534,8 @@ def test_banner_of_a_pause_costs_one_statement_more_than_none(bens_browser, anna
         return len(found)
 
     without = statements()
-    for account in (sending.ALL, None, anna):
-        sending.pause(account, by=anna, why=WHY)
+    for account in (pausing.ALL, None, anna):
+        pausing.pause(account, by=anna, why=WHY)
     assert statements() == without + 1
 
 
@@ -501,13 +550,13 @@ def standing(browser, message):
 def test_message_says_first_what_its_account_waits_for(bens_browser, anna):
     message = make_message("c@example.com")
     limit = hold("limit", until=ahead(minutes=30), explanation="The limit of 30 messages per minute is reached.")
-    told = f"Waits: the limit of 30 messages per minute is reached; goes on {end_of(limit)}."
+    told = f"Waits: the limit of 30 messages per minute is reached; resumes {end_of(limit)}."
     assert standing(bens_browser, message).startswith(told)
-    sending.pause(None, by=anna, why=WHY)
+    pausing.pause(None, by=anna, why=WHY)
     told = standing(bens_browser, message)
     assert told.startswith(f"Waits: sending as the company is paused by Anna Lindqvist until resumed: {WHY}.")
     assert "The limit of 30 messages per minute is reached" in told
-    sending.pause(sending.ALL, by=anna, why=WHY)
+    pausing.pause(pausing.ALL, by=anna, why=WHY)
     assert standing(bens_browser, message).startswith("Waits: all sending is paused by Anna Lindqvist until resumed")
 
 
@@ -517,7 +566,7 @@ def test_message_says_first_what_its_account_waits_for(bens_browser, anna):
         ("fault", "The mail server refused the connection.",
          "Waits: the mail server refused the connection. It is tried again {}."),
         ("busy", "The mail server asks to come back later.",
-         "Waits: the mail server asked us to slow down; goes on {}."),
+         "Waits: the mail server asked us to slow down; resumes {}."),
         ("window", "Outside the sending window (Sun 10:00-11:00, UTC).",
          "Waits: outside the sending window (Sun 10:00-11:00, UTC); opens {}."),
     ],
@@ -534,12 +583,12 @@ def test_pause_of_another_account_or_one_that_ends_before_does_not_matter(bens_b
     assert standing(bens_browser, message).startswith("It is due and goes out")
     Message.objects.filter(pk=message.pk).update(not_before=ahead(days=2))
     hold("limit", until=ahead(minutes=2), explanation="The limit is reached.")
-    assert standing(bens_browser, message).startswith("It goes out by itself from")
+    assert standing(bens_browser, message).startswith("It goes out automatically from")
 
 
 def test_what_waits_for_a_batch_waits_for_no_account(bens_browser, anna):
     message = make_message("c@example.com", due=False)
-    sending.pause(None, by=anna, why=WHY)
+    pausing.pause(None, by=anna, why=WHY)
     assert standing(bens_browser, message).startswith("Waits in the queue for Batch Message Processing.")
 
 
@@ -551,7 +600,7 @@ def test_urgent_message_has_a_mark_and_passes_a_persons_pause(bens_browser, anna
     assert message.urgent, "the gate takes it from the submission"
     assert bens_browser.get("/messages/").content.decode().count('class="urgent"') == 1
     assert 'class="urgent"' in bens_browser.get(f"/messages/{message.pk}/").content.decode()
-    sending.pause(sending.ALL, by=anna, why=WHY)
+    pausing.pause(pausing.ALL, by=anna, why=WHY)
     assert standing(bens_browser, message).startswith("It is due and goes out")
     hold("fault", until=ahead(minutes=5), explanation="The mail server refused the connection.")
     assert standing(bens_browser, message).startswith("Waits: the mail server refused the connection.")
@@ -573,7 +622,7 @@ def test_try_now_promises_only_what_will_happen(bens_browser, anna, woken):
     set_up_company()
     message = make_message("c@example.com")
     Message.objects.filter(pk=message.pk).update(tries=1, not_before=ahead(days=1))
-    pause = sending.pause(None, by=anna, why=WHY)
+    pause = pausing.pause(None, by=anna, why=WHY)
     page = words(bens_browser.post(f"/messages/{message.pk}/try-now/", follow=True))
     assert "It is tried now" not in page
     assert (
@@ -592,7 +641,7 @@ def test_retry_promises_only_what_will_happen(bens_browser, anna, ben):
     message = make_message("c@example.com")
     message.recipients.update(status="failed")
     Message.objects.filter(pk=message.pk).update(**fitting(status="failed", not_before=None))
-    sending.pause(ben, by=anna, why=WHY)
+    pausing.pause(ben, by=anna, why=WHY)
     page = words(bens_browser.post(f"/messages/{message.pk}/retry/", follow=True))
     assert "Waits: sending as Ben Okoro is paused by Anna Lindqvist" in page
     assert "It is tried again now" not in page
@@ -601,7 +650,7 @@ def test_retry_promises_only_what_will_happen(bens_browser, anna, ben):
 def test_message_that_is_not_queued_asks_for_no_pauses(bens_browser, anna):
     message = make_message("c@example.com")
     Message.objects.filter(pk=message.pk).update(**fitting(status="sent", sent_at=timezone.now()))
-    sending.pause(None, by=anna, why=WHY)
+    pausing.pause(None, by=anna, why=WHY)
     assert standing(bens_browser, message).startswith("Accepted by the mail server")
 
 
@@ -618,7 +667,7 @@ def batch(anna, ben):
 def test_review_and_progress_name_a_limit(bens_browser, ben, batch):
     pause = hold("limit", account=ben, until=ahead(minutes=30),
                  explanation="The limit of 30 messages per minute is reached.")  # fmt: skip
-    told = f"he limit of 30 messages per minute is reached; goes on {end_of(pause)}."
+    told = f"he limit of 30 messages per minute is reached; resumes {end_of(pause)}."
     assert f"T{told} You can confirm the batch; its messages wait until then." in words(
         bens_browser.get(f"/batches/{batch.pk}/")
     )
@@ -630,7 +679,7 @@ def test_review_and_progress_name_a_limit(bens_browser, ben, batch):
 
 
 def test_review_and_progress_name_who_paused_all(bens_browser, anna, batch):
-    sending.pause(sending.ALL, by=anna, why=WHY)
+    pausing.pause(pausing.ALL, by=anna, why=WHY)
     told = f"ll sending is paused by Anna Lindqvist until resumed: {WHY}."
     assert f"A{told} You can confirm" in words(bens_browser.get(f"/batches/{batch.pk}/"))
     bens_browser.post(f"/batches/{batch.pk}/confirm/")
@@ -653,12 +702,12 @@ def run_command(capsys, **options):
 def test_process_queue_claims_no_success_while_a_person_paused(anna, mail_server, capsys):
     set_up(mail_server)
     until = ahead(days=1)
-    sending.pause(None, by=anna, why=WHY, until=until)
+    pausing.pause(None, by=anna, why=WHY, until=until)
     for _ in range(2):
         make_message("c@example.com", due=False)
     code, told = run_command(capsys)
     assert code == 1
-    assert "2 messages are not sent yet; the worker goes on with them." in told
+    assert "2 messages are not sent yet; the worker continues with them." in told
     assert f"Waits: sending as the company is paused by Anna Lindqvist until {moment(until)}: {WHY}." in told
     assert mail_server.received == []
 
@@ -671,5 +720,5 @@ def test_process_queue_says_what_a_limit_left_over(anna, mail_server, capsys):
     assert code == 1
     assert "2 sent" in told
     assert "1 message is not sent yet" in told
-    assert "Waits: the limit of 2 messages per hour is reached; goes on " in told
+    assert "Waits: the limit of 2 messages per hour is reached; resumes " in told
     assert len(mail_server.received) == 2

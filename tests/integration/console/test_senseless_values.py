@@ -1,10 +1,12 @@
 """Numbers that no browser sends are no error of this server."""
 
 import pytest
+from django.utils import timezone
 
+from messaging.company import options
 from messaging.models import Message
-from messaging.setup import options
 from tests.factories import make_message
+from tests.pages import source
 from tests.sizes import matrix
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("email_setup", "holding")]
@@ -19,6 +21,23 @@ def test_posted(office, admin, odd, path):
     response = office.post(path.format(message.pk), data)
     assert response.status_code in (302, 404, 409, 422)
     assert Message.objects.get().status == "queued"
+
+
+NO_FILTERS = ["&".join(f"a{number}=1" for number in range(1001)), f"q={'x' * 8001}", "q=" + "%22" * 3000, "q=%00", "\0"]
+
+
+@pytest.mark.parametrize("odd", NO_FILTERS, ids=["many", "long", "escaped", "nul", "a nul"])
+def test_order_is_told_whatever_the_filter_it_came_with(office, odd):
+    message = make_message("a@example.com", due=False)
+    response = office.post(f"/messages/{message.pk}/hold/", {"why": "x", "filter": odd}, follow=True)
+    assert response.status_code == 200 and "Held: no batch and no schedule takes it." in source(response)
+    shown = {"shown": f"{message.pk}-0", "read_at": timezone.now().isoformat()}
+    order = {"action": "release", "message": str(message.pk), "filter": odd} | shown
+    response = office.post("/messages/bulk/", order)
+    assert response.status_code == 302 and len(response["Location"]) < 8100
+    assert Message.objects.get().status == "queued"
+    response = office.post("/batches/new/", {"filter": odd})
+    assert response.status_code == 302 and len(response["Location"]) < 8100
 
 
 PATHS = [

@@ -1,18 +1,24 @@
 """How long a user stays signed in, what ends it, and where they see it."""
 
+import re
+import threading
+
 import pytest
+from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.db import connection
 from django.test import Client
 
-from messaging import housekeeping, roles, second_factor, users
+from messaging import housekeeping, users
+from messaging.access import roles, second_factor
+from messaging.access.sessions import browsers, store
+from messaging.company import options
 from messaging.models import AuditEntry, Heartbeat, UserSession
-from messaging.sessions import browsers, store
-from messaging.setup import options
-from tests.factories import browser_of, make_user
+from tests.authenticator import recovery_codes
+from tests.factories import browser_of, make_message, make_user
 from tests.pages import source, words
 from tests.rows import dump
-from tests.steps import in_threads
+from tests.steps import elsewhere, in_threads
 
 pytestmark = pytest.mark.django_db
 PASSWORD = "correct horse battery"
@@ -30,6 +36,28 @@ def signs_in(name="ben", password=PASSWORD, **options):
 
 def is_signed_in(browser):
     return browser.get(QUEUE).status_code == 200
+
+
+ROUND = [
+    LOGIN,
+    f"{LOGIN}?next={LOGIN}",
+    "/accounts/login/code/",
+    "/accounts/logout/",
+    "messages",
+    "//evil.example/",
+    "",
+]
+
+
+@pytest.mark.parametrize("aim", ROUND)
+def test_sign_in_leads_to_a_page_of_ours_and_never_round(operator, aim):
+    user = make_user("ben", password=PASSWORD)
+    browser = Client()
+    assert browser.post(LOGIN, {"username": "ben", "password": PASSWORD, "next": aim})["Location"] == QUEUE
+    for asked in (browser, browser_of(user)):
+        assert asked.get(LOGIN, {"next": aim})["Location"] == QUEUE
+    assert browser.get(LOGIN, {"next": "/batches/"})["Location"] == "/batches/"
+    assert browser.post("/accounts/logout/", {"next": "/accounts/logout/"})["Location"] == LOGIN
 
 
 def change(user, admin, **values):
@@ -62,12 +90,50 @@ def test_session_ends_after_a_day_however_active_its_user_is(bens_browser, clock
     assert "after 24 hours you sign in again" in words(bens_browser.get(response["Location"]))
 
 
-def test_pages_that_refresh_by_themselves_keep_nobody_signed_in(bens_browser, clock):
+ASK_BY_THEMSELVES = [
+    ("GET", STATE),
+    ("GET", "/batches/1/progress/"),
+    ("GET", "/batches/1/items/"),
+    ("POST", "/setup/email/sign-in/"),
+    ("POST", "/setup/email/users/ben/sign-in/"),
+    ("POST", "/preferences/email/sign-in/"),
+]
+
+
+@pytest.mark.parametrize(("method", "path"), ASK_BY_THEMSELVES)
+def test_pages_that_refresh_by_themselves_keep_nobody_signed_in(bens_browser, clock, method, path):
     for _ in range(6):
         clock.goes_on(minutes=10)
-        response = bens_browser.get(QUEUE, headers=POLL)
-    assert response.status_code == 302
+        bens_browser.generic(method, path, headers=POLL)
     assert not is_signed_in(bens_browser)
+
+
+@pytest.mark.parametrize(("method", "path"), [
+    ("GET", QUEUE), ("GET", "/nowhere/"), ("GET", "/preferences/email/sign-in/"), ("HEAD", QUEUE), ("POST", STATE),
+    ("POST", "/batches/1/progress/"), ("POST", "/messages/1/hold/"),
+])  # fmt: skip
+def test_what_is_ordered_or_opened_is_activity_whatever_it_says_of_itself(bens_browser, clock, method, path):
+    clock.goes_on(minutes=50)
+    bens_browser.generic(method, path, headers=POLL)
+    clock.goes_on(minutes=50)
+    assert is_signed_in(bens_browser)
+
+
+def test_thief_of_a_cookie_is_seen_on_the_page_of_sessions_whatever_they_do(bens_browser, ben, clock):
+    message = make_message("kim@example.com", author=ben, due=False)
+    clock.goes_on(minutes=10)
+    for says in ({}, POLL):
+        for path in (f"/messages/{message.pk}/hold/", STATE):
+            assert bens_browser.get(QUEUE, REMOTE_ADDR="192.0.2.1").status_code == 200
+            assert UserSession.objects.get().address == "192.0.2.1"
+            bens_browser.post(path, {"why": "By a thief"}, headers=says, REMOTE_ADDR="203.0.113.66")
+            assert UserSession.objects.get().address == "203.0.113.66"
+    bens_browser.get(QUEUE, REMOTE_ADDR="192.0.2.1")
+    before = UserSession.objects.get().active_at
+    clock.goes_on(minutes=10)
+    bens_browser.get(STATE, headers=POLL, REMOTE_ADDR="203.0.113.66")
+    row = UserSession.objects.get()
+    assert (row.address, row.active_at) == ("203.0.113.66", before)
 
 
 @pytest.mark.parametrize("does", [
@@ -104,6 +170,22 @@ def test_every_part_of_a_page_that_asks_by_itself_says_so():
     assert len(asks) == 3
     for line in asks:
         assert """hx-headers='{"X-Background": "1"}' hx-disinherit="hx-headers\"""" in line
+
+
+def test_user_has_so_many_sessions_and_the_one_that_was_active_longest_ago_ends(ben, clock, monkeypatch):
+    """Twenty thousand made a page of 15 MB, and each sign-in leaves one."""
+    monkeypatch.setattr(store, "MOST_OF_USER", 3)
+    browsers = []
+    for minutes in range(3):
+        clock.goes_on(minutes=minutes)
+        browsers.append(signs_in())
+    clock.goes_on(minutes=4)
+    assert is_signed_in(browsers[0])
+    make_user("vera", password=PASSWORD)
+    others = signs_in("vera")
+    clock.goes_on(minutes=5)
+    browsers.append(signs_in())
+    assert [is_signed_in(each) for each in [*browsers, others]] == [True, False, True, True, True]
 
 
 @pytest.mark.parametrize("ahead", [400, 3653])
@@ -213,8 +295,6 @@ def test_what_else_ends_all_sessions(bens_browser, ben, how):
 
 
 def test_second_factor_that_is_reset_ends_all_sessions(bens_browser, ben, operator):
-    from tests.authenticator import recovery_codes
-
     recovery_codes(bens_browser, PASSWORD)
     assert second_factor.reset(ben, by=operator)
     assert not is_signed_in(bens_browser)
@@ -227,6 +307,44 @@ def test_request_that_was_under_way_writes_no_ended_session_back(bens_browser, b
     with pytest.raises(store.UpdateError):
         session.save()
     assert not UserSession.objects.exists()
+
+
+def test_request_that_was_under_way_writes_nothing_into_what_its_session_became(bens_browser):
+    """Someone signed in there, or has another password: that is for the cookie of since."""
+    session = bens_browser.session
+    session["seen"] = 1
+    since = store.SessionStore(session.session_key)
+    since.load()
+    since.cycle_key()
+    before = dump()
+    with pytest.raises(store.UpdateError):
+        session.save()
+    with pytest.raises(store.UpdateError):
+        session.cycle_key()
+    assert dump() == before
+
+
+def test_sign_in_does_not_take_over_the_session_that_another_user_began_meanwhile(ben, monkeypatch):
+    """Mallory has planted the cookie of her half sign-in in Ben's browser, and signs in with it at the same moment."""
+    mallory = make_user("mallory", password=PASSWORD)
+    browser = signs_in("mallory")
+    recovery_codes(browser, PASSWORD)
+    planted = signs_in("mallory").cookies["sessionid"].value
+    bens, hers = Client(), Client()
+    bens.cookies["sessionid"] = hers.cookies["sessionid"] = planted
+    compare = User.check_password
+
+    def while_ben_signs_in(user, password):
+        if user == mallory and "sessionid" in bens.cookies and bens.cookies["sessionid"].value == planted:
+            bens.post(LOGIN, {"username": "ben", "password": PASSWORD})
+        return compare(user, password)
+
+    monkeypatch.setattr(User, "check_password", while_ben_signs_in)
+    assert hers.post(LOGIN, {"username": "mallory", "password": PASSWORD})["Location"].startswith(LOGIN)
+    assert bens.cookies["sessionid"].value != planted
+    assert is_signed_in(bens)
+    assert not is_signed_in(hers)
+    assert hers.get("/accounts/login/code/")["Location"] == LOGIN
 
 
 def test_password_change_that_was_under_way_leaves_no_session_behind(ben, monkeypatch):
@@ -245,6 +363,87 @@ def test_password_change_that_was_under_way_leaves_no_session_behind(ben, monkey
     )
     assert response["Location"].startswith(LOGIN)
     assert not UserSession.objects.exists()
+
+
+NEW = "staple battery horse"
+OWN = {"old_password": PASSWORD, "new_password1": NEW, "new_password2": NEW}
+
+
+def once_a_password_was_compared(monkeypatch, work):
+    """`work` is done right after the next right password was compared, and before what it is asked for."""
+    compare, todo = User.check_password, [work]
+
+    def then(user, password):
+        is_right = compare(user, password)
+        if is_right and todo:
+            todo.pop()()
+        return is_right
+
+    monkeypatch.setattr(User, "check_password", then)
+
+
+def test_new_password_of_an_administrator_is_not_overwritten_by_a_change_that_was_under_way(admin, ben, monkeypatch):
+    """A thief knows the old one, and keeps a change to the same under way."""
+    thief, given = signs_in(), []
+
+    def gives_another():
+        page = source(admin.post(f"/setup/users/{ben.pk}/password/"))
+        given.append(re.search(r'class="sign-in-code[^>]*>([^<]*)<', page)[1])
+
+    once_a_password_was_compared(monkeypatch, gives_another)
+    stolen = OWN | {"new_password1": PASSWORD, "new_password2": PASSWORD}
+    response = thief.post("/preferences/password/", stolen)
+    assert response["Location"].startswith(LOGIN)
+    said = words(thief.get(response["Location"]))
+    assert "Your password was changed meanwhile. Sign in again." in said
+    assert "You are signed out everywhere else" not in said
+    assert not Client().login(username="ben", password=PASSWORD)
+    assert is_signed_in(signs_in(password=given[0]))
+    assert set(AuditEntry.objects.filter(field="password").values_list("by__username", flat=True)) == {"anna"}
+
+
+def test_password_is_not_changed_in_a_session_that_was_ended_meanwhile(admin, ben, monkeypatch):
+    thief = signs_in()
+    once_a_password_was_compared(monkeypatch, lambda: admin.post(f"/setup/users/{ben.pk}/sign-out/"))
+    response = thief.post("/preferences/password/", OWN)
+    assert response["Location"].startswith(LOGIN)
+    assert "You were signed out meanwhile. Sign in again." in words(thief.get(response["Location"]))
+    assert is_signed_in(signs_in())
+    assert not AuditEntry.objects.filter(field="password").exists()
+
+
+def test_of_two_changes_of_a_password_at_the_same_moment_one_is_made(ben, monkeypatch):
+    """Also in one session: both forms were right when they were compared."""
+    browser = signs_in()
+    again = Client()
+    again.cookies["sessionid"] = browser.cookies["sessionid"].value
+    another = OWN | {"new_password1": "a third battery", "new_password2": "a third battery"}
+    once_a_password_was_compared(monkeypatch, lambda: again.post("/preferences/password/", another))
+    response = browser.post("/preferences/password/", OWN)
+    assert "Your password was changed meanwhile. Sign in again." in words(browser.get(response["Location"]))
+    assert is_signed_in(signs_in(password="a third battery"))
+    assert is_signed_in(again)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_change_of_a_password_waits_for_that_of_an_administrator_and_is_refused(admin, ben, monkeypatch):
+    """It comes while the new password is written and not committed."""
+    thief, record, answers = signs_in(), users.audit.record, []
+    form = OWN | {"new_password1": PASSWORD, "new_password2": PASSWORD}
+    changes = threading.Thread(target=elsewhere(lambda: answers.append(thief.post("/preferences/password/", form))))
+
+    def meanwhile(*args, **options):
+        found = record(*args, **options)
+        if threading.current_thread() is threading.main_thread():
+            changes.start()
+            changes.join(1)  # it waits for the administrator
+        return found
+
+    monkeypatch.setattr(users.audit, "record", meanwhile)
+    admin.post(f"/setup/users/{ben.pk}/password/")
+    changes.join()
+    assert answers[0]["Location"].startswith(LOGIN)
+    assert not Client().login(username="ben", password=PASSWORD)
 
 
 def test_sign_in_that_was_under_way_when_the_user_was_deactivated_leaves_no_session(ben, monkeypatch):

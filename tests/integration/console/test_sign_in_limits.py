@@ -8,8 +8,8 @@ from django.contrib.auth.hashers import MD5PasswordHasher
 from django.test import Client
 
 from messaging import housekeeping, users
+from messaging.access.sign_ins import CODES, Door, TooSoon, counted
 from messaging.models import AuditEntry, SignInTries
-from messaging.sign_ins import CODES, Door, TooSoon, counted
 from tests.attacks import ELSEWHERE, HOME, RIGHT, WRONG, device_of, shown, sign_in, statuses
 from tests.factories import make_user
 from tests.pages import words
@@ -92,12 +92,38 @@ def test_forgotten_after_a_day(ben, clock):
 
 
 def test_other_spellings_of_a_name_and_addresses_of_one_network_are_no_new_start(ben, clock):
-    tried = [sign_in(name, WRONG).status_code for name in ("ben", "BEN", "Ben", "ｂen", "bEn", "beN")]
+    tried = [sign_in(name, WRONG).status_code for name in ("ben", "ｂen", "ⓑen", "bｅn", "beⁿ", "ｂｅｎ")]
     assert tried == [200] * 5 + [429]
     tried = [sign_in("ben", WRONG, f"2001:db8:1:2::{each}").status_code for each in range(1, 8)]
     assert tried == [200] * 5 + [429] * 2
     assert sign_in("ben", WRONG, "2001:db8:1:3::1").status_code == 200
     assert statuses(1, "ben", at=f"::ffff:{HOME}") == [429], "an IPv4 address written as IPv6 is the same"
+
+
+def test_name_in_other_letters_is_that_of_nobody_and_its_tries_are_none_at_the_user(ben, clock):
+    """They have a count of their own, as every name that no one has; with none of them the right password enters."""
+    for name in ("BEN", "Ben", "bEn", "ＢEN"):
+        assert sign_in(name, RIGHT).status_code == 200
+    assert [sign_in("BEN", RIGHT).status_code for _ in range(4)] == [200] * 3 + [429]
+    assert statuses(6, "ben") == [200] * 5 + [429]
+
+
+# Of before names of others were refused that differ in that alone.
+ALIKE = [("m.gross", "m.groß"), ("odysseus", "Odysseus"), ("nikos.σ", "nikos.ς"), ("i\u0307rem", "\u0130rem")]
+
+
+@pytest.mark.parametrize("names", [*ALIKE, *(pair[::-1] for pair in ALIKE)])
+def test_users_with_names_that_look_alike_share_no_count(clock, names):
+    """Whoever has one of them takes back their own tries alone, and delays no one but themselves."""
+    guessed, own = names
+    user, _ = make_user(guessed, password=RIGHT), make_user(own, password=RIGHT)
+    for _ in range(5):
+        assert statuses(1, guessed) == [200]
+        assert statuses(3, own) == [200] * 3
+        assert sign_in(own, RIGHT).status_code == 302
+    assert sign_in(guessed, WRONG).status_code == 429
+    assert sign_in(own, RIGHT).status_code == 302
+    assert [entry.object_key for entry in AuditEntry.objects.filter(field="sign_in")] == [str(user.pk)]
 
 
 # --- Per account over all addresses, and per address over all accounts ------------------------------------------------
@@ -154,7 +180,7 @@ def test_own_account_takes_no_try_of_others_back(ben, clock):
     assert spray(2, start=100) == [200, 429]
 
 
-# --- Where somebody is ------------------------------------------------------------------------------------------------
+# --- Where someone is ------------------------------------------------------------------------------------------------
 
 
 def test_forwarded_address_does_not_count_without_a_proxy(ben, clock):
@@ -354,7 +380,9 @@ def test_an_administrator_ends_the_delay_of_an_address(admin, ben, clock):
     assert sign_in("ben", RIGHT).status_code == 302
 
 
-@pytest.mark.parametrize("form", [{}, {"user": "x"}, {"user": "999999"}, {"address": "nowhere"}, {"user": "9" * 40}])
+@pytest.mark.parametrize("form", [
+    {}, {"user": "x"}, {"user": "999999"}, {"user": "9" * 40}, {"address": "nowhere"}, {"address": "192.0.2.1\0"},
+])  # fmt: skip
 def test_nothing_to_end_changes_nothing(admin, form):
     assert admin.post("/setup/users/delays/", form).status_code in (302, 404)
     assert not AuditEntry.objects.exists()
@@ -411,8 +439,8 @@ def test_old_tries_are_tidied(ben, clock):
 
 
 def test_flood_of_names_from_many_addresses_keeps_a_bounded_number_of_rows(ben, clock, monkeypatch):
-    monkeypatch.setattr("messaging.sign_ins.MOST_ROWS", 60)
-    monkeypatch.setattr("messaging.sign_ins.TRIMMED_EACH", 10)
+    monkeypatch.setattr("messaging.access.sign_ins.MOST_ROWS", 60)
+    monkeypatch.setattr("messaging.access.sign_ins.TRIMMED_EACH", 10)
     statuses(5, "ben")
     for each in range(150):
         sign_in(f"name{each}", WRONG, f"192.0.2.{each}")

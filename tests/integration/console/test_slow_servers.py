@@ -12,8 +12,8 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connections
 from django.utils import timezone
 
-from messaging import housekeeping, probe, watched
-from messaging.delivery.rescue import rescue
+from messaging import connection_check, housekeeping, immediate
+from messaging.delivery.store.rescue import rescue
 from messaging.lifecycle import limits
 from messaging.models import ActiveLane, Message, NoticeItem
 from messaging.setup.secrets import encrypt
@@ -42,22 +42,22 @@ MORE = [(stage, how) for stage in ("EHLO", "STARTTLS", "AUTH", "MAIL") for how i
 @pytest.fixture
 def little_time(monkeypatch):
     """Before the data, in the place of 20 seconds; the user stays for the outcome, however busy this machine is."""
-    monkeypatch.setattr(watched, "BEFORE_DATA", 0.5)
-    monkeypatch.setattr(watched, "LOOKS_ON", 100)
+    monkeypatch.setattr(immediate, "BEFORE_DATA", 0.5)
+    monkeypatch.setattr(immediate, "LOOKS_ON", 100)
 
 
 @pytest.fixture
 def leaves_soon(monkeypatch):
     """The user, in the place of 25 seconds; the dialogue has the time it needs."""
-    monkeypatch.setattr(watched, "BEFORE_DATA", 100)
-    monkeypatch.setattr(watched, "LOOKS_ON", 0.5)
+    monkeypatch.setattr(immediate, "BEFORE_DATA", 100)
+    monkeypatch.setattr(immediate, "LOOKS_ON", 0.5)
 
 
 @pytest.fixture
 def threads():
     """Nothing that was begun goes on beyond the test."""
     yield
-    assert wait_for(lambda: not watched.is_at_work())
+    assert wait_for(lambda: not immediate.is_at_work())
 
 
 def press_send(user, **values):
@@ -140,7 +140,7 @@ def test_after_the_dot_the_user_need_not_wait_and_nothing_is_lost(
     assert "It is being sent." in page_of(operator, told)
     assert wait_for(lambda: states() == ["sending"] and server.transactions)
     late.comes.set()
-    assert wait_for(lambda: not watched.is_at_work())
+    assert wait_for(lambda: not immediate.is_at_work())
     assert len(server.transactions) == 1
     is_kept = record or status != "sent"
     assert states() == ([status] if is_kept else [])
@@ -196,10 +196,10 @@ def test_an_error_after_the_user_left_does_not_hide_what_became_of_the_message(
     def fails(*_):
         raise RuntimeError("no")
 
-    monkeypatch.setattr("messaging.outgoing._outcome", fails)
+    monkeypatch.setattr("messaging.submit._outcome", fails)
     told = press_send(operator)
     late.comes.set()
-    assert wait_for(lambda: not watched.is_at_work())
+    assert wait_for(lambda: not immediate.is_at_work())
     assert "is-sent" in page_of(operator, told), "the message knows better than the error"
     assert states() == ["sent"]
 
@@ -210,14 +210,14 @@ def test_a_process_that_is_killed_meanwhile_leaves_it_unknown(server, operator, 
     late = Late(server, CLOSE)
     key = uuid.uuid4().hex
     told = press_send(operator, key=key)
-    assert wait_for(lambda: Message.objects.filter(in_data=True).exists())
+    assert wait_for(lambda: Message.objects.filter(may_be_accepted=True).exists())
     rescue(timezone.now() + dt.timedelta(seconds=90))
     assert states() == ["unknown"]
     shown = page_of(operator, told)
     assert "is-unknown" in shown and "It is being sent." not in shown
     assert press_send(operator, key=key).url == f"/messages/{Message.objects.get().pk}/", "and the same form again"
     late.comes.set()
-    assert wait_for(lambda: not watched.is_at_work())
+    assert wait_for(lambda: not immediate.is_at_work())
     assert states() == ["unknown"]
 
 
@@ -249,6 +249,22 @@ def test_eight_users_at_a_server_that_does_not_answer_the_dot(server, recording,
     late.comes.set()
     assert wait_for(lambda: Counter(states()) == {"unknown": 2, "failed": 6})
     assert len(server.transactions) == 2
+
+
+def test_one_user_at_a_server_that_does_not_answer_leaves_a_seat_to_others(
+    server, recording, operator, leaves_soon, threads, monkeypatch
+):
+    set_up(server, max_connections=8)
+    monkeypatch.setattr(limits, "SEAT_PATIENCE", 0.1)
+    late = Late(server, CLOSE)
+    assert press_send(operator).status_code == 302
+    again = press_send(operator, subject="Another")
+    assert again.status_code == 422 and "Put in the queue instead" in source(again)
+    other = press_send(make_user("other", "other@office.example", first_name="Other"))
+    assert other.status_code == 302
+    assert wait_for(lambda: Counter(states()) == {"sending": 1, "failed": 1, "sent": 1})
+    late.comes.set()
+    assert wait_for(lambda: Counter(states()) == {"unknown": 1, "failed": 1, "sent": 1})
 
 
 def test_only_some_wait_for_a_seat_and_the_others_are_told_at_once(monkeypatch):
@@ -284,7 +300,7 @@ def test_who_left_is_told_by_a_notice(server, operator, leaves_soon, threads):
 
 def test_a_check_of_the_connection_has_a_time_for_all_of_it(slow, admin, monkeypatch):
     """Each stage comes in time for itself."""
-    monkeypatch.setattr(probe, "CHECK_SECONDS", 1.0)
+    monkeypatch.setattr(connection_check, "CHECK_SECONDS", 1.0)
     for stage in ("GREETING", "AUTH"):
         stall(slow, stage, "drips")
     page = b"".join(admin.post("/setup/email/check/")).decode()

@@ -3,15 +3,19 @@
 import re
 
 import pytest
+from django.contrib.auth.models import User
+from django.core.management import CommandError, call_command
 from django.test import Client
 
-from messaging import roles, users
+from messaging import users
+from messaging.access import policy, roles
 from messaging.audit import ChangedMeanwhile
+from messaging.company import options
 from messaging.console.forms.users import UserForm
 from messaging.models import AuditEntry
-from messaging.setup import changes, options
+from messaging.setup import changes
 from tests.factories import make_message, make_user
-from tests.pages import words
+from tests.pages import source, words
 from tests.steps import in_threads
 
 pytestmark = pytest.mark.django_db
@@ -75,7 +79,10 @@ def test_user_is_added_with_a_typed_password(admin):
     [
         ({"username": ""}, "This field is required"),
         ({"username": "a b"}, "Enter a valid username"),
-        ({"username": "Anna"}, "Somebody else has this user name"),
+        ({"username": "Anna"}, "Another user has this user name"),
+        ({"username": "."}, "dots alone mean another page"),
+        ({"username": ".."}, "dots alone mean another page"),
+        ({"username": "..."}, "dots alone mean another page"),
         ({"email": "nowhere"}, "Enter a valid email address"),
         ({"password": "12345"}, "too short"),
         ({"password": "vera-smith"}, "too similar"),
@@ -87,6 +94,37 @@ def test_what_is_wrong_is_said_and_nobody_is_added(admin, django_user_model, val
     assert page.status_code == 422
     assert said in words(page)
     assert django_user_model.objects.count() == 1
+
+
+SAME = [
+    ("m.groß", "m.gross"), ("m.gross", "m.groß"), ("M.GROSS", "m.groß"), ("nikos.σ", "nikos.ς"), ("ſam", "Sam"),
+    ("ﬁnn", "FINN"), ("ŉa", "\u02bcNA"), ("ｖera", "Vera"), ("jo\u0308rg", "JÖRG"), ("\u1fb4lex", "ά\u03b9lex"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("one", "other"), SAME)
+def test_name_that_people_take_for_that_of_another_user_is_refused(admin, ben, one, other):
+    make_user(one)
+    added = admin.post("/setup/users/", {"username": other, "role": roles.OPERATOR, "password": LONG})
+    assert added.status_code == 422 and "Another user has this user name" in words(added)
+    assert "Another user has this user name" in words(save(admin, ben, username=other))
+    with pytest.raises(CommandError, match="Another user has this user name"):
+        call_command("createoperator", other, generate=True)
+    assert User.objects.count() == 3
+
+
+def test_own_name_may_be_written_otherwise(admin):
+    rosa = make_user("rosa.groß")
+    assert "Saved." in words(save(admin, rosa, username="Rosa.Gross"))
+    assert User.objects.filter(username="Rosa.Gross").exists()
+
+
+def test_users_who_have_such_names_already_keep_them(admin):
+    one, other = make_user("m.groß"), make_user("m.gross")
+    for user in (one, other):
+        assert "Saved." in words(save(admin, user, last_name="Groß"))
+    assert "Another user has this user name" in words(save(admin, one, username="M.Gross", version=1))
+    assert "Saved." in words(save(admin, one, username="max.groß", version=1))
 
 
 def test_everything_of_a_user_is_changed_and_kept_with_who_did_it(admin, ben, operator):
@@ -102,6 +140,23 @@ def test_everything_of_a_user_is_changed_and_kept_with_who_did_it(admin, ben, op
     }  # fmt: skip
     assert "Role from “Operator” to “Administrator”" in words(admin.get("/setup/users/"))
     assert "Nothing was changed." in words(save(admin, ben))
+
+
+def test_nobody_is_renamed_to_dots_and_who_has_such_a_name_keeps_it(admin, ben):
+    assert "dots alone mean another page" in words(save(admin, ben, username=".."))
+    type(ben).objects.filter(pk=ben.pk).update(username="..")  # before it was refused
+    ben.refresh_from_db()
+    assert "Saved." in words(save(admin, ben, last_name="Oak"))
+    assert "Saved." in words(save(admin, type(ben).objects.get(pk=ben.pk), username="ben.."))
+
+
+def test_own_password_is_not_made_but_changed_with_the_old_one(admin, operator):
+    """A cookie alone is not enough, as it is not for the second factor."""
+    page = f"/setup/users/{operator.pk}/"
+    assert admin.post(f"{page}password/")["Location"] == "/preferences/password/"
+    assert may_sign_in("anna", "pw")
+    assert "Make a new password" not in words(admin.get(page))
+    assert 'Change your own under <a href="/preferences/password/">' in source(admin.get(page))
 
 
 def test_changes_of_users_are_none_of_email_setup_and_of_the_options(admin, ben):
@@ -197,9 +252,9 @@ def test_name_that_somebody_took_at_the_same_moment_is_told(admin, ben, operator
     monkeypatch.setattr(UserForm, "clean_username", lambda form: form.cleaned_data["username"])
     monkeypatch.setattr(UserForm, "validate_unique", lambda form: None)
     for name in ("vera", "Vera"):
-        assert "Somebody else has this user name" in words(save(admin, ben, username=name))
-    added = admin.post("/setup/users/", {"username": "vera", "role": roles.OPERATOR, "password": ""})
-    assert added.status_code == 422 and "A user with that username already exists" in words(added)
+        assert "Another user has this user name" in words(save(admin, ben, username=name))
+        added = admin.post("/setup/users/", {"username": name, "role": roles.OPERATOR, "password": ""})
+        assert added.status_code == 422 and "Another user has this user name" in words(added)
     assert set(django_user_model.objects.all()) == {operator, ben, vera}
 
 
@@ -209,3 +264,18 @@ def test_change_of_another_administrator_after_the_form_was_checked_is_not_saved
     with pytest.raises(ChangedMeanwhile):
         users.change(ben, {"role": roles.OPERATOR}, by=operator, seen=seen)
     assert roles.given(ben) == roles.VIEWER
+
+
+def test_addresses_that_are_listed_for_a_user_go_with_a_new_name_and_to_no_heir_of_the_old_one(admin, ben):
+    listed = "ben boss@office.example\n* info@office.example\nbenno sales@office.example"
+    options.save({"user_senders": listed}, by=None)
+    save(admin, ben, username="benedict")
+    admin.post("/setup/users/", {"username": "ben", "role": roles.OPERATOR, "password": LONG})
+    benedict, heir = (User.objects.get(username=name) for name in ("benedict", "ben"))
+    assert policy.may_send_from(benedict, "boss@office.example")
+    assert not policy.may_send_from(heir, "boss@office.example")
+    assert options.options().user_senders == listed.replace("ben boss", "benedict boss")
+    assert AuditEntry.objects.filter(field="user_senders", by__isnull=False).count() == 1
+    version = options.options().version
+    save(admin, heir, username="bert")
+    assert options.options().version == version, "nothing was listed for that name"

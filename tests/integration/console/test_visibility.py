@@ -1,4 +1,4 @@
-"""“Operators see their own or all messages”: with the option off, nothing of somebody else's is seen or changed."""
+"""“Operators see their own or all messages”: with the option off, nothing of someone else's is seen or changed."""
 
 import pytest
 from django.db import connection
@@ -6,12 +6,13 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from messaging import batches, queue, roles
+from messaging.access import roles
+from messaging.company import options
 from messaging.models import Heartbeat, Message
-from messaging.setup import options
+from messaging.queue import actions, batches
 from tests.factories import draft_batch, make_message, put, said
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.attack]
 SECRET = "Salary of Ben"
 
 
@@ -143,9 +144,9 @@ def test_no_statement_is_spent_on_whose_messages_these_are(office, operator, min
 
 
 def test_visible_to_is_what_the_options_say_at_this_moment(operator, mine, bens):
-    assert queue.visible_to(operator).count() == 2
+    assert actions.visible_to(operator).count() == 2
     options.save({"operators_see_all": False}, by=None)
-    assert [message.pk for message in queue.visible_to(operator)] == [mine.pk]
+    assert [message.pk for message in actions.visible_to(operator)] == [mine.pk]
 
 
 def test_another_browser_needs_no_new_sign_in_for_a_changed_role(operator, bens, own_only):

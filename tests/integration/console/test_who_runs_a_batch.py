@@ -1,10 +1,12 @@
-"""Whoever confirms a batch runs it (seed row S9): with their settings, in their name, for what they may act on now."""
+"""Whoever confirms a batch runs it (S9): with their settings, in their name, for what they may act on now."""
 
 import pytest
 
-from messaging import batches, roles, schedules
+from messaging.access import roles
+from messaging.company import options
 from messaging.models import Batch, EmailSettings, Message
-from messaging.setup import options
+from messaging.queue import batches
+from messaging.scheduling import schedules
 from messaging.wording import in_words
 from tests.factories import browser_of, draft_batch, make_message, make_user, put
 from tests.pages import page_of, source, words
@@ -177,7 +179,7 @@ def test_operator_who_lost_the_role_confirms_nothing(office, operator, annas_dra
 def test_rest_of_a_batch_is_taken_out_only_as_far_as_it_is_ones_own(office, operator, annas_draft, annas, bens):
     batches.confirm(annas_draft, by=operator)
     see_own_only()
-    said = source(office.post(f"/batches/{annas_draft.pk}/cancel/", follow=True))
+    said = source(office.post(f"/batches/{annas_draft.pk}/cancel/", {"status": "confirmed"}, follow=True))
     assert (
         "1 message is back in the queue and waits for another batch. Other people’s messages stay in the batch." in said
     )

@@ -6,7 +6,7 @@ import tracemalloc
 import pytest
 from django.db import connection
 
-from messaging import content, skeletons
+from messaging.content import assembly, skeletons
 from messaging.models import Message, MessageContent
 from tests import big_texts
 from tests.factories import make_message, set_up
@@ -37,7 +37,7 @@ def texts(raw):
 def test_a_big_text_arrives_as_it_was_written(server, kind):
     raw = big_texts.raw(kind, 3_000_000)
     message = make_message("ada@example.com", raw=raw)
-    stored = b"".join(content.assemble(message))
+    stored = b"".join(assembly.assemble(message))
     run_lane()
     assert statuses(message) == ["sent"]
     (arrived,) = server.accepted
@@ -116,6 +116,6 @@ def test_reading_a_big_text_leaves_the_connection_as_it_was():
     cache = "PRAGMA cache_size" if connection.vendor == "sqlite" else "SHOW work_mem"
     with connection.cursor() as cursor:
         before = cursor.execute(cache).fetchone()
-        assert len(content.skeleton_of(message)) == message.size
+        assert len(assembly.skeleton_of(message)) == message.size
         assert cursor.execute(cache).fetchone() == before
     assert not connection.in_atomic_block

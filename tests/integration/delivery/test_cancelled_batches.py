@@ -7,9 +7,9 @@ import pytest
 from django.db import DatabaseError, transaction
 from django.utils import timezone
 
-from messaging import batches
-from messaging.delivery import claims, ledger
+from messaging.delivery.store import claims, ledger
 from messaging.models import Message
+from messaging.queue import batches
 from tests.factories import confirmed_batch, make_message
 from tests.steps import elsewhere, run_lane, sweeps
 
@@ -49,8 +49,8 @@ def test_cancelling_a_batch_does_not_deadlock_with_the_writer(server, operator):
                 | {
                     "lease_owner": "me",
                     "lease_expires_at": claims.lease_end(timezone.now()),
-                    "in_data": True,
-                    "handover": {},
+                    "may_be_accepted": True,
+                    "attempt_snapshot": {},
                 },
                 None,
             )

@@ -1,11 +1,11 @@
-"""Securing and signing in (seed rows S11, S12): verified by default, never falling back to clear text."""
+"""Securing and signing in (S11, S12): verified by default, never falling back to clear text."""
 
 import base64
 
 import pytest
 from django.db import connection as database
 
-from messaging import probe
+from messaging import connection_check
 from messaging.intake.gate import Refused
 from messaging.models import AccountPause, EmailSettings, Message
 from messaging.setup.layers import resolve
@@ -136,7 +136,7 @@ def test_test_message_shows_the_dialogue_with_secrets_masked(authority, operator
             username="user@x.example",
             password_encrypted=encrypt(password),
         )
-        result = end_of(probe.send_test_message(None, "ann@example.com", operator))
+        result = end_of(connection_check.send_test_message(None, "ann@example.com", operator))
         assert len(server.received) == 1
     assert result.ok
     said = [(direction, line) for direction, line, _ in result.dialogue]
@@ -154,7 +154,7 @@ def test_failed_test_message_says_why_and_is_not_tried_again(operator):
     with MailServer() as server:
         pass
     set_up(server)
-    result = end_of(probe.send_test_message(None, "ann@example.com", operator))
+    result = end_of(connection_check.send_test_message(None, "ann@example.com", operator))
     assert not result.ok
     assert result.explanation == "The mail server refused the connection."
     assert "server and port" in result.advice
@@ -164,19 +164,19 @@ def test_failed_test_message_says_why_and_is_not_tried_again(operator):
 
 def test_test_message_to_something_with_two_lines_is_refused(mail_server, email_setup, operator):
     with pytest.raises(Refused, match="not an address"):
-        probe.send_test_message(None, "a@example.com\nBcc: b@example.com", operator)
+        connection_check.send_test_message(None, "a@example.com\nBcc: b@example.com", operator)
     assert not Message.objects.exists()
 
 
 def test_failed_test_message_neither_pauses_the_account_nor_puts_its_probe_off(operator):
     with FaultServer(refuses=True) as server:
         set_up(server)
-        end_of(probe.send_test_message(None, "x@example.com", operator))
+        end_of(connection_check.send_test_message(None, "x@example.com", operator))
         assert not AccountPause.objects.exists()
         make_message("a@example.com")
         run_lane()
         before = AccountPause.objects.values().get()
-        end_of(probe.send_test_message(None, "x@example.com", operator))
+        end_of(connection_check.send_test_message(None, "x@example.com", operator))
         assert AccountPause.objects.values().get() == before
 
 
@@ -187,7 +187,7 @@ def test_test_message_that_arrives_ends_the_pause(operator):
         run_lane()
         assert AccountPause.objects.exists()
         server.listen()
-        assert end_of(probe.send_test_message(None, "x@example.com", operator)).ok
+        assert end_of(connection_check.send_test_message(None, "x@example.com", operator)).ok
     assert not AccountPause.objects.exists()
 
 

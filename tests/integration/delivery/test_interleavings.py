@@ -17,10 +17,11 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from messaging import housekeeping, queue
-from messaging.delivery import claims, ledger
-from messaging.delivery.rescue import rescue
+from messaging import housekeeping
+from messaging.delivery.store import claims, ledger
+from messaging.delivery.store.rescue import rescue
 from messaging.models import EmailSettings, Message, Recipient, SendAttempt
+from messaging.queue import actions
 from tests.factories import make_message
 from tests.sizes import several
 
@@ -36,8 +37,8 @@ class Claims(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
         Message.objects.all().delete()
-        self.user, _ = queue.User.objects.get_or_create(username="anna")
-        self.mapi_user, _ = queue.User.objects.get_or_create(username="ben")
+        self.user, _ = actions.User.objects.get_or_create(username="anna")
+        self.mapi_user, _ = actions.User.objects.get_or_create(username="ben")
         for account, values in ((None, {"send_type": 2, "host": "127.0.0.1"}), (self.mapi_user, {"send_type": 1})):
             EmailSettings.objects.update_or_create(account=account, defaults=values)
         self.now = timezone.now() + dt.timedelta(seconds=1)
@@ -114,23 +115,25 @@ class Claims(RuleBasedStateMachine):
 
     @rule(
         number=st.integers(0, 1),
-        action=st.sampled_from([queue.cancel, queue.retry, queue.send_again, queue.mark_as_sent, queue.release]),
+        action=st.sampled_from(
+            [actions.cancel, actions.retry, actions.send_again, actions.mark_as_sent, actions.release]
+        ),
     )
     def person_acts(self, number, action):
-        if self.act(number, action, self.user) and action in (queue.retry, queue.send_again):
+        if self.act(number, action, self.user) and action in (actions.retry, actions.send_again):
             self.orders[self.messages[number]] += 1
 
     @rule(number=st.integers(0, 1), seconds=st.sampled_from([None, 30]))
     def person_holds(self, number, seconds):
         until = self.now + dt.timedelta(seconds=seconds) if seconds else None
-        self.act(number, queue.hold, self.user, why="Wait", until=until)
+        self.act(number, actions.hold, self.user, why="Wait", until=until)
 
     @rule(number=st.integers(0, 1), then=st.sampled_from(["puts it back", "sends it", "waits"]))
     def person_opens_it_in_a_mail_program(self, number, then):
-        self.act(number, queue.hand_over, self.mapi_user)
+        self.act(number, actions.open_in_mail_program, self.mapi_user)
         if then == "puts it back":
-            self.act(number, queue.put_back, self.user)
-        elif then == "sends it" and self.act(number, queue.sent_from_mail_program, self.user):
+            self.act(number, actions.put_back, self.user)
+        elif then == "sends it" and self.act(number, actions.sent_from_mail_program, self.user):
             self.accepted[self.messages[number]] += 1
 
     def act(self, number, action, person, **values):
@@ -138,7 +141,7 @@ class Claims(RuleBasedStateMachine):
         pk = self.messages[number]
         try:
             action(Message.objects.get(pk=pk), by=person, **values)
-        except queue.NotPossible:
+        except actions.NotPossible:
             return False
         Message.objects.filter(pk=pk).update(account=None)
         self.by_person.add(pk)
@@ -173,7 +176,7 @@ class Claims(RuleBasedStateMachine):
     def a_lease_belongs_to_sending_and_only_to_it(self):
         for message in Message.objects.all():
             assert (message.status == "sending") == bool(message.lease_owner)
-            assert message.in_data <= (message.status == "sending")
+            assert message.may_be_accepted <= (message.status == "sending")
 
 
 @pytest.mark.sized

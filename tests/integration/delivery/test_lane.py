@@ -11,8 +11,8 @@ from types import SimpleNamespace
 import pytest
 from django.utils import timezone
 
-from messaging.delivery import claims, ledger
-from messaging.delivery.rescue import rescue
+from messaging.delivery.store import claims, ledger
+from messaging.delivery.store.rescue import rescue
 from messaging.models import Message, Recipient, SendAttempt
 from messaging.tasks import deliver
 from messaging.wording import advice, in_words

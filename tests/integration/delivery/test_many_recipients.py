@@ -5,13 +5,13 @@ from django.core.mail import EmailMessage
 
 from messaging import housekeeping
 from messaging.delivery.lane import Lane
-from messaging.delivery.smtp import Connection
-from messaging.models import Message, Recipient
-from tests.factories import hold_mail, make_message
+from messaging.delivery.smtp.transaction import Connection
+from messaging.models import AccountPause, Message, Recipient
+from tests.factories import hold_mail, make_message, set_up
 from tests.fault_server import ACCEPT, CLOSE
 from tests.integration.faults.invariants import check_invariants
 from tests.rows import statuses
-from tests.steps import AN_HOUR, run_lane, sweeps
+from tests.steps import AN_HOUR, in_threads, run_lane, sweeps
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("queue_backend")]
 
@@ -73,6 +73,30 @@ def run_lane_with(*messages):
     assert statuses(*messages) == ["sent"] * len(messages)
 
 
+MX_SAID = "450 4.5.3 <x@evil.example>: unverified address: host mx.evil.example[192.0.2.1] said: 452 4.5.3 no"
+OTHERS = {
+    "last": ["a@example.com", "x@evil.example"],
+    "in the middle": ["a@example.com", "x@evil.example", "b@example.com"],
+    "two": ["a@example.com", "x@evil.example", "y@evil.example"],
+    "before one who is dead": ["a@example.com", "x@evil.example", "dead@example.com"],
+}
+
+
+@pytest.mark.parametrize("reply", ["452 4.5.3 too many recipients", MX_SAID, "552 no more"])
+@pytest.mark.parametrize("recipients", OTHERS.values(), ids=OTHERS)
+@pytest.mark.parametrize("pipelining", [True, False])
+def test_one_recipient_whom_the_server_finds_too_many_makes_no_room_smaller(server, reply, recipients, pipelining):
+    server.pipelining = pipelining
+    for address in ("x@evil.example", "y@evil.example"):
+        server.at("RCPT", reply, recipient=address)
+    server.at("RCPT", "550 5.1.1 no such user", recipient="dead@example.com")
+    make_message(*recipients)
+    message = make_message(*people(60))
+    run_lane()
+    assert statuses(message) == ["sent"]
+    assert sizes(server)[1:] == [60]
+
+
 @pytest.mark.parametrize("reply", ["452 4.5.3 too many recipients", "452 too many recipients", "451 4.5.3 later"])
 def test_one_after_the_other_where_the_server_takes_no_two(server, reply):
     for address in people(3)[1:]:
@@ -112,6 +136,50 @@ def test_who_is_refused_or_put_off_on_the_way_is_told_in_the_end(server):
     assert server.ledger.total() == 5
 
 
+# Said of one recipient while others are served: about the account in words, and yet not about the account.
+OF_ONE = [
+    "450 4.7.25 Client host rejected: cannot find your reverse hostname",
+    "454 4.7.1 <c0@example.com>: Relay access denied",
+    "450 4.7.1 too many messages, try again in 2 hours",
+    "554 5.7.1 <c0@example.com>: Relay access denied",
+]
+
+
+@pytest.mark.parametrize("refusal", OF_ONE)
+def test_what_is_said_of_one_while_others_are_served_is_decided_with_those_put_off_in_the_end(server, refusal):
+    is_final = refusal.startswith("5")
+    server.at("RCPT", refusal, recipient="c0@example.com")
+    server.at("RCPT", "452 4.5.3 too many recipients", recipient="c2@example.com")
+    message, other = make_message(*people(3)), make_message("other@example.com")
+    run_lane()
+    assert statuses(message, other) == ["queued", "sent"]
+    assert list(message.recipients.values_list("status", flat=True)) == [
+        "failed" if is_final else "pending",
+        "accepted",
+        "pending",
+    ]
+    assert (message.tries, message.attempts.count()) == (1, 2), (
+        "each transaction is recorded, and together they are one try"
+    )
+    assert not AccountPause.objects.exists()
+    server.mend()
+    run_lane(after=3 * AN_HOUR)
+    assert statuses(message) == ["failed" if is_final else "sent"]
+    assert server.ledger.total() == 4 - is_final, "nobody got it twice"
+
+
+@pytest.mark.parametrize("record", [True, False])
+def test_refusal_beside_too_many_recipients_raises_nothing_where_one_has_the_message(server, record):
+    hold_mail(record=record, hold=False)
+    server.at("RCPT", OF_ONE[0], recipient="c0@example.com")
+    server.at("RCPT", "452 4.5.3 too many recipients", recipient="c2@example.com")
+    assert send_mail(people(3)) == 1
+    assert [transaction.recipients for transaction in server.accepted] == [["c1@example.com"]]
+    assert list(Recipient.objects.values_list("status", flat=True)) == (
+        ["failed", "accepted", "failed"] if record else []
+    )
+
+
 def test_what_fails_after_all_is_told_to_whoever_sent_it_at_once(server):
     hold_mail(hold=False)
     server.most_recipients = 2
@@ -145,6 +213,52 @@ def test_outcome_unknown_of_the_second_part_is_that_of_its_recipients_alone(serv
     check_invariants(server, queued=[message], beside=[])
 
 
+# --- Limits ------------------------------------------------------------------------------------------
+
+
+def test_each_transaction_asks_the_limit_and_the_rest_waits_for_it(server, clock):
+    server.most_recipients = 2
+    set_up(server, per_minute=3)
+    message, other = make_message(*people(8)), make_message("other@example.com")
+    run_lane(clock=clock)
+    assert sizes(server) == [2, 2, 1], "what was claimed beside it keeps its turn"
+    assert statuses(message, other) == ["queued", "sent"]
+    assert (message.tries, message.attempts.count()) == (0, 2)
+    assert AccountPause.objects.get().kind == "limit"
+    clock.goes_on(seconds=61)
+    run_lane(clock=clock)
+    assert statuses(message) == ["sent"]
+    assert (message.tries, sizes(server)) == (1, [2, 2, 1, 2, 2])
+    check_invariants(server, queued=[message, other], beside=[other])
+
+
+@pytest.mark.slow
+def test_lanes_with_messages_to_many_keep_to_the_limit_together(server, clock):
+    server.most_recipients = 1
+    set_up(server, per_minute=7, max_connections=3)
+    messages = [make_message(*people(6)) for _ in range(3)]
+    for begun in (7, 14, 18):
+        assert not in_threads(3, lambda: run_lane(clock=clock))
+        run_lane(clock=clock)
+        assert len(server.transactions) == begun
+        clock.goes_on(seconds=61)
+    assert statuses(*messages) == ["sent"] * 3
+    check_invariants(server, queued=messages, beside=[])
+
+
+def test_probe_that_reaches_the_limit_has_got_through(server, clock):
+    server.at("MAIL", ["554 5.7.1 Relay access denied"])
+    server.most_recipients = 2
+    set_up(server, per_minute=2)
+    message = make_message(*people(6))
+    run_lane(clock=clock)
+    assert AccountPause.objects.get().kind == "fault"
+    clock.goes_on(seconds=61)
+    run_lane(clock=clock)
+    assert (statuses(message), sizes(server)) == (["queued"], [2, 2])
+    assert [pause.kind for pause in AccountPause.objects.all()] == ["limit"]
+
+
 class Killed(BaseException):
     """The process is gone."""
 
@@ -173,7 +287,7 @@ def test_worker_that_dies_in_the_second_part_leaves_as_they_are_those_put_off_be
     server.at("EHLO", "250-fault.example\n250-PIPELINING\n250 LIMITS RCPTMAX=2")
     server.at("RCPT", "450 4.2.1 later", recipient="c0@example.com")
     message = make_message(*people(4))
-    Message.objects.update(once=once)
+    Message.objects.update(is_immediate=once)
     really_hand_over, calls = Connection._hand_over, []
 
     def hand_over(connection, client, content, may_end):
@@ -198,7 +312,7 @@ def test_worker_that_dies_between_two_transactions_leaves_what_is_known(
 ):
     server.most_recipients = 2
     message = make_message(*people(4))
-    Message.objects.update(once=once)
+    Message.objects.update(is_immediate=once)
     really_transact, calls = Lane._transact, []
 
     def transact(lane, *arguments):
@@ -208,11 +322,11 @@ def test_worker_that_dies_between_two_transactions_leaves_what_is_known(
         return really_transact(lane, *arguments)
 
     monkeypatch.setattr(Lane, "_transact", transact)
-    monkeypatch.setattr("messaging.delivery.claims.give_back", lambda owner: 0)
+    monkeypatch.setattr("messaging.delivery.store.claims.give_back", lambda owner: 0)
     with pytest.raises(Killed):
         run_lane()
     message.refresh_from_db()
-    assert (message.status, message.in_data) == ("sending", False)
+    assert (message.status, message.may_be_accepted) == ("sending", False)
     housekeeping.sweep(clock.goes_on(hours=1))
     assert statuses(message) == [status]
     assert list(Recipient.objects.values_list("status", flat=True)) == ["accepted"] * 2 + [others] * 2

@@ -3,7 +3,7 @@
 import pytest
 
 from messaging.console.preflight import refused_before
-from messaging.delivery import meanings as m
+from messaging.delivery.outcomes import meanings as m
 from messaging.models import AccountPause, Message, Recipient
 from tests.factories import make_message, set_up, signing_in
 from tests.fault_server import FaultServer

@@ -5,8 +5,8 @@ import time
 import pytest
 from django.db import DatabaseError, OperationalError
 
-from messaging.delivery import claims, ledger
 from messaging.delivery.lane import Lane
+from messaging.delivery.store import claims, ledger
 from messaging.models import ActiveLane
 from messaging.wording import in_words
 from tests.factories import make_message

@@ -1,11 +1,12 @@
 """A server that wants it slower, or no mail at all of us, costs no message its try: whatever happens meanwhile."""
 
+import datetime as dt
 import threading
 
 import pytest
 from django.db import OperationalError, connection, connections
 
-from messaging.delivery import ledger
+from messaging.delivery.store import ledger
 from messaging.models import AccountPause, Message
 from messaging.wording import in_words
 from tests.factories import make_message
@@ -105,3 +106,69 @@ def test_relay_denied_twice_fails_no_message(server):
     server.at("RCPT", [OK, "554 5.7.1 relay access denied"])
     run_lane(after=AN_HOUR)
     assert statuses(first, second) == ["queued", "sent"]
+
+
+# --- What one recipient's server may have said ---------------------------------------------------------
+
+A_DAY = "450 4.7.1 You have sent too many messages, try again in 24 hours"
+MINUTE = dt.timedelta(minutes=1)
+
+
+@pytest.mark.parametrize("stage", ["RCPT", "END"])
+def test_what_was_said_of_one_message_keeps_the_others_back_for_a_minute(server, stage):
+    """A relay may pass on word for word what the recipient's server told it."""
+    bad = make_message("x@evil.example")
+    server.at(stage, A_DAY if stage == "RCPT" else [A_DAY], recipient="x@evil.example" if stage == "RCPT" else "")
+    resets = [make_message(f"customer{number}@example.com", urgent=True) for number in range(3)]
+    Message.objects.filter(pk=bad.pk).update(urgent=True)
+    run_lane()
+    pause = AccountPause.objects.get()
+    assert (pause.kind, pause.until - pause.since) == ("busy", MINUTE)
+    assert statuses(bad, *resets) == ["queued"] * 4
+    server.mend()
+    server.at("RCPT", A_DAY, recipient="x@evil.example")
+    run_lane(after=MINUTE)
+    assert set(statuses(*resets)) == {"sent"}
+
+
+def test_one_message_that_is_refused_again_and_again_keeps_nothing_back_for_longer_than_minutes(server, clock):
+    make_message("x@evil.example"), make_message("y@evil.example")
+    server.at("RCPT", A_DAY)
+    waits = []
+    for _ in range(6):
+        run_lane(clock=clock)
+        waits.append((AccountPause.objects.get().until - clock.now) / MINUTE)
+        clock.now = AccountPause.objects.get().until
+    assert waits == [1, 2, 5, 15, 15, 15]
+    assert set(Message.objects.values_list("status", "tries")) == {("queued", 0)}
+
+
+@pytest.mark.parametrize("addresses", [["x@one.example", "y@two.example"], ["x@one.example,y@two.example"]])
+def test_server_that_says_it_of_another_domain_too_is_given_the_time_it_asks_for(server, clock, addresses):
+    for each in addresses:
+        make_message(*each.split(","))
+    clock.goes_on(seconds=1)
+    server.at("RCPT", A_DAY)
+    for _ in addresses:
+        run_lane(clock=clock)
+        until = AccountPause.objects.get().until
+        begun, clock.now = clock.now, until
+    assert until - begun == dt.timedelta(days=1)
+
+
+def test_server_that_says_it_before_a_recipient_is_named_is_given_the_time_it_asks_for(server, clock):
+    make_message("x@one.example")
+    server.at("MAIL", A_DAY)
+    run_lane(clock=clock)
+    assert AccountPause.objects.get().until - clock.now == dt.timedelta(days=1)
+
+
+def test_other_refusal_of_another_domain_is_no_witness(server, clock):
+    make_message("x@evil.example"), make_message("a@example.com")
+    clock.goes_on(seconds=1)
+    server.at("RCPT", A_DAY, recipient="x@evil.example")
+    server.at("RCPT", "451 4.7.500 Server busy. Please try again later", recipient="a@example.com")
+    for _ in range(5):
+        run_lane(clock=clock)
+        assert AccountPause.objects.get().until - clock.now <= 15 * MINUTE
+        clock.now = AccountPause.objects.get().until

@@ -4,13 +4,14 @@ import base64
 
 import pytest
 
-from messaging.delivery.mechanisms import is_about_mechanism
-from messaging.delivery.outcomes import Reply, Stage
+from messaging.delivery.outcomes.verdict import Reply, Stage
+from messaging.delivery.smtp.mechanisms import is_about_mechanism
 from messaging.models import AccountPause
 from messaging.wording import in_words
 from tests.factories import PASSWORD, make_message, set_up, signing_in
 from tests.fault_server import CLOSE, FaultServer
-from tests.rows import statuses
+from tests.pages import source
+from tests.rows import dump, heard, statuses
 from tests.steps import AN_HOUR, run_lane
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -137,6 +138,36 @@ def test_password_is_told_to_nobody_whichever_mechanism_is_refused(admin):
     assert "AUTH LOGIN ***" in page
     assert "504 5.5.4 cannot use *** *** ***" in page
     assert not [secret for secret in secrets if secret in page]
+
+
+@pytest.mark.parametrize("secret", [PASSWORD, base64.b64encode(PASSWORD.encode()).decode()], ids=["plain", "base64"])
+@pytest.mark.parametrize(
+    ("stage", "reply"),
+    [
+        ("AUTH", "{}"), ("AUTH", "535{}"), ("AUTH", "{} is not right"), ("MAIL", "550 5.1.8 anna with {} not known"),
+        ("RCPT", "451 4.3.0 {}"), ("RCPT", "no reply {}"), ("DATA", "451 4.3.0 {}"), ("END", "554 5.7.1 {}"),
+        ("END", "{}"),
+    ],
+)  # fmt: skip
+def test_server_that_repeats_the_password_anywhere_tells_it_to_nobody(admin, secret, stage, reply):
+    with FaultServer(auth=["LOGIN"]) as server:
+        server.at(stage, reply.format(secret))
+        set_up(server, **signing_in())
+        message = make_message("bob@example.com")
+        run_lane()
+        pages = source(admin.get(f"/messages/{message.pk}/")) + source(admin.get("/sending/"))
+        checked = b"".join(admin.post("/setup/email/check/").streaming_content).decode()
+    assert "***" in pages
+    assert secret not in pages + checked + str(dump())
+
+
+def test_password_that_is_a_word_does_not_change_what_a_refusal_means():
+    with FaultServer(auth=["LOGIN"]) as server:
+        server.at("RCPT", "550 mailbox unavailable")
+        set_up(server, **signing_in(password="mailbox"))
+        message = make_message("bob@example.com")
+        run_lane()
+    assert heard(message.attempts.get()) == "mailbox unavailable"
 
 
 @pytest.mark.parametrize("code", [334, 421, 454, 530, 535, 538])

@@ -8,11 +8,13 @@ from zoneinfo import ZoneInfo
 import pytest
 from django.utils import timezone
 
-from messaging import housekeeping, roles, sending
-from messaging.delivery import claims
+from messaging import housekeeping, submit
+from messaging.access import roles
+from messaging.delivery.store import claims
 from messaging.models import AccountPause, EmailSettings, Message, SendAttempt
+from messaging.queue import pausing
 from messaging.wording import in_words
-from tests.factories import make_message, said, set_up
+from tests.factories import hold_mail, make_message, said, set_up, submission
 from tests.fault_server import FaultServer
 from tests.rows import heard, states
 from tests.steps import elsewhere, in_threads, run_lane
@@ -237,7 +239,7 @@ def test_persons_pause_stops_at_the_next_message_boundary(mail_server, clock, st
     def pause_at_third(message):
         arrived.append(message)
         if len(arrived) == 3:
-            assert not in_threads(1, lambda: sending.pause(None, by=staff, why=NEWS))
+            assert not in_threads(1, lambda: pausing.pause(None, by=staff, why=NEWS))
 
     mail_server.at_end = pause_at_third
     run_lane(clock=clock)
@@ -246,7 +248,7 @@ def test_persons_pause_stops_at_the_next_message_boundary(mail_server, clock, st
     nothing_failed()
     run_lane(clock=clock)
     assert len(mail_server.received) == 3
-    sending.resume(None, by=staff)
+    pausing.resume(None, by=staff)
     run_lane(clock=clock)
     assert Counter(states()) == {"sent": 12}
     assert sorted(to for message in mail_server.received for to in message.recipients) == sorted(
@@ -261,7 +263,7 @@ def test_pause_ordered_between_leave_and_claim_holds(mail_server, clock, staff, 
 
     def take_late(*arguments, **options):
         if not ordered:
-            ordered.append(sending.pause(None, by=staff, why="wrong prices"))
+            ordered.append(pausing.pause(None, by=staff, why="wrong prices"))
         return take(*arguments, **options)
 
     monkeypatch.setattr(claims, "take", take_late)
@@ -271,7 +273,7 @@ def test_pause_ordered_between_leave_and_claim_holds(mail_server, clock, staff, 
 
 def test_urgent_message_goes_on_although_a_person_paused(mail_server, clock, staff, woken):
     set_up(mail_server)
-    sending.pause(None, by=staff, why=NEWS)
+    pausing.pause(None, by=staff, why=NEWS)
     queue(3)
     housekeeping.sweep(clock.now)
     assert woken == []
@@ -286,7 +288,7 @@ def test_urgent_message_goes_on_although_a_person_paused(mail_server, clock, sta
 
 def test_pausing_one_account_leaves_the_others_sending(mail_server, clock, staff, operator):
     set_up(mail_server)
-    sending.pause(operator, by=staff, why=NEWS)
+    pausing.pause(operator, by=staff, why=NEWS)
     queue(2)
     queue(2, account=operator)
     run_lane(clock=clock)
@@ -304,7 +306,7 @@ def test_pausing_all_stops_every_account_and_resuming_wakes_them(mail_server, cl
     def pause_at_second(message):
         arrived.append(message)
         if len(arrived) == 2:
-            assert not in_threads(1, lambda: sending.pause(sending.ALL, by=staff, why=NEWS))
+            assert not in_threads(1, lambda: pausing.pause(pausing.ALL, by=staff, why=NEWS))
 
     mail_server.at_end = pause_at_second
     run_lane(clock=clock)
@@ -313,7 +315,7 @@ def test_pausing_all_stops_every_account_and_resuming_wakes_them(mail_server, cl
     nothing_failed()
     housekeeping.sweep(clock.now)
     assert woken == []
-    assert sending.resume(sending.ALL, by=staff)
+    assert pausing.resume(pausing.ALL, by=staff)
     assert set(woken) == {None, operator.pk}
     run_lane(clock=clock)
     run_lane(operator.pk, clock=clock)
@@ -323,7 +325,7 @@ def test_pausing_all_stops_every_account_and_resuming_wakes_them(mail_server, cl
 def test_pause_ends_by_itself_at_its_time(mail_server, clock, staff, woken):
     set_up(mail_server)
     until = clock.now + dt.timedelta(minutes=30)
-    sending.pause(None, by=staff, why=NEWS, until=until)
+    pausing.pause(None, by=staff, why=NEWS, until=until)
     queue(2)
     clock.now = until - dt.timedelta(seconds=1)
     run_lane(clock=clock)
@@ -339,7 +341,7 @@ def test_pause_ends_by_itself_at_its_time(mail_server, clock, staff, woken):
 
 def test_test_message_is_urgent_and_goes_out_although_all_is_paused(mail_server, clock, staff, client):
     set_up(mail_server)
-    sending.pause(sending.ALL, by=staff, why=NEWS)
+    pausing.pause(pausing.ALL, by=staff, why=NEWS)
     client.force_login(staff)
     page = b"".join(client.post("/setup/email/test/", {"recipient": "me@example.com"})).decode()
     assert "The mail server accepted the test message" in page
@@ -381,13 +383,13 @@ def test_server_that_is_not_there_is_a_set_up_fault_until_a_try_gets_through(mai
     set_up(mail_server)
     run_lane(clock=clock)
     assert mail_server.received == [], "nobody tries before the time, unless somebody says so"
-    assert sending.try_now(None)
+    assert pausing.try_now(None)
     assert woken == [None]
     run_lane(clock=clock)
     assert Counter(states()) == {"sent": 2}
     assert not AccountPause.objects.exists()
     assert AccountPause.history.get().ended_at == clock.now
-    assert not sending.try_now(None)
+    assert not pausing.try_now(None)
 
 
 def test_try_now_counts_for_nothing_while_a_person_paused(mail_server, clock, staff):
@@ -395,8 +397,8 @@ def test_try_now_counts_for_nothing_while_a_person_paused(mail_server, clock, st
     queue(1)
     run_lane(clock=clock)
     set_up(mail_server)
-    sending.pause(None, by=staff, why=NEWS)
-    sending.try_now(None)
+    pausing.pause(None, by=staff, why=NEWS)
+    pausing.try_now(None)
     run_lane(clock=clock)
     assert mail_server.received == []
 
@@ -413,6 +415,88 @@ def test_lane_that_ends_takes_no_probe(server):
     run_lane(stop=lambda: bool(ends))
     row = AccountPause.objects.get()
     assert row.failures == 1, "the probe was taken by a lane that had ended"
+
+
+# --- A try for which no server was asked ---------------------------------------------------------------
+
+
+def without_its_file(media):
+    message = make_message("lost@example.com", files=[("report.pdf", "application/pdf", b"%PDF-1.7")])
+    for file in media.glob("blobs/*/*"):
+        file.unlink()
+    return message
+
+
+def too_big_for_the_server(media):
+    return make_message("big@example.com", body="More than it takes.\n" * 500)
+
+
+@pytest.mark.parametrize("unfit", [without_its_file, too_big_for_the_server])
+@pytest.mark.parametrize(("kind", "reply"), [("fault", "530 5.7.0 sign in first"), ("busy", "421 4.7.0 too fast")])
+def test_message_of_which_no_server_was_asked_leaves_the_try_to_the_next(clock, media, unfit, kind, reply):
+    with FaultServer(size=5000) as server:
+        set_up(server)
+        queue(2)
+        server.at("MAIL", reply)
+        run_lane(clock=clock)
+        clock.now = pause_of(kind).until
+        bad = unfit(media)
+        Message.objects.filter(pk=bad.pk).update(not_before=clock.now - dt.timedelta(hours=1))
+        asked = len(server.heard("MAIL"))
+        run_lane(clock=clock)
+        assert states() == ["queued", "queued", "failed"]
+        assert len(server.heard("MAIL")) == asked + 1, "it was the next one that tried"
+        assert (pause_of(kind).failures, AccountPause.history.count()) == (2, 1)
+        assert pause_of(kind).until > clock.now
+        server.mend()
+        clock.now = pause_of(kind).until
+        run_lane(clock=clock)
+        assert states() == ["sent", "sent", "failed"]
+        assert not AccountPause.objects.exists()
+
+
+def at_the_next_try(server, clock):
+    queue(2)
+    server.at("MAIL", "530 5.7.0 sign in first")
+    run_lane(clock=clock)
+    server.mend()
+    clock.now = pause_of("fault").until
+    return pause_of("fault")
+
+
+def test_worker_that_stops_with_a_try_in_hand_leaves_it_to_the_next(server, clock):
+    before, is_told = at_the_next_try(server, clock), []
+
+    def stop():
+        is_told.extend([True] * (pause_of("fault").failures > before.failures))
+        return bool(is_told)
+
+    run_lane(clock=clock, stop=stop)
+    assert is_told
+    assert len(server.heard("MAIL")) == 1
+    assert (pause_of("fault").failures, pause_of("fault").until) == (before.failures, clock.now)
+    run_lane(clock=clock)
+    assert states() == ["sent", "sent"]
+
+
+def test_message_that_is_taken_back_as_it_is_tried_leaves_the_try_to_the_next(server, clock):
+    at_the_next_try(server, clock)
+    server.at("DATA", [lambda: (elsewhere(lambda: claims.take_back(None))(), "354 go")[1]])
+    run_lane(clock=clock)
+    assert states() == ["sent", "sent"]
+
+
+def test_message_sent_at_once_of_which_no_server_was_asked_ends_no_pause(clock, media):
+    with FaultServer(size=5000) as server:
+        set_up(server)
+        queue(1)
+        server.at("MAIL", "421 4.7.0 too fast, try again in 1 hour")
+        run_lane(clock=clock)
+        until = pause_of("busy").until
+        hold_mail(hold=False)
+        [outcome] = submit.submit([submission("big@example.com", body="More than it takes.\n" * 500)])
+        assert outcome.state == "failed"
+        assert pause_of("busy").until == until
 
 
 # --- A clock that was wrong once -----------------------------------------------------------------------
@@ -455,12 +539,12 @@ def test_pause_put_there_by_a_wrong_clock_is_over_with_it(server, clock, kind, b
     assert not AccountPause.objects.filter(until__gt=clock.now).exists(), "no page names that time"
     run_lane(clock=clock)
     assert [recipient for taken in server.accepted for recipient in taken.recipients][-1] == "c@example.com"
-    assert sending.holding_account(None, clock.now) == []
+    assert pausing.holding_account(None, clock.now) == []
 
 
 def test_persons_pause_holds_for_as_long_as_they_said(mail_server, clock, staff):
     set_up(mail_server)
-    sending.pause(None, by=staff, why=NEWS, until=clock.now + dt.timedelta(days=3000))
+    pausing.pause(None, by=staff, why=NEWS, until=clock.now + dt.timedelta(days=3000))
     queue(1)
     run_lane(clock=clock)
     assert mail_server.received == []
@@ -470,9 +554,9 @@ def test_persons_pause_holds_for_as_long_as_they_said(mail_server, clock, staff)
 
 
 def test_pause_that_is_prolonged_while_the_sweep_ends_what_is_over_goes_on(clock, staff, ben, monkeypatch):
-    """Anna's pause is looked at first; at that moment somebody prolongs Ben's, which was over."""
-    sending.pause(staff, by=staff, why=NEWS)
-    sending.pause(ben, by=staff, why=NEWS, until=clock.now + dt.timedelta(minutes=1))
+    """Anna's pause is looked at first; at that moment someone prolongs Ben's, which was over."""
+    pausing.pause(staff, by=staff, why=NEWS)
+    pausing.pause(ben, by=staff, why=NEWS, until=clock.now + dt.timedelta(minutes=1))
     clock.goes_on(minutes=2)
     later = clock.now + dt.timedelta(hours=1)
 
@@ -486,7 +570,7 @@ def test_pause_that_is_prolonged_while_the_sweep_ends_what_is_over_goes_on(clock
 
 @pytest.mark.parametrize("kind", ["limit", "window"])
 def test_limit_that_is_reached_again_while_the_sweep_ends_it_goes_on(clock, staff, monkeypatch, kind):
-    sending.pause(None, by=staff, why=NEWS)
+    pausing.pause(None, by=staff, why=NEWS)
     over = {"since": clock.now, "until": clock.now, "reason": said("X.")}
     row = AccountPause.objects.create(account=staff, kind=kind, **over)
     later = clock.goes_on(minutes=1) + dt.timedelta(minutes=1)

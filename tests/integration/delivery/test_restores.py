@@ -15,8 +15,10 @@ from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from messaging import housekeeping, outgoing, queue, restores, roles, sending, tasks
-from messaging.delivery import claims, lineage, set_aside, witness
+from messaging import housekeeping, submit, tasks
+from messaging.access import roles
+from messaging.company import options
+from messaging.delivery.store import claims, lineage, set_aside, witness
 from messaging.models import (
     AccountPause,
     AuditEntry,
@@ -28,7 +30,7 @@ from messaging.models import (
     Restore,
     SetAside,
 )
-from messaging.setup import options
+from messaging.queue import actions, pausing, restores
 from messaging.wording import in_words
 from tests.factories import confirmed_batch, draft_batch, make_message, make_messages, make_user, put, submission
 from tests.rows import states, status
@@ -90,7 +92,7 @@ def by_a_schedule():
 
 def by_sending_at_once():
     options.save({"record_mail": True, "hold_mail": False}, by=None)
-    list(outgoing.hand_in([submission("now@example.com")]))
+    list(submit.submit([submission("now@example.com")]))
 
 
 @pytest.mark.parametrize("noticed", [by_a_lane, by_a_sweep, by_a_schedule, by_sending_at_once])
@@ -157,7 +159,7 @@ def killed(at_work):
     return message
 
 
-@pytest.mark.parametrize("stood", [{"fence": 0, "status": "queued"}, {"in_data": False}])
+@pytest.mark.parametrize("stood", [{"fence": 0, "status": "queued"}, {"may_be_accepted": False}])
 def test_database_that_does_not_know_what_was_handed_over_is_noticed_each_time(killed, boss, stood):
     put(killed, **stood)
     backup = Lineage.objects.values().get()
@@ -170,7 +172,7 @@ def test_database_that_does_not_know_what_was_handed_over_is_noticed_each_time(k
 
 
 @pytest.mark.parametrize("stood", [
-    {"in_data": True}, {"status": "sent"}, {"status": "queued", "not_before": None}, {"fence": 2}
+    {"may_be_accepted": True}, {"status": "sent"}, {"status": "queued", "not_before": None}, {"fence": 2}
 ])  # fmt: skip
 def test_database_that_knows_it_goes_on_and_says_so_by_its_mark(killed, stood):
     put(killed, **stood)
@@ -266,7 +268,7 @@ def test_host_whose_witness_is_late_sends(at_work, mail_server):
 def test_witness_that_cannot_be_kept_stops_nothing_and_is_told_once(at_work, mail_server, settings, tmp_path, caplog):
     settings.WITNESS_DIR = tmp_path / "file"
     settings.WITNESS_DIR.write_text("")
-    with caplog.at_level(logging.WARNING, "messaging.delivery.witness"):
+    with caplog.at_level(logging.WARNING, "messaging.delivery.store.witness"):
         assert sends(mail_server)
     assert caplog.text.count("WITNESS_DIR") == 1
 
@@ -388,8 +390,8 @@ def test_new_mail_waits_and_new_urgent_mail_goes_out(at_work, mail_server):
 def test_a_person_who_resumes_all_sending_does_not_end_it(at_work, boss):
     goes_back()
     run_lane()
-    sending.pause(sending.ALL, by=boss, why="To look at it")
-    sending.resume(sending.ALL, by=boss)
+    pausing.pause(pausing.ALL, by=boss, why="To look at it")
+    pausing.resume(pausing.ALL, by=boss)
     assert is_paused()
 
 
@@ -434,7 +436,7 @@ def in_a_batch(operator):
 
 def held(operator):
     message = make_message("c@example.com", due=False)
-    queue.hold(message, by=operator, why="Wrong price", until=timezone.now() + dt.timedelta(days=1))
+    actions.hold(message, by=operator, why="Wrong price", until=timezone.now() + dt.timedelta(days=1))
     return message
 
 
@@ -450,7 +452,7 @@ def claimed(operator):
 
 
 def handed_over(operator):
-    return put(claimed(operator), in_data=True, handover={"server": "mail.example"})
+    return put(claimed(operator), may_be_accepted=True, attempt_snapshot={"server": "mail.example"})
 
 
 UNSENT = [due, due_later, waiting_for_a_batch, in_a_batch, held, in_a_mail_program, claimed, handed_over]
@@ -469,7 +471,7 @@ def test_where_nothing_was_sent_since_all_is_as_it_was(at_work, operator, boss, 
     goes_back()
     lineage.check(timezone.now())
     assert status(message) == "unknown"
-    assert queue.possible_actions(message) == ["mark_as_sent", "send_again"]
+    assert actions.possible_actions(message) == ["mark_as_sent", "send_again"]
     assert restores.answer(restores.unanswered(), MOVED, by=boss) == 1
     assert row_of(message) == before
     assert MessageEvent.objects.filter(message=message).last().by == boss
@@ -513,8 +515,8 @@ def test_a_person_may_send_again_what_is_unknown(at_work, mail_server, operator,
     first, second = make_messages(2)
     goes_back()
     run_lane()
-    queue.mark_as_sent(first, by=operator)
-    queue.send_again(second, by=operator)
+    actions.mark_as_sent(first, by=operator)
+    actions.send_again(second, by=operator)
     restores.answer(restores.unanswered(), SENT_SINCE, by=boss)
     run_lane(operator.pk)
     assert received(mail_server) == ["before@example.com", "c1@example.com"]
@@ -525,8 +527,8 @@ def test_what_a_person_decided_meanwhile_is_not_put_back(at_work, mail_server, o
     first, second, third = make_messages(3)
     goes_back()
     run_lane()
-    queue.mark_as_sent(first, by=operator)
-    queue.send_again(second, by=operator)
+    actions.mark_as_sent(first, by=operator)
+    actions.send_again(second, by=operator)
     put(second, status="unknown", fence=F("fence") + 1)  # a try of it was cut off
     assert restores.answer(restores.unanswered(), MOVED, by=boss) == 1
     assert [status(first), status(second), status(third)] == ["sent", "unknown", "queued"]

@@ -9,12 +9,14 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from messaging import answers, batches, housekeeping, outgoing
+from messaging import housekeeping, submit
+from messaging.company import options
 from messaging.console.preflight import refused_before
 from messaging.delivery.lane import Lane
 from messaging.models import AccountPause, BatchItem, EmailSettings, Message, Recipient, RefusalStreak, SendAttempt
-from messaging.queue import NotPossible
-from messaging.setup import changes, options
+from messaging.queue import answers, batches
+from messaging.queue.actions import NotPossible
+from messaging.setup import changes
 from messaging.wording import in_words
 from tests.factories import browser_of, confirmed_batch, fitting, make_message, make_user, set_up, submission
 from tests.fault_server import CLOSE, FaultServer
@@ -189,13 +191,17 @@ def test_other_accounts_count_for_themselves_and_go_on(server, operator):
     assert list(AccountPause.objects.values_list("account", "kind")) == [(None, "doubt")]
 
 
+def killed(*args):
+    raise SystemExit
+
+
 def test_attempt_that_ends_after_a_crash_counts_once(server, monkeypatch):
     """What is counted is what was written: the transaction is one."""
     refuse(server)
     messages = queue(5)
     with monkeypatch.context() as patch:
-        patch.setattr("messaging.delivery.ledger.record", lambda *args: 1 / 0)
-        with pytest.raises(ZeroDivisionError):
+        patch.setattr("messaging.delivery.store.ledger.record", killed)
+        with pytest.raises(SystemExit):
             run_lane()
     assert not RefusalStreak.objects.exists()
     run_lane()
@@ -253,7 +259,7 @@ def test_urgent_mail_goes_out_and_comes_back_untried_when_refused_in_the_same_wo
 def test_what_is_sent_at_once_counts_fails_and_is_told(server):
     options.save({"record_mail": True}, by=None)
     refuse(server)
-    told = [list(outgoing.hand_in([submission(f"kunde@domain{place}.example")])) for place in range(6)]
+    told = [list(submit.submit([submission(f"kunde@domain{place}.example")])) for place in range(6)]
     assert [found[0].state for found in told] == ["failed"] * 6
     assert is_paused()
     assert told[5][0].explanation == "Refused in the same words as 5 other messages: the fault may be ours."
@@ -279,13 +285,13 @@ def test_what_a_deleted_user_sent_is_no_acceptance_of_the_company(server, ben):
 def test_without_recording_an_acceptance_between_counts_although_nothing_is_kept(server):
     server.at("RCPT", [*["550 Nein danke"] * 4, "250 ok", *["550 Nein danke"] * 4])
     for place in range(9):
-        list(outgoing.hand_in([submission(f"kunde@domain{place}.example")]))
+        list(submit.submit([submission(f"kunde@domain{place}.example")]))
     assert not Message.objects.exists()
     assert not is_paused()
-    list(outgoing.hand_in([submission("kunde@last.example")]))
+    list(submit.submit([submission("kunde@last.example")]))
     assert not is_paused()
     server.at("RCPT", "550 Nein danke")
-    list(outgoing.hand_in([submission(f"kunde@more{place}.example") for place in range(5)]))
+    list(submit.submit([submission(f"kunde@more{place}.example") for place in range(5)]))
     assert is_paused()
 
 
@@ -317,7 +323,7 @@ def test_neither_time_nor_a_saved_email_setup_answers(server, clock, woken):
 
 def test_where_nothing_is_recorded_the_answer_still_lets_sending_go_on(server, boss):
     refuse(server)
-    list(outgoing.hand_in([submission(f"kunde@domain{place}.example") for place in range(5)]))
+    list(submit.submit([submission(f"kunde@domain{place}.example") for place in range(5)]))
     assert not Message.objects.exists()
     assert "No record was kept of these messages" in browser_of(boss).get("/sending/").text
     assert ">Sending as the company is on again." in answer(boss, "it-was-us").text

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from messaging.delivery import session
-from messaging.delivery.dialogue import Patience
+from messaging.delivery.smtp import session
+from messaging.delivery.smtp.dialogue import Patience
 from messaging.models import AccountPause
 from messaging.setup import layers, network
 from messaging.wording import in_words
@@ -27,9 +27,19 @@ FIRST, SECOND = "127.0.0.2", "127.0.0.1"
 def good(names):
     """The second address, where all is well."""
     names.found[HOST] = [FIRST, SECOND]
-    with FaultServer(address=SECOND, auth=["PLAIN"]) as good:
+    with FaultServer(address=SECOND, port=free_at_both(), auth=["PLAIN"]) as good:
         set_up(good, host=HOST)
         yield good
+
+
+def free_at_both():
+    """A port that no other process has at either address: a server at one of them may be asked for at the other."""
+    while True:
+        with socket.socket() as first, socket.socket() as second:
+            first.bind((FIRST, 0))
+            with contextlib.suppress(OSError):
+                second.bind((SECOND, first.getsockname()[1]))
+                return second.getsockname()[1]
 
 
 def bad(good, **options):

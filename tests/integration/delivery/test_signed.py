@@ -170,7 +170,7 @@ def test_what_is_signed_is_kept_octet_for_octet_or_refused(entity):
         (b"\r\na\0b", "NUL"),
     ],
 )
-@pytest.mark.parametrize("subtype", [b"signed", b"encrypted"])
+@pytest.mark.parametrize("subtype", [b"signed", b"encrypted", b"signed (OpenPGP)"])
 def test_what_cannot_travel_is_refused_and_said(entity, why, subtype):
     raw = HEAD + signed(entity, b"abc").replace(b"multipart/signed", b"multipart/" + subtype)
     if subtype == b"encrypted" and why == "line ends":
@@ -180,7 +180,12 @@ def test_what_cannot_travel_is_refused_and_said(entity, why, subtype):
     assert "sign" in str(refusal.value)
 
 
-LABELS = [b"multipart/signed", b"Multipart/Encrypted"]
+LABELS = [
+    b"multipart/signed",
+    b"Multipart/Encrypted",
+    b"multipart/signed (OpenPGP)",
+    b"(a; (b) \\) c) Multipart / Signed(d;",
+]
 STRUCTURE = signed(IN_8_BITS, b"abc", preamble="Präambel\r\n\r\n".encode(), epilogue="Épilogue \r\n".encode())
 
 

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.django import TransactionTestCase
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from messaging import answers
+from messaging.company import options
 from messaging.delivery.lane import Lane
-from messaging.delivery.outcomes import Reply, Stage
-from messaging.delivery.smtp import Result
+from messaging.delivery.outcomes.verdict import Reply, Stage
+from messaging.delivery.smtp.transaction import Result
 from messaging.models import AccountPause, EmailSettings, Message, RefusalStreak
-from messaging.setup import options
+from messaging.queue import answers
 from tests.factories import fitting, make_message, make_user
 from tests.rows import status
 from tests.sizes import several

@@ -5,11 +5,13 @@ from collections import Counter
 
 import pytest
 
-from messaging import housekeeping, outgoing, roles, sending
-from messaging.delivery import ledger
+from messaging import housekeeping, submit
+from messaging.access import roles
+from messaging.company import options
+from messaging.delivery.store import ledger
 from messaging.models import AccountPause, Message, NoticeItem, UnansweredStreak
 from messaging.notices import mail, text
-from messaging.setup import options
+from messaging.queue import pausing
 from messaging.wording import advice, in_words
 from tests.factories import hold_mail, make_messages, make_user, set_up, submission
 from tests.fault_server import ACCEPT, CLOSE, RESET, SILENCE, FaultServer
@@ -80,7 +82,7 @@ def test_a_refused_recipient_beside_an_accepted_one_hides_no_answer(server):
     server.at("END", [CLOSE, CLOSE, TAKEN, CLOSE, CLOSE])
     run()
     hold_mail(hold=False)
-    [outcome] = outgoing.hand_in([mixed])
+    [outcome] = submit.submit([mixed])
     assert outcome.state == "partly"
     hold_mail()
     make_messages(3)
@@ -267,6 +269,19 @@ def test_urgent_messages_wait_too_as_they_would_only_become_unknown(server):
     assert Counter(states()) == {"unknown": 3, "queued": 2}
 
 
+def test_no_urgent_message_is_what_tries_it_while_another_is_due(server, clock):
+    make_messages(4)
+    server.at("END", [CLOSE] * 4)
+    run(clock=clock)
+    make_messages(2, urgent=True)
+    at_next_try(clock)
+    run(clock=clock)
+    assert states() == ["unknown"] * 4 + ["queued"] * 2
+    at_next_try(clock)
+    run(clock=clock)
+    assert states() == ["unknown"] * 4 + ["sent"] * 2
+
+
 def test_an_administrator_lets_it_be_tried_now(server, admin, woken):
     make_messages(5)
     server.at("END", [CLOSE] * 3)
@@ -314,7 +329,7 @@ def test_an_old_count_is_forgotten(server, clock):
 
 
 def send_at_once(**options):
-    [outcome] = outgoing.hand_in([submission("ada@example.com")], patience=TIGHT, **options)
+    [outcome] = submit.submit([submission("ada@example.com")], patience=TIGHT, **options)
     return outcome
 
 
@@ -437,5 +452,5 @@ def test_overview_of_all_pages_counts_it_as_an_obstacle(server, admin):
     make_messages(4)
     server.at("END", CLOSE)
     run()
-    assert [row.kind for row in sending.holding_account(None, pause().since)] == ["unanswered"]
-    assert [row.kind for row in sending.holding_account(None, pause().since, urgent=True)] == ["unanswered"]
+    assert [row.kind for row in pausing.holding_account(None, pause().since)] == ["unanswered"]
+    assert [row.kind for row in pausing.holding_account(None, pause().since, urgent=True)] == ["unanswered"]

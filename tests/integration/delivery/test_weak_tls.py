@@ -1,4 +1,4 @@
-"""Servers whose TLS is too weak: what is wrong is said, and nobody is sent to port and auth type, which are right."""
+"""Servers whose TLS is too weak: what is wrong is said, and no one is sent to port and auth type, which are right."""
 
 import contextlib
 import socket
@@ -9,9 +9,9 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import dh, rsa
 
-from messaging.delivery import meanings as m
-from messaging.delivery.dialogue import local_failure
-from messaging.delivery.outcomes import Stage, judge
+from messaging.delivery.outcomes import meanings as m
+from messaging.delivery.outcomes.verdict import Stage, judge
+from messaging.delivery.smtp.dialogue import local_failure
 from messaging.models import AccountPause
 from messaging.wording import advice, in_words
 from tests.certificates import general_name as dns

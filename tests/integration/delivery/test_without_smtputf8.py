@@ -2,6 +2,7 @@
 
 import email
 import email.policy
+import re
 
 import pytest
 from django.core.mail import EmailMessage
@@ -9,7 +10,8 @@ from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from messaging.downgrade import to_ascii_header
+from messaging.content import mime
+from messaging.content.downgrade import to_ascii_header
 from messaging.intake import addresses
 from messaging.models import Message, MessageEvent
 from messaging.wording import advice, in_words
@@ -168,3 +170,16 @@ def test_header_is_ascii_and_names_the_others_as_before(value):
     before = [each.address for each in addresses.mailboxes(written.replace("\r\n", "")) if each.address.isascii()]
     text = header.decode().removeprefix("To: ").replace("\r\n", "")
     assert [each.address for each in addresses.mailboxes(text) if each.address.isascii()] == before
+
+
+WORD_ENDS = ["=0D=0A", "=0A", "=00", "=0B", "=C2=85", "=E2=80=A8"]
+
+
+@pytest.mark.parametrize("end", WORD_ENDS)
+@pytest.mark.parametrize("value", ["{} <jörg@example.com>", '"{}" <jörg@example.com>', "jörg@example.com ({})",
+                                   "{}: jörg@example.com;"])  # fmt: skip
+def test_a_line_break_in_an_encoded_word_makes_no_other_field(value, end):
+    field = "To: " + value.format(f"=?utf-8?q?Bo{end}X-Evil_1?=")
+    downgraded = to_ascii_header(f"{field}\r\nX-Last: 1\r\n\r\nbody".encode())
+    assert [each.name for each in mime.head(downgraded)[0]] == ["to", "x-last"]
+    assert not re.search(rb"[\0\x0b\x0c]", downgraded)

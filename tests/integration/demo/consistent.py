@@ -1,6 +1,6 @@
 """What is true of every message that the demo makes."""
 
-from messaging import content
+from messaging.content import assembly
 from messaging.models import Message, Recipient, SendAttempt
 from tests.rows import wire
 
@@ -12,7 +12,7 @@ STATUS_OF_RECIPIENTS = {
 
 
 def data(attachment):
-    return b"".join(content.open_attachment(attachment))
+    return b"".join(assembly.open_attachment(attachment))
 
 
 def snapshot():

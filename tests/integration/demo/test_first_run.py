@@ -9,7 +9,9 @@ from django.test import override_settings
 from PIL import Image
 from pypdf import PdfReader
 
-from messaging import content, demo, roles
+from messaging import demo
+from messaging.access import roles
+from messaging.content import assembly
 from messaging.demo import company
 from messaging.models import Attachment, Message, Recipient
 from tests.integration.demo.consistent import assert_consistent, data, snapshot
@@ -89,7 +91,7 @@ def test_csv_and_picture(first_run):
     picture = Attachment.objects.get(content_type="image/png")
     assert picture.is_inline
     assert Image.open(io.BytesIO(data(picture))).size == (600, 150)
-    html = content.bodies(picture.message).html
+    html = assembly.bodies(picture.message).html
     assert f'src="cid:{picture.content_id.strip("<>")}"' in html
     assert 'src="https://' in html, "a picture of another server, to be blocked"
 

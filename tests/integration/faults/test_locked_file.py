@@ -1,4 +1,4 @@
-"""The file of SQLite is locked for longer than anybody waits: pages are there again when the lock is gone."""
+"""The file of SQLite is locked for longer than anyone waits: pages are there again when the lock is gone."""
 
 import sqlite3
 from contextlib import closing, contextmanager
@@ -11,8 +11,9 @@ from django.db import connection, connections
 from django.test import Client
 from django_celery_beat.models import PeriodicTask
 
-from messaging import roles, users
-from messaging.beat import Scheduler
+from messaging import tasks, users
+from messaging.access import roles
+from messaging.broker.beat import Scheduler
 from tests.installation import wait_for
 
 pytestmark = [
@@ -69,7 +70,7 @@ def test_the_same_thread_serves_pages_again_when_the_lock_is_gone():
 
 
 def test_beat_that_starts_while_it_is_locked_has_its_tasks_when_the_lock_is_gone(monkeypatch, caplog):
-    monkeypatch.setattr("messaging.beat.PATIENCE_SECONDS", 0.01)
+    monkeypatch.setattr("messaging.broker.beat.PATIENCE_SECONDS", 0.01)
     PeriodicTask.objects.all().delete()
     found = {}
 
@@ -87,3 +88,23 @@ def test_beat_that_starts_while_it_is_locked_has_its_tasks_when_the_lock_is_gone
         assert wait_for(lambda: "database is locked" in caplog.text, seconds=10)
     thread.join()
     assert found["tasks"] >= {"sweep", "tidy"}
+
+
+def test_sweep_says_once_that_it_is_locked(caplog):
+    """Each part of it would wait as long as the first."""
+
+    def sweep():
+        here = connections["default"]
+        here.settings_dict = here.settings_dict | {"OPTIONS": here.settings_dict["OPTIONS"] | {"timeout": 0}}
+        try:
+            tasks.sweep()
+        finally:
+            here.close()
+
+    tasks.sweep()
+    thread = Thread(target=sweep)
+    with locked_file():
+        thread.start()
+        thread.join()
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "sweep waits for the database" in caplog.text

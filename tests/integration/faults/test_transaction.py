@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from messaging import queue
 from messaging.models import AccountPause, Message, Recipient
+from messaging.queue import actions
 from messaging.tasks import deliver
 from messaging.wording import in_words
 from tests.factories import make_message, set_up
@@ -194,7 +194,7 @@ def test_content_is_not_asked_for(either_server, reply, expected):
     ],
 )
 def test_server_closes_in_mid_data(server, behaviour):
-    """The lone dot was never sent, so nobody can have accepted it."""
+    """The lone dot was never sent, so no one can have accepted it."""
     server.at("CONTENT", [behaviour])
     message = make_message("a@example.com", "b@example.com", body=MANY_OCTETS)
     good = make_message("good@example.com")
@@ -205,6 +205,22 @@ def test_server_closes_in_mid_data(server, behaviour):
     run_lane(after=AN_HOUR)
     assert status(message) == "sent"
     check_invariants(server, queued=[message, good], beside=[message, good])
+
+
+@fault(24, 34)
+@pytest.mark.slow
+@pytest.mark.parametrize("behaviour", [CLOSE, RESET, ("421 4.3.2 shutting down", CLOSE)])
+def test_secured_connection_that_breaks_in_mid_data_is_no_fault_of_the_set_up(authority, behaviour):
+    with FaultServer(tls=authority.server_context(), implicit=True) as server:
+        set_up(server, auth_type="tls-implicit")
+        server.at("CONTENT", [behaviour])
+        message, good = make_message("a@example.com", body=MANY_OCTETS), make_message("good@example.com")
+        run_lane()
+        assert statuses(message, good) == ["queued", "sent"]
+        assert message.tries == 1
+        assert in_words(message.reason) == "The connection broke before the message was handed over."
+        assert not AccountPause.history.exists()
+        check_invariants(server, queued=[message, good], beside=[good])
 
 
 @fault(24)
@@ -248,7 +264,7 @@ def test_no_reply_to_the_content_is_unknown_until_a_person_decides(server, behav
         run_lane(after=days * 24 * AN_HOUR)
     assert status(message) == "unknown", "nobody sends it again unasked"
     check_invariants(server, queued=everybody, beside=[before, good])
-    queue.send_again(message, by=operator)
+    actions.send_again(message, by=operator)
     Message.objects.filter(pk=message.pk).update(account=None)
     run_lane()
     assert status(message) == "sent"

@@ -11,10 +11,11 @@ from django.db.migrations.executor import MigrationExecutor
 from django.test import Client
 from django.utils import timezone
 
-from messaging import batches, housekeeping, queue
-from messaging.delivery import claims
-from messaging.delivery.rescue import rescue
+from messaging import housekeeping
+from messaging.delivery.store import claims
+from messaging.delivery.store.rescue import rescue
 from messaging.models import AccountPause, Message, MessageEvent
+from messaging.queue import actions, batches
 from messaging.tasks import deliver
 from messaging.wording import in_words
 from tests.factories import confirmed_batch, make_message, make_user, set_up
@@ -108,7 +109,7 @@ def test_lease_that_ended_while_the_server_had_the_content_leaves_it_unknown(ser
     assert statuses(message, good) == ["unknown", "sent"]
     assert server.ledger[message.message_id, "a@example.com"] == 1
     check_invariants(server, queued=[message, good], beside=[good])
-    queue.mark_as_sent(message, by=operator)
+    actions.mark_as_sent(message, by=operator)
     assert status(message) == "sent"
     check_invariants(server, queued=[message, good], beside=[message, good])
 
@@ -218,14 +219,14 @@ def test_retry_drafts_confirmed_together_address_nobody_twice(server, operator):
 @pytest.mark.parametrize("stage", ["RCPT", "DATA", "END"])
 @pytest.mark.parametrize(
     "action",
-    [queue.cancel, lambda message, *, by: queue.hold(message, by=by, why="Wait for Monday"), queue.try_now],
+    [actions.cancel, lambda message, *, by: actions.hold(message, by=by, why="Wait for Monday"), actions.try_now],
     ids=["cancel", "hold", "try now"],
 )
 def test_claimed_message_is_sent_and_the_person_is_told(server, operator, action, stage):
     message, good = make_message("a@example.com"), make_message("good@example.com")
     with worker_waiting(server, stage):
         for one in (message, good):
-            with pytest.raises(queue.NotPossible, match="Sending"):
+            with pytest.raises(actions.NotPossible, match="Sending"):
                 action(one, by=operator)
     assert statuses(message, good) == ["sent", "sent"]
     check_invariants(server, queued=[message, good], beside=[message, good])
@@ -303,7 +304,7 @@ def test_mark_as_sent_does_not_forget_who_was_asked_to_come_back(server, operato
         housekeeping.sweep(lease(2))
     assert status(message) == "unknown"
     check_invariants(server, queued=[message, good], beside=[good])
-    queue.mark_as_sent(message, by=operator)
+    actions.mark_as_sent(message, by=operator)
     assert status(message) == "queued"
     run_lane()
     assert status(message) == "sent"
@@ -359,7 +360,7 @@ def test_settings_made_wrong_in_mid_batch_cost_no_try(server, settings, wrong, w
 def test_two_beats_do_no_more_than_one(server, operator):
     in_data, held = make_message("a@example.com"), make_message("held@example.com", due=False)
     claimed = [make_message(f"c{number}@example.com") for number in range(5)]
-    queue.hold(held, by=operator, why="until later", until=timezone.now())
+    actions.hold(held, by=operator, why="until later", until=timezone.now())
     with worker_waiting(server, "END"):
         assert not in_threads(3, lambda: housekeeping.sweep(lease(2)))
         assert (status(in_data), status(held)) == ("unknown", "queued")

@@ -1,5 +1,6 @@
 """The gate: what is taken, what is refused and why, and what is changed in the bytes before they are kept."""
 
+import time
 import tracemalloc
 from datetime import timedelta
 from email.headerregistry import Address
@@ -9,7 +10,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from messaging import content
+from messaging.content import assembly, transfer_encoding
 from messaging.intake.gate import BadAddress, Refused, Submission, accept, accept_many
 from messaging.models import Message, Recipient
 from messaging.wording import in_words
@@ -395,10 +396,20 @@ def test_a_header_that_could_smuggle_is_refused(field):
 
 def test_an_absurd_header_is_refused_and_a_long_one_takes_no_time():
     with pytest.raises(Refused, match="longer than 512 KB"):
+        submit((b"X-Note: " + b"x" * 900 + b"\r\n") * 600 + RAW)
+    with pytest.raises(Refused, match="more than 1,000 fields"):
         submit(b"X-Note: x\r\n" * 60_000 + RAW)
     blanks = b"To: a" + (b" " * 900 + b"\r\n") * 200 + b" b\r\n"
     words = b"Subject: " + (b"=?a?q?" * 150 + b"\r\n ") * 300 + b"x\r\n"
     assert submit(b"From: office@example.com\r\n" + blanks + words + b"\r\n").recipient_count == 1
+
+
+def test_names_of_files_that_are_all_quotation_marks_take_no_time():
+    field = b'Content-Disposition: x; filename="' + b'"' * 4_900 + "é".encode() + b"\r\n"
+    parts = (b"--b\r\n" + field + b"\r\nx\r\n") * 100
+    begun = time.process_time()
+    submit(b"From: o@example.com\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n" + parts + b"--b--\r\n")
+    assert time.process_time() - begun < 2.0
 
 
 # --- Bodies --------------------------------------------------------------------------------------
@@ -433,7 +444,7 @@ def test_a_text_that_no_line_can_carry_is_encoded_and_reads_the_same(text):
     assert max(map(len, wire(message).split(b"\r\n"))) <= 998
     assert b"\0" not in wire(message)
     assert received(message).get_content().replace("\r\n", "\n") == text + "\n"
-    assert content.bodies(message).text == text.replace("\0", "") + "\n"
+    assert assembly.bodies(message).text == text.replace("\0", "") + "\n"
 
 
 def test_only_the_part_with_the_long_line_is_encoded_again():
@@ -461,7 +472,7 @@ def test_a_binary_part_survives_the_line_end_rule():
     )
     message = submit(b"Content-Type: multipart/mixed; boundary=b\r\n" + RAW.replace(b"Dear Ada\r\n", parts))
     assert next(received(message).iter_parts()).get_content() == data
-    assert b"".join(content.open_attachment(message.attachments.get())) == data
+    assert b"".join(assembly.open_attachment(message.attachments.get())) == data
 
 
 def test_a_binary_part_of_an_attached_message_survives_too():
@@ -475,6 +486,84 @@ def test_messages_within_messages_without_end_are_refused():
     raw = b"Content-Type: message/rfc822\r\n\r\n" * 2000 + b"\0"
     with pytest.raises(Refused, match="too deep"):
         submit(raw)
+
+
+def nested(number, inner):
+    return b"From: a@example.com\r\nContent-Type: message/rfc822\r\n\r\n" * number + inner
+
+
+@pytest.mark.parametrize(("number", "is_taken"), [(100, True), (101, False)])
+def test_no_more_messages_are_attached_within_each_other_than_a_lane_can_send(number, is_taken):
+    raw = nested(number, b"From: a@example.com\r\n\r\n" + "Grüße".encode())
+    if is_taken:
+        message = submit(raw)
+        header, encoded = transfer_encoding.to_7bit(assembly.assemble(message))
+        assert (header + b"".join(encoded)).isascii()
+        return
+    with pytest.raises(Refused, match="too deep"):
+        submit(raw)
+
+
+@pytest.mark.parametrize("line", ["Grüße", "binary", "x" * 1000], ids=["8 bits", "binary", "long lines"])
+def test_messages_attached_within_each_other_are_not_copied_for_each(line):
+    encoding = b"Content-Transfer-Encoding: binary\r\n" if line == "binary" else b""
+    text = f"{line}\r\n".encode() * (2**18 // len(line))
+    tracemalloc.start()
+    try:
+        message = submit(nested(80, b"From: a@example.com\r\n" + encoding + b"\r\n" + text))
+        header, encoded = transfer_encoding.to_7bit(assembly.assemble(message))
+        assert header and sum(map(len, encoded))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 20 * len(text)
+
+
+@pytest.mark.parametrize("length", [40, 41, 65, 66, 200, 2000])
+@pytest.mark.parametrize("field", ["Content-Type: text/plain", "Content-Disposition: attachment"])
+def test_a_parameter_with_a_long_name_is_taken_at_once(field, length):
+    raw = f'{field}; {"n" * length}="{"ä" * 40}"; charset=utf-8\r\n'.encode()
+    assert header(submit(raw + RAW)).isascii()
+
+
+@pytest.mark.parametrize("piece", ["(", '"(', ";(", "<", "\\"])
+@pytest.mark.parametrize("field", ["Content-Type: text/plain; a=", "Content-Disposition: attachment; a=", "To: a "])
+def test_a_field_that_is_nested_without_end_is_taken_or_refused(field, piece):
+    try:
+        message = submit(f"{field}{piece * 900}é\r\n".encode() + RAW.replace(b"To:", b"X-To:"))
+    except Refused:
+        return
+    assert header(message).isascii() and message.subject == "Invoice 17"
+
+
+def test_parameters_of_all_parts_that_are_encoded_again_have_a_bound(monkeypatch):
+    monkeypatch.setattr("messaging.intake.wire.MOST_ENCODED_PARAMETERS", 10)
+    parts = [f'Content-Disposition: attachment; filename="{number}ä.txt"\r\n\r\nx' for number in range(20)]
+    raw = (
+        b"MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n" + RAW.partition(b"\r\n\r\n")[0] + b"\r\n"
+    )
+    raw += b"".join(f"\r\n--b\r\n{each}".encode() for each in parts) + b"\r\n--b--\r\n"
+    message = submit(raw)
+    assert wire(message).isascii() and wire(message).count(b"filename*=") == 10
+    assert [row.filename for row in message.attachments.all()] == [f"{number}ä.txt" for number in range(20)]
+
+
+def test_parameters_in_ascii_stay_as_they_are_written_beside_an_escape():
+    written = b'Content-Type: text/plain;\r\n\ta="x\x1b$ =?utf-8?q?=0A?="; charset="utf-8"\r\n'
+    assert b'a="x $ =?utf-8?q?=0A?="; charset="utf-8"\r\n' in wire(submit(written + RAW))
+
+
+UNSTRUCTURED = ["Subject", "X-Note", "Received", "References", "Content-Type", "Content-Disposition"]
+
+
+@pytest.mark.parametrize("name", UNSTRUCTURED)
+@pytest.mark.parametrize("end", "\x0b\x0c\x1c\x1d\x1e")
+def test_no_control_character_ends_a_header_field(name, end):
+    raw = f"{name}: {'word ' * 200}{end}X-Other: x{end}no field{end}{end}another text\r\n".encode()
+    message = submit(raw + RAW.replace(b"Subject", b"X-Subject"))
+    assert received(message)["From"] == "Office <office@example.com>"
+    assert "X-Other" not in received(message)
+    assert body(message) == b"Dear Ada\r\n"
 
 
 def test_a_long_line_outside_the_parts_is_refused():
@@ -506,7 +595,7 @@ def test_a_byte_order_mark_goes_and_utf_16_becomes_utf_8(encoding):
     if encoding == "utf-8-sig":
         text = text.replace("16", "8")
     message = submit(text.encode(encoding))
-    assert (message.subject, content.bodies(message).text) == ("Köln", "Grüße\n")
+    assert (message.subject, assembly.bodies(message).text) == ("Köln", "Grüße\n")
     assert received(message).get_content().strip() == "Grüße"
 
 

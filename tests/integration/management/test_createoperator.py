@@ -6,7 +6,8 @@ import re
 import pytest
 from django.core.management import CommandError, call_command
 
-from messaging import roles, users
+from messaging import users
+from messaging.access import roles
 
 pytestmark = pytest.mark.django_db
 

@@ -9,9 +9,10 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection, connections
 
-from messaging import demo, export
-from messaging.delivery.reply import Stage
+from messaging import demo
+from messaging.delivery.outcomes.reply import Stage
 from messaging.models import AttemptOutcome, Message, Recipient, SendAttempt
+from messaging.queue import export
 from tests.factories import make_message, make_messages, put, set_up
 from tests.installation import free_ports
 from tests.steps import run_lane
@@ -153,7 +154,7 @@ def test_number_of_statements_does_not_grow(lines, django_assert_max_num_queries
 
 
 def test_it_is_of_one_moment_and_holds_nobody_up(monkeypatch):
-    """While it runs, others write; nothing of that is in it, and nobody waits for it."""
+    """While it runs, others write; nothing of that is in it, and no one waits for it."""
     monkeypatch.setattr(export, "CHUNK", 2)
     messages = make_messages(10, due=False)
     found = export.each(Message.objects.all())

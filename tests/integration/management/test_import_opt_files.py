@@ -1,4 +1,4 @@
-"""`manage.py import_opt_files`: the `.opt` files of a folder, once, into the company's settings (seed row S10)."""
+"""`manage.py import_opt_files`: the `.opt` files of a folder, once, into the company's settings (S10)."""
 
 import datetime as dt
 import io
@@ -159,7 +159,7 @@ def test_each_bad_file_is_named_and_nothing_is_written(folder):
     with pytest.raises(CommandError) as refused:
         run(folder, "--yes")
     assert str(refused.value).splitlines() == [
-        "Nothing was written. Mend these first:",
+        "Nothing was written. Fix these first:",
         "email.auth_type.opt: “tls” is no auth type. Allowed are default, ssl, tls-implicit, tls-explicit.",
         "email.smtp_pass.opt: It has 2 lines. It must be one line with the value alone.",
         "email.smtp_port.opt: “abc” is no port. Allowed is a number from 1 to 65535.",
@@ -217,7 +217,7 @@ def test_whoever_saved_meanwhile_is_not_overwritten(folder, monkeypatch):
             return "y\n"
 
     monkeypatch.setattr("sys.stdin", Meanwhile())
-    with pytest.raises(CommandError, match="Somebody else changed these settings meanwhile"):
+    with pytest.raises(CommandError, match="Another user changed these settings in the meantime"):
         run(folder)
     assert (company().host, company().port) == ("saved.example.com", None)
 

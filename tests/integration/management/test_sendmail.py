@@ -7,8 +7,10 @@ from types import SimpleNamespace
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
-from django.db import OperationalError
+from django.db import OperationalError, connections
 
+from messaging.content import mime
+from messaging.intake import addresses, gate
 from messaging.models import Message
 from messaging.wording import in_words
 from tests.rows import wire
@@ -220,6 +222,18 @@ def test_a_message_without_a_header_is_from_f_with_the_name_of_capital_f(sendmai
     assert wire(Message.objects.get()).endswith(b"\r\n\r\ndone\r\n")
 
 
+@pytest.mark.parametrize("name", ["Joerg", "Jörg", 'Joerg "J" B.'])
+def test_a_full_name_stands_before_an_address_that_is_not_ascii(sendmail, name):
+    arguments = ("-t", "-F", name, "-f", "jörg@example.com")
+    assert (result := sendmail(*arguments, stdin=b"Subject: x\nTo: b@example.com\n\nhi\n")).code == 0, result.err
+    assert addresses.mailboxes(Message.objects.get().from_header) == [(name, "jörg@example.com")]
+
+
+def test_an_author_whose_name_is_no_utf8_is_wrong_usage(sendmail):
+    result = sendmail("-t", "--author", "\udcff")
+    assert result.code == 64 and "not UTF-8" in result.err and not Message.objects.exists()
+
+
 def test_t_with_nobody_named_is_recorded_as_failed_and_said(sendmail):
     result = sendmail("-t", stdin=b"From: office@example.com\nTo: undisclosed-recipients:;\n\nx\n")
     assert (result.code, result.out) == (65, "")
@@ -230,9 +244,10 @@ def test_t_with_nobody_named_is_recorded_as_failed_and_said(sendmail):
 @pytest.mark.parametrize(
     ("arguments", "stdin", "code", "words"),
     [
-        ([], RAW, 64, "Nobody to send it to"),
-        (["-i"], RAW, 64, "Nobody to send it to"),
+        ([], RAW, 64, "No recipients. Name them"),
+        (["-i"], RAW, 64, "No recipients. Name them"),
         (["--unheard-of", "a@example.com"], RAW, 64, "unrecognized arguments"),
+        (["-t"], b"From: o@s.example\nTo: =?utf-8?b?eEB5LnosIA==?= a@s.example\n\nhi\n", 67, "separated by a comma"),
         (["a@example.com", "-f"], RAW, 64, "expected one argument"),
         (["a@example.com"], b"", 65, "empty"),
         (["a@example.com"], b".\n", 65, "empty"),
@@ -240,7 +255,7 @@ def test_t_with_nobody_named_is_recorded_as_failed_and_said(sendmail):
         (["a@example.com"], b"From: root\n\nbody\n", 65, "“root”"),
         (["a@example.com"], b"Subject: a\nSubject: b\n" + RAW, 65, "3 Subject header fields"),
         (["a@example.com"], b"X: a\rBcc: evil@example.com\n" + RAW, 65, "stray carriage return"),
-        (["nonsense"], RAW, 67, "“nonsense” is not a valid e-mail address"),
+        (["nonsense"], RAW, 67, "“nonsense” is not a valid email address"),
         (["a@example.com\nRCPT TO:<e@x.org>"], RAW, 67, "line break"),
         (["-f", "nonsense", "a@example.com"], RAW, 67, "“nonsense”"),
         (["-t"], b"From: office@example.com\nTo: ada@example.com bob@example.com\n\nx\n", 67, "separated by a comma"),
@@ -265,9 +280,66 @@ def test_when_the_queue_is_away_the_caller_is_told_to_try_again(sendmail, monkey
     assert "Try again later" in result.err
 
 
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.postgresql
+@pytest.mark.parametrize(
+    ("is_committed", "comes_back", "code", "stored"),
+    [(True, True, 0, 1), (False, True, 75, 0), (True, False, 70, 1), (False, False, 70, 0)],
+)
+def test_database_that_goes_away_over_a_commit(sendmail, monkeypatch, is_committed, comes_back, code, stored):
+    """What it was told to store it may have stored (as at a failover): a second try would be a second copy."""
+    server, gate_store = type(connections["default"]), gate.store
+    commit = server._commit
+
+    def goes_away(database):
+        patch.undo()
+        commit(database) if is_committed else database.connection.rollback()
+        database.connection.close()
+        if not comes_back:
+            patch.setattr(server, "get_new_connection", refused)
+        raise OperationalError("server closed the connection unexpectedly")
+
+    def refused(*_):
+        raise OperationalError("connection refused")
+
+    def store(rows):
+        patch.setattr(server, "_commit", goes_away)
+        return gate_store(rows)
+
+    monkeypatch.setattr("messaging.submit.COMMIT_SECONDS", 1.0)
+    monkeypatch.setattr("messaging.intake.gate.store", store)
+    with pytest.MonkeyPatch.context() as patch:
+        result = sendmail("a@example.com")
+    connections["default"].close()
+    assert result.code == code, result.err
+    assert ("Try again later" in result.err) == (code == 75)
+    assert ("Do not send it again" in result.err) == (code == 70)
+    assert Message.objects.count() == stored
+
+
 def test_other_python_code_gets_an_exception(monkeypatch, db):
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(RAW)))
     call_command("sendmail", "-t", "-i")
     assert Message.objects.count() == 1
     with pytest.raises(CommandError):
         call_command("sendmail", "nonsense")
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("Ada\nBcc: evil@example.com", "Ada Bcc: evil@example.com"),
+        ("Ada\r\nBcc: evil@example.com", "Ada  Bcc: evil@example.com"),
+        ("Ada\x0bX-Evil : 1", "Ada X-Evil : 1"),
+        ("Zo\udceb", "Zoë"),  # as Python has an octet of an argument that is no UTF-8
+        ('Zo\udceb\u2028"\\', 'Zo\xeb "\\'),
+        ("Zoë Berg", "Zoë Berg"),
+    ],
+)
+def test_a_full_name_is_a_name_and_nothing_else(sendmail, name, shown):
+    raw = b"X-Last: 1\nSubject: Report\n\nDear all\n"
+    assert (result := sendmail("-f", "office@example.com", "-F", name, "b@example.com", stdin=raw)).code == 0, result
+    message = Message.objects.get()
+    assert message.from_header in (f"{shown} <office@example.com>", f'"{shown}" <office@example.com>')
+    assert [each.name for each in mime.head(wire(message))[0]] == ["from", "x-last", "subject", "date", "message-id"]
+    assert list(message.recipients.values_list("address", flat=True)) == ["b@example.com"]

@@ -4,9 +4,9 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from messaging.audit import ChangedMeanwhile
+from messaging.company import options
 from messaging.management.commands import set_option
 from messaging.models import AuditEntry
-from messaging.setup import options
 from tests.pages import words
 
 pytestmark = pytest.mark.django_db
@@ -100,7 +100,7 @@ WRONG = [
     (("expire_days", "-1"), "expire_days: Enter a number of days from 1 to 3650"),
     (("company_name", "a\nb"), "company_name: Line breaks and control characters are not possible here."),
     (("company_name", "x" * 121), "company_name: It is longer than 120 characters."),
-    (("company_address", "office"), "company_address: “office” is not a valid e-mail address."),
+    (("company_address", "office"), "company_address: “office” is not a valid email address."),
     (("console_url", "mail.office.example"), "console_url: Enter the address as the browser shows it"),
     (("time_zone", "Berlin"), "time_zone: "),
     (("language", "de"), "language can be en-gb or en-us, and not “de”."),
@@ -138,7 +138,7 @@ def test_change_of_another_person_meanwhile_is_told(monkeypatch):
         raise ChangedMeanwhile
 
     monkeypatch.setattr(set_option.options, "save", overtaken)
-    with pytest.raises(CommandError, match=r"Nothing was written\. Somebody else changed .* Run this again\."):
+    with pytest.raises(CommandError, match=r"Nothing was written\. Another user changed .* Run this again\."):
         call_command("set_option", "record_outbound_email", "on")
 
 

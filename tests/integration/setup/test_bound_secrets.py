@@ -98,7 +98,7 @@ def test_same_password_entered_for_another_place_goes_there(admin):
     assert resolve(None).password == "geheim"
 
 
-# --- And nobody else gets it, whoever names another place ---------------------------------------------------
+# --- And no one else gets it, whoever names another place ---------------------------------------------------
 
 
 @pytest.fixture
@@ -176,6 +176,23 @@ def test_password_that_a_user_entered_for_the_server_shown_does_not_go_to_the_on
     again = {name: answer.context["form"][name].value() or "" for name in shown.fields} | {"password": "bens own"}
     assert browser.post(path, again).status_code == 302, "and then it is meant for that one"
     assert (resolve(ben).password, resolve(ben).host) == ("bens own", "other.example.com")
+
+
+def test_password_of_a_user_does_not_go_to_the_server_that_the_company_names_while_it_is_saved(ben, monkeypatch):
+    changes.save(None, COMPANY, by=None)
+    CompanyOptions.objects.create(pk=1, users_may_edit=True)
+    save_layer = changes.save
+
+    def while_the_company_moves(*args, **options):
+        save_layer(None, {"host": "other.example.com"}, by=None)
+        return save_layer(*args, **options)
+
+    browser = browser_of(ben)
+    monkeypatch.setattr(changes, "save", while_the_company_moves)
+    assert save(browser, "/preferences/email/", username="ben", password="bens own").status_code == 302
+    assert (resolve(ben).host, resolve(ben).password) == ("other.example.com", "")
+    save_layer(None, {"host": COMPANY["host"]}, by=None)
+    assert resolve(ben).password == "bens own"
 
 
 def test_passwords_of_users_from_before_the_upgrade_are_bound_when_the_company_moves(ben):

@@ -1,4 +1,4 @@
-"""Which settings will be used, and why: the layers of Email Setup (seed rows S9 to S13), and their pages."""
+"""Which settings will be used, and why: the layers of Email Setup (S9 to S13), and their pages."""
 
 import datetime as dt
 
@@ -7,9 +7,10 @@ from cryptography.hazmat.primitives import serialization
 from django.urls import reverse
 from django.utils import timezone
 
-from messaging import roles
+from messaging.access import roles
+from messaging.company import options
 from messaging.models import AccountPause, AuditEntry, CompanyOptions, EmailSettings, Message
-from messaging.setup import changes, options
+from messaging.setup import changes
 from messaging.setup.layers import resolve
 from messaging.wording import in_words
 from tests.certificates import Authority
@@ -78,7 +79,7 @@ def test_value_of_a_higher_layer_cannot_be_changed_by_posting_it(admin, opt_fold
 
 
 def test_saving_with_opt_files_leaves_the_global_settings_as_they_were(admin, settings, opt_folder):
-    """The WARNING of the seed (row S13) cannot come true."""
+    """The WARNING of the seed (S13) cannot come true."""
     company(port=2587, username="office", auth_type="tls-explicit", password="geheim")
     before = EmailSettings.objects.values().get()
     write_opt_files(opt_folder, send_type="3", auth_type="tls-implicit", host="local.example.com",
@@ -169,7 +170,7 @@ IMPOSSIBLE = [
 @pytest.mark.slow
 @pytest.mark.parametrize(("whose", "name", "value", "label"), matrix(["company", "ben"], IMPOSSIBLE))
 def test_stored_value_that_is_none_is_a_clear_state_and_can_be_corrected(admin, ben, whose, name, value, label):
-    """Another version, or somebody in the database, has written it."""
+    """Another version, or someone in the database, has written it."""
     company(port=2587)
     account = ben if whose == "ben" else None
     changes.save(account, {"username": "office"}, by=None)
@@ -311,7 +312,7 @@ def test_administrator_decides_who_may_edit_and_sees_whose_server_is_not_listed(
     assert {change.field for change in AuditEntry.objects.filter(by=operator)} >= {"users_may_edit", "user_servers"}
     response = admin.post("/setup/email/users/", data)
     assert (response.status_code, CompanyOptions.objects.get().version) == (422, 1)
-    assert "Somebody else changed this" in source(response)
+    assert "Another user changed this" in source(response)
 
 
 @pytest.mark.parametrize(
@@ -368,6 +369,32 @@ def test_user_does_not_fall_back_to_the_companys_service_account_as_somebody_els
     assert resolve(ben).sign_in == "password"
 
 
+@pytest.mark.parametrize(
+    ("sign_in", "secret"), [("google-service", "service_account"), ("microsoft-app", "client_secret")]
+)
+def test_mailbox_that_a_user_named_beforehand_is_not_opened_with_what_opens_any(
+    admin, bens_browser, ben, operator, sign_in, secret
+):
+    """The company signed in with a password when Ben entered the user name; then an administrator moved it."""
+    company(send_type=3, auth_type="tls-explicit", username="office@example.com", password="geheim")
+    let_users_edit()
+    assert save(bens_browser, "/preferences/email/", username="boss@example.com").status_code == 302
+    assert resolve(ben).username == "boss@example.com"
+    changes.save(None, {"sign_in": sign_in, secret: "{}", "tenant": "t.example", "client_id": "c"}, by=operator)
+    assert (resolve(ben).username, resolve(ben).secret(secret), resolve(ben).problems()) == (
+        "office@example.com",
+        "{}",
+        [],
+    )
+    assert "not used: administrators say which mailbox is yours" in source(bens_browser.get("/preferences/email/"))
+    assert save(bens_browser, "/preferences/email/", auth_type="tls-implicit").status_code == 302
+    assert resolve(ben).username == "office@example.com"
+    assert save(admin, "/setup/email/users/ben/", username="ben@example.com").status_code == 302
+    assert resolve(ben).username == "ben@example.com"
+    changes.save(None, {"sign_in": "password", "password": "geheim"}, by=operator)
+    assert resolve(ben).username == "ben@example.com"
+
+
 def test_secret_of_the_company_is_not_for_another_way_to_sign_in(ben):
     """A refresh token of Google would be shown to Microsoft."""
     company(send_type=3, auth_type="tls-explicit", sign_in="google-user", client_id="c", tenant="office.example",
@@ -404,7 +431,7 @@ def test_second_of_two_administrators_sees_what_changed_and_may_save_over_it(adm
     response = admin.post("/setup/email/", data)
     page = source(response)
     assert response.status_code == 422
-    assert "Somebody else changed these settings while you had them open" in page
+    assert "Another user changed these settings while you had them open" in page
     assert "<strong>Server</strong>: from “smtp.example.com” to “new.example.com”, by Ben" in page
     assert "<strong>Password</strong>: set, by Ben" in page
     assert "geheim" not in page
@@ -499,6 +526,9 @@ def test_service_account_key_is_kept_encrypted_and_never_shown(admin):
     assert "GEHEIM" not in row.service_account_encrypted
     assert resolve(None).secret("service_account") == key
     assert "GEHEIM" not in source(admin.get("/setup/email/"))
+    refused = save(admin, "/setup/email/", service_account=key, port="x")
+    assert refused.status_code == 422
+    assert "GEHEIM" not in source(refused), "nor while another field is corrected"
     for bad in ("{}", "[]", "not json", '{"type": "authorized_user"}'):
         response = save(admin, "/setup/email/", service_account=bad)
         assert "not the JSON key of a service account" in " ".join(response.context["form"].errors["service_account"])

@@ -2,25 +2,31 @@
 
 import base64
 import datetime as dt
+import json
 import logging
+import re
+import socket
 import threading
 
 import pytest
 from django.db import connections
 from django.utils import timezone
 
-from messaging import housekeeping, probe
-from messaging.delivery import meanings
-from messaging.delivery.outcomes import LocalError, Reply, Stage, judge
+from messaging import connection_check, housekeeping
+from messaging.delivery.outcomes import meanings
+from messaging.delivery.outcomes.verdict import LocalError, Reply, Stage, judge
 from messaging.models import AccessToken, AccountPause, Message
-from messaging.setup import changes, grants, oauth, providers
+from messaging.setup import changes
+from messaging.setup.fields import SECRETS
 from messaging.setup.layers import resolve
-from messaging.setup.oauth import SignInFailed, access_token
+from messaging.setup.oauth import grants, providers, tokens
+from messaging.setup.oauth.tokens import SignInFailed, access_token
 from messaging.wording import advice, in_words
 from tests.certificates import Authority
 from tests.factories import make_message
 from tests.fault_server import FaultServer
 from tests.identity import CLIENT, TENANT, Identity, Refused
+from tests.pages import source
 from tests.rows import dump, heard
 from tests.sizes import matrix, sampled
 from tests.steps import elsewhere, run_lane, still_there
@@ -103,6 +109,58 @@ def test_message_goes_out_over_each_way_to_sign_in(way, sign_in_by, identity, se
     sees_no_secret(identity, caplog.text)
 
 
+@pytest.mark.parametrize(("way", "end"), matrix(WAYS, ["ü", "\x01auth=x", "\r\n", "\udc80"]))
+def test_token_that_no_mail_server_can_be_given_is_told_and_not_sent(way, end, sign_in_by, identity, server):
+    sign_in_by(way)
+    identity.spoils = end
+    message = deliver()
+    assert message.status == "queued"
+    assert not server.heard("AUTH")
+    assert heard(message.attempts.last()) == "The sign-in server’s token has characters that no token may have."
+
+
+ODD_ANSWERS = [
+    {"refresh_token": "\ud800"},
+    {"refresh_token": "x\0y"},
+    {"refresh_token": 5},
+    {"id_token": "x"},
+    {"access_token": 5},
+    {"access_token": ["a"]},
+    {"expires_in": 1e300},
+    {"expires_in": 10**30},
+    {"expires_in": -1e9},
+]
+
+
+@pytest.mark.parametrize(("way", "odd"), matrix(WAYS, ODD_ANSWERS))
+def test_answer_that_is_odd_is_made_do_with_or_told_and_costs_no_message_a_try(way, odd, sign_in_by, identity, server):
+    sign_in_by(way)
+    identity.adds = odd
+    message = deliver()
+    if message.status == "sent":
+        assert server.heard("AUTH")
+        assert not AccountPause.objects.exists()
+        return
+    assert (message.status, message.tries) == ("queued", 0)
+    assert AccountPause.objects.get().reason.key in (meanings.SIGN_IN_SERVER.key, meanings.SIGN_IN_REFUSED.key)
+    assert not server.heard("AUTH")
+    identity.adds = {}
+    sign_in_by(way)
+    run_lane(after=dt.timedelta(hours=1))
+    message.refresh_from_db()
+    assert message.status == "sent"
+
+
+@pytest.mark.parametrize("way", ["microsoft-user", "google-user", "oauth2"])
+@pytest.mark.parametrize("odd", ["\ud800", "x\0y", "ü", 5, ["a"]])
+def test_refresh_token_that_is_none_is_told(way, odd, sign_in_by, identity):
+    sign_in_by(way)
+    identity.adds = {"refresh_token": odd}
+    message = deliver()
+    assert heard(message.attempts.get()) == "The sign-in server’s token has characters that no token may have."
+    assert (message.status, message.tries) == ("queued", 0)
+
+
 def test_client_without_a_refresh_token_signs_in_for_itself(sign_in_by, identity):
     sign_in_by("oauth2", refresh_token="", scope="smtp mail")
     assert deliver().status == "sent"
@@ -143,13 +201,43 @@ def test_refused_token_is_told_with_what_the_server_says_of_it(mechanism, sign_i
     assert len(server.heard("AUTH")) == 1, "a token that was issued just now is not asked for again"
 
 
+ODD_REASONS = {
+    "half a character": json.dumps({"status": "\ud800"}),
+    "NUL": json.dumps({"status": "a\0b"}),
+    "other direction": json.dumps({"status": "\u202elive\u2066"}),
+    "control characters": json.dumps({"scope": "a\r\n\x1b[31m\x9bb"}),
+    "no text": json.dumps({"status": [[1]], "scope": {"a": float("nan")}}),
+    "deep": "[" * 1450,
+    "long number": '{"status": %s}' % ("9" * 1400),
+}
+
+
+@pytest.mark.parametrize("kind", ODD_REASONS)
+def test_reason_for_refusing_a_token_is_recorded_and_shown_whatever_it_is(kind, sign_in_by, server, admin):
+    server.auth, server.takes_token = ["XOAUTH2"], lambda user, token: False
+    server.at("AUTH", f"334 {base64.b64encode(ODD_REASONS[kind].encode()).decode()}")
+    sign_in_by("google-service")
+    message = deliver()
+    assert (message.status, message.tries) == ("queued", 0)
+    attempt, pause = message.attempts.get(), AccountPause.objects.get()
+    assert in_words(pause.reason) == meanings.TOKEN_REFUSED.explanation
+    assert attempt.reply_text.startswith("5.7.8 not accepted")
+    pages = [
+        source(admin.get(message.get_absolute_url())),
+        source(admin.post("/setup/email/check/")),
+        source(admin.post("/setup/email/test/", {"recipient": "ann@example.com"})),
+    ]
+    assert not [page for page in pages if re.search("[\0\x1b\x9b\u202e\u2066]", page)]
+    assert not [page for page in pages if meanings.TOKEN_REFUSED.explanation not in page]
+
+
 def test_answer_that_is_no_text_is_told_as_far_as_it_is(sign_in_by, identity):
     """JSON may bring half a character, which no database keeps."""
-    identity.fails = Refused("invalid_grant", "the \ud800 user is gone")
+    identity.fails = Refused("invalid_grant", "the \ud800 user\x1b is \u202egone")
     sign_in_by("google-user")
     message = deliver()
     assert message.status == "queued"
-    assert "the ? user is gone" in heard(message.attempts.last())
+    assert "the \ufffd user  is \ufffdgone" in heard(message.attempts.last())
 
 
 def test_token_that_was_ended_early_is_asked_for_anew_on_the_same_connection(sign_in_by, server, identity, clock):
@@ -175,7 +263,7 @@ def test_server_without_modern_sign_in_is_explained(sign_in_by, server):
 
 def test_dialogue_of_the_test_message_shows_no_token(sign_in_by, identity, operator):
     sign_in_by("google-service")
-    *steps, end = probe.send_test_message(None, "ann@example.com", operator)
+    *steps, end = connection_check.send_test_message(None, "ann@example.com", operator)
     assert end.ok
     said = [line for direction, line, _ in end.dialogue if direction == "C"]
     place = said.index("AUTH XOAUTH2 ***")
@@ -188,7 +276,7 @@ def test_token_that_the_mail_server_repeats_is_told_to_nobody(sign_in_by, identi
     token = access_token(sign_in_by("oauth2"))
     words = base64.b64encode(f"user={USER}\1auth=Bearer {token}\1\1".encode()).decode()
     server.at("AUTH", f"535 5.7.8 not good: {token} {words}")
-    *steps, end = probe.send_test_message(None, "ann@example.com", operator)
+    *steps, end = connection_check.send_test_message(None, "ann@example.com", operator)
     assert "5.7.8 not good: *** ***" in repr(end.dialogue)
     assert words not in repr(end)
     sees_no_secret(identity, repr(end), repr(steps))
@@ -248,7 +336,7 @@ def test_lost_encryption_key_makes_the_token_be_asked_for_anew(sign_in_by, ident
 
 
 def test_eight_threads_ask_at_once_and_one_asks_the_provider(sign_in_by, identity, monkeypatch):
-    monkeypatch.setattr(oauth, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(tokens, "LOOK_SECONDS", 0.01)
     setup = sign_in_by("microsoft-user")
     identity.gate.clear()
     found, ready = [], threading.Barrier(9)
@@ -277,7 +365,7 @@ def test_eight_threads_ask_at_once_and_one_asks_the_provider(sign_in_by, identit
 
 def test_token_that_another_process_got_between_look_and_turn_is_used(sign_in_by, identity, monkeypatch):
     setup = sign_in_by("microsoft-user")
-    look, others = oauth._held, []
+    look, others = tokens._held, []
 
     def look_and_be_overtaken(key):
         held = look(key)
@@ -286,7 +374,7 @@ def test_token_that_another_process_got_between_look_and_turn_is_used(sign_in_by
             others.append(access_token(setup))
         return held
 
-    monkeypatch.setattr(oauth, "_held", look_and_be_overtaken)
+    monkeypatch.setattr(tokens, "_held", look_and_be_overtaken)
     assert access_token(setup) == others[1]
     assert len(identity.token_requests) == 1
 
@@ -324,14 +412,14 @@ def waiting(clock, monkeypatch):
             waited.append(seconds)
             clock.goes_on(seconds=seconds)
 
-    monkeypatch.setattr(oauth, "time", Time)
+    monkeypatch.setattr(tokens, "time", Time)
     return waited
 
 
 def test_process_that_dies_while_it_renews_delays_the_others_only(sign_in_by, identity, monkeypatch, waiting):
     die_while_renewing(sign_in_by("microsoft-user"), monkeypatch)
     assert deliver().status == "sent"
-    assert 0 < sum(waiting) <= oauth.turn_seconds() + 1
+    assert 0 < sum(waiting) <= tokens.turn_seconds() + 1
     assert not AccountPause.history.exists()
 
 
@@ -355,7 +443,7 @@ def test_two_processes_that_die_one_after_the_other_pause_nothing(sign_in_by, id
     message = make_message("ann@example.com")
     die_while_renewing(setup, monkeypatch)
     dies = [True]
-    look = oauth._take_turn
+    look = tokens._take_turn
 
     def be_overtaken(row, now):
         if dies and row.renewing_until is not None and row.renewing_until <= now:
@@ -363,7 +451,7 @@ def test_two_processes_that_die_one_after_the_other_pause_nothing(sign_in_by, id
             die_while_renewing(setup, monkeypatch)
         return look(row, now)
 
-    monkeypatch.setattr(oauth, "_take_turn", be_overtaken)
+    monkeypatch.setattr(tokens, "_take_turn", be_overtaken)
     run_lane()
     message.refresh_from_db()
     assert message.status == "sent"
@@ -372,8 +460,8 @@ def test_two_processes_that_die_one_after_the_other_pause_nothing(sign_in_by, id
 
 def test_turn_left_by_the_dead_ends_before_anybody_stops_waiting_and_that_before_a_lease(settings):
     for settings.LEASE_SECONDS in (1, 30, 600):
-        assert 2 * oauth.turn_seconds() < oauth.wait_seconds() <= settings.LEASE_SECONDS
-        assert oauth.turn_seconds() > oauth.LOOK_SECONDS
+        assert 2 * tokens.turn_seconds() < tokens.wait_seconds() <= settings.LEASE_SECONDS
+        assert tokens.turn_seconds() > tokens.LOOK_SECONDS
 
 
 def test_turn_is_put_off_as_long_as_the_provider_takes(sign_in_by, identity, settings):
@@ -743,7 +831,7 @@ def test_tokens_that_nothing_asks_for_any_more_are_dropped(sign_in_by, identity,
 def test_a_provider_that_drips_is_given_up_after_a_while(identity, sign_in_by, monkeypatch, way):
     """Each byte comes in time for a single one, and all of them together would take several seconds."""
     setup = sign_in_by(way)
-    monkeypatch.setattr("messaging.setup.http.SESSION_SECONDS", 1.0)
+    monkeypatch.setattr("messaging.setup.oauth.http.SESSION_SECONDS", 1.0)
     identity.drips = 0.03
     with pytest.raises(SignInFailed) as failed:
         access_token(setup)
@@ -757,3 +845,30 @@ def test_who_has_less_time_gives_up_sooner(identity, sign_in_by):
     identity.drips = 0.03
     with pytest.raises(SignInFailed):
         access_token(setup, seconds=1.0)
+
+
+@pytest.fixture
+def silent():
+    """The address of a server that takes connections, and says nothing: not even in the TLS handshake."""
+    with socket.create_server(("127.0.0.1", 0), backlog=20) as listening:
+        yield f"https://127.0.0.1:{listening.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("way", sampled(WAYS))
+def test_a_provider_that_is_silent_in_the_tls_handshake_is_given_up(identity, sign_in_by, monkeypatch, silent, way):
+    setup = sign_in_by(way)
+    changes.save(
+        None, {"token_url": setup.text("token_url").replace(identity.url, silent)} | setup_secrets(setup), by=None
+    )
+    monkeypatch.setattr("messaging.setup.oauth.http.SESSION_SECONDS", 1.0)
+    setup = resolve(None)
+    assert not setup.problems()
+    with pytest.raises(SignInFailed) as failed:
+        access_token(setup)
+    assert failed.value.trouble == grants.Trouble.UNREACHABLE
+    assert not AccessToken.objects.filter(renewing_until__isnull=False).exists(), "the next one may ask"
+
+
+def setup_secrets(setup):
+    """They are entered anew for another place."""
+    return {name: str(setup.secret(name)) for name in SECRETS if setup.secret(name)}

@@ -1,4 +1,4 @@
-"""Email Setup as the seed tells it: what is set for one account, and what for everybody."""
+"""Email Setup as the seed tells it: what is set for one account, and what for everyone."""
 
 import base64
 
@@ -34,7 +34,7 @@ def process(browser, *messages):
 
 def test_one_account_sends_in_bulk_over_smtp_while_the_company_stays_with_mapi(operator, batch_runner, mail_server):
     """The seed: “use user preferences to set the e-mail settings for only the user account that your e-mail sender is
-    using while leaving the company e-mail preferences alone” (row S9)."""
+    using while leaving the company e-mail preferences alone” (S9)."""
     company = EmailSettings.objects.create(send_type=1)
     EmailSettings.objects.create(account=batch_runner, send_type=2, host="127.0.0.1", port=mail_server.port)
     before = EmailSettings.objects.filter(pk=company.pk).values().get()
@@ -63,7 +63,7 @@ def over(server):
     return {"host": "127.0.0.1", "port": server.port}
 
 
-# --- “you can configure the server ONLY to send via SMTP using .opt files” (row S10) ---------------------------
+# --- “you can configure the server ONLY to send via SMTP using .opt files” (S10) ---------------------------
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""`.opt` files of one server (seed rows S10 and S13): what is read, what is refused, and what a bad one stops."""
+"""`.opt` files of one server (S10 and S13): what is read, what is refused, and what a bad one stops."""
 
 import logging
 from pathlib import Path
@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from messaging import housekeeping
 from messaging.backends import NotSent
-from messaging.delivery import refusal
+from messaging.delivery import opt_file_block
 from messaging.delivery.lane import Lane
 from messaging.models import AccountPause, EmailSettings, Heartbeat, Message, Phrase
 from messaging.setup import opt_files
@@ -23,12 +23,12 @@ from tests.servers import MailServer
 from tests.steps import run_lane
 
 PASSWORD = "s3cret-pässword"
-SERVER = refusal.server_name()
+SERVER = opt_file_block.server_name()
 
 
 @pytest.fixture(autouse=True)
 def nothing_told_yet(monkeypatch):
-    monkeypatch.setattr(refusal, "_told", refusal._Told())
+    monkeypatch.setattr(opt_file_block, "_told", opt_file_block._Told())
 
 
 # --- The seed's list, sentence by sentence -----------------------------------------------------------
@@ -164,7 +164,7 @@ def test_new_server_is_used_from_the_next_connection_on(opt_folder, mail_server)
 def test_test_message_and_check_fail_and_say_why(opt_folder, email_setup, mail_server, admin, what):
     write_opt_files(opt_folder, port="abc")
     page = source(admin.post(f"/setup/email/{what}/", {"recipient": "me@example.com"}))
-    assert "Nothing is sent by this server until its file email.smtp_port.opt is mended." in page
+    assert "Nothing is sent by this server until its file email.smtp_port.opt is fixed." in page
     assert BAD in page  # for an administrator
     assert mail_server.connections == 0
     assert not AccountPause.history.exists()
@@ -175,7 +175,7 @@ def test_what_is_sent_at_once_fails_and_says_why(opt_folder, email_setup, mail_s
     hold_mail(hold=False)
     write_opt_files(opt_folder, port="abc")
     message = EmailMessage("Report", "Dear Ann", "office@example.com", ["ann@example.com"])
-    with pytest.raises(NotSent, match=r"email\.smtp_port\.opt is mended"):
+    with pytest.raises(NotSent, match=r"email\.smtp_port\.opt is fixed"):
         get_connection("messaging.backends.QueueEmailBackend").send_messages([message])
     assert states() == ["failed"]
     assert mail_server.connections == 0
@@ -201,7 +201,7 @@ def test_process_queue_says_it_when_the_file_turns_bad_on_the_way(opt_folder, ma
     with pytest.raises(SystemExit) as ended:
         call_command("process_queue")
     assert ended.value.code == 1
-    assert f"Nothing is sent by this server until this .opt file is mended: {BAD}" in capsys.readouterr().out
+    assert f"Nothing is sent by this server until this .opt file is fixed: {BAD}" in capsys.readouterr().out
 
 
 # --- Who is told -------------------------------------------------------------------------------------
@@ -217,7 +217,7 @@ def test_worker_notes_it_once_and_that_it_is_mended(opt_folder, caplog):
         housekeeping.sweep(now)
         run_lane()
     note = Heartbeat.objects.get(name=f"opt-files {SERVER}")
-    assert list(map(in_words, refusal.errors_of(note))) == [
+    assert list(map(in_words, opt_file_block.errors_of(note))) == [
         "email.smtp_pass.opt: It has control characters. Save it again as UTF-8, with the value alone on one line.",
         BAD,
     ]
@@ -231,7 +231,7 @@ def test_worker_notes_it_once_and_that_it_is_mended(opt_folder, caplog):
     for _ in range(3):
         housekeeping.sweep(now)
     assert len(caplog.records) == 3
-    assert "mended" in caplog.records[-1].getMessage()
+    assert "are fixed" in caplog.records[-1].getMessage()
     assert not Heartbeat.objects.filter(name__startswith="opt-files").exists()
 
 
@@ -239,13 +239,13 @@ def test_worker_notes_it_once_and_that_it_is_mended(opt_folder, caplog):
 def test_note_is_refreshed_now_and_then_only(opt_folder, monkeypatch, django_assert_num_queries, caplog):
     write_opt_files(opt_folder, port="abc")
     files = opt_files.read()
-    refusal.tell(files, timezone.now())
+    opt_file_block.tell(files, timezone.now())
     with django_assert_num_queries(0):
-        refusal.tell(files, timezone.now())
-    monkeypatch.setattr(refusal, "REFRESHED_AFTER", 0.0)
+        opt_file_block.tell(files, timezone.now())
+    monkeypatch.setattr(opt_file_block, "REFRESHED_AFTER", 0.0)
     later = timezone.now()
     with django_assert_num_queries(1):
-        refusal.tell(files, later)
+        opt_file_block.tell(files, later)
     assert Heartbeat.objects.get().at == later
     assert len(caplog.records) == 1
 
@@ -286,12 +286,12 @@ def test_what_another_server_says_is_shown_while_it_is_fresh(admin):
     Heartbeat.objects.create(name="sweep", at=now)
     other = Heartbeat.objects.create(name="opt-files mail2", at=now, note=Phrase("opt errors", errors=[said(BAD)]))
     assert f"Nothing is sent by mail2: {BAD}" in source(admin.get("/messages/"))
-    other.at = now - refusal.FRESH - refusal.FRESH
+    other.at = now - opt_file_block.FRESH - opt_file_block.FRESH
     other.save()
     assert "Nothing is sent by" not in source(admin.get("/messages/"))
     housekeeping.tidy(now)
     assert Heartbeat.objects.filter(pk=other.pk).exists()
-    later = now + refusal.FRESH * 60 * 25
+    later = now + opt_file_block.FRESH * 60 * 25
     Heartbeat.objects.filter(name="sweep").update(at=later)
     housekeeping.tidy(later)
     assert not Heartbeat.objects.filter(pk=other.pk).exists()
@@ -319,7 +319,7 @@ def test_review_names_the_file_to_office_staff_and_not_what_is_in_it(opt_folder,
     client.force_login(operator)
     message = make_message("ann@example.com", due=False)
     page = source(client.post("/batches/new/", {"message": [message.pk]}, follow=True))
-    assert "Nothing is sent by this server until its file email.smtp_port.opt is mended." in page
+    assert "Nothing is sent by this server until its file email.smtp_port.opt is fixed." in page
     assert "abc" not in page
 
 

@@ -3,7 +3,7 @@
 import pytest
 from django.test import Client
 
-from messaging import roles
+from messaging.access import roles
 from messaging.models import CompanyOptions, EmailSettings, Message
 from messaging.setup import changes
 from messaging.setup.layers import resolve

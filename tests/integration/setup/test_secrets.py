@@ -13,13 +13,14 @@ from django.core.management import call_command
 from django.utils import timezone
 from django.utils.log import AdminEmailHandler
 
-from messaging import batches, housekeeping
+from messaging import housekeeping
 from messaging.models import AccessToken, AccountPause, EmailSettings, Heartbeat, Message
+from messaging.queue import batches
+from messaging.queue.wake import _send
 from messaging.setup import changes, secrets
 from messaging.setup.fields import SECRETS, column
 from messaging.setup.layers import resolve
 from messaging.setup.secrets import decrypt, encrypt
-from messaging.wake import _send
 from tests.factories import make_message
 from tests.pages import source
 from tests.rows import dump, heard
@@ -65,13 +66,13 @@ def test_keys_are_changed_without_losing_anything(stored, settings):
     assert len(before) == 10
     versions = list(EmailSettings.objects.values_list("version", flat=True))
     assert reencrypt() == (
-        ["Secrets: 10 were encrypted anew, 0 are encrypted with the first key already, 0 cannot be read."], 0
+        ["Secrets: 10 were encrypted again, 0 are encrypted with the first key already, 0 cannot be read."], 0
     )  # fmt: skip
     settings.FIELD_ENCRYPTION_KEYS = [NEW]  # the old one is taken away
     assert [decrypt(secret) for secret in all_secrets()] == before
     assert list(EmailSettings.objects.values_list("version", flat=True)) == versions, "no form is out of date"
     assert reencrypt() == (
-        ["Secrets: 0 were encrypted anew, 10 are encrypted with the first key already, 0 cannot be read."], 0
+        ["Secrets: 0 were encrypted again, 10 are encrypted with the first key already, 0 cannot be read."], 0
     )  # fmt: skip
 
 
@@ -79,7 +80,7 @@ def test_keys_are_changed_without_losing_anything(stored, settings):
 def test_dry_run_changes_nothing(stored):
     before = all_secrets()
     words, code = reencrypt("--dry-run")
-    assert (words[-1].partition(",")[0], code) == ("Secrets: 10 would be encrypted anew", 0)
+    assert (words[-1].partition(",")[0], code) == ("Secrets: 10 would be encrypted again", 0)
     assert all_secrets() == before
 
 
@@ -95,7 +96,7 @@ def test_what_no_key_opens_is_named_and_the_rest_is_done(stored, settings):
         "Cannot be read with any key: Password, Email settings of the company. It has to be entered again.",
         "Cannot be read with any key: Client secret, Email settings of anna. It has to be entered again.",
         "Cannot be read with any key: Access token of a sign-in, abababab. It has to be entered again.",
-        "Secrets: 7 were encrypted anew, 0 are encrypted with the first key already, 3 cannot be read.",
+        "Secrets: 7 were encrypted again, 0 are encrypted with the first key already, 3 cannot be read.",
     ]
 
 
@@ -111,7 +112,7 @@ def test_what_somebody_saves_meanwhile_stays(stored, monkeypatch):
 
     monkeypatch.setattr("messaging.management.commands.reencrypt_secrets.renewed", slow)
     words, code = reencrypt()
-    assert "9 were encrypted anew" in words[-1]
+    assert "9 were encrypted again" in words[-1]
     assert "1 changed meanwhile: run this again" in words[-1]
     assert code == 0
     assert resolve(None).password == "saved meanwhile"
@@ -125,7 +126,7 @@ def test_more_than_fit_into_one_batch(settings, monkeypatch, django_user_model):
         account = django_user_model.objects.create(username=f"u{number}")
         changes.save(account, {"password": f"p{number}"}, by=None)
     settings.FIELD_ENCRYPTION_KEYS = [NEW, OLD]
-    assert "10 were encrypted anew" in reencrypt()[0][-1]
+    assert "10 were encrypted again" in reencrypt()[0][-1]
     settings.FIELD_ENCRYPTION_KEYS = [NEW]
     assert [resolve(row.account).password for row in EmailSettings.objects.order_by("pk")] == [
         f"p{number}" for number in range(10)
@@ -199,7 +200,7 @@ def assert_not_in(where, told):
 def sent_tasks(monkeypatch):
     """What goes to the broker: the names and arguments of tasks."""
     tasks = []
-    monkeypatch.setattr("messaging.wake._send", _send)
+    monkeypatch.setattr("messaging.queue.wake._send", _send)
     monkeypatch.setattr(current_app, "send_task", lambda *args, **options: tasks.append((args, options)))
     return tasks
 

@@ -1,7 +1,7 @@
 """Batches: drafts, two of them with the same messages, retries, cancelling."""
 
-from messaging import batches, queue
 from messaging.models import Batch, Message
+from messaging.queue import actions, batches
 
 from .model import ExpectedBatch
 
@@ -24,7 +24,7 @@ def confirm(office, choose, pk):
     if batch.status != "draft" or account == office.mia.pk:
         try:
             assert not batches.confirm(row, by=person)
-        except queue.NotPossible:
+        except actions.NotPossible:
             assert batch.status == "draft"
         assert office.everything() == before
         office.seen["refused", "confirm", batch.status] += 1
@@ -94,8 +94,8 @@ def retry_draft(office, choose, pk):
     ]
     before = office.everything()
     try:
-        made = batches.retry_failed(Batch.objects.get(pk=pk), by=person, among=queue.visible_to(person))
-    except queue.NotPossible:
+        made = batches.retry_failed(Batch.objects.get(pk=pk), by=person, among=actions.visible_to(person))
+    except actions.NotPossible:
         assert not wanted
         assert office.everything() == before
         office.seen["refused", "retry draft", batch.status] += 1

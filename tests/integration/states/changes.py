@@ -5,9 +5,10 @@ import uuid
 
 import pytest
 
-from messaging import answers, housekeeping, queue, restores, sending
+from messaging import housekeeping
 from messaging.intake import gate
 from messaging.models import AccountPause, Message, Notice, Restore
+from messaging.queue import actions, answers, pausing, restores
 from tests.factories import OFFICE
 
 from .delivery import given_back
@@ -24,9 +25,9 @@ KEPT = ("since", "versions", "fence", "recall", "last")  # by what was unknown s
 
 
 def pause(office, choose):
-    sending.pause(sending.ALL, by=office.ada, why="Stocktaking")
+    pausing.pause(pausing.ALL, by=office.ada, why="Stocktaking")
     given_back(office, {row.account for row in office.messages.values()})
-    sending.resume(sending.ALL, by=office.ada)
+    pausing.resume(pausing.ALL, by=office.ada)
 
 
 def sweep(office, choose, gap):
@@ -45,9 +46,9 @@ def swept(office):
     housekeeping.sweep(now)
     office.swept = now
     for pk, row in office.messages.items():
-        released = {"is_leased": False, "in_data": False, "lease_ends": None}
+        released = {"is_leased": False, "may_be_accepted": False, "lease_ends": None}
         if row.place == "sending" and row.lease_ends < now:
-            if row.once:
+            if row.is_immediate:
                 values = {
                     "why": "stopped",
                     "category": "network",
@@ -80,7 +81,7 @@ def rescued(office, pk, released):
     for address, words in row.heard.items():
         if words == "welcome":
             recipients[address] = "unknown"
-        elif words == "no such mailbox" or row.once:
+        elif words == "no such mailbox" or row.is_immediate:
             recipients[address] = "failed"
     tries = row.tries + 1
     office.change(pk, "lose", status="unknown", recipients=recipients, tries=tries, not_before=None, **released)
@@ -96,7 +97,7 @@ def restore(office, choose):
         if row.status in ("queued", "held", "sending") and row.has("pending"):
             office.restored[pk] = row.copy()
             values = {"not_before": None, "held_until": None, "hold_kind": "", "handed_to": None, "status_before": ""}
-            values |= {"is_leased": False, "in_data": False, "lease_ends": None, "why": "since-backup"}
+            values |= {"is_leased": False, "may_be_accepted": False, "lease_ends": None, "why": "since-backup"}
             values |= {"category": "setup"}
             unknown = {key: "unknown" if value == "pending" else value for key, value in row.recipients.items()}
             office.change(pk, "restore", status="unknown", recipients=unknown, **values)
@@ -141,7 +142,7 @@ def question(office, choose, answer):
     """The same unknown words refuse four, and a person is asked."""
     streak, made = _asked(office)
     for pk in made[1:] if choose([True, False]) else ():
-        queue.retry(Message.objects.get(pk=pk), by=office.ada)
+        actions.retry(Message.objects.get(pk=pk), by=office.ada)
         ordered(office, pk, "retry", office.ada)
         made.remove(pk)
     if answer == "it was us":
@@ -158,7 +159,7 @@ def question(office, choose, answer):
             office.explained(pk)
     before = office.everything()
     for how in (answers.it_was_us, answers.go_on):
-        with pytest.raises(queue.NotPossible):
+        with pytest.raises(actions.NotPossible):
             how(streak, by=office.ada)
     assert office.everything() == before
     office.seen["refused", "answer", "answered"] += 2

@@ -2,10 +2,11 @@
 
 import datetime as dt
 
-from messaging import outgoing, sending
+from messaging import submit
 from messaging.delivery.lane import Lane
 from messaging.intake import gate
 from messaging.models import Message
+from messaging.queue import pausing
 from tests.factories import OFFICE
 
 from .model import Expected
@@ -29,7 +30,7 @@ def come_in(office, choose, way, number=1):
         made = list(map(gate.accept, given))
     else:
         office.choose_options(hold=True)
-        made = [outcome.message for outcome in outgoing.hand_in(given)]
+        made = [outcome.message for outcome in submit.submit(given)]
     values = {"status": "queued"}
     if way in ("timed", "urgent"):
         account = author if author != office.mia else None
@@ -54,15 +55,15 @@ def at_once(office, choose, way):
     plan(office, choose, addresses, choose([*ENDS, "some"]) if way == "unrecorded" else way)
     before = set(Message.objects.values_list("pk", flat=True))
     if way == "paused":
-        sending.pause(author, by=office.ada, why="Stocktaking")
+        pausing.pause(author, by=office.ada, why="Stocktaking")
         given_back(office, [author and author.pk])
     given = gate.Submission(raw(addresses), OFFICE, addresses, author)
     try:
-        [outcome] = office.killing(lambda: list(outgoing.hand_in([given], is_watched=True)))
+        [outcome] = office.killing(lambda: list(submit.submit([given], is_watched=True)))
     except Killed:
         outcome = None
     if way == "paused":
-        sending.resume(author, by=office.ada)
+        pausing.resume(author, by=office.ada)
     made = set(Message.objects.values_list("pk", flat=True)) - before
     unknown = office.server.end == "lost" and not office.server.fault and "welcome" in heard(office, addresses).values()
     if way == "unrecorded" and not unknown:
@@ -81,16 +82,16 @@ def taken_at_once(office, pk, author, addresses, way, *, was_killed=False):
         office.events.append((pk, "ended-early", None))
         values = {"status": "failed", "why": "no-address", "category": "address"}
         if way == "paused":
-            values |= {"once": True, "recipients": dict.fromkeys(addresses, "failed")}
+            values |= {"is_immediate": True, "recipients": dict.fromkeys(addresses, "failed")}
             values |= {"why": "not-sent", "category": "setup"}
         office.change(pk, "send at once", author, **values)
         return
     account = author and author.pk
-    leased = {"is_leased": True, "lease_ends": office.now + LEASE, "once": True, "account": account}
+    leased = {"is_leased": True, "lease_ends": office.now + LEASE, "is_immediate": True, "account": account}
     office.change(pk, "send at once", author, status="sending", **leased)
     if was_killed:
         if way == "kill after":
-            row.in_data, row.heard = True, heard(office, addresses)
+            row.may_be_accepted, row.heard = True, heard(office, addresses)
         return
     record(office, pk)
     if not office.server.fault:
@@ -125,11 +126,11 @@ def heard(office, addresses):
 def record(office, pk):
     """In the model, the server has said of a message what is planned."""
     row, server = office.messages[pk], office.server
-    released = {"is_leased": False, "in_data": False, "lease_ends": None}
+    released = {"is_leased": False, "may_be_accepted": False, "lease_ends": None}
     pending = [address for address, outcome in row.recipients.items() if outcome == "pending"]
     if server.fault:
-        office.faults |= set() if row.once else {row.account}
-        if row.once:
+        office.faults |= set() if row.is_immediate else {row.account}
+        if row.is_immediate:
             failed = row.recipients | dict.fromkeys(pending, "failed")
             values = {"status": "failed", "tries": row.tries + 1, "not_before": None, "recipients": failed}
             office.change(pk, "outcome", **values, **released)
@@ -139,7 +140,7 @@ def record(office, pk):
         return
     row.last |= heard(office, pending)
     tries = row.tries + 1
-    is_last = row.once or tries >= TRIES
+    is_last = row.is_immediate or tries >= TRIES
     outcomes = dict(row.recipients)
     said = heard(office, pending)
     is_handed_over = "welcome" in said.values()
@@ -163,7 +164,8 @@ def due(office):
     found = {}
     for pk, row in office.messages.items():
         is_cancelled = row.batch is not None and office.batches[row.batch].status == "cancelled"
-        if row.status == "queued" and row.not_before is not None and row.not_before <= office.now and not is_cancelled:
+        is_kept = is_cancelled or row.recall is not None
+        if row.status == "queued" and row.not_before is not None and row.not_before <= office.now and not is_kept:
             found.setdefault(row.account, []).append(pk)
     for pks in found.values():
         pks.sort(key=lambda pk: (not office.messages[pk].urgent, office.messages[pk].not_before, pk))
@@ -180,7 +182,7 @@ def lane(office, choose, account, way):
     plan(office, choose, addresses, way)
     is_probe = account in office.faults
     if is_probe:
-        assert sending.try_now(next((each for each in [*office.people, office.quentin] if each.pk == account), None))
+        assert pausing.try_now(next((each for each in [*office.people, office.quentin] if each.pk == account), None))
     run = Lane(account, clock=lambda: office.now)
     try:
         office.killing(run.run)
@@ -192,7 +194,7 @@ def lane(office, choose, account, way):
     if office.server.kill:
         first = office.messages[pks[0]]
         if office.server.kill == "after" and "welcome" in heard(office, pending_of(first)).values():
-            first.in_data, first.heard = True, heard(office, pending_of(first))
+            first.may_be_accepted, first.heard = True, heard(office, pending_of(first))
         return
     for place, pk in enumerate(claimed):
         if office.server.fault and place:
@@ -219,5 +221,5 @@ def given_back(office, accounts, *, urgent_too=False):
     """In the model, a pause takes back what lanes have claimed and not begun."""
     for pk, row in office.messages.items():
         may = urgent_too or not row.urgent
-        if row.place == "sending" and row.account in accounts and not row.once and may:
+        if row.place == "sending" and row.account in accounts and not row.is_immediate and may:
             office.change(pk, "give back", status="queued", is_leased=False, lease_ends=None)

@@ -4,23 +4,29 @@ from collections import namedtuple
 
 import pytest
 
-from messaging import leaving, roles, users
+from messaging import users
+from messaging.access import roles
+from messaging.queue import leaving
 
 from .delivery import given_back
 from .office import BACK
 
 Recalled = namedtuple("Recalled", "choice successor why")
-LEAVING = {"was-deactivated": {"is_active": False}, "may-not-send": {"role": roles.VIEWER}}
+LEAVING = (
+    ("was-deactivated", {"is_active": False}),
+    ("may-not-send", {"role": roles.VIEWER}),
+    ("may-not-send", {"role": ""}),
+)
 
 
 def leave(office, choose, choice):
-    lea, why = office.lea, choose(list(LEAVING))
+    lea, (why, change) = office.lea, choose(LEAVING)
     successor = choose([None, office.olga, office.ada]) if choice == "pass-on" else None
     decision = leaving.Decision(leaving.Choice(choice), successor)
     is_asked = _is_under_way(office, lea.pk)
     if is_asked:
-        _refuse(office, choice, LEAVING[why])
-    left = users.change(lea, LEAVING[why], by=office.ada, decision=decision).left
+        _refuse(office, choice, change)
+    left = users.change(lea, change, by=office.ada, decision=decision).left
     office.has_left = True
     assert (left is not None) == is_asked
     office.seen["left", choice] += 1
@@ -30,7 +36,7 @@ def leave(office, choose, choice):
     recall = Recalled(choice, successor and successor.pk, why)
     mine = {pk: row for pk, row in office.messages.items() if row.account == lea.pk}
     for pk, row in mine.items():
-        if row.status == "sending" and not row.once:
+        if row.status == "sending" and not row.is_immediate:
             row.recall = recall
         elif _goes_out(row) or (choice != "hold" and row.place in ("held", "nobody's draft")):
             _settle(office, pk, recall)

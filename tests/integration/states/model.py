@@ -49,11 +49,11 @@ class Expected:
     hold_kind: str = ""
     handed_to: int | None = None
     status_before: str = ""
-    once: bool = False
+    is_immediate: bool = False
     urgent: bool = False
     tries: int = 0
     is_leased: bool = False
-    in_data: bool = False
+    may_be_accepted: bool = False
     category: str = ""
     sent_at: object = None
     fence: int = 0
@@ -78,14 +78,14 @@ class Expected:
                 return "in mail program" if self.handed_to else "nobody's draft"
             return "held"
         if self.status == "sending":
-            return "in data" if self.in_data else "sending"
+            return "in data" if self.may_be_accepted else "sending"
         return "nobody named" if self.status == "failed" and not self.recipients else self.status
 
     def columns(self):
         return (
             self.why, self.is_leased, dict(self.recipients), self.status, self.author, self.account, self.batch,
-            self.not_before, self.held_until, self.hold_kind, self.handed_to, self.status_before, self.once,
-            self.urgent, self.tries, self.in_data, self.category, self.sent_at, self.fence,
+            self.not_before, self.held_until, self.hold_kind, self.handed_to, self.status_before, self.is_immediate,
+            self.urgent, self.tries, self.may_be_accepted, self.category, self.sent_at, self.fence,
         )  # fmt: skip
 
     def has(self, *outcomes):
@@ -115,7 +115,8 @@ class Expected:
 
 FIELDS = (
     "why", "is leased", "recipients", "status", "author", "account", "batch", "not_before", "held_until", "hold_kind",
-    "handed_to", "status_before", "once", "urgent", "tries", "in_data", "reason_category", "sent_at", "fence",
+    "handed_to", "status_before", "is_immediate", "urgent", "tries", "may_be_accepted", "reason_category",
+    "sent_at", "fence",
 )  # fmt: skip
 
 

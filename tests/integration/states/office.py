@@ -8,12 +8,14 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.test import Client
 
-from messaging import batches, roles, users
-from messaging.answers import open_questions
+from messaging import users
+from messaging.access import roles
+from messaging.company import options
 from messaging.console.forms.compose import NewMessageForm, senders_of
-from messaging.delivery import claims, unanswered
+from messaging.delivery import unanswered
 from messaging.delivery.lane import Lane
-from messaging.delivery.outcomes import Reply, Stage
+from messaging.delivery.outcomes.verdict import Reply, Stage
+from messaging.delivery.store import claims
 from messaging.lifecycle.waiting import waiting
 from messaging.models import (
     Batch,
@@ -25,7 +27,8 @@ from messaging.models import (
     SendAttempt,
     UserSession,
 )
-from messaging.setup import options
+from messaging.queue import batches
+from messaging.queue.answers import open_questions
 from messaging.setup.layers import resolve
 from tests.factories import OFFICE, make_user
 from tests.steps import still_there
@@ -41,14 +44,15 @@ MESSAGES = 6  # above that, none come in by chance
 FULL = 12  # above that, all begins anew
 BACK = {"is_active": True, "role": roles.OPERATOR}  # who left may send again
 TABLES = ("attachment", "messagecontent", "messageversion", "messageevent", "sendattempt", "recipient", "batchitem",
-          "setaside", "noticeitem_notices", "noticeitem", "notice", "submitted", "refusalstreak", "unansweredstreak",
-          "message", "batch", "accountpause", "activelane", "restore", "auditentry", "heartbeat")  # fmt: skip
+          "setaside", "noticeitem_notices", "noticeitem", "notice", "formsubmission", "refusalstreak",
+          "unansweredstreak", "message", "batch", "accountpause", "activelane", "restore", "auditentry",
+          "heartbeat")  # fmt: skip
 
 
 COLUMNS = (
     "pk", "lease_owner", "lease_expires_at", "reason", "status", "author", "account", "batch", "not_before",
-    "held_until", "hold_kind", "handed_to", "status_before", "once", "urgent", "tries", "in_data", "reason_category",
-    "sent_at", "fence",
+    "held_until", "hold_kind", "handed_to", "status_before", "is_immediate", "urgent", "tries", "may_be_accepted",
+    "reason_category", "sent_at", "fence",
 )  # fmt: skip
 
 
@@ -65,7 +69,7 @@ class Office:
         self.ada = make_user("ada", "ada@brightwater.example", role=roles.ADMIN)
         self.people = [self.olga, self.mia, self.ada]
         self.lea, self.has_left = make_user("lea", "lea@brightwater.example"), False  # who leaves, and comes back
-        self.quentin = make_user("quentin")  # whose mail a server refuses in words that nobody knows
+        self.quentin = make_user("quentin")  # whose mail a server refuses in words that no one knows
         EmailSettings.objects.create(account=None, send_type=2, host="127.0.0.1", port=2525)
         EmailSettings.objects.create(account=self.quentin, send_type=2, host="127.0.0.2", port=2525)
         EmailSettings.objects.create(account=self.mia, send_type=1)
@@ -135,7 +139,7 @@ class Office:
         return not_before
 
     def ask(self, pks):
-        """Have messages refused in words that nobody knows, until a person is asked."""
+        """Have messages refused in words that no one knows, until a person is asked."""
         number = self.next_number()
         letters = "".join(string.ascii_lowercase[int(digit)] for digit in str(number))
         options.save({"same_refusals": len(pks)}, by=None)
@@ -179,7 +183,7 @@ class Office:
     def anew(self, account, not_before, batch=None):
         return {
             "status": "queued", "account": account, "not_before": not_before, "batch": batch, "tries": 0,
-            "once": False, "why": "", "category": "",
+            "is_immediate": False, "why": "", "category": "",
         }  # fmt: skip
 
     def sees(self, person, pk):

@@ -7,24 +7,25 @@ from functools import partial
 import pytest
 from django.db import transaction
 
-from messaging import batches, editing, queue, sending
+from messaging.compose import editing
 from messaging.intake import gate
 from messaging.intake.addresses import Mailbox
 from messaging.models import EmailSettings, Message
+from messaging.queue import actions, batches, pausing
 from tests.factories import make_user
 
 from .delivery import given_back, leave_cancelled, new_addresses, plan, taken_at_once
 from .model import IN_BULK, OFFERED, WRITTEN_AGAIN, Expected
 
 FUNCTIONS = {
-    "hold": partial(queue.hold, why="wait"), "release": queue.release, "cancel": queue.cancel, "retry": queue.retry,
-    "send_again": queue.send_again, "mark_as_sent": queue.mark_as_sent, "try_now": queue.try_now,
-    "hand_over": queue.hand_over, "write_again": queue.write_again,
-    "sent_from_mail_program": queue.sent_from_mail_program, "put_back": queue.put_back,
+    "hold": partial(actions.hold, why="wait"), "release": actions.release, "cancel": actions.cancel,
+    "retry": actions.retry, "send_again": actions.send_again, "mark_as_sent": actions.mark_as_sent,
+    "try_now": actions.try_now, "hand_over": actions.open_in_mail_program, "write_again": actions.write_again,
+    "sent_from_mail_program": actions.sent_from_mail_program, "put_back": actions.put_back,
 }  # fmt: skip
 
 
-BULK = {"hold": lambda: queue.to_hold("wait"), "release": queue.to_release, "cancel": queue.to_cancel}
+BULK = {"hold": lambda: actions.to_hold("wait"), "release": actions.to_release, "cancel": actions.to_cancel}
 
 
 def carry_out(office, choose, pk, order):
@@ -89,7 +90,7 @@ def _with(row, before, now):
 
 def _marked_as_sent(office, row, person, until):
     recipients = _with(row, "unknown", "accepted")
-    values = {"once": False, "not_before": None, "status": "sent", "why": "", "category": ""}
+    values = {"is_immediate": False, "not_before": None, "status": "sent", "why": "", "category": ""}
     if "pending" in recipients.values():
         values |= {"status": "queued", "not_before": office.now}
     elif "failed" in recipients.values():
@@ -127,7 +128,7 @@ def orphan(office, choose, pks):
     person = make_user(f"mona{office.next_number()}")
     EmailSettings.objects.create(account=person, send_type=1)
     for pk in pks:
-        queue.hand_over(Message.objects.get(pk=pk), by=person)
+        actions.open_in_mail_program(Message.objects.get(pk=pk), by=person)
         ordered(office, pk, "hand_over", person)
     office.check(whole=False)
     person.delete()
@@ -178,7 +179,7 @@ def refuse_all(office, choose, pks):
             _refuse(office, message, person, setup)
         for order in IN_BULK:
             refused = [pk for pk in pks if not office.messages[pk].allows(order, by_mapi=person == office.mia)]
-            tally = queue.carry_out_for_all(BULK[order](), Message.objects.filter(pk__in=refused), by=person)
+            tally = actions.carry_out_for_all(BULK[order](), Message.objects.filter(pk__in=refused), by=person)
             assert (tally.done, sum(tally.refused.values())) == (0, len(refused))
             for pk in refused:
                 office.seen["refused", f"{order} in bulk", office.messages[pk].place] += 1
@@ -187,11 +188,11 @@ def refuse_all(office, choose, pks):
 
 def _refuse(office, message, person, setup):
     row, by_mapi = office.messages[message.pk], person == office.mia
-    offered = queue.possible_actions(message, setup)
+    offered = actions.possible_actions(message, setup)
     assert set(offered) == row.offered(by_mapi=by_mapi), (row.place, offered)
     refused = [order for order in OFFERED if not row.allows(order, by_mapi=by_mapi)]
     for order in [*refused, *([] if row.place in WRITTEN_AGAIN else ["write_again"])]:
-        with pytest.raises(queue.NotPossible):
+        with pytest.raises(actions.NotPossible):
             if order == "edit":
                 wanted = editing.Edit([Mailbox("", "new@example.com")], [], [], "New")
                 editing.apply(message, wanted, by=person, seen=row.versions)
@@ -219,9 +220,10 @@ def write_again(office, choose, pk):
     form = {
         "sender": office.sender, "to": address, "subject": "Invoice", "text": "Dear customer", "key": uuid.uuid4().hex,
         "do": "queue" if way == "queued" else "send", "earlier": pk,
+        "shown": "-".join(map(str, actions.shown_of(Message.objects.get(pk=pk)))),
     }  # fmt: skip
     if way == "paused":
-        sending.pause(office.olga, by=office.ada, why="Stocktaking")
+        pausing.pause(office.olga, by=office.ada, why="Stocktaking")
         given_back(office, [office.olga.pk])
     elif way != "queued":
         plan(office, choose, [address], way)
@@ -229,7 +231,7 @@ def write_again(office, choose, pk):
     answer = office.browser(office.olga).post("/messages/new/", form)
     assert answer.status_code == (422 if way in ("spam", "paused") else 302), answer.content.decode()[-3000:]
     if way == "paused":
-        sending.resume(office.olga, by=office.ada)
+        pausing.resume(office.olga, by=office.ada)
     [new] = set(Message.objects.values_list("pk", flat=True)) - before
     office.leave(pk)
     values = {"why": "written-again", "category": "", "batch": None}
@@ -245,7 +247,7 @@ def write_again(office, choose, pk):
 def in_bulk(office, choose, order):
     person = choose(office.people)
     seen = {pk for pk in office.messages if office.sees(person, pk)}
-    tally = queue.carry_out_for_all(BULK[order](), queue.visible_to(person), by=person)
+    tally = actions.carry_out_for_all(BULK[order](), actions.visible_to(person), by=person)
     done = [pk for pk in sorted(seen) if office.messages[pk].allows(order, by_mapi=False)]
     assert tally.done == len(done)
     assert sum(tally.refused.values()) == len(seen) - len(done)

@@ -1,8 +1,8 @@
 """The mail server: what it says to whom, and when the process that speaks to it is killed."""
 
-from messaging.delivery.dialogue import StageFailed
-from messaging.delivery.outcomes import LocalError, Reply, Stage
-from messaging.delivery.smtp import Abandoned, Result
+from messaging.delivery.outcomes.verdict import LocalError, Reply, Stage
+from messaging.delivery.smtp.dialogue import StageFailed
+from messaging.delivery.smtp.transaction import Abandoned, Result
 
 REPLIES = {
     "no such mailbox": Reply(Stage.RCPT, 550, "5.1.1 no such user"),

@@ -67,7 +67,7 @@ class Run:
         seed: of the moments, the messages and the server's delays.
         backlog: messages kept waiting.
         delay: see Sink.
-        persons: whether somebody decides about unknown and failed messages between the kills.
+        persons: whether someone decides about unknown and failed messages between the kills.
         hurry: sweep in the end as a second beat would, instead of waiting for the next tick of the first.
     """
 

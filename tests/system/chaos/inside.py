@@ -9,9 +9,12 @@ from datetime import timedelta
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from messaging import batches, content, housekeeping, queue, restores, schedules, wake
+from messaging import housekeeping
+from messaging.content import assembly
 from messaging.intake.gate import Submission, accept_many
 from messaging.models import Batch, EmailSettings, Message, Reason, Recipient, Restore, Schedule
+from messaging.queue import actions, batches, restores, wake
+from messaging.scheduling import schedules
 from messaging.wording import in_words
 
 KINDS = ["ok"] * 16 + ["later", "never", "busy", "bad"]
@@ -87,7 +90,7 @@ def _told(messages):
     return {
         message.message_id: {
             "recipients": recipients[message.pk],
-            "digest": hashlib.sha256(b"".join(content.assemble(message))).hexdigest(),
+            "digest": hashlib.sha256(b"".join(assembly.assemble(message))).hexdigest(),
         }
         for message in messages
     }
@@ -111,7 +114,9 @@ def decide(seed, share):
     for message in Message.objects.filter(status__in=["unknown", "failed"]).order_by("pk"):
         if chance.random() > share:
             continue
-        verb = queue.retry if message.status == "failed" else chance.choice([queue.send_again, queue.mark_as_sent])
+        verb = (
+            actions.retry if message.status == "failed" else chance.choice([actions.send_again, actions.mark_as_sent])
+        )
         concerned = message.recipients.filter(status=message.status)
         order = {"verb": verb.__name__, "message_id": message.message_id}
         order["recipients"] = list(concerned.values_list("address", flat=True))

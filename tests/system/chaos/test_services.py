@@ -72,7 +72,7 @@ class Stand:
         return compare(self.accepted, rows, self.sink.ledger[self.before :])
 
     def everything_is_true_in_the_end(self):
-        """The five invariants; nobody was killed, so nothing may be unknown either."""
+        """The five invariants; no one was killed, so nothing may be unknown either."""
         verdict = self.verdict()
         assert verdict.findings == []
         assert set(verdict.statuses) <= {"sent", "failed"}

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from tests import services
 from tests.database import ROOT
 from tests.installation import Installation
 
@@ -46,7 +47,7 @@ def test_options_are_set_and_kept(installation):
     assert ended(installation.manage("set_option", "record_outbound_email", "on")) == (0, [])
     code, [line] = ended(installation.manage("set_option", "record_outbound_email", "sometimes", check=False))
     assert (code, line) == (1, "CommandError: record_outbound_email can be on or off, and not “sometimes”.")
-    assert installation.ask("from messaging.setup.options import options\nanswer = options().record_mail") is True
+    assert installation.ask("from messaging.company.options import options\nanswer = options().record_mail") is True
 
 
 @pytest.mark.parametrize("command", ["export_messages", "set_option record_outbound_email on", "process_queue"])
@@ -57,3 +58,14 @@ def test_without_tables_each_ends_with_one_line(tmp_path, command):
     assert code == 1
     assert len(lines) == 1, lines
     assert "no such table" in lines[0]
+
+
+@pytest.mark.skipif(bool(services.missing()), reason=services.NO_SERVICES)
+def test_database_that_takes_no_writes_is_told_in_one_line(tmp_path):
+    """As a standby, or one that is being moved."""
+    with Installation(tmp_path, **services.urls()) as installation:
+        installation.env["DATABASE_URL"] += "?options=-c%20default_transaction_read_only%3Don"
+        code, lines = ended(installation.manage("set_option", "record_outbound_email", "on", check=False))
+    assert code == 1
+    assert len(lines) == 1, lines
+    assert lines[0].startswith("The database does not answer as it should: cannot execute ")

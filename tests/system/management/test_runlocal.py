@@ -25,6 +25,7 @@ from tests.sizes import also_in_drills
 pytestmark = pytest.mark.process
 
 BLOCK_END = "Stop "
+FULL = Path("/dev/full")
 
 
 def _as_in_a_terminal():
@@ -44,11 +45,11 @@ class Local:
             del self.env[name]
         self.runs = 0
 
-    def start(self):
-        """Start it; its output is read from a file, as a terminal would show it."""
+    def start(self, output=None):
+        """Start it; its output is read from a file, as a terminal would show it. `output` is another file."""
         self.runs += 1
         self.began = time.monotonic()
-        self.log = self.folder / f"run-{self.runs}.log"
+        self.log = output or self.folder / f"run-{self.runs}.log"
         python = shlex.quote(sys.executable)
         command = f"{python} config/local_env.py && exec {python} manage.py runlocal"
         with self.log.open("wb") as log:
@@ -75,6 +76,11 @@ class Local:
     def stop(self, number=signal.SIGINT):
         self.process.send_signal(number)
         return self.process.wait(40)
+
+    def is_up(self):
+        with contextlib.suppress(OSError):
+            return urllib.request.urlopen(f"http://127.0.0.1:{self.port}/healthz", timeout=5).status == 200
+        return False
 
     def kill(self):
         for pid in self.processes():
@@ -209,6 +215,15 @@ def test_supervisor_that_is_killed_leaves_nothing_and_can_be_started_again(lasti
     assert wait_for(lambda: not lasting.processes(), seconds=15), lasting.processes()
     lasting.start().ready()
     assert lasting.stop() == 0
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="this system has no device that is full")
+def test_full_disk_under_the_output_stops_nothing(lasting):
+    lasting.start(output=FULL)
+    assert wait_for(lambda: lasting.is_up() or lasting.process.poll() is not None, seconds=60)
+    assert lasting.process.poll() is None
+    lasting.stop()
+    assert not lasting.processes()
 
 
 def test_closed_terminal_with_make_as_its_first_process_stops_everything_in_good_order(lasting):

@@ -21,7 +21,7 @@ def test_as_a_process_on_a_database_of_its_own(tmp_path):
     away = manage("sendmail", "-t", stdin=RAW)
     assert (away.returncode, b"Try again later" in away.stderr) == (75, True), "no tables yet"
     copy_sqlite(tmp_path / "own.sqlite3")
-    hold = 'from messaging.setup import options; options.save({"record_mail": True, "hold_mail": True}, by=None)'
+    hold = 'from messaging.company import options; options.save({"record_mail": True, "hold_mail": True}, by=None)'
     assert manage("shell", "-v0", "-c", hold).returncode == 0
     sent = manage("sendmail", "-t", "-i", "-fbounce@example.com", stdin=RAW + b"\xff\n.\nend\n")
     assert (sent.returncode, sent.stdout, sent.stderr) == (0, b"", b"")

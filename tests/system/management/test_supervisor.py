@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from messaging.management import leash
-from messaging.management.supervisor import Ended, Supervisor
+from messaging.local import leash
+from messaging.local.supervisor import Ended, Supervisor
 from tests.installation import ROOT, wait_for
 
 
@@ -49,7 +49,7 @@ def test_one_outlives_the_others(told):
 
 
 def test_process_that_will_not_end_is_killed(told, monkeypatch):
-    monkeypatch.setattr("messaging.management.supervisor.GRACE_SECONDS", 0.5)
+    monkeypatch.setattr("messaging.local.supervisor.GRACE_SECONDS", 0.5)
     stubborn = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up'); time.sleep(60)"
     after_it = f"import time\ntime.sleep(1)\n{'raise SystemExit(3)'}"
     supervisor = Supervisor({"stays": python(stubborn), "ends": python(after_it)}, outlives="", say=told.append)
@@ -89,7 +89,7 @@ def test_output_that_was_closed_ends_everything(told):
 
 NESTED = """
 import sys
-from messaging.management.supervisor import Supervisor
+from messaging.local.supervisor import Supervisor
 Supervisor({"base": [sys.executable, "-u", "-c", %r]}, outlives="", say=lambda line: print(line, flush=True)).run()
 """
 

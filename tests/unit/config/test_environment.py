@@ -92,6 +92,17 @@ def test_database_url(settings_of, url, engine, name, rest):
         assert tuple(database[part] for part in ("USER", "PASSWORD", "HOST", "PORT")) == rest
 
 
+def test_database_server_that_is_gone_without_a_word_is_waited_for_for_seconds(settings_of):
+    """The system's own limits are a quarter of an hour for what was sent, and two hours for what is waited for."""
+    database = settings_of(DATABASE_URL="postgres://u@h/n?tcp_user_timeout=5000&sslmode=require")["DATABASES"][
+        "default"
+    ]
+    assert database["OPTIONS"] == {
+        "connect_timeout": "10", "keepalives_idle": "20", "keepalives_interval": "5", "keepalives_count": "3",
+        "tcp_user_timeout": "5000", "sslmode": "require",
+    }  # fmt: skip
+
+
 # --- Or not at all ------------------------------------------------------------------------------------
 
 WHOLE = (

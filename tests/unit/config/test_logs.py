@@ -20,8 +20,8 @@ def formatter():
     return Line()
 
 
-def record(text, *args, name="messaging", error=None):
-    return logging.LogRecord(name, logging.ERROR, __file__, 1, text, args, error)
+def record(text, *args, name="messaging", error=None, level=logging.ERROR):
+    return logging.LogRecord(name, level, __file__, 1, text, args, error)
 
 
 @pytest.mark.parametrize("letter", DECEPTIVE, ids=ascii)
@@ -60,6 +60,21 @@ def test_what_a_stranger_asked_for_wrongly_takes_one_line(formatter):
         made = record("no", name="django.security.DisallowedHost", error=sys.exc_info())
     assert len(formatter.format(made).splitlines()) == 1
     assert made.exc_info, "other handlers have it"
+
+
+def test_body_that_is_no_form_takes_one_line(db, client, caplog, formatter):
+    body = {"data": "x" * 2000, "content_type": "multipart/form-data; boundary=a"}
+    assert client.post("/accounts/login/", **body).status_code == 400
+    [told] = [each for each in caplog.records if each.name == "django.request"]
+    assert len(formatter.format(told).splitlines()) == 1
+
+
+def test_error_of_ours_has_its_traceback(formatter):
+    try:
+        raise ValueError("ours")
+    except ValueError:
+        made = record("Internal Server Error", name="django.request", error=sys.exc_info())
+    assert "ValueError: ours" in formatter.format(made)
 
 
 def test_task_loggers_of_celery_write_such_lines():

@@ -1,4 +1,4 @@
-"""Nobody else on the machine reads what Outtray stores, whatever the umask and whatever is there already."""
+"""No one else on the machine reads what Outtray stores, whatever the umask and whatever is there already."""
 
 import os
 import shutil
@@ -38,9 +38,10 @@ def close(path, **options):
 USE_IT = """
 from pathlib import Path
 from django.conf import settings
-from messaging import blobs, wake
-from messaging.catcher import Catcher
-from messaging.delivery import witness
+from messaging.content import blobs
+from messaging.queue import wake
+from messaging.local.catcher import Catcher
+from messaging.delivery.store import witness
 blobs.put(b"an attachment")
 witness.note("key", 1)
 settings.CAUGHT_DIR.mkdir(exist_ok=True)
@@ -207,6 +208,19 @@ def test_keys_that_others_could_read_are_closed(tmp_path):
     path.chmod(0o644)
     local_env.close(path)
     assert mode(path) == 0o600
+
+
+def test_no_key_is_written_into_a_file_that_others_can_read(tmp_path, monkeypatch):
+    path = tmp_path / ".env"
+    path.write_text("PORT=9000\n")
+    path.chmod(0o644)
+    monkeypatch.setenv("ENV_FILE", str(path))
+    monkeypatch.delenv("SECRET_KEY", raising=False)
+    modes, complete = [], local_env.complete
+    monkeypatch.setattr(local_env, "complete", lambda *each: modes.append(mode(path)) or complete(*each))
+    local_env.main()
+    assert modes == [0o600]
+    assert "SECRET_KEY=" in path.read_text()
 
 
 def test_migrations_are_written_for_all_who_have_the_source(tmp_path):

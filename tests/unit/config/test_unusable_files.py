@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.database import scrubbed_environment
+from tests.database import copy_sqlite, scrubbed_environment
 from tests.installation import ROOT, free_ports
 from tests.sizes import also_in_drills
 
@@ -91,12 +91,12 @@ CASES = [(fault, "manage.py runlocal") for fault in FAULTS] + [(no_database, eac
 REST = [(fault, each) for fault in FAULTS for each in PROCESSES if (fault, each) not in CASES]
 
 
-def start(arguments, var, variables):
+def start(arguments, var, variables, before=()):
     ports = dict(zip(("PORT", "CATCHER_PORT"), map(str, free_ports(2)), strict=True))
     env = scrubbed_environment(
         **({"VAR_DIR": str(var), "WITNESS_DIR": str(var.parent / "witness")} | ports | variables)
     )
-    command = [*AS_A_USER, sys.executable, *arguments.split()]
+    command = [*AS_A_USER, *before, sys.executable, *arguments.split()]
     return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60, input="")
 
 
@@ -151,6 +151,28 @@ def test_database_that_is_locked_for_a_moment_is_no_broken_one(tmp_path):
         other.execute("BEGIN EXCLUSIVE")
         ended = start("manage.py check", var, {})
     assert ended.returncode == 0, ended.stderr
+
+
+# --- Full disks -----------------------------------------------------------------------------------------
+
+
+def with_room_for(kilobytes):
+    """What begins a command whose files cannot grow beyond that."""
+    return ["/bin/bash", "-c", f'ulimit -f {kilobytes}; exec "$0" "$@"']
+
+
+def test_disk_without_room_for_the_static_files(tmp_path):
+    copy_sqlite(tmp_path / "var" / "outtray.sqlite3")
+    ended = start("manage.py runlocal", tmp_path / "var", {}, before=with_room_for(100))
+    assert ended.returncode == 1
+    [line] = (ended.stdout + ended.stderr).splitlines()
+    assert line.startswith("A file ") and "cannot be written: File too large. Make room" in line
+
+
+def test_letters_that_the_output_does_not_know_end_no_command(tmp_path):
+    copy_sqlite(tmp_path / "var" / "outtray.sqlite3")
+    ended = start("manage.py createoperator Zoë --admin --generate", tmp_path / "var", {"PYTHONIOENCODING": "ascii"})
+    assert ended.stdout.startswith("Zo\\xeb can sign in with this password: "), ended.stderr
 
 
 # --- Variables that are set to nothing ----------------------------------------------------------------

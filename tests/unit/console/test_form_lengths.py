@@ -7,9 +7,11 @@ import pytest
 from django import forms
 from django.apps import apps
 
-from messaging import console, option_values, sending, timetable
+from messaging import console, option_values
 from messaging.console.forms import compose
 from messaging.intake import typed
+from messaging.queue import pausing
+from messaging.scheduling import timetable
 from messaging.setup import servers
 
 NOT_KEPT = "compared, or the beginning of an address that is judged at the gate"
@@ -17,7 +19,7 @@ NOT_KEPT = "compared, or the beginning of an address that is judged at the gate"
 FIELDS = {
     "HoldForm.why": "Message.reason",
     "CancelForm.why": "Message.reason",
-    "PauseForm.why": ("AccountPause.reason", sending.LONGEST_REASON),
+    "PauseForm.why": ("AccountPause.reason", pausing.LONGEST_REASON),
     "LetterForm.to": ("Recipient.address", NOT_KEPT),
     "LetterForm.cc": ("Recipient.address", NOT_KEPT),
     "LetterForm.bcc": ("Recipient.address", NOT_KEPT),
@@ -35,6 +37,7 @@ FIELDS = {
     "SignIn.username": NOT_KEPT,
     "SignIn.password": NOT_KEPT,
     "CodeForm.code": NOT_KEPT,
+    "LeavingForm.asked": NOT_KEPT,
     "ProofForm.password": NOT_KEPT,
     "SetUpForm.first": NOT_KEPT,
     "NewPassword.old_password": NOT_KEPT,

@@ -3,7 +3,7 @@
 import pytest
 from django import forms
 
-from messaging.kept_forms import SECRET
+from messaging.access.kept_forms import SECRET
 from messaging.setup.fields import SECRETS
 from tests.unit.console.test_form_lengths import all_forms
 

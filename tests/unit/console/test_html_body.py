@@ -1,17 +1,22 @@
 """A mail's HTML for its frame: what is taken out, and what stays as it was."""
 
+import itertools
 import re
 
+import nh3
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from messaging.console.html_body import MAX_HTML, InlineImages, NotShown, framed
+from messaging.console import html_weight
+from messaging.console.html_body import InlineImages, NotShown, framed
 from messaging.console.html_body import clean as cleaned
 
 PNG = b"\x89PNG\r\n\x1a\nnot really"
 
 
 def clean(html):
-    return framed(html, InlineImages({}))
+    return framed(cleaned(html), InlineImages({}))
 
 
 @pytest.mark.parametrize(
@@ -106,7 +111,7 @@ def test_the_page_of_a_newsletter_keeps_its_own_look():
 
 def test_style_sheets_stay_and_get_inline_images():
     images = InlineImages({"bg": ("image/png", len(PNG), lambda: PNG)})
-    kept = framed("<style>a > b { background: url(cid:bg) }</style>", images)
+    kept = framed(cleaned("<style>a > b { background: url(cid:bg) }</style>"), images)
     assert "a > b { background: url(data:image/png;base64," in kept
 
 
@@ -133,7 +138,7 @@ def test_inline_images_have_limits():
 @pytest.mark.parametrize(
     "html",
     [
-        "x" * (MAX_HTML + 1),
+        "x" * (256 * 1024 + 1),
         "<table><tr><td>" * 10_000 + "deep",
         "<div>" * 501,
         "".join(f"<b {number}>" for number in range(501)),
@@ -142,12 +147,37 @@ def test_inline_images_have_limits():
         "<p>" + "".join(f"<b {number}>" for number in range(100)) + "<p>x</p>" * 500,
         "<table>" + "<a>x" * 10_000,
         "<p " + "a " * 100_000 + ">",
+        "</ä>" + "<div>" * 501,
+        "<lin\u212a>" * 501,
     ],
-    ids=["long", "tables", "deep", "formatted", "reopened", "references", "grows", "misplaced", "attributes"],
-)
+    ids=["long", "tables", "deep", "formatted", "reopened", "references", "grows", "misplaced", "attributes",
+         "deep after an end tag of no letter", "deep in a name that is none"],
+)  # fmt: skip
 def test_what_would_cost_too_much_is_not_shown(html):
     with pytest.raises(NotShown):
         clean(html)
+
+
+MARKUP = [
+    "<div>", "</div>", "<a ", "</", "</ä>", "<ä>", "</\u212a", "<", ">", "/>", "<!", "<!--", "-->", "--!>", "--", "<?",
+    "</>", "=", '"', "'", " ", "\f", "\r", "\0", "x", "<svg>", "</svg>", "<style>", "</style>", "</ſtyle>",
+    "<script>", "</script ", "<title>", "</title/", "<noscript>", "<![CDATA[", "]]>", "<select>", "<table>", "<p/",
+]  # fmt: skip
+
+
+def is_weighed(html):
+    """Whether each element that is made of it was counted."""
+    made = nh3.clean(html, tags={"div"}, clean_content_tags=set()).count("<div")
+    return made <= sum(tag.name == "div" and not tag.is_end for tag in html_weight.tags(html))
+
+
+def test_no_two_pieces_of_markup_hide_an_element():
+    assert [pair for pair in itertools.product(MARKUP, repeat=2) if not is_weighed(f"{''.join(pair)}<div>")] == []
+
+
+@given(st.lists(st.sampled_from(MARKUP), max_size=15).map("".join))
+def test_no_markup_hides_an_element(html):
+    assert is_weighed(html)
 
 
 def test_broken_and_deep_bodies_are_survived():

@@ -5,9 +5,9 @@ Addresses, hosts and ids in them are made up; the words are the servers'.
 
 from typing import NamedTuple
 
-from messaging.delivery import meanings as m
-from messaging.delivery.meanings import Meaning
-from messaging.delivery.reply import Stage as S
+from messaging.delivery.outcomes import meanings as m
+from messaging.delivery.outcomes.meanings import Meaning
+from messaging.delivery.outcomes.reply import Stage as S
 
 BOUNCES = "https://github.com/sisimai/set-of-emails/blob/HEAD/maildir/bsd/"
 CODES = "https://github.com/fm/smtp-codes/blob/HEAD/data/codes/"

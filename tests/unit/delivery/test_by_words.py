@@ -2,7 +2,7 @@
 
 import pytest
 
-from messaging.delivery.outcomes import LocalError, Reply, Stage, judge
+from messaging.delivery.outcomes.verdict import LocalError, Reply, Stage, judge
 
 S = Stage
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from messaging.delivery.masking import LONGEST_WORD, MASK, MOST_WORDS, masked
+from messaging.delivery.outcomes.masking import LONGEST_WORD, MASK, MOST_WORDS, masked
 from tests.sizes import several
 
 

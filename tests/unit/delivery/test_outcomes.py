@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from messaging.delivery import meanings as m
-from messaging.delivery.meanings import MEANINGS
-from messaging.delivery.outcomes import Kind, LocalError, Pace, Reply, Scope, Stage, judge
-from messaging.delivery.reply_table import TABLE
+from messaging.delivery.outcomes import meanings as m
+from messaging.delivery.outcomes.meanings import MEANINGS
+from messaging.delivery.outcomes.table import TABLE
+from messaging.delivery.outcomes.verdict import Kind, LocalError, Pace, Reply, Scope, Stage, judge
 from messaging.models import AttemptOutcome, Category, Phrase, Recipient, SendAttempt
 from messaging.wording import advice, in_words
 
@@ -362,7 +362,7 @@ REAL_REPLIES = [
     ("generic", S.RCPT, 550, "We do not relay non-local mail", "setup", "setup", "set-up", m.NO_RELAY),
     ("generic", S.RCPT, 550, "Mailbox quota exceeded", "transient", "address", "message", m.MAILBOX_FULL),
     ("generic", S.END, 550, "5.7.1 TLS required", "setup", "setup", "set-up", m.WANTS_TLS),
-    # Codes whose words nobody knows.
+    # Codes whose words no one knows.
     ("generic", S.AUTH, 550, "5.7.30 in words of its own", "setup", "setup", "set-up", m.PASSWORDS_OFF),
     ("generic", S.AUTH, 525, "5.7.13 in words of its own", "setup", "policy", "set-up", m.ACCOUNT_BARRED),
     ("generic", S.RCPT, 550, "5.7.25 in words of its own", "setup", "setup", "set-up", m.NO_REVERSE_NAME),
@@ -448,8 +448,12 @@ ERRORS_HERE = [
     (S.END, E.TIMEOUT, "unknown", "network"),
     (S.END, E.NOT_SMTP, "unknown", "network"),
     (S.PREPARE, E.CONTENT_MISSING, "permanent", "content"),
+    (S.PREPARE, E.STORE_AWAY, "transient", "setup"),
     (S.PREPARE, E.BARE_LINE_END, "permanent", "content"),
     (S.PREPARE, E.NOT_PREPARED, "transient", "setup"),
+    (S.PREPARE, E.UNEXPECTED, "setup", "setup"),
+    (S.CONNECT, E.UNEXPECTED, "setup", "setup"),
+    (S.END, E.UNEXPECTED, "unknown", "network"),
     (S.PREPARE, E.OUT_OF_FILES, "setup", "setup"),
     (S.CONNECT, E.OUT_OF_FILES, "setup", "setup"),
     (S.MAIL, E.TOO_BIG, "permanent", "content"),

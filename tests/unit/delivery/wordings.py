@@ -3,8 +3,8 @@
 Above all, what is about one mailbox or one message and sounds like our account, and the other way round.
 """
 
-from messaging.delivery import meanings as m
-from messaging.delivery.reply import Stage as S
+from messaging.delivery.outcomes import meanings as m
+from messaging.delivery.outcomes.reply import Stage as S
 
 from .replies import DEAD, LATER, PACE, SETUP
 
@@ -52,6 +52,8 @@ WORDINGS = [
     (S.END, 550, "unencrypted health data is not allowed in e-mails", DEAD, m.REFUSED),
     (S.RCPT, 554, "5.2.122 zu viel auf einmal", LATER, m.MAILBOX_RATE),
     # --- A mailbox that does not exist
+    (S.RCPT, 550, "5.1.1 User unknown; too many messages to unknown users get you blocked", DEAD, m.NO_MAILBOX),
+    (S.RCPT, 450, "4.1.1 User unknown in relay recipient table, access denied", LATER, m.DOUBTFUL_MAILBOX),
     (S.RCPT, 550, "Adressat unbekannt", DEAD, m.NO_MAILBOX),
     (S.RCPT, 550, "Teilnehmer unbekannt", DEAD, m.NO_MAILBOX),
     (S.RCPT, 550, "Användaren finns inte", DEAD, m.NO_MAILBOX),

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from messaging.composing import as_typed, read_mailboxes
+from messaging.compose.letters import as_typed, read_mailboxes
 from messaging.intake.addresses import Mailbox
 from messaging.intake.errors import BadAddress
 from messaging.intake.typed import one
@@ -62,7 +62,7 @@ JOHN, JANE = Mailbox("Doe, John", J), Mailbox("Roe, Jane", R)
         (f"Doe, John ({J}), {A}", [JOHN, Mailbox("", A)]),
         (f"({A})", [Mailbox("", A)]),
         (f"{A}.", [Mailbox("", A)]),
-        # Blanks that nobody sees
+        # Blanks that no one sees
         (f"\ufeff{A}\u200b", [Mailbox("", A)]),
         (f"John\u00a0Doe\u00a0<{J}>", [Mailbox("John Doe", J)]),
         ("a\u200b@x.example\u00a0", [Mailbox("", A)]),
@@ -91,8 +91,8 @@ def test_it_is_read_as_it_is_meant(typed, found):
 @pytest.mark.parametrize(
     ("typed", "words"),
     [
-        ("ann", "“ann” is not a valid e-mail address"),
-        (f"ann, bob <{B}>", "“ann”"),  # who is it: a name, or somebody whose address is missing?
+        ("ann", "“ann” is not a valid email address"),
+        (f"ann, bob <{B}>", "“ann”"),  # who is it: a name, or someone whose address is missing?
         (f"{A}, ann", "“ann”"),
         (f"Doe; John <{J}>", "“Doe”"),
         (f"Doe, {J}", "“Doe”"),
@@ -100,7 +100,7 @@ def test_it_is_read_as_it_is_meant(typed, found):
         (f'"John <{J}>', "quotation mark"),
         (f"John <{J}", "angle bracket"),
         ("John <>", "empty"),
-        ("undisclosed-recipients:;", "names nobody"),
+        ("undisclosed-recipients:;", "is no address"),
         (f"{A}\r\nBcc: {B}", "line break"),
         (f'"x\r\nBcc: {B}" <{A}>', "line break"),
         (f"{A}\0", "control character"),

@@ -30,7 +30,7 @@ def test_picture_in_the_docs_is_drawn_from_the_table():
 
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row.name)
 def test_what_is_ordered_leaves_an_event(row):
-    """Only what a lane does under its claim is told by an attempt, or changes nothing that anybody has to know."""
+    """Only what a lane does under its claim is told by an attempt, or changes nothing that anyone has to know."""
     assert row.event is not None or Who.LANE in row.who or row is transitions.LOSE
 
 
@@ -90,7 +90,7 @@ def test_no_other_module_writes_the_state_of_a_message():
 
 
 def test_what_waits_is_said_in_one_place():
-    """Queued and in no batch: nobody puts these two together but lifecycle/waiting.py."""
+    """Queued and in no batch: no one puts these two together but lifecycle/waiting.py."""
     found = []
     for path, text in modules():
         for node in ast.walk(ast.parse(text)):
@@ -102,7 +102,7 @@ def test_what_waits_is_said_in_one_place():
 
 
 def test_messages_are_locked_in_one_place():
-    """In the order of their keys; rescue, which waits for nobody, skips what others have locked."""
+    """In the order of their keys; rescue, which waits for no one, skips what others have locked."""
     found = []
     for path, text in modules():
         for node in ast.walk(ast.parse(text)):

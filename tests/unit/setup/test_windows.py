@@ -7,16 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from messaging.setup.windows import (
-    WORDS,
-    BadWindow,
-    Span,
-    next_opening,
-    parse,
-    problem,
-    zone_named,
-    zone_names,
-)
+from messaging.company.windows import WORDS, BadWindow, Span, next_opening, parse, problem, zone_named, zone_names
 
 MONDAY = dt.date(2026, 3, 2)
 

@@ -1,0 +1,210 @@
+"""Roles: Viewer, Operator, Administrator, as Django groups with real permissions.
+
+A user without one may look at nothing. Superusers may do everything. A person whose role was taken away is in the group
+LEFT, which permits nothing; so they are told apart from a program's account, which never had a role.
+"""
+
+import functools
+from typing import Any
+
+from allauth.mfa.models import Authenticator
+from django.contrib.auth.backends import ModelBackend
+from django.contrib.auth.models import Group, Permission, User
+from django.db import transaction
+from django.db.models import Exists, F, Model, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import JSONObject
+from django.http import HttpRequest
+
+from messaging import admission
+from messaging.access import sign_ins
+from messaging.company.options import options
+from messaging.models import CompanyOptions
+
+VIEWER, OPERATOR, ADMIN = "Viewer", "Operator", "Administrator"
+ROLES = (VIEWER, OPERATOR, ADMIN)
+LEFT = "Role taken away"
+SENDS_NOTHING = (VIEWER, LEFT)
+VIEW, OPERATE, ADMINISTER = "view_message", "operate_message", "change_companyoptions"
+COMPANY = "company"  # attributes of the person at the browser, see RoleBackend
+SECOND_FACTOR = "holds_second_factor"
+OPTIONS = {
+    field.attname: field
+    for field in CompanyOptions._meta.concrete_fields
+    if field.name not in ("updated_at", "updated_by")
+}
+PERMISSIONS = {VIEWER: (VIEW,), OPERATOR: (VIEW, OPERATE), ADMIN: (VIEW, OPERATE, ADMINISTER)}
+
+
+def may_view(user: User) -> bool:
+    """Whether a person may look at messages."""
+    return user.has_perm(f"messaging.{VIEW}")
+
+
+def may_operate(user: User) -> bool:
+    """Whether a person may write, hold, release, correct, send and cancel messages."""
+    return user.has_perm(f"messaging.{OPERATE}")
+
+
+def is_admin(user: User) -> bool:
+    """Whether a person may change the setup pages, and what concerns everyone."""
+    return user.has_perm(f"messaging.{ADMINISTER}")
+
+
+def sees_all(user: User) -> bool:
+    """Whether a person sees everyone's messages; administrators do, others as the company's options say."""
+    if is_admin(user):
+        return True
+    return company_of(user).operators_see_all
+
+
+def company_of(user: User) -> CompanyOptions:
+    """The company's options: those read with the person at the browser, or as they are now."""
+    read: CompanyOptions | None = getattr(user, COMPANY, None)
+    return read if read is not None else options()
+
+
+def has_second_factor(user: User) -> bool:
+    """Whether a person enters with a code as well: as read with the person at the browser, or as it is now."""
+    read: bool | None = getattr(user, SECOND_FACTOR, None)
+    return with_second_factor().filter(user=user).exists() if read is None else read
+
+
+def forget_second_factor(user: User) -> None:
+    """Whether this person has one is read again when someone asks."""
+    if hasattr(user, SECOND_FACTOR):
+        delattr(user, SECOND_FACTOR)
+
+
+def with_second_factor() -> QuerySet[Authenticator]:
+    """The authenticator apps, one of each user who has one; `user_id` says whose."""
+    apps: QuerySet[Authenticator] = Authenticator.objects.filter(type=Authenticator.Type.TOTP)
+    return apps
+
+
+def admit(user: User, session: int | None) -> None:
+    """Let a person in with the rights they have now: what they order is done only while they keep them."""
+    rights = frozenset(name for name in PERMISSIONS[ADMIN] if user.has_perm(f"messaging.{name}"))
+    admission.admit(user, admission.Admission(rights, session, sees_all=not is_admin(user) and sees_all(user)))
+
+
+def role_of(user: User) -> str:
+    """The name of a person's role; "" for none."""
+    if not user.is_active:
+        return ""
+    held = [(ADMINISTER, ADMIN), (OPERATE, OPERATOR), (VIEW, VIEWER)]
+    return next((role for permission, role in held if user.has_perm(f"messaging.{permission}")), "")
+
+
+def given(user: User) -> str:
+    """The role that someone was given, also while they may not sign in; "" for none."""
+    if user.is_superuser:
+        return ADMIN
+    held = {group.name for group in user.groups.all()}
+    return next((role for role in reversed(ROLES) if role in held), "")
+
+
+def give(user: User, role: str) -> None:
+    """Make `role` the only role of a saved user; "" takes it away, and nothing goes out with their account any more."""
+    with transaction.atomic():
+        had_one = bool(given(user))
+        if role:
+            user.groups.remove(*Group.objects.filter(name__in=(*ROLES, LEFT)))
+            user.groups.add(Group.objects.get(name=role))
+        elif had_one:
+            user.groups.remove(*Group.objects.filter(name__in=ROLES))
+            user.groups.add(Group.objects.get_or_create(name=LEFT)[0])
+        if user.is_superuser and role != ADMIN:
+            user.is_superuser = False
+            user.save(update_fields=["is_superuser"])
+    for cache in ("_perm_cache", "_user_perm_cache", "_group_perm_cache", *map(_read_with_user, PERMISSIONS[ADMIN])):
+        user.__dict__.pop(cache, None)
+
+
+def admins() -> QuerySet[User]:
+    """The people who are administrators and may sign in."""
+    return _holding(ADMINISTER)
+
+
+def may_send(user: User) -> bool:
+    """Whether mail may go out with an account: it is active, and that of an operator or administrator; or of a
+    program, which needs no role.
+    """
+    return user.is_active and (may_operate(user) or not user.groups.filter(name__in=SENDS_NOTHING).exists())
+
+
+def may_be_told(user: User) -> bool:
+    """Whether an author is told what became of their messages: who may look at them, and a program's account, which
+    needs no role; no one who was deactivated, or whose role was taken away.
+    """
+    return user.is_active and (may_view(user) or not user.groups.filter(name=LEFT).exists())
+
+
+def senders() -> QuerySet[User]:
+    """The accounts that mail may go out with; the same as may_send, for the database."""
+    operators = _holding(OPERATE).order_by().values("pk")
+    return User.objects.filter(Q(pk__in=operators) | ~Q(groups__name__in=SENDS_NOTHING), is_active=True)
+
+
+def _holding(permission: str) -> QuerySet[User]:
+    permitted = Permission.objects.filter(content_type__app_label="messaging", codename=permission)
+    of_group = Q(groups__permissions__in=permitted) | Q(user_permissions__in=permitted)
+    return User.objects.filter(Q(is_superuser=True) | of_group, is_active=True).distinct().order_by("username")
+
+
+def make_groups(**kwargs: Any) -> None:
+    """After a migration: make the groups that are missing; users from before there were any get a role."""
+    if Group.objects.filter(name__in=ROLES).count() == len(ROLES):
+        return
+    is_first = not Group.objects.filter(name__in=ROLES).exists()
+    found = {each.codename: each for each in Permission.objects.filter(content_type__app_label="messaging")}
+    for role in ROLES:
+        group, is_new = Group.objects.get_or_create(name=role)
+        if is_new:
+            group.permissions.set(found[name] for name in PERMISSIONS[role] if name in found)
+    if is_first:
+        for user in User.objects.filter(groups=None):
+            give(user, ADMIN if user.is_staff or user.is_superuser else OPERATOR)
+
+
+class RoleBackend(ModelBackend):
+    """Django's own, but the person at the browser is read together with the permissions of the roles, with the
+    company's options as `company`, and with whether they have a second factor: each page asks for them, and is to cost
+    no statement more for it. Every password is compared here, whatever page asks for it, and wrong ones are counted.
+    """
+
+    def authenticate(
+        self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **kwargs: Any
+    ) -> User | None:
+        """Raises sign_ins.TooSoon."""
+        if username is None or password is None:
+            return None
+        compare = super().authenticate
+        return sign_ins.counted(request, username, lambda: compare(request, username=username, password=password))
+
+    def get_user(self, user_id: Any) -> User | None:
+        user = _people().filter(pk=user_id).first()
+        if user is None or not self.user_can_authenticate(user):
+            return None
+        row = user.__dict__.pop("row") or {"version": 0}
+        values = {name: OPTIONS[name].to_python(value) for name, value in row.items()}
+        user.__dict__[COMPANY] = CompanyOptions(**values)
+        return user
+
+    def has_perm(self, user_obj: Any, perm: str, obj: Model | None = None) -> bool:
+        app, _, name = perm.partition(".")
+        held = user_obj.__dict__.get(_read_with_user(name)) if app == "messaging" and obj is None else None
+        return bool(user_obj.is_active and held) if held is not None else super().has_perm(user_obj, perm, obj)
+
+
+@functools.cache
+def _people() -> QuerySet[User]:
+    """Made once: putting this statement together takes longer than asking the database."""
+    held = {_read_with_user(name): admission.holds(name) for name in PERMISSIONS[ADMIN]}
+    held[SECOND_FACTOR] = Exists(with_second_factor().filter(user=OuterRef("pk")))
+    saved = CompanyOptions.objects.annotate(row=JSONObject(**{name: F(name) for name in OPTIONS})).values("row")
+    return User.objects.annotate(**held, row=Subquery(saved[:1]))
+
+
+def _read_with_user(permission: str) -> str:
+    """The attribute of a user for whether they hold a permission."""
+    return f"holds_{permission}"

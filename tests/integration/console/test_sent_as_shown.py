@@ -1,0 +1,460 @@
+"""What a person was shown is what is sent: what another one edited meanwhile is shown first; all without JavaScript."""
+
+import datetime as dt
+import re
+import threading
+
+import pytest
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from messaging.company import options
+from messaging.compose import editing, versions
+from messaging.console.filters import LAST_ID
+from messaging.models import Batch, Message, MessageVersion
+from messaging.queue import actions, batches
+from tests.factories import draft_batch, fitting, make_message, make_messages, put
+from tests.letter_form import saved
+from tests.pages import words
+from tests.steps import elsewhere, run_lane, somebody_waits_for_us
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("email_setup")]
+
+ANOTHER = {"to": "evil@example.net", "text": "Written after it was looked at"}
+
+
+def fields(page, url):
+    """The hidden fields of the form of a page that leads to an address."""
+    [form] = re.findall(rf'<form[^>]* action="{re.escape(url)}".*?</form>', page.text, re.S)
+    return {
+        name: re.findall(rf'<input type="hidden" name="{name}" value="([^"]*)"', form)
+        for name in re.findall(r'<input type="hidden" name="([^"]*)"', form)
+    }
+
+
+def press(browser, page, url, **values):
+    """Press the button of a page that was opened before; the page that follows."""
+    return browser.post(url, fields(page, url) | values, follow=True)
+
+
+def to_good(**columns):
+    return put(make_message("good@example.net", subject="Salary letter", due=False), **columns)
+
+
+# --- A batch ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def message(db):
+    return to_good()
+
+
+@pytest.fixture
+def review(message, operator):
+    return draft_batch(message, by=operator).get_absolute_url()
+
+
+def test_batch_with_a_message_edited_since_the_review_is_not_confirmed_and_shown_again(
+    office, bens_browser, message, review, operator, mail_server
+):
+    page = office.get(review)
+    assert "good@example.net" in page.text
+    saved(bens_browser, message, **ANOTHER)
+    again = press(office, page, f"{review}confirm/")
+    said = words(again)
+    assert "Nothing is confirmed yet: messages of this batch were edited after its review was shown to you" in said
+    assert re.search(r"Salary letter Ben Okoro \d\d:\d\d: To .*good@example.net.* to .*evil@example.net", said)
+    assert f'href="/messages/{message.pk}/"' in again.text
+    assert Batch.objects.get().status == "draft"
+    assert not run_lane(operator.pk)
+    assert words(press(office, again, f"{review}confirm/")).startswith("Batch")
+    assert run_lane(operator.pk) == 1
+    assert Batch.objects.get().status == "confirmed"
+    assert mail_server.received[0].recipients == ["evil@example.net"]
+
+
+def test_edit_before_the_review_is_read_is_no_reason_to_ask(office, bens_browser, message, review):
+    saved(bens_browser, message, **ANOTHER)
+    page = office.get(review)
+    assert "Nothing is confirmed yet" not in words(page)
+    press(office, page, f"{review}confirm/")
+    assert Batch.objects.get().status == "confirmed"
+
+
+def test_edit_of_a_message_that_is_not_in_the_batch_is_no_reason_to_ask(office, bens_browser, review):
+    page = office.get(review)
+    saved(bens_browser, to_good(), **ANOTHER)
+    press(office, page, f"{review}confirm/")
+    assert Batch.objects.get().status == "confirmed"
+
+
+@pytest.mark.parametrize("reviewed", [None, "", "x", "0-0", "9" * 30])
+def test_form_that_names_no_review_confirms_only_what_nobody_edited(reviewed, office, bens_browser, message, review):
+    given = {} if reviewed is None else {"reviewed": reviewed}
+    saved(bens_browser, message, **ANOTHER)
+    assert "Nothing is confirmed yet" in words(office.post(f"{review}confirm/", given, follow=True))
+    assert Batch.objects.get().status == "draft"
+
+
+def test_edit_between_two_pages_of_a_review_is_told(office, bens_browser, operator):
+    chosen = make_messages(101, due=False)
+    review = draft_batch(*chosen, by=operator).get_absolute_url()
+    first = office.get(review)
+    [older] = re.findall(r'rel="next" href="([^"]*)"', first.text)
+    saved(bens_browser, chosen[0], **ANOTHER)
+    second = office.get(review + older.replace("&amp;", "&"))
+    assert "Invoice 0 Ben Okoro" in words(second)
+    press(office, second, f"{review}confirm/")
+    assert Batch.objects.get().status == "confirmed"
+
+
+def test_own_edit_in_another_tab_is_told_as_such(office, message, review):
+    page = office.get(review)
+    saved(office, message, **ANOTHER)
+    assert re.search(r"Salary letter You \d\d:\d\d:", words(press(office, page, f"{review}confirm/")))
+
+
+def test_many_edits_are_named_up_to_a_number(office, bens_browser, operator, monkeypatch):
+    monkeypatch.setattr(batches, "EDITS_NAMED", 2)
+    chosen = make_messages(3, due=False)
+    review = draft_batch(*chosen, by=operator).get_absolute_url()
+    page = office.get(review)
+    for message in chosen:
+        saved(bens_browser, message, **ANOTHER)
+    again = press(office, page, f"{review}confirm/")
+    assert again.text.count("Ben Okoro") == 2
+
+
+def test_who_sees_only_their_own_messages_is_asked_and_told_about_these_alone(admin, bens_browser, ben):
+    theirs, own = make_message("a@example.com", due=False), make_message("b@example.com", due=False, author=ben)
+    review = draft_batch(theirs, own, by=ben).get_absolute_url()
+    options.save({"operators_see_all": False}, by=None)
+    page = bens_browser.get(review)
+    saved(admin, theirs, **ANOTHER)
+    saved(admin, own, **ANOTHER)
+    again = words(press(bens_browser, page, f"{review}confirm/"))
+    assert again.count("Anna") == 1
+    page = bens_browser.get(review)
+    saved(admin, theirs, subject="Once more")
+    press(bens_browser, page, f"{review}confirm/")
+    assert Batch.objects.get().status == "confirmed"
+
+
+def test_retry_of_the_failed_is_confirmed_as_reviewed(office, bens_browser, operator, message):
+    batch = draft_batch(message, by=operator)
+    batches.confirm(batch, by=operator)
+    put(message, status="failed", not_before=None)
+    message.recipients.update(status="failed")
+    review = batches.retry_failed(Batch.objects.get(), by=operator).get_absolute_url()
+    page = office.get(review)
+    saved(bens_browser, message, **ANOTHER)
+    assert "Nothing is confirmed yet" in words(press(office, page, f"{review}confirm/"))
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_edit_that_is_being_saved_while_the_batch_is_confirmed_is_asked_about(operator, ben, message):
+    batch = draft_batch(message, by=operator)
+    seen, errors = batches.edits(batch), []
+
+    def confirm():
+        try:
+            batches.confirm(batch, by=operator, seen=seen)
+        except batches.EditedSinceReview as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=elsewhere(confirm))
+    with transaction.atomic():
+        now = versions.current(message)
+        edit = editing.Edit(now.to, now.cc, now.bcc, "Another subject")
+        editing.apply(message, edit, by=ben, seen=0)
+        thread.start()
+        while thread.is_alive() and not somebody_waits_for_us():
+            thread.join(0.01)
+    thread.join(20)
+    assert len(errors) == 1
+    assert Batch.objects.get().status == "draft"
+
+
+def test_review_and_confirmation_ask_about_edits_once_however_many_messages(
+    office, operator, django_assert_max_num_queries
+):
+    batch = draft_batch(*make_messages(30, due=False), by=operator)
+    for number in range(5):
+        saved(office, Message.objects.all()[number], **ANOTHER)
+    with django_assert_max_num_queries(1):
+        assert batches.edits(batch).number == 5
+    with django_assert_max_num_queries(1):
+        assert len(batches.edited_since(batch, batches.Edits())) == 5
+
+
+# --- One message ------------------------------------------------------------------------------------------
+
+
+def failed():
+    message = to_good(status="failed", not_before=None)
+    message.recipients.update(status="failed")
+    return message
+
+
+ORDERS = {
+    "cancel": (to_good, "Cancelled"),
+    "release": (lambda: to_good(**fitting(status="held")), "Released"),
+    "try-now": (lambda: to_good(not_before=timezone.now() + dt.timedelta(days=1)), "It is tried now"),
+    "retry": (failed, "It is tried again now"),
+}
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_message_edited_since_its_page_was_opened_is_looked_at_first(order, office, bens_browser, operator):
+    make, done = ORDERS[order]
+    message = make()
+    page, url = office.get(f"/messages/{message.pk}/"), f"/messages/{message.pk}/{order}/"
+    saved(bens_browser, message, to="evil@example.net", cc="good@example.net" if order == "retry" else "")
+    if order == "retry":
+        put(message, status="failed", not_before=None)
+    again = press(office, page, url)
+    said = "Ben Okoro edited this message while you had it open. Look at it and order again."
+    assert said in words(again)
+    assert "evil@example.net" in again.text
+    assert not message.events.filter(kind__in=["released", "try-now", "retry", "cancelled"]).exists()
+    assert done in words(press(office, again, url))
+
+
+def test_form_that_names_no_version_orders_only_what_nobody_edited(office, bens_browser):
+    message = ORDERS["release"][0]()
+    saved(bens_browser, message, **ANOTHER)
+    assert "while you had it open" in words(office.post(f"/messages/{message.pk}/release/", follow=True))
+    assert Message.objects.get().status == "held"
+
+
+def test_editor_who_is_gone_is_told_as_such(office, bens_browser, ben):
+    message = ORDERS["release"][0]()
+    page = office.get(f"/messages/{message.pk}/")
+    saved(bens_browser, message, **ANOTHER)
+    MessageVersion.objects.update(by=None)
+    assert "A deleted user edited this message" in words(press(office, page, f"/messages/{message.pk}/release/"))
+
+
+def test_message_that_changed_can_be_held_all_the_same(office, bens_browser):
+    message = to_good()
+    page = office.get(f"/messages/{message.pk}/")
+    saved(bens_browser, message, **ANOTHER)
+    assert "Held" in words(press(office, page, f"/messages/{message.pk}/hold/", why="not yet"))
+    assert Message.objects.get().status == "held"
+
+
+def tried(message, times=1):
+    """Tried by a lane that heard nothing after the final dot."""
+    now = timezone.now()
+    for _ in range(times):
+        message.attempts.create(fence=1, started_at=now, finished_at=now, stage="end", outcome="unknown")
+    put(message, status="unknown", not_before=None)
+    message.recipients.update(status="unknown")
+    return message
+
+
+@pytest.mark.parametrize("order", ["send-again", "mark-as-sent"])
+def test_second_order_from_a_page_from_before_the_first_is_looked_at_first(order, office, bens_browser, ben):
+    message = tried(to_good())
+    page, url = office.get(f"/messages/{message.pk}/"), f"/messages/{message.pk}/{order}/"
+    assert "It is sent again now" in words(bens_browser.post(f"/messages/{message.pk}/send-again/", follow=True))
+    tried(message)
+    again = press(office, page, url)
+    said = {
+        "send-again": "Ben Okoro has ordered this already. Look at it and order again.",
+        "mark-as-sent": "It has been tried again since you opened this page. Look at it and order again.",
+    }
+    assert said[order] in words(again)
+    assert [event.by for event in message.events.exclude(kind="queued")] == [ben]
+    press(office, again, url)
+    assert message.events.exclude(kind="queued").count() == 2
+
+
+def test_one_form_that_is_sent_twice_orders_once(office):
+    message = tried(to_good())
+    page, url = office.get(f"/messages/{message.pk}/"), f"/messages/{message.pk}/send-again/"
+    press(office, page, url)
+    tried(message)
+    assert "You have ordered this already. Look at it and order again." in words(press(office, page, url))
+    assert message.events.filter(kind="send-again").count() == 1
+
+
+def test_second_order_is_looked_at_first_where_the_worker_stopped_before_it_wrote_down_a_try(office, bens_browser):
+    message = tried(to_good())
+    page, url = office.get(f"/messages/{message.pk}/"), f"/messages/{message.pk}/send-again/"
+    bens_browser.post(url)
+    tried(message, times=0)
+    assert "Ben Okoro has ordered this already" in words(press(office, page, url))
+
+
+def test_retry_of_what_was_retried_and_failed_again_is_looked_at_first(office, bens_browser):
+    message = failed()
+    page, url = office.get(f"/messages/{message.pk}/"), f"/messages/{message.pk}/retry/"
+    bens_browser.post(url)
+    put(message, status="failed", not_before=None)
+    message.recipients.update(status="failed")
+    assert "Ben Okoro has ordered this already" in words(press(office, page, url))
+    assert message.events.filter(kind="retry").count() == 1
+
+
+@pytest.mark.parametrize(("order", "kept"), [("try-now", "queued"), ("cancel", "queued"), ("hold", "held")])
+def test_message_that_was_tried_since_its_page_was_opened_is_looked_at_first_unless_it_is_held(order, kept, office):
+    message = to_good(not_before=timezone.now() + dt.timedelta(days=1))
+    page, url = office.get(f"/messages/{message.pk}/"), f"/messages/{message.pk}/{order}/"
+    put(tried(message), status="queued", not_before=timezone.now() + dt.timedelta(days=1))
+    message.recipients.update(status="pending")
+    said = words(press(office, page, url, why="not yet"))
+    assert ("It has been tried again since you opened this page" in said) == (order != "hold")
+    assert Message.objects.get().status == kept
+    assert message.events.exclude(kind__in=["queued", "held"]).count() == 0
+
+
+@pytest.mark.parametrize("order", ["release", "cancel"])
+def test_message_that_another_person_held_anew_is_looked_at_first(order, office, bens_browser):
+    message = ORDERS["release"][0]()
+    page, url = office.get(f"/messages/{message.pk}/"), f"/messages/{message.pk}/{order}/"
+    bens_browser.post(f"/messages/{message.pk}/release/")
+    bens_browser.post(f"/messages/{message.pk}/hold/", {"why": "Wait for the bank"})
+    again = press(office, page, url)
+    said = "Ben Okoro has ordered this already" if order == "release" else "This message has changed since you opened"
+    assert said in words(again)
+    assert "Wait for the bank" in words(again)
+    assert Message.objects.get().status == "held"
+    press(office, again, url)
+    assert Message.objects.get().status == {"release": "queued", "cancel": "cancelled"}[order]
+
+
+@pytest.mark.parametrize("shown", ["0", "x", "0-1", "0-x-1", "", "1-1-1-1", "9" * 30, f"0-{LAST_ID}-{LAST_ID}"])
+def test_form_that_does_not_say_what_it_showed_is_asked_about_edits_alone(shown, office, bens_browser):
+    message = tried(to_good())
+    url = f"/messages/{message.pk}/send-again/"
+    bens_browser.post(url)
+    tried(message)
+    assert "It is sent again now" in words(office.post(url, {"shown": shown}, follow=True))
+
+
+# --- Some of the list -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def held(operator):
+    found = make_messages(3, due=False)
+    for message in found:
+        actions.hold(message, by=operator, why="not yet")
+    return found
+
+
+def release(browser, page, *messages, **values):
+    chosen = {"action": "release", "message": [message.pk for message in messages]}
+    return words(press(browser, page, "/messages/bulk/", **chosen, **values))
+
+
+def test_ticked_messages_that_were_edited_since_the_list_was_loaded_are_left_out(office, bens_browser, held):
+    saved(bens_browser, held[1], **ANOTHER)  # before it: shown as it is
+    page = office.get("/messages/?status=held")
+    saved(bens_browser, held[2], **ANOTHER)
+    said = release(office, page, *held)
+    assert "2 released; 1 could not be: 1 was edited after the list was loaded." in said
+    assert "Ben Okoro edited “Invoice 2”. Look at it and order again." in said
+    assert [message.status for message in Message.objects.order_by("pk")] == ["queued", "queued", "held"]
+    assert "1 released." in release(office, office.get("/messages/?status=held"), held[2])
+
+
+@pytest.mark.parametrize("action", ["release", "cancel"])
+def test_ticked_messages_that_were_held_for_another_reason_meanwhile_are_left_out(action, office, bens_browser, held):
+    page = office.get("/messages/?status=held")
+    bens_browser.post(f"/messages/{held[0].pk}/release/")
+    bens_browser.post(f"/messages/{held[0].pk}/hold/", {"why": "Legal: never send this"})
+    chosen = {"action": action, "message": [message.pk for message in held]}
+    said = words(press(office, page, "/messages/bulk/", **chosen))
+    assert "1 could not be: 1 has changed since the list was loaded." in said
+    assert Message.objects.get(pk=held[0].pk).status == "held"
+    press(office, office.get("/messages/?status=held"), "/messages/bulk/", **chosen)
+    assert Message.objects.get(pk=held[0].pk).status == {"release": "queued", "cancel": "cancelled"}[action]
+
+
+def test_of_all_that_match_those_are_left_out_that_were_edited_since_the_list_was_loaded(office, bens_browser, held):
+    saved(bens_browser, held[1], **ANOTHER)  # before it: shown as it is
+    page = office.get("/messages/?status=held")
+    saved(bens_browser, held[2], **ANOTHER)
+    said = release(office, page, all_matching="1", filter="status=held")
+    assert "2 released; 1 could not be: 1 has changed since the list was loaded." in said
+    again = office.get("/messages/?status=held")
+    assert "1 released." in release(office, again, all_matching="1", filter="status=held")
+
+
+def test_what_came_to_match_after_the_list_was_loaded_is_left_out(office, bens_browser, held):
+    """Older than the list, but not in it when it was read."""
+    others = make_messages(2, due=False)
+    page = office.get("/messages/?status=held")
+    chosen = {"action": "hold", "message": [message.pk for message in others]}
+    bens_browser.post("/messages/bulk/", chosen | {"hold-why": "Wait for the bank"})
+    chosen = {"action": "cancel", "all_matching": "1", "filter": "status=held"}
+    said = words(press(office, page, "/messages/bulk/", **chosen))
+    assert "3 cancelled; 2 could not be: 2 have changed since the list was loaded." in said
+    assert [message.status for message in Message.objects.order_by("pk")] == ["cancelled"] * 3 + ["held"] * 2
+
+
+def test_what_was_released_and_held_anew_meanwhile_is_left_out(office, bens_browser, held):
+    page = office.get("/messages/?status=held")
+    bens_browser.post(f"/messages/{held[0].pk}/release/")
+    bens_browser.post(f"/messages/{held[0].pk}/hold/", {"why": "Wait for the bank"})
+    said = release(office, page, all_matching="1", filter="status=held")
+    assert "2 released; 1 could not be: 1 has changed since the list was loaded." in said
+
+
+def test_where_all_that_match_have_changed_none_is_done(office, bens_browser, held):
+    page = office.get("/messages/?status=held")
+    for message in held:
+        saved(bens_browser, message, **ANOTHER)
+    said = release(office, page, all_matching="1", filter="status=held")
+    assert "None was released; 3 could not be: 3 have changed since the list was loaded." in said
+
+
+def test_own_order_before_the_list_was_loaded_leaves_nothing_out(office, held):
+    page = office.get("/messages/?status=held")
+    release(office, page, held[0])
+    page = office.get("/messages/?status=queued")
+    chosen = {"action": "hold", "all_matching": "1", "filter": "status=queued", "hold-why": "Wait"}
+    assert "1 held." in words(press(office, page, "/messages/bulk/", **chosen))
+
+
+def test_ticked_messages_that_were_edited_are_held_but_not_cancelled(office, bens_browser, held):
+    page = office.get("/messages/?status=held")
+    saved(bens_browser, held[2], **ANOTHER)
+    chosen = {"action": "cancel", "message": [message.pk for message in held]}
+    assert "2 cancelled; 1 could not be: 1 was edited" in words(press(office, page, "/messages/bulk/", **chosen))
+    message = to_good()
+    page = office.get("/messages/?status=queued")
+    saved(bens_browser, message, **ANOTHER)
+    chosen = {"action": "hold", "message": [message.pk], "hold-why": "Wait"}
+    assert "1 held." in words(press(office, page, "/messages/bulk/", **chosen))
+
+
+def test_whether_messages_changed_is_asked_once_for_a_thousand(operator, held):
+    with CaptureQueriesContext(connection) as context:
+        now, everything = timezone.now(), Message.objects.all()
+        assert actions.carry_out_for_all(actions.to_release(), everything, by=operator, since=now).done == 3
+    assert sum("messageevent" in each["sql"] and each["sql"].startswith("SELECT") for each in context) == 1
+
+
+def test_review_shows_what_came_to_match_for_a_batch_meanwhile(office, bens_browser, held):
+    other = to_good()
+    office.get("/batches/new/")
+    bens_browser.post(f"/messages/{held[0].pk}/release/")
+    review = office.post("/batches/new/", {"all_matching": "1", "filter": ""}, follow=True)
+    assert "Confirm: send 2 messages" in words(review)
+    assert "Invoice 0" in words(review) and other.subject in words(review)
+    assert Batch.objects.get().status == "draft"
+
+
+def test_more_edits_than_are_named(office, bens_browser, held, monkeypatch):
+    monkeypatch.setattr("messaging.console.words.EDITS_NAMED", 1)
+    page = office.get("/messages/?status=held")
+    for message in held:
+        saved(bens_browser, message, **ANOTHER)
+    said = release(office, page, *held)
+    assert "None was released; 3 could not be: 3 were edited after the list was loaded." in said
+    assert "Ben Okoro edited “Invoice 0”; 2 more were edited. Look at them and order again." in said
