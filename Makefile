@@ -37,7 +37,7 @@ $(shell for venv in $(VENV) $(BENCH_VENV) $(AUDIT_VENV); do \
 # .pre-commit-config.yaml runs the same ones, those that a commit may have broken.
 CHECKS := check-style check-types check-imports check-migrations check-deploy check-workflow
 
-.PHONY: run test states migrations quick drills soak suite engine chaos bench check $(CHECKS) browser audit sbom digests password requirements clean python-venv
+.PHONY: run test states migrations quick drills soak suite first-start engine chaos bench check $(CHECKS) browser audit sbom digests password requirements clean python-venv
 
 run: $(VENV)/run.stamp
 	@$(BIN)/python config/local_env.py
@@ -46,14 +46,18 @@ run: $(VENV)/run.stamp
 password: $(VENV)/run.stamp
 	@$(BIN)/python manage.py createoperator $(OPERATOR) --new-password --generate
 
-# The checks first: they take a minute, and would slow down what starts processes of its own.
+# One after the other: the checks and the first start would be slowed down by the suite, and it by them.
 test: browser
 	@$(MAKE) --no-print-directory --jobs=2 check
+	@$(MAKE) --no-print-directory first-start
 	@exec $(MAKE) --no-print-directory --jobs=2 suite engine
+
+first-start: $(VENV)/test.stamp
+	@exec $(PYTEST) -q -m alone tests/system
 
 # Tests wait for servers and processes much of their time, so four processes on two cores.
 suite: $(VENV)/test.stamp
-	@exec $(PYTEST) -q -n 4 --dist loadfile $(ARGS)
+	@exec $(PYTEST) -q -n 4 --dist loadfile -m "not alone" $(ARGS)
 
 ifneq ($(SERVICES),)
 engine: $(VENV)/test.stamp

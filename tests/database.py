@@ -120,6 +120,12 @@ def copy_postgresql(url, name=None):
     return name
 
 
+def make_postgresql(url, name):
+    """Make an empty database beside the one that the URL names."""
+    with connect(url, autocommit=True) as server:
+        server.execute(f"CREATE DATABASE {name}")
+
+
 def drop_postgresql(url, name):
     with connect(url, autocommit=True) as server:
         server.execute(f"DROP DATABASE {name} WITH (FORCE)")

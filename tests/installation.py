@@ -24,11 +24,12 @@ class Installation:
     Args:
         folder: everything it writes goes here.
         database_url, broker_url: servers to use; a database of its own is made there. None: the embedded default.
+        is_empty: its database has no tables; else it is migrated.
         variables: more environment variables.
     """
 
-    def __init__(self, folder, database_url=None, broker_url=None, **variables):
-        self.folder = folder
+    def __init__(self, folder, database_url=None, broker_url=None, is_empty=False, **variables):
+        self.folder, self.is_empty = folder, is_empty
         self.processes = []
         self.server_url, self.database, self.inside = database_url, None, None
         settings = {
@@ -45,9 +46,11 @@ class Installation:
         self.env = scrubbed_environment(**settings | variables)
 
     def __enter__(self):
-        if self.database:
+        if self.is_empty and self.database:
+            database.make_postgresql(self.server_url, self.database)
+        elif self.database:
             database.copy_postgresql(self.server_url, self.database)
-        else:
+        elif not self.is_empty:
             database.copy_sqlite(self.folder / "var" / "outtray.sqlite3")
         return self
 

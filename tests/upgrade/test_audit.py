@@ -174,7 +174,8 @@ ROWS = [
 def upgraded(request, tmp_path_factory):
     """Pages and rows of a database of version 0.1.0 after the upgrade."""
     server = os.environ["DATABASE_URL"] if request.param == "postgresql" else None
-    with Installation(tmp_path_factory.mktemp("old"), server, DJANGO_SETTINGS_MODULE="tests.settings") as office:
+    settings = {"DJANGO_SETTINGS_MODULE": "tests.settings"}
+    with Installation(tmp_path_factory.mktemp("old"), server, is_empty=True, **settings) as office:
         command = [sys.executable, "-m", "tests.upgrade.audit"]
         ended = subprocess.run(
             command, cwd=ROOT, env=office.env, input=json.dumps(ROWS).encode(), capture_output=True, timeout=110

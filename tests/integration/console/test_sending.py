@@ -36,7 +36,9 @@ def anna(operator):
 
 
 def ahead(**time):
-    return (timezone.now() + dt.timedelta(**time)).replace(second=0, microsecond=0)
+    """A whole minute, as pages tell it, and never sooner than asked for: not a second away at 12:59:59."""
+    asked = timezone.now() + dt.timedelta(**time)
+    return (asked + dt.timedelta(minutes=1)).replace(second=0, microsecond=0)
 
 
 def end_of(pause):

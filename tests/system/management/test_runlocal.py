@@ -146,6 +146,7 @@ print(row.record_mail, row.hold_mail, row.company_address, row.console_url)
 """
 
 
+@pytest.mark.alone  # all migrations within what a user would wait
 def test_first_start_second_start_and_ctrl_c(local):
     first, takes_first = local.start().ready(), local.took
     assert f"http://localhost:{local.port}/" in first
