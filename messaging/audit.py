@@ -1,7 +1,7 @@
 """The audit log: who changed which setting of what, from what to what, and from where.
 
 A setting is changed by `record`, within the transaction that saves its row. Values are kept as the fields store them
-(AuditEntry names the exceptions) and never as words; console/audit_words.py makes those when an entry is shown.
+(AuditEntry names the exceptions) and never as words; console/presentation/audit.py makes those when an entry is shown.
 """
 
 from collections.abc import Callable, Iterable, Mapping

@@ -5,7 +5,7 @@ import email.policy
 
 from django.db import connection
 
-from messaging.console.words import said
+from messaging.console.presentation.reply import said
 from messaging.content import assembly
 from messaging.models import Message
 

@@ -26,6 +26,7 @@ from .views import (
     sign_in,
     users,
 )
+from .views.target import Whose
 
 
 class UserName(StringConverter):
@@ -35,6 +36,10 @@ class UserName(StringConverter):
 
 
 register_converter(UserName, "username")
+
+# Whose settings a page of Email Setup is about, and what it tries.
+COMPANY, USER, OWN = ({"whose": each} for each in (Whose.COMPANY, Whose.USER, Whose.OWN))
+CHECK, TEST = ({"what": each} for each in ("check", "test"))
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="messages"), name="home"),
@@ -75,20 +80,20 @@ urlpatterns = [
     path("sending/<slug:whose>/<slug:action>/", sending.act, name="sending-action"),
     path("restored/", restores.overview, name="restores"),
     path("restored/<int:pk>/", restores.answer, name="restore-answer"),
-    path("setup/email/", setup.email_setup, name="setup-email"),
+    path("setup/email/", setup.email_setup, COMPANY, name="setup-email"),
     path("setup/email/users/", setup.users, name="setup-email-users"),
-    path("setup/email/users/<username:username>/", setup.user_setup, name="setup-user"),
+    path("setup/email/users/<username:username>/", setup.email_setup, USER, name="setup-user"),
     path("setup/options/", options.company_options, name="setup-options"),
-    path("preferences/email/", setup.my_setup, name="preferences-email"),
-    path("setup/email/sign-in/", sign_in.company, name="setup-email-sign-in"),
-    path("setup/email/users/<username:username>/sign-in/", sign_in.user, name="setup-user-sign-in"),
-    path("preferences/email/sign-in/", sign_in.own, name="preferences-email-sign-in"),
-    path("setup/email/check/", check.company, {"what": "check"}, name="setup-email-check"),
-    path("setup/email/test/", check.company, {"what": "test"}, name="setup-email-test"),
-    path("setup/email/users/<username:username>/check/", check.user, {"what": "check"}, name="setup-user-check"),
-    path("setup/email/users/<username:username>/test/", check.user, {"what": "test"}, name="setup-user-test"),
-    path("preferences/email/check/", check.own, {"what": "check"}, name="preferences-email-check"),
-    path("preferences/email/test/", check.own, {"what": "test"}, name="preferences-email-test"),
+    path("preferences/email/", setup.email_setup, OWN, name="preferences-email"),
+    path("setup/email/sign-in/", sign_in.sign_in, COMPANY, name="setup-email-sign-in"),
+    path("setup/email/users/<username:username>/sign-in/", sign_in.sign_in, USER, name="setup-user-sign-in"),
+    path("preferences/email/sign-in/", sign_in.sign_in, OWN, name="preferences-email-sign-in"),
+    path("setup/email/check/", check.check, COMPANY | CHECK, name="setup-email-check"),
+    path("setup/email/test/", check.check, COMPANY | TEST, name="setup-email-test"),
+    path("setup/email/users/<username:username>/check/", check.check, USER | CHECK, name="setup-user-check"),
+    path("setup/email/users/<username:username>/test/", check.check, USER | TEST, name="setup-user-test"),
+    path("preferences/email/check/", check.check, OWN | CHECK, name="preferences-email-check"),
+    path("preferences/email/test/", check.check, OWN | TEST, name="preferences-email-test"),
     path("setup/schedules/", schedules.all_schedules, name="setup-schedules"),
     path("setup/schedules/new/", schedules.new, name="setup-schedule-new"),
     path("setup/schedules/preview/", schedules.preview, name="setup-schedule-preview"),

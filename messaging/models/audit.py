@@ -8,8 +8,8 @@ from django.db.models import Q
 class AuditEntry(models.Model):
     """One change: of a field, or of an object that was made or deleted. Never changed itself.
 
-    A row holds keys and values and no words: console/audit_words.py makes those when it is shown. `before` and `after`
-    are what the field stores (a number, a text, true, false, null), and of some fields:
+    A row holds keys and values and no words: console/presentation/audit.py makes those when it is shown. `before` and
+    `after` are what the field stores (a number, a text, true, false, null), and of some fields:
 
     - a text with one value per line: a list of texts
     - a user: {"id": 3, "name": "Anna Smith"}, the name they had then; `id` is null where it is not known any more

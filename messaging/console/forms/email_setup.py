@@ -16,7 +16,7 @@ from messaging.access import policy, roles
 from messaging.audit import ChangedMeanwhile
 from messaging.company import windows
 from messaging.console.forms.helper import fields_alone
-from messaging.console.words import setting_value
+from messaging.console.presentation.settings import setting_value
 from messaging.intake import typed
 from messaging.intake.errors import BadAddress
 from messaging.models import AuditEntry, EmailSettings

@@ -14,7 +14,7 @@ from messaging.audit import Area, ChangedMeanwhile
 from messaging.company import options
 from messaging.company.options import RULE_NAMES
 from messaging.console.forms.helper import fields_alone
-from messaging.console.option_words import CATEGORIES, LABELS
+from messaging.console.presentation.options import CATEGORIES, LABELS
 from messaging.delivery.outcomes import retry
 from messaging.models import AuditEntry, CompanyOptions, NoticeKind, NoticeRule
 from messaging.option_values import CATEGORY_LENGTH, MOST_CATEGORIES, NUMBERS, OFF, READERS, BadOption

@@ -13,9 +13,14 @@ from django.utils.safestring import SafeString
 
 from messaging import wording
 from messaging.company import windows
-from messaging.console import audit_words, words
 from messaging.console.filters import MOST_COUNTED
 from messaging.console.paging import Page
+from messaging.console.presentation.audit import done_by
+from messaging.console.presentation.bulk import RESULT_WORDS
+from messaging.console.presentation.message import next_try, tries_so_far
+from messaging.console.presentation.pause import pause_ended
+from messaging.console.presentation.reply import STAGE_WORDS, said, said_to
+from messaging.console.presentation.settings import sending_account, setting_value
 from messaging.intake import addresses
 from messaging.models import Message, ScheduleRun
 from messaging.notices import standing, text
@@ -26,17 +31,17 @@ register = template.Library()
 register.filter("words", wording.in_words)
 register.filter("advice", wording.advice)
 register.filter("changes", wording.changes_in_words)
-register.filter("said", words.said)
-register.filter("said_to", words.said_to)
+register.filter("said", said)
+register.filter("said_to", said_to)
 register.filter("what_of", text.what_of)
 register.filter("why_of", text.why_of)
 register.filter("is_so", standing.is_so)
 register.filter("person", wording.person)
-register.filter("sending_account", words.sending_account)
+register.filter("sending_account", sending_account)
 register.filter("moment", wording.moment)
-register.filter("next_try", words.next_try)
-register.filter("tries_so_far", words.tries_so_far)
-register.filter("pause_ended", words.pause_ended)
+register.filter("next_try", next_try)
+register.filter("tries_so_far", tries_so_far)
+register.filter("pause_ended", pause_ended)
 register.filter("at", wording.at)
 register.filter("by_whom", wording.by_whom)
 register.filter("paused_by", wording.paused_by)
@@ -44,8 +49,8 @@ register.filter("ended_by", wording.ended_by)
 register.filter("pause_banner", wording.banner)
 register.filter("pause_state", wording.state)
 register.filter("pause_waits", wording.waits)
-register.filter("setting_value", words.setting_value)
-register.filter("done_by", audit_words.done_by)
+register.filter("setting_value", setting_value)
+register.filter("done_by", done_by)
 
 
 @register.simple_tag
@@ -94,7 +99,7 @@ def part_pages(
 @register.simple_tag
 def badge(name: str, label: str = "") -> SafeString:
     """A status or result as icon and word; the colour only repeats it."""
-    text = label or dict(Message.Status.choices).get(name) or words.RESULT_WORDS.get(name, name)
+    text = label or dict(Message.Status.choices).get(name) or RESULT_WORDS.get(name, name)
     return format_html('<span class="badge-status is-{}">{}<span>{}</span></span>', name, icon(name), text)
 
 
@@ -164,7 +169,7 @@ def first_mailbox(recipients: str) -> str:
 @register.filter
 def results(counts: dict[str, int]) -> list[tuple[str, str, int]]:
     """Counts by result as (name, word, number), those that are there."""
-    return [(name, word, counts[name]) for name, word in words.RESULT_WORDS.items() if counts.get(name)]
+    return [(name, word, counts[name]) for name, word in RESULT_WORDS.items() if counts.get(name)]
 
 
 @register.filter
@@ -178,13 +183,13 @@ def tallies(counts: dict[str, int]) -> list[tuple[str, str, int]]:
 @register.filter
 def result_word(name: str) -> str:
     """A batch item's result in words."""
-    return words.RESULT_WORDS.get(name, name).lower()
+    return RESULT_WORDS.get(name, name).lower()
 
 
 @register.filter
 def stage_word(stage: str) -> str:
     """How far the transaction got, with the command's name."""
-    return words.STAGE_WORDS.get(stage, stage)
+    return STAGE_WORDS.get(stage, stage)
 
 
 @register.filter

@@ -14,7 +14,7 @@ from django.utils.dateparse import parse_datetime
 from messaging.console import searches
 from messaging.console.filters import MessageFilter, ids_in
 from messaging.console.forms.actions import CancelForm, HoldForm
-from messaging.console.words import done_for_many, unseen_edits
+from messaging.console.presentation.bulk import done_for_many, unseen_edits
 from messaging.models import Message
 from messaging.queue import actions
 from messaging.queue.actions import NotPossible, Order

@@ -10,7 +10,6 @@ from django.http import HttpRequest, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.template.loader import render_to_string
-from django.urls import reverse
 
 from messaging import connection_check
 from messaging.access import roles
@@ -19,7 +18,8 @@ from messaging.console.forms.email_setup import TestMessageForm
 from messaging.delivery.smtp.steps import Step
 from messaging.intake.errors import Refused
 
-from .guard import admins_only, of_account, operators_only, post_only, who
+from .guard import operators_only, post_only, who
+from .target import Target, of_target
 
 log = logging.getLogger(__name__)
 
@@ -30,47 +30,28 @@ BUSY = "Other people are checking at the moment. Try again in a minute."
 BROKEN_OFF = "The check could not be finished, because of an error on this server. An administrator looks into the log."
 
 
-@admins_only
-@post_only
-def company(request: HttpRequest, what: What) -> HttpResponseBase:
-    """With the company's settings."""
-    return _answer(request, None, what, "setup-email")
-
-
-@admins_only
-@post_only
-@of_account
-def user(request: HttpRequest, what: What, account: User) -> HttpResponseBase:
-    """With the settings of a user."""
-    return _answer(request, account, what, "setup-user", account.get_username())
-
-
+@of_target
 @operators_only
 @post_only
-def own(request: HttpRequest, what: What) -> HttpResponseBase:
-    """With the settings of the person who is signed in."""
-    return _answer(request, who(request), what, "preferences-email")
-
-
-def _answer(request: HttpRequest, account: User | None, what: What, place: str, *arguments: str) -> HttpResponseBase:
+def check(request: HttpRequest, *, target: Target, what: What) -> HttpResponseBase:
     """The page, streamed; at once when the recipient is none (422) or there is no room for another check (429)."""
     by = who(request)
     form = TestMessageForm(request.POST if what == "test" else None, initial={"recipient": by.email})
     context: dict[str, object] = {
         "what": what,
-        "account": account,
+        "account": target.account,
         "marker": MARKER,
         "test_form": form,
-        "check_url": reverse(f"{place}-check", args=arguments),
-        "test_url": reverse(f"{place}-test", args=arguments),
-        "back_url": reverse(f"{place}-test", args=arguments).removesuffix("test/"),
+        "check_url": target.url("check"),
+        "test_url": target.url("test"),
+        "back_url": target.url(),
     }
     if what == "check" or form.is_valid():
         try:
             if what == "check":
-                told = connection_check.check_connection(account, may_try_ports=roles.is_admin(by))
+                told = connection_check.check_connection(target.account, may_try_ports=roles.is_admin(by))
             else:
-                told = connection_check.send_test_message(account, form.cleaned_data["recipient"], by)
+                told = connection_check.send_test_message(target.account, form.cleaned_data["recipient"], by)
         except Refused as error:
             form.add_error(None, str(error))
         except connection_check.Busy:
@@ -78,7 +59,7 @@ def _answer(request: HttpRequest, account: User | None, what: What, place: str, 
         else:
             page = render_to_string(PAGE, context | {"streams": True}, request)
             return StreamingHttpResponse(
-                _pieces(page, told, account),
+                _pieces(page, told, target.account),
                 # X-Accel-Buffering: nginx would keep the steps back.
                 headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
             )

@@ -16,7 +16,7 @@ from django_htmx.http import push_url
 
 from messaging.access import roles
 from messaging.compose import editing, versions
-from messaging.console import html_reader, option_words, searches, shown
+from messaging.console import html_reader, searches, shown
 from messaging.console.company import company_of
 from messaging.console.filters import MessageFilter, query_of, toolbar
 from messaging.console.forms.actions import CancelForm, HoldForm
@@ -25,7 +25,8 @@ from messaging.console.history import gravest_first, history_of, pending_of
 from messaging.console.html_body import Clean, NotShown
 from messaging.console.paging import Page, page_of, page_of_list
 from messaging.console.preflight import doubts
-from messaging.console.words import counted_as_tries, never_tried, standing, told_attempts
+from messaging.console.presentation.message import attempt_lines, counted_as_tries, never_tried, standing
+from messaging.console.presentation.options import waiting_in_queue
 from messaging.content import assembly, skeletons
 from messaging.lifecycle.waiting import stays
 from messaging.models import AccountPause, Batch, Message
@@ -88,7 +89,7 @@ def _waiting(page: Page[Message], filters: MessageFilter) -> str:
     """What becomes of the listed messages that wait for a batch or a person; "" when there are none."""
     is_all = page.pages == 1 and not filters.is_narrowed
     number = sum(map(stays, page.rows))
-    return option_words.waiting(number if is_all else None) if number else ""
+    return waiting_in_queue(number if is_all else None) if number else ""
 
 
 @require_safe
@@ -119,7 +120,7 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
         "bodies": bodies,
         "images_wanted": "images" in request.GET,
         "reading": reading,
-        "attempts": told_attempts(message, history.attempts, history.failing),
+        "attempts": attempt_lines(message, history.attempts, history.failing),
         "counted": counted_as_tries(message, history.attempts.total),
         "never_tried": never_tried(message),
         "now": timezone.now(),

@@ -13,9 +13,10 @@ from django.views.decorators.http import require_http_methods
 from messaging.access import roles, second_factor
 from messaging.company import options
 from messaging.company.options import RULE_NAMES
-from messaging.console import audit_words, option_words
 from messaging.console.company import company_of
 from messaging.console.forms.options import CompanyOptionsForm, rule_field
+from messaging.console.presentation.audit import change_lines, changes_so_far
+from messaging.console.presentation.options import MEANINGS, NOTICES, TOLD, rule_problem, waiting_in_queue
 from messaging.lifecycle.waiting import STAYS
 from messaging.models import AuditEntry, CompanyOptions, Message, NoticeKind
 
@@ -72,7 +73,7 @@ def _note(request: HttpRequest, changes: list[AuditEntry]) -> None:
     # While it is off, the page says so all the time.
     number = Message.objects.filter(STAYS).count() if is_switched_on else 0
     if number:
-        words.append(option_words.waiting(number))
+        words.append(waiting_in_queue(number))
     if second_factor.is_missing(who(request), options.options()):
         words.append("Your own role needs a second factor from now on: set it up next.")
     notes.success(request, " ".join(words))
@@ -81,7 +82,7 @@ def _note(request: HttpRequest, changes: list[AuditEntry]) -> None:
 def _waiting_words(company: CompanyOptions) -> str:
     """While email is not held: what becomes of the messages that wait all the same; "" where there is none."""
     number = 0 if company.hold_mail else Message.objects.filter(STAYS).count()
-    return option_words.waiting(number) if number else ""
+    return waiting_in_queue(number) if number else ""
 
 
 def _page(request: HttpRequest, form: CompanyOptionsForm, status: int = 200) -> HttpResponse:
@@ -90,12 +91,12 @@ def _page(request: HttpRequest, form: CompanyOptionsForm, status: int = 200) -> 
     context: dict[str, Any] = {
         "form": form,
         "stored": CompanyOptions.objects.select_related("updated_by").first(),
-        "meanings": [Meaning(*words, is_now=case == in_effect) for case, words in option_words.MEANINGS.items()],
+        "meanings": [Meaning(*words, is_now=case == in_effect) for case, words in MEANINGS.items()],
         "has_wrong_fields": any(field.errors for field in form),
         "waiting_words": _waiting_words(company),
         "rules": _rules(form),
-        "overtaken": audit_words.tell(form.overtaken),
-        **audit_words.so_far(options.log(), request.GET),
+        "overtaken": change_lines(form.overtaken),
+        **changes_so_far(options.log(), request.GET),
     }
     return render(request, "messaging/setup_options.html", context, status=status)
 
@@ -111,11 +112,11 @@ def _rules(form: CompanyOptionsForm) -> list[RuleRow]:
             RuleRow(
                 kind,
                 str(NoticeKind(kind).label),
-                option_words.NOTICES[kind],
+                NOTICES[kind],
                 fields["is_on"],
-                [(fields[name], words) for name, words in option_words.TOLD.items()],
+                [(fields[name], words) for name, words in TOLD.items()],
                 fields["window_minutes"],
-                option_words.nobody_told(values, address, admin_addresses),
+                rule_problem(values, address, admin_addresses),
             )
         )
     return rows

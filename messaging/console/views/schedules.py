@@ -1,7 +1,5 @@
 """Schedules (S14): when the queue is processed by itself, which messages, and as whom."""
 
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from django.contrib import messages as notes
@@ -13,46 +11,19 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 
 from messaging.audit import ChangedMeanwhile
-from messaging.console import audit_words
 from messaging.console.filters import ids_in
 from messaging.console.forms.schedule import ScheduleForm
+from messaging.console.presentation import schedule as presentation
+from messaging.console.presentation.audit import change_lines, changes_so_far
 from messaging.models import Schedule, ScheduleRun
-from messaging.queue import selection
 from messaging.scheduling import schedules, timetable
 from messaging.scheduling.timetable import BadTimetable
 from messaging.wording import in_words
 
 from .guard import admins_only, post_only, who
 
-NEXT_SHOWN = 5
 RUNS_SHOWN = 20
 GONE = "This schedule is gone: another administrator deleted it."
-
-
-@dataclass(frozen=True)
-class Row:
-    """A schedule as the list tells it; `wrong` is why a run would be refused now, or why its times cannot be read.
-
-    `overdue` is the time of a run that should have begun.
-    """
-
-    schedule: Schedule
-    words: str
-    coming: datetime | None
-    last: ScheduleRun | None
-    wrong: str
-    overdue: datetime | None = None
-
-
-@dataclass(frozen=True)
-class Preview:
-    """What the form would do: its times in words, the next runs, and how many messages match now; or what is wrong."""
-
-    words: str = ""
-    coming: tuple[datetime, ...] = ()
-    chosen: str = ""
-    number: int = 0
-    wrong: str = ""
 
 
 @admins_only
@@ -64,24 +35,10 @@ def all_schedules(request: HttpRequest) -> HttpResponse:
     rows_found = schedules.with_last(Schedule.objects.select_related("account"), now)
     found = list(rows_found.annotate(last_run=Subquery(latest)))
     runs = ScheduleRun.objects.select_related("batch", "by").in_bulk([row.last_run for row in found])
-    rows = [_row(schedule, runs.get(schedule.last_run)) for schedule in found]
+    rows = [presentation.schedule_row(schedule, runs.get(schedule.last_run)) for schedule in found]
     names = {schedule.pk: schedule.name for schedule in found}
-    context = {"rows": rows} | audit_words.so_far(schedules.changes(), request.GET, names)
+    context = {"rows": rows} | changes_so_far(schedules.changes(), request.GET, names)
     return render(request, "messaging/setup_schedules.html", context)
-
-
-def _row(schedule: Schedule, last: ScheduleRun | None) -> Row:
-    words = timetable.in_words(schedule)
-    try:
-        coming = schedules.next_runs(timetable.of(schedule), 1)
-    except BadTimetable as bad:
-        return Row(schedule, words, None, last, str(bad))
-    overdue = schedules.overdue(schedule, timezone.now())
-    return Row(schedule, words, coming[0] if coming and schedule.is_on else None, last, _wrong(schedule), overdue)
-
-
-def _wrong(schedule: Schedule) -> str:
-    return " ".join(map(in_words, schedules.refusals(schedule))) if schedule.is_on else ""
 
 
 @admins_only
@@ -115,8 +72,8 @@ def _form_page(request: HttpRequest, schedule: Schedule | None) -> HttpResponse:
     context: dict[str, Any] = {
         "form": form,
         "schedule": schedule,
-        "preview": _preview(form) if is_post else _preview_of(schedule),
-        "overtaken": audit_words.tell(form.overtaken),
+        "preview": _preview(form) if is_post else presentation.preview(schedule) if schedule is not None else None,
+        "overtaken": change_lines(form.overtaken),
     }
     if schedule is not None:
         context |= _standing(schedule, request.GET)
@@ -126,10 +83,10 @@ def _form_page(request: HttpRequest, schedule: Schedule | None) -> HttpResponse:
 def _standing(schedule: Schedule, asked: QueryDict) -> dict[str, Any]:
     return {
         "words": timetable.in_words(schedule),
-        "wrong": _wrong(schedule),
+        "wrong": presentation.wrong(schedule),
         "overdue": schedules.overdue(schedule, timezone.now()),
         "runs": schedule.runs.select_related("batch", "by")[:RUNS_SHOWN],
-        **audit_words.so_far(schedules.changes(schedule), asked),
+        **changes_so_far(schedules.changes(schedule), asked),
     }
 
 
@@ -142,26 +99,13 @@ def preview(request: HttpRequest) -> HttpResponse:
     return render(request, "messaging/_schedule_preview.html", {"preview": _preview(form)})
 
 
-def _preview(form: ScheduleForm) -> Preview:
+def _preview(form: ScheduleForm) -> presentation.Preview:
     """Of a form that was validated; what is wrong with anything but times and filter does not matter here."""
     concerned = ("kind", "minutes", "times", "days", "crontab", "time_zone", "q", "sender", "reason")
     wrong = [str(error) for name in concerned for error in form.errors.get(name, [])]
     if wrong:
-        return Preview(wrong=" ".join(wrong))
-    return _previewed(Schedule(**form.when(), filter=form.query()))
-
-
-def _preview_of(schedule: Schedule | None) -> Preview | None:
-    return _previewed(schedule) if schedule is not None else None
-
-
-def _previewed(schedule: Schedule) -> Preview:
-    try:
-        coming = schedules.next_runs(timetable.of(schedule), NEXT_SHOWN)
-    except BadTimetable as bad:
-        return Preview(wrong=str(bad))
-    chosen, number = selection.in_words(schedule.filter), schedules.matching(schedule.filter).count()
-    return Preview(timetable.in_words(schedule), tuple(coming), chosen, number)
+        return presentation.Preview(wrong=" ".join(wrong))
+    return presentation.preview(Schedule(**form.when(), filter=form.query()))
 
 
 # --- Actions ---------------------------------------------------------------------------------------------

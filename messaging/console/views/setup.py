@@ -7,115 +7,51 @@ from typing import Any
 from django.contrib import messages as notes
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.forms import BoundField
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
 from messaging.access import policy, roles
-from messaging.console import audit_words
 from messaging.console.forms.email_setup import EmailSetupForm, TestMessageForm
 from messaging.console.forms.user_servers import UserServersForm
 from messaging.console.paging import page_of_list
-from messaging.console.words import setting_value
+from messaging.console.presentation.audit import change_lines, changes_so_far
+from messaging.console.presentation.settings import setting_groups, setting_value
 from messaging.models import AuditEntry, EmailSettings
 from messaging.setup import changes
-from messaging.setup.fields import LABELS, LIMITS, OAUTH, OF_USERS, WAYS
-from messaging.setup.layers import EmailSetup, Layer, Value, resolve, resolve_each
+from messaging.setup.fields import LABELS
+from messaging.setup.layers import EmailSetup, Layer, resolve, resolve_each
 from messaging.setup.servers import is_listed
 from messaging.wording import person
 
-from .guard import admins_only, of_account, who
+from .guard import admins_only, who
+from .target import Target, Whose, of_target
 
 ACCOUNTS_PER_PAGE = 100
-GROUPS = (
-    ("server", "Server", ("send_type", "auth_type", "host", "port", "ca_bundle")),
-    ("sign-in", "Sign-in", ("sign_in", "username", "password", *OAUTH)),
-    ("sender", "Sender", ("from_address", "ehlo_name")),
-    ("limits", "Limits", LIMITS),
-)
 
 
-@dataclass(frozen=True)
-class Said:
-    """What one layer says of a field, in words; `change` is who changed it last, where that is known."""
-
-    value: str
-    source: str
-    note: str = ""
-    change: AuditEntry | None = None
-
-
-@dataclass(frozen=True)
-class Row:
-    """A field (none where it cannot be changed here), the value in effect and what lies beneath.
-
-    `ways` are the ways to sign in that it belongs to, for the page to show it with; `locked` is the `.opt` file that
-    sets it.
-    """
-
-    name: str
-    label: str
-    field: BoundField | None
-    forget: BoundField | None
-    file: BoundField | None
-    in_effect: Said
-    beneath: list[Said]
-    ways: str
-    locked: str
-
-
-@dataclass(frozen=True)
-class Group:
-    """Rows under one heading."""
-
-    key: str
-    title: str
-    rows: list[Row]
-
-
-@admins_only
+@of_target
 @require_http_methods(["GET", "HEAD", "POST"])
-def email_setup(request: HttpRequest) -> HttpResponse:
-    """The company's settings as one form; POST saves them."""
-    return _layer_page(request, "setup-email", None)
-
-
-@admins_only
-@require_http_methods(["GET", "HEAD", "POST"])
-@of_account
-def user_setup(request: HttpRequest, account: User) -> HttpResponse:
-    """One account's own settings, for administrators."""
-    return _layer_page(request, "setup-user", account)
-
-
-@require_http_methods(["GET", "HEAD", "POST"])
-def my_setup(request: HttpRequest) -> HttpResponse:
-    """One's own settings; those who may not change them see what is in effect, and why."""
-    return _layer_page(request, "preferences-email", who(request))
-
-
-def _layer_page(request: HttpRequest, place: str, account: User | None) -> HttpResponse:
-    """One layer's page; `place` is the name of its address."""
-    setup = resolve(account)
+def email_setup(request: HttpRequest, *, target: Target) -> HttpResponse:
+    """One layer of settings as a form, which POST saves; who may not change them sees what is in effect, and why."""
+    setup = resolve(target.account)
     editor = who(request)
-    may_edit = policy.may_edit(editor, account)
+    may_edit = policy.may_edit(editor, target.account)
     if request.method != "POST":
-        form = EmailSetupForm(account=account, editor=editor, setup=setup) if may_edit else None
-        return _page(request, place, account, setup, form)
+        form = EmailSetupForm(account=target.account, editor=editor, setup=setup) if may_edit else None
+        return _page(request, target, setup, form)
     if not may_edit:
         raise PermissionDenied("Your administrator has not allowed users to change their own email settings.")
-    form = EmailSetupForm(request.POST, request.FILES, account=account, editor=editor, setup=setup)
+    form = EmailSetupForm(request.POST, request.FILES, account=target.account, editor=editor, setup=setup)
     if form.is_valid():
         try:
             changed = form.save_as(editor)
         except ValidationError as error:
             form.add_error(None, error)
         else:
-            _note(request, account, changed)
-            return redirect(_url(place, account))
-    return _page(request, place, account, setup, form, status=422)
+            _note(request, target.account, changed)
+            return redirect(target.url())
+    return _page(request, target, setup, form, status=422)
 
 
 def _note(request: HttpRequest, account: User | None, changed: list[AuditEntry]) -> None:
@@ -134,69 +70,27 @@ def _note(request: HttpRequest, account: User | None, changed: list[AuditEntry])
 
 
 def _page(
-    request: HttpRequest,
-    place: str,
-    account: User | None,
-    setup: EmailSetup,
-    form: EmailSetupForm | None,
-    status: int = 200,
+    request: HttpRequest, target: Target, setup: EmailSetup, form: EmailSetupForm | None, status: int = 200
 ) -> HttpResponse:
+    account = target.account
     context: dict[str, Any] = {
         "form": form,
         "account": account,
-        "is_own": place == "preferences-email",
+        "is_own": target.whose == Whose.OWN,
         "setup": setup,
-        "groups": _groups(account, setup, form, who(request)),
+        "groups": setting_groups(account, setup, form, who(request)),
         "problems": setup.problems(),
         "warnings": setup.warnings(),
         "stored": EmailSettings.objects.filter(account=account).select_related("updated_by").first(),
-        "overtaken": audit_words.tell(form.overtaken if form else ()),
-        **audit_words.so_far(changes.log(account), request.GET),
+        "overtaken": change_lines(form.overtaken if form else ()),
+        **changes_so_far(changes.log(account), request.GET),
         "test_form": TestMessageForm(initial={"recipient": who(request).email}),
-        "page_url": _url(place, account),
-        "check_url": _url(f"{place}-check", account),
-        "test_url": _url(f"{place}-test", account),
-        "sign_in_url": _url(f"{place}-sign-in", account),
+        "page_url": target.url(),
+        "check_url": target.url("check"),
+        "test_url": target.url("test"),
+        "sign_in_url": target.url("sign-in"),
     }
     return render(request, "messaging/setup_email.html", context, status=status)
-
-
-def _url(name: str, account: User | None) -> str:
-    args = [account.get_username()] if account is not None and name.startswith("setup-user") else []
-    return reverse(name, args=args)
-
-
-def _groups(account: User | None, setup: EmailSetup, form: EmailSetupForm | None, viewer: User) -> list[Group]:
-    changed = {Layer.COMPANY: changes.latest(None), Layer.ACCOUNT: changes.latest(account) if account else {}}
-
-    def said(name: str, value: Value) -> Said:
-        is_lost = name in setup.lost and value is setup.values[name]
-        words = "cannot be read" if is_lost else setting_value(name, value.value)
-        return Said(words, value.source, value.unused, changed.get(value.layer, {}).get(name))
-
-    def field(part: str) -> BoundField | None:
-        return form[part] if form and part in form.fields else None
-
-    def row(name: str) -> Row:
-        value = policy.sender_in_effect(account, setup) if name == "from_address" else setup.values[name]
-        return Row(
-            name,
-            LABELS[name],
-            field(name),
-            field(f"forget_{name}"),
-            field(f"{name}_file"),
-            said(name, value),
-            [said(name, lower) for lower in value.beneath if lower.value not in ("", None)],
-            " ".join(WAYS.get(name, ())),
-            value.source if value.layer == Layer.OPT else "",
-        )
-
-    def is_shown(name: str) -> bool:
-        if form is None:
-            return name in setup.in_use and (name in OF_USERS or setup.values[name].layer != Layer.BUILTIN)
-        return roles.is_admin(viewer) or name in OF_USERS or setup.values[name].layer != Layer.BUILTIN
-
-    return [Group(key, title, [row(name) for name in names if is_shown(name)]) for key, title, names in GROUPS]
 
 
 # --- Who may edit, and everyone's settings --------------------------------------------------------------

@@ -1,11 +1,9 @@
 """Sign in with Microsoft for a layer of Email Setup: a code to enter there, and then the refresh token is kept here."""
 
 from django.contrib import messages as notes
-from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 from django_htmx.http import HttpResponseClientRedirect
@@ -21,7 +19,8 @@ from messaging.setup.oauth.device import DeviceSignIn, NotDone, begin_device_sig
 from messaging.setup.oauth.grants import SignInFailed
 from messaging.wording import advice, in_words
 
-from .guard import admins_only, is_part, of_account, operators_only, who
+from .guard import is_part, operators_only, who
+from .target import Target, of_target
 
 
 class Busy(turns.Busy):
@@ -34,38 +33,18 @@ BUSY = "Others are waiting for the sign-in server at the moment. Open this page 
 NOT_YET = "Microsoft does not know of it yet. Enter the code there and finish the sign-in, then continue here."
 
 
-@admins_only
-@never_cache
-@require_http_methods(["GET", "HEAD", "POST"])
-def company(request: HttpRequest) -> HttpResponse:
-    """For the company's layer."""
-    return _answer(request, None, "setup-email")
-
-
-@admins_only
-@never_cache
-@require_http_methods(["GET", "HEAD", "POST"])
-@of_account
-def user(request: HttpRequest, account: User) -> HttpResponse:
-    """For a user's layer."""
-    return _answer(request, account, "setup-user", account.get_username())
-
-
+@of_target
 @operators_only
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
-def own(request: HttpRequest) -> HttpResponse:
-    """For the layer of the person who is signed in here."""
-    return _answer(request, who(request), "preferences-email")
-
-
-def _answer(request: HttpRequest, account: User | None, place: str, *arguments: str) -> HttpResponse:
+def sign_in(request: HttpRequest, *, target: Target) -> HttpResponse:
     """GET shows the page, with the code where one was asked for; POST asks for one (`begin`) or asks about it."""
+    account = target.account
     if not policy.may_edit(who(request), account):
         raise PermissionDenied("Your administrator has not allowed users to change their own email settings.")
     setup = resolve(account)
     key = f"device sign-in of {account.pk if account else 'company'}"
-    here, back_url = reverse(f"{place}-sign-in", args=arguments), reverse(place, args=arguments)
+    here, back_url = target.url("sign-in"), target.url()
     context: dict[str, object] = {
         "account": account,
         "here": here,

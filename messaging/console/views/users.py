@@ -15,10 +15,10 @@ from django.views.decorators.http import require_http_methods
 from messaging import users
 from messaging.access import roles, second_factor
 from messaging.access.sign_ins import delays
-from messaging.console import audit_words
 from messaging.console.forms.leaving import MORE, UNASKED, LeavingForm
 from messaging.console.forms.users import NewUserForm, UserForm
 from messaging.console.paging import page_of_list
+from messaging.console.presentation.audit import change_lines, changes_so_far
 from messaging.queue import leaving
 from messaging.wording import person
 
@@ -66,7 +66,7 @@ def _list(request: HttpRequest, form: NewUserForm, status: int = 200) -> HttpRes
     rows = [Row(user, roles.given(user), user.pk in holders) for user in page.rows]
     delayed = delays.found(found, timezone.now())
     context = {"rows": rows, "page": page, "form": form, "delays": delayed}
-    context |= audit_words.so_far(users.log(), request.GET)
+    context |= changes_so_far(users.log(), request.GET)
     return render(request, "messaging/setup_users.html", context, status=status)
 
 
@@ -118,8 +118,8 @@ def _one(request: HttpRequest, user: User, form: UserForm, asked: LeavingForm | 
         "form": form,
         "asked": asked,
         "under_way": leaving.under_way(account) if asked is not None or not roles.may_send(account) else None,
-        "overtaken": audit_words.tell(form.overtaken),
-        **audit_words.so_far(users.log(account), request.GET),
+        "overtaken": change_lines(form.overtaken),
+        **changes_so_far(users.log(account), request.GET),
     }
     return render(request, "messaging/setup_user.html", context, status=422 if form.errors or asked else 200)
 

@@ -14,7 +14,7 @@ from messaging import audit, users
 from messaging.access import roles
 from messaging.audit import Area, Source, Subject
 from messaging.company import options
-from messaging.console import audit_words, option_words
+from messaging.console import presentation
 from messaging.management.commands import runlocal
 from messaging.models import AuditEntry, CompanyOptions, EmailSettings
 from messaging.scheduling import schedules
@@ -147,11 +147,11 @@ def test_rewording_changes_what_pages_say_and_nothing_else(admin, second_admin, 
     schedule = make_schedule(admin)
     opened = as_shown(admin, OPTIONS)
     before = everything()
-    monkeypatch.setitem(option_words.LABELS, "record_mail", "Aufzeichnen")
-    monkeypatch.setitem(option_words.RULE_LABELS, "is_on", "Hinweise")
+    monkeypatch.setitem(presentation.options.LABELS, "record_mail", "Aufzeichnen")
+    monkeypatch.setitem(presentation.options.RULE_LABELS, "is_on", "Hinweise")
     monkeypatch.setitem(fields.LABELS, "send_type", "Versandart")
-    monkeypatch.setattr(audit_words, "ON_OFF", {True: "ein", False: "aus"})
-    monkeypatch.setattr(audit_words, "LANGUAGES", {"en-gb": "Britisch", "en-us": "Amerikanisch"})
+    monkeypatch.setattr(presentation.audit, "ON_OFF", {True: "ein", False: "aus"})
+    monkeypatch.setattr(presentation.audit, "LANGUAGES", {"en-gb": "Britisch", "en-us": "Amerikanisch"})
     monkeypatch.setattr(EmailSettings.SendType.SMTP, "_label_", "ohne Anmeldung")
     monkeypatch.setattr(EmailSettings.SendType.SMTP_AUTH, "_label_", "mit Anmeldung")
     monkeypatch.setattr("messaging.scheduling.timetable.DAY_NAMES", ("So", "Mo", "Di", "Mi", "Do", "Fr", "Sa"))
@@ -331,9 +331,9 @@ def test_every_field_that_can_change_has_a_label():
         Area.SCHEDULES: schedules.NAMES, Area.RESTORES: ("answer",),
     }  # fmt: skip
     assert {area: set(found) for area, found in names.items()} == {
-        area: set(labels) for area, labels in audit_words.LABELS.items()
+        area: set(labels) for area, labels in presentation.audit.LABELS.items()
     }
-    assert set(audit_words.LANGUAGES) == set(CompanyOptions.Language.values)
+    assert set(presentation.audit.LANGUAGES) == set(CompanyOptions.Language.values)
 
 
 @pytest.mark.parametrize("entry", [
@@ -345,7 +345,7 @@ def test_every_field_that_can_change_has_a_label():
     AuditEntry(area="users", object_key="3", field="frobnicate", before="a", after="b"),
 ])  # fmt: skip
 def test_what_another_version_logged_fails_no_page(entry):
-    [line] = audit_words.tell([entry])
+    [line] = presentation.audit.change_lines([entry])
     assert line.what.endswith("frobnicate")
     assert line.words == "from “a” to “b”"
 

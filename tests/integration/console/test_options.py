@@ -12,7 +12,7 @@ from messaging import housekeeping
 from messaging.access import roles
 from messaging.company import options
 from messaging.compose import editing, versions
-from messaging.console.words import next_try
+from messaging.console.presentation.message import next_try
 from messaging.delivery.lane import Lane
 from messaging.models import AuditEntry, CompanyOptions, Message, NoticeKind, NoticeRule
 from messaging.queue import actions, batches

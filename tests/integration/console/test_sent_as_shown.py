@@ -451,7 +451,7 @@ def test_review_shows_what_came_to_match_for_a_batch_meanwhile(office, bens_brow
 
 
 def test_more_edits_than_are_named(office, bens_browser, held, monkeypatch):
-    monkeypatch.setattr("messaging.console.words.EDITS_NAMED", 1)
+    monkeypatch.setattr("messaging.console.presentation.bulk.EDITS_NAMED", 1)
     page = office.get("/messages/?status=held")
     for message in held:
         saved(bens_browser, message, **ANOTHER)

@@ -9,9 +9,7 @@ from django.http import QueryDict
 
 from messaging.access.sign_ins import SIGN_IN
 from messaging.audit import Action, Area
-from messaging.console import option_words
 from messaging.console.paging import part_of
-from messaging.console.words import sending_account, setting_value
 from messaging.models import AuditEntry, NoticeKind, Phrase, Restore, Schedule
 from messaging.queue import selection
 from messaging.scheduling import timetable
@@ -19,10 +17,13 @@ from messaging.scheduling.schedules import WHEN
 from messaging.setup import certificates, fields
 from messaging.wording import changed, in_words, person
 
+from . import options
+from .settings import sending_account, setting_value
+
 LABELS: dict[str, Mapping[str, str]] = {
     Area.EMAIL: fields.LABELS,
-    Area.OPTIONS: option_words.LABELS,
-    Area.NOTICES: option_words.RULE_LABELS,
+    Area.OPTIONS: options.LABELS,
+    Area.NOTICES: options.RULE_LABELS,
     Area.USERS: {
         "username": "Sign-in name", "first_name": "First name", "last_name": "Last name", "email": "Email",
         "is_active": "Active", "role": "Role", "password": "Sign-in password", "under_way": "What was under way",
@@ -49,7 +50,7 @@ ON_OFF = {True: "on", False: "off"}
 
 
 @dataclass(frozen=True)
-class Told:
+class ChangeLine:
     """An entry as pages tell it: who did it, to which object, to what of it, and how."""
 
     entry: AuditEntry
@@ -59,20 +60,22 @@ class Told:
     words: str
 
 
-def tell(entries: Iterable[AuditEntry], schedules: Mapping[int, str] | None = None) -> list[Told]:
+def change_lines(entries: Iterable[AuditEntry], schedules: Mapping[int, str] | None = None) -> list[ChangeLine]:
     """Entries in words.
 
     Args:
         schedules: the names that schedules have now, by number; others are called as they were.
     """
     names = {str(number): name for number, name in (schedules or {}).items()}
-    return [Told(each, done_by(each), _whose(each, names), label(each), describe(each)) for each in entries]
+    return [ChangeLine(each, done_by(each), _whose(each, names), label(each), describe(each)) for each in entries]
 
 
-def so_far(log: QuerySet[AuditEntry], asked: QueryDict, schedules: Mapping[int, str] | None = None) -> dict[str, Any]:
-    """A page of a log, for a page of the console: what _changes.html needs. `schedules` as in tell."""
+def changes_so_far(
+    log: QuerySet[AuditEntry], asked: QueryDict, schedules: Mapping[int, str] | None = None
+) -> dict[str, Any]:
+    """A page of a log, for a page of the console: what _changes.html needs. `schedules` as in change_lines."""
     page = part_of(log, asked.get("changes_page"), size=PER_PAGE)
-    return {"changes": tell(page.rows, schedules), "changes_page": page}
+    return {"changes": change_lines(page.rows, schedules), "changes_page": page}
 
 
 def done_by(entry: AuditEntry) -> str:

@@ -67,7 +67,7 @@ MEANINGS = {
 }
 
 
-def waiting(number: int | None) -> str:
+def waiting_in_queue(number: int | None) -> str:
     """What becomes of messages in the queue: "12 messages wait in the queue; they stay there until …"."""
     if number == 1:
         return "1 message waits in the queue; it stays there until a batch or a person sends it."
@@ -75,7 +75,7 @@ def waiting(number: int | None) -> str:
     return f"{many} wait in the queue; they stay there until a batch or a person sends them."
 
 
-def nobody_told(rule: Mapping[str, Any], address: str, admin_addresses: Sequence[str]) -> str:
+def rule_problem(rule: Mapping[str, Any], address: str, admin_addresses: Sequence[str]) -> str:
     """What is wrong with who is told of one kind of failure; "" when nothing is."""
     if not rule["is_on"]:
         return ""

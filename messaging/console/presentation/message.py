@@ -1,6 +1,6 @@
-"""How things stand, in words for office people."""
+"""How a message stands, what to do next, and what each attempt came to."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -8,59 +8,17 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from messaging.access import roles
 from messaging.company.options import retry_limits
 from messaging.console.history import History, Recipients, gravest_first
 from messaging.console.paging import Page
 from messaging.delivery.outcomes.retry import max_tries
-from messaging.delivery.outcomes.verdict import Stage
-from messaging.models import (
-    AccountPause,
-    AttemptOutcome,
-    EmailSettings,
-    Message,
-    MessageEvent,
-    MessageVersion,
-    Phrase,
-    Reason,
-    Recipient,
-    RefusalStreak,
-    SendAttempt,
-)
-from messaging.queue import actions
-from messaging.setup import certificates
-from messaging.setup.fields import SECRETS
-from messaging.setup.layers import RATES
+from messaging.models import AccountPause, AttemptOutcome, Message, MessageEvent, Reason, Recipient, SendAttempt
 from messaging.wording import advice, in_words, moment, person, sentence, state, waits
+
+from .reply import has_other_replies
 
 Status = Message.Status
 REPLIES = 20  # of an attempt that are shown with it
-EDITS_NAMED = 5  # of those that kept messages from being released
-
-RESULT_WORDS = {
-    "sent": "Sent",
-    "failed": "Failed",
-    "unknown": "Unknown",
-    "skipped": "Skipped",
-    "held": "Held",
-    "cancelled": "Taken out",
-    "retrying": "Will be tried again",
-    "sending": "Sending",
-    "waiting": "Waiting",
-    "chosen": "Chosen",
-}
-STAGE_WORDS: dict[str, str] = {
-    Stage.PREPARE: "Preparing",
-    Stage.CONNECT: "Connecting",
-    Stage.GREETING: "Greeting",
-    Stage.EHLO: "EHLO",
-    Stage.STARTTLS: "STARTTLS",
-    Stage.AUTH: "Sign-in (AUTH)",
-    Stage.MAIL: "Sender (MAIL)",
-    Stage.RCPT: "Recipient (RCPT)",
-    Stage.DATA: "Content (DATA)",
-    Stage.END: "End of content",
-}
 
 
 @dataclass(frozen=True)
@@ -69,11 +27,6 @@ class Standing:
 
     headline: str
     advice: str = ""
-
-
-def sending_account(user: User | None) -> str:
-    """Whose email settings are used."""
-    return person(user, "The company")
 
 
 def next_try(message: Message) -> str:
@@ -137,22 +90,6 @@ def counted_as_tries(message: Message, attempts: int) -> str:
     return f"{words}: {others}."
 
 
-def setting_value(name: str, value: Any) -> str:
-    """A setting's value as people read it; a secret is never told."""
-    if name in SECRETS:
-        return "stored" if value else "none"
-    if name == "ca_bundle":
-        return certificates.summary(value) if "-----BEGIN" in value else value or "the system’s alone"
-    if name == "ehlo_name" and not value:
-        return "its address on the connection"
-    if name in ("sign_in", "send_type"):
-        choices = EmailSettings.SignIn if name == "sign_in" else EmailSettings.SendType
-        return str(dict(choices.choices).get(value, value))  # what another version stored has no label here
-    if name in RATES:
-        return f"{int(value):,}" if int(value or 0) else "no limit"
-    return str(value) or "none"
-
-
 def standing(message: Message, history: History, pauses: Sequence[AccountPause] = ()) -> Standing:
     """The first thing to read on a message's page; `pauses` keep it from being sent, the gravest first."""
     todo = todo_about(message, history.failing)
@@ -202,7 +139,7 @@ def todo_about(message: Message, failing: SendAttempt | None) -> str:
 
 
 @dataclass(frozen=True)
-class ToldAttempt:
+class AttemptLine:
     """An attempt on the page of its message: its outcome as `badge` and label, what to do about it now, and what its
     recipients were told, where that says more: `replies` are some of `number`.
     """
@@ -215,22 +152,22 @@ class ToldAttempt:
     number: int
 
 
-def told_attempts(message: Message, attempts: Page[SendAttempt], failing: SendAttempt | None) -> list[ToldAttempt]:
+def attempt_lines(message: Message, attempts: Page[SendAttempt], failing: SendAttempt | None) -> list[AttemptLine]:
     """A page of the attempts of a message, the latest first; `failing` is the last that was not accepted."""
     todo = todo_about(message, failing)
     if message.reason is not None and message.reason.key == Reason.SINCE_BACKUP:
         todo = ""  # which no attempt is about
     moves = message.status in (Status.QUEUED, Status.SENDING)
     return [
-        _told(row, todo if row == failing else "", is_tried_again=moves or attempts.first + place > 1)
+        _attempt_line(row, todo if row == failing else "", is_tried_again=moves or attempts.first + place > 1)
         for place, row in enumerate(attempts.rows)
     ]
 
 
-def _told(attempt: SendAttempt, todo: str, *, is_tried_again: bool) -> ToldAttempt:
+def _attempt_line(attempt: SendAttempt, todo: str, *, is_tried_again: bool) -> AttemptLine:
     replies = attempt.recipients if has_other_replies(attempt) else []
     shown = gravest_first(replies)[:REPLIES] if len(replies) > REPLIES else replies
-    return ToldAttempt(attempt, *_outcome(attempt, is_tried_again=is_tried_again), todo, shown, len(replies))
+    return AttemptLine(attempt, *_outcome(attempt, is_tried_again=is_tried_again), todo, shown, len(replies))
 
 
 def _outcome(attempt: SendAttempt, *, is_tried_again: bool) -> tuple[str, str]:
@@ -300,79 +237,9 @@ def _last_try(give_up_at: datetime | None) -> str:
     return f"It is tried until {moment(give_up_at)} at the latest."
 
 
-def pause_ended(pause: AccountPause) -> datetime | None:
-    """Since when a pause of the history holds no more, also where no sweep has written it down yet."""
-    is_over = pause.until is not None and pause.until <= timezone.now() and pause.kind not in AccountPause.PROBED
-    return pause.ended_at or (pause.until if is_over else None)
-
-
 def _failed(todo: str, recipients: Recipients) -> str:
     accepted = recipients.counts.get(Recipient.Status.ACCEPTED, 0)
     if not accepted:
         return todo
     only_others = f"{accepted:,} of {recipients.total:,} recipients accepted it; a retry goes to the others only."
     return f"{todo} {only_others}".strip()
-
-
-def said(row: Any) -> str:
-    """The server's words, or what is told in their place: of an attempt, a recipient or a pause, or of one of
-    `SendAttempt.recipients`.
-    """
-    if isinstance(row, dict):
-        return row.get("reply_text") or in_words(Phrase.of(row["said"]) if row.get("said") else None)
-    return row.reply_text or in_words(row.said)
-
-
-def said_to(row: AccountPause | RefusalStreak, reader: User) -> str:
-    """What a server said that keeps an account from sending; "" where it may name recipients whose messages the reader
-    may not see.
-    """
-    is_theirs = row.account_id is not None and row.account_id == reader.pk
-    if not (is_theirs or roles.sees_all(reader)):
-        return ""
-    return row.reply_text if isinstance(row, RefusalStreak) else said(row)
-
-
-def has_other_replies(attempt: SendAttempt) -> bool:
-    """Whether the recipients of an attempt were told anything beside what it says itself."""
-    replies = attempt.recipients
-    return len(replies) > 1 or any(said(reply) != said(attempt) for reply in replies)
-
-
-# --- Hold, release and cancel for many -----------------------------------------------------------------
-
-ORDERED = {"hold": "held", "release": "released", "cancel": "cancelled"}
-ALREADY = ("held", "sent", "failed", "cancelled", "queued")
-
-
-def done_for_many(action: str, done: int, refused: Mapping[str, int]) -> str:
-    """What came of an order for many: “12 held; 3 could not be: 2 are being sent, 1 is sent already.”"""
-    number = sum(refused.values())
-    words = f"{done:,} {ORDERED[action]}" if done else f"None was {ORDERED[action]}"
-    if not number:
-        return f"{words}."
-    why = ", ".join(f"{count:,} {_stands(status, count)}" for status, count in sorted(refused.items()))
-    return f"{words}; {number:,} could not be: {why}."
-
-
-def unseen_edits(edits: Sequence[MessageVersion], reader: User) -> str:
-    """Who edited which of the messages that were left alone for that: “Ben edited “Invoice 3”.”; "" for none."""
-    if not edits:
-        return ""
-    named = [f"{actions.named(edit.by, reader)} edited “{edit.message}”" for edit in edits[:EDITS_NAMED]]
-    more = f"; {len(edits) - EDITS_NAMED} more were edited" if len(edits) > EDITS_NAMED else ""
-    return f"{'; '.join(named)}{more}. Look at {'it' if len(edits) == 1 else 'them'} and order again."
-
-
-def _stands(status: str, number: int) -> str:
-    be = "is" if number == 1 else "are"
-    if status in ALREADY:
-        return f"{be} {status} already"
-    rest = {
-        "sending": f"{be} being sent",
-        "unknown": f"{'has' if number == 1 else 'have'} an unknown outcome, to be decided first",
-        "edited": f"{'was' if number == 1 else 'were'} edited after the list was loaded",
-        "changed": f"{'has' if number == 1 else 'have'} changed since the list was loaded",
-        "draft": f"{be} a draft in a mail program" if number == 1 else "are drafts in mail programs",
-    }
-    return rest[status]

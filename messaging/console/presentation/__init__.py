@@ -1,0 +1,1 @@
+"""How things stand, in words for office people. What happened is kept as keys and values, and worded here."""
