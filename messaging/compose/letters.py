@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from email import policy
 from email.message import EmailMessage
 
-from django.utils.html import escape, urlize
-
+from messaging.compose.links import linked
 from messaging.content.uploads import File
 from messaging.intake import typed, written
 from messaging.intake.addresses import Mailbox
@@ -78,12 +77,5 @@ def plain(text: str) -> str:
 def html_of(text: str) -> str:
     """HTML that says the same: escaped, a paragraph for each, links that can be clicked."""
     paragraphs = _PARAGRAPHS.split(plain(text).strip())
-    marked = ("<p>" + _linked(paragraph).replace("\n", "<br>\n") + "</p>" for paragraph in paragraphs)
+    marked = ("<p>" + linked(paragraph).replace("\n", "<br>\n") + "</p>" for paragraph in paragraphs)
     return "<!doctype html>\n<html><body>\n" + "\n".join(marked) + "\n</body></html>\n"
-
-
-def _linked(text: str) -> str:
-    # A very long word without a blank is no link, and takes urlize its time.
-    if any(len(word) > 2000 for word in text.split()):
-        return escape(text)
-    return urlize(text, autoescape=True)

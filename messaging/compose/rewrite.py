@@ -10,6 +10,7 @@ from email.message import EmailMessage
 
 from messaging.compose import letters
 from messaging.compose.letters import attach, html_of, plain
+from messaging.compose.links import unlinked
 from messaging.content import address_list, assembly, charsets, mime, transfer_encoding
 from messaging.content.charsets import Reading
 from messaging.content.sealed import is_sealed, is_text_sealed
@@ -150,7 +151,8 @@ def _why_unreadable(part: mime.Part, reading: Reading) -> str:
 
 
 def _is_made_from(html: mime.Part, text: mime.Part) -> bool:
-    return assembly.text_of(html).strip() == html_of(assembly.text_of(text)).strip()
+    made = html_of(assembly.text_of(text))
+    return unlinked(assembly.text_of(html)).strip() == unlinked(made).strip()
 
 
 def text_in(raw: mime.Raw) -> str:

@@ -1,5 +1,8 @@
 """Parts of a message exchanged in its bytes."""
 
+import email
+from email import policy
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,6 +29,20 @@ TREE = st.recursive(
     ),
     max_leaves=5,
 )
+
+
+def test_html_whose_links_an_earlier_version_made_is_changed_with_its_text():
+    old = (
+        b'<!doctype html>\n<html><body>\n<p>See <a href="https://a.example/?a=1%C2%A4cy%3D2">'
+        b"https://a.example/?a=1&amp;currency=2</a></p>\n</body></html>\n"
+    )
+    raw = multipart(
+        part(b"text/plain", b"See https://a.example/?a=1&currency=2"),
+        part(b"text/html", old), boundary=b"b", subtype=b"alternative",
+    )  # fmt: skip
+    assert rewrite.why_text_stays(raw) == ""
+    changed = email.message_from_bytes(rewrite.with_text(raw, "https://b.example/?a=1&currency=2"), policy=policy.SMTP)
+    assert 'href="https://b.example/?a=1&amp;currency=2"' in changed.get_body(("html",)).get_content()
 
 
 @given(TREE)

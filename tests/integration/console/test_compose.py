@@ -10,6 +10,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connections
 from django.test import Client
 from django.utils import timezone
+from django.utils.html import escape
 
 from messaging import housekeeping
 from messaging.company import options
@@ -91,6 +92,13 @@ def test_html_made_of_the_text_says_the_same_and_runs_nothing(office, recording,
     html = arrived(mail_server).get_body(("html",)).get_content()
     assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; more<br>" in html
     assert html.count("<p>") == 2 and 'href="javascript' not in html and "www.example.com</a>" in html
+
+
+def test_links_of_the_html_version_open_what_was_typed(office, recording, mail_server):
+    typed = "https://pay.example/invoices%2F7?id=7&currency=EUR&amount=50"
+    send(office, text=f"Pay here: {typed}.")
+    body = arrived(mail_server).get_body(("html",)).get_content()
+    assert f'<a href="{escape(typed)}">{escape(typed)}</a>.' in body
 
 
 def test_from_is_what_the_account_may_use(office, operator, mail_server):
