@@ -10,7 +10,6 @@ from django.http import QueryDict
 
 from messaging.audit import ChangedMeanwhile
 from messaging.company import options
-from messaging.console.filters import few_words
 from messaging.console.forms.generic import ModelChoiceField
 from messaging.console.forms.helper import fields_alone
 from messaging.models import AuditEntry, Category, Schedule
@@ -88,7 +87,7 @@ class ScheduleForm(forms.Form):
         attrs={"spellcheck": "false", "class": "mono"},
     )
     time_zone = _line("Time zone", max_length=60, attrs={"list": "time-zones", "spellcheck": "false"})
-    q = _line("Words", "Subject, recipient or sender", required=False, validators=[few_words])
+    q = _line("Words", "Subject, recipient or sender", required=False, validators=[selection.few_words])
     sender = _line("From", "Sender or author", required=False)
     reason = forms.ChoiceField(required=False, label="Reason", choices=[("", "Any"), *Category.choices])
     at_most = _number("Messages per run, at most", 1_000_000, "The oldest first. Empty: all that wait.")

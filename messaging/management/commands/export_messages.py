@@ -5,14 +5,13 @@ import os
 import sys
 from argparse import ArgumentParser, ArgumentTypeError
 from contextlib import closing
-from datetime import date, datetime, time
+from datetime import date
 from signal import SIGINT
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 from django.db.models import QuerySet
-from django.utils import timezone
 
 from messaging.company.options import local
 from messaging.management import arguments
@@ -63,23 +62,8 @@ def _day(text: str) -> date:
 
 
 def _chosen(options: dict[str, Any]) -> QuerySet[Message]:
-    messages = Message.objects.all()
-    if options["status"] != "all":
-        messages = messages.filter(status=options["status"])
-    if options["q"]:
-        messages = selection.search(messages, options["q"])
-    if options["sender"]:
-        messages = selection.by_sender(messages, options["sender"])
-    if options["reason"]:
-        messages = messages.filter(reason_category=options["reason"])
-    if options["date_from"]:
-        messages = messages.filter(created_at__gte=_moment(options["date_from"], time.min))
-    if options["date_to"]:
-        messages = messages.filter(created_at__lte=_moment(options["date_to"], time.max))
-    if options["batch"] is not None:
-        messages = messages.filter(batch_items__batch_id=options["batch"])
-    return messages
-
-
-def _moment(day: date, at: time) -> datetime:
-    return timezone.make_aware(datetime.combine(day, at))
+    """Raises CommandError."""
+    found = selection.AnyStatus({name: options[name] for name in selection.AnyStatus.base_filters if name in options})
+    if found.problems:
+        raise CommandError(" ".join(found.problems))
+    return found.qs
