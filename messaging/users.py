@@ -68,6 +68,7 @@ def create(
     Raises:
         ValidationError: the name is not allowed or taken, or the password is too weak.
     """
+    username = User.normalize_username(username)
     user = User(username=username, email=email, first_name=first_name, last_name=last_name)
     with transaction.atomic():
         _lock_admins(by)  # two administrators may add the same user
@@ -174,6 +175,8 @@ def change(
         leaving.Undecided: something is under way in their name, and there is no decision, or more than it is based on.
         leaving.BadSuccessor: it cannot be passed on to that account.
     """
+    if "username" in values:  # the sign-in looks for the normal form
+        values = {**values, "username": User.normalize_username(values["username"])}
     with transaction.atomic():
         # One change at a time: two administrators must not take the role from each other. (Not a lock that keeps lanes
         # from writing down what they did with this account: they may hold messages that are wanted here.)
@@ -280,6 +283,17 @@ def _check(user: User, wanted: Mapping[str, Any], by: User) -> None:
 def changes_since(user: User, version: int) -> QuerySet[AuditEntry]:
     """What was changed of a user after a version."""
     return audit.since(version, Area.USERS, key=str(user.pk))
+
+
+def newest_entry() -> int:
+    """The number of the last change of any user, for `renamed_since`."""
+    return log().order_by("-pk").values_list("pk", flat=True).first() or 0
+
+
+def renamed_since(entry: int) -> set[str]:
+    """The names that users had, or have, who were renamed after the change of that number."""
+    renamed = log().filter(field="username", pk__gt=entry, action=Action.CHANGED)
+    return {str(name) for names in renamed.values_list("before", "after") for name in names}
 
 
 def log(user: User | None = None) -> QuerySet[AuditEntry]:

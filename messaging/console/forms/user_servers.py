@@ -5,11 +5,14 @@ from typing import Any
 from django import forms
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
+from django.db import transaction
 
+from messaging import users
 from messaging.audit import ChangedMeanwhile
 from messaging.company import options
 from messaging.console.forms.generic import ModelForm
 from messaging.console.forms.helper import fields_alone
+from messaging.console.forms.overtaken import VersionField
 from messaging.models import CompanyOptions
 from messaging.option_values import READERS, BadOption
 
@@ -18,6 +21,8 @@ OF_USERS = ("users_may_edit", "user_servers", "users_any_sender", "user_senders"
 
 class UserServersForm(ModelForm[CompanyOptions]):
     """Whether users may edit their own settings, and which servers they may name."""
+
+    names = VersionField()  # who was called what when the form was shown: lines of senders name users
 
     class Meta:
         model = CompanyOptions
@@ -47,6 +52,7 @@ class UserServersForm(ModelForm[CompanyOptions]):
     def __init__(self, data: Any = None) -> None:
         super().__init__(data, instance=options.options())
         self.fields["version"].required = False
+        self.initial["names"] = users.newest_entry()
         self.helper = fields_alone()
 
     def clean_user_servers(self) -> str:
@@ -65,15 +71,26 @@ class UserServersForm(ModelForm[CompanyOptions]):
         """Save as a new version.
 
         Raises:
-            ValidationError: someone else saved it since the form was shown; nothing was written.
+            ValidationError: another user saved it since the form was shown, or a name in it is another user’s by now;
+                nothing was written.
         """
+        values = {name: self.cleaned_data[name] for name in OF_USERS}
         try:
-            options.save(
-                {name: self.cleaned_data[name] for name in OF_USERS},
-                by=by,
-                seen=self.cleaned_data["version"] or 0,
-            )
+            with transaction.atomic():
+                CompanyOptions.objects.select_for_update(of=("self",)).first()  # as long as that, no user is renamed
+                self._check_names(values["user_senders"])
+                options.save(values, by=by, seen=self.cleaned_data["version"] or 0)
         except ChangedMeanwhile as error:
             raise ValidationError(
                 "Another user changed this while you had it open. Load the page again to see it."
             ) from error
+
+    def _check_names(self, senders: str) -> None:
+        renamed = users.renamed_since(self.cleaned_data["names"])
+        for line in senders.splitlines():
+            name = line.partition(" ")[0]
+            if name in renamed:
+                raise ValidationError(
+                    f"“{name}” may be another user than you mean: a user was renamed after this page was loaded. "
+                    "Load it again, and look at Users."
+                )

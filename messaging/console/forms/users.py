@@ -3,6 +3,7 @@
 from typing import Any
 
 from django import forms
+from django.contrib.auth.forms import UsernameField
 from django.contrib.auth.models import User
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
@@ -37,6 +38,7 @@ class UserForm(OvertakenMixin, ModelForm[User]):
     class Meta:
         model = User
         fields = list(users.FIELDS)
+        field_classes = {"username": UsernameField}  # it reads names as the sign-in does
         labels = {"username": "User name", "email": "Email address", "is_active": "May sign in"}
         help_texts = {"username": "To sign in with. Letters, digits and @ . + - _ only.", "is_active": ""}
 
@@ -47,7 +49,8 @@ class UserForm(OvertakenMixin, ModelForm[User]):
         self.overtaken = []
         self.helper = fields_alone()
         for field in self.fields.values():
-            field.widget.attrs.setdefault("autocomplete", "off")
+            if field.widget.attrs.get("autocomplete") != "new-password":
+                field.widget.attrs["autocomplete"] = "off"
 
     def clean_username(self) -> str:
         name: str = self.cleaned_data["username"]

@@ -8,6 +8,7 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.utils import timezone
 
+from messaging.access import roles
 from messaging.company.options import retry_limits
 from messaging.console.history import History, Recipients, gravest_first
 from messaging.console.paging import Page
@@ -34,7 +35,8 @@ def next_try(message: Message) -> str:
     if message.handed_to_id is not None:
         return "as a draft"
     if message.status == Status.HELD:
-        return _until(message.held_until)
+        until = _until(message.held_until)
+        return f"{until}, due {moment(message.not_before)}" if message.not_before else until
     if message.status != Status.QUEUED or message.not_before is None:
         return ""
     is_due = message.not_before <= timezone.now()
@@ -118,9 +120,23 @@ def _held(message: Message, why: str) -> Standing:
     until = message.held_until
     if until is not None and until <= timezone.now():
         is_over = "that time is over, and it goes back to the queue as soon as a worker is free"
-        return Standing(f"Held until {moment(until)}: {is_over}. {why}".strip(), "Release it to put it back at once.")
+        return Standing(
+            f"Held until {moment(until)}: {is_over}. {why}".strip(),
+            f"Release it to put it back at once{once_queued(message)}.",
+        )
     end = f"until {moment(until)}" if until else "until it is released"
-    return Standing(f"Held {end}. {why}".strip(), "Release it to put it back into the queue.")
+    advice = f"Release it to put it back into the queue{once_queued(message)}."
+    return Standing(f"Held {end}. {why}".strip(), advice)
+
+
+def once_queued(message: Message) -> str:
+    """What follows once it is back in the queue, where that is more than waiting for a batch."""
+    due, account = message.not_before, message.account
+    if due is None or (account is not None and not roles.may_send(account)):
+        return ""
+    if due > timezone.now():
+        return f"; it goes out automatically at its own time, {moment(due)}"
+    return f"; it then goes out at once, because its own time, {moment(due)}, has passed"
 
 
 def todo_about(message: Message, failing: SendAttempt | None) -> str:
@@ -181,13 +197,22 @@ def _outcome(attempt: SendAttempt, *, is_tried_again: bool) -> tuple[str, str]:
     return attempt.outcome, attempt.get_outcome_display()
 
 
+def released(message: Message) -> str:
+    """What a release has come to."""
+    if message.status != Status.QUEUED:
+        return f"Released: it is “{message.get_status_display()}”, as it was before."
+    return f"Released: it is back in the queue{once_queued(message)}."
+
+
 def _handed_over(message: Message, holder: User) -> Standing:
     handed_over = message.events.filter(kind=MessageEvent.Kind.HANDED_OVER).order_by("-pk")
     since = handed_over.values_list("at", flat=True).first()
     when = f" at {moment(since)}" if since else ""
     headline = f"Handed over to {person(holder)}’s mail program{when}; nothing says yet that it was sent."
     before = sentence(in_words(message.reason_before))
-    return Standing(headline, f"Before that: {before}" if before else "")
+    then = "" if message.status_before == Status.HELD else once_queued(message)
+    back = f"Put back, it is in the queue{then}." if then else ""
+    return Standing(headline, " ".join(filter(None, [f"Before that: {before}" if before else "", back])))
 
 
 def _said_by_person(message: Message, history: History) -> str:

@@ -25,7 +25,14 @@ from messaging.console.history import gravest_first, history_of, pending_of
 from messaging.console.html_body import Clean, NotShown
 from messaging.console.paging import Page, page_of, page_of_list
 from messaging.console.preflight import doubts
-from messaging.console.presentation.message import attempt_lines, counted_as_tries, never_tried, standing
+from messaging.console.presentation.message import (
+    attempt_lines,
+    counted_as_tries,
+    never_tried,
+    once_queued,
+    released,
+    standing,
+)
 from messaging.console.presentation.options import waiting_in_queue
 from messaging.content import assembly, skeletons
 from messaging.lifecycle.waiting import stays
@@ -238,7 +245,8 @@ def _try_now(request: HttpRequest, message: Message, seen: Shown) -> str:
 
 def _release(request: HttpRequest, message: Message, seen: Shown) -> str:
     actions.release(message, by=who(request), seen=seen)
-    return "Released: it is back in the queue."
+    message.refresh_from_db()
+    return released(message)
 
 
 def _hold(request: HttpRequest, message: Message, seen: Shown) -> str:
@@ -269,7 +277,10 @@ def _sent_from_mail_program(request: HttpRequest, message: Message, seen: Shown)
 
 def _put_back(request: HttpRequest, message: Message, seen: Shown) -> str:
     actions.put_back(message, by=who(request), seen=seen)
-    return f"Put back: the message is “{message.get_status_display()}” again. Delete the draft in the mail program."
+    message.refresh_from_db()
+    state = message.get_status_display()
+    then = once_queued(message) if message.status == Message.Status.QUEUED else ""
+    return f"Put back: the message is “{state}” again{then}. Delete the draft in the mail program."
 
 
 ACTIONS: dict[str, Callable[[HttpRequest, Message, Shown], str]] = {

@@ -3,10 +3,11 @@
 import pytest
 
 from messaging import users
+from messaging.access import policy
 from messaging.access.kept_forms import OWNER
 from messaging.models import EmailSettings, KeptForm, Message, Schedule, UserSession
 from tests.factories import make_user
-from tests.pages import filled, words
+from tests.pages import filled, source, words
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("email_setup")]
 
@@ -80,3 +81,15 @@ def test_schedule_sends_with_the_account_that_was_chosen(admin, operator, uma):
     rename(uma, operator)
     assert admin.post("/setup/schedules/new/", form).status_code == 302
     assert Schedule.objects.get().account == uma
+
+
+def test_senders_are_not_listed_for_who_has_the_name_now(admin, operator, uma):
+    page, line = "/setup/email/users/", "uma director@office.example"
+    form = filled(admin, page, within="user_senders", user_senders=line)
+    new = rename(uma, operator)
+    refused = admin.post(page, form)
+    assert refused.status_code == 422 and "“uma” may be another user than you mean" in words(refused)
+    assert line in source(refused), "what was typed stays"
+    assert not policy.may_send_from(new, "director@office.example")
+    assert admin.post(page, filled(admin, page, within="user_senders", user_senders=line)).status_code == 302
+    assert policy.may_send_from(new, "director@office.example")

@@ -7,11 +7,12 @@ from django.core.mail import EmailMessage
 from django.utils import timezone
 
 from messaging.company import options
-from messaging.models import AccountPause, Heartbeat, Notice, NoticeItem, Phrase, SendAttempt
-from messaging.queue import batches, pausing
+from messaging.models import AccountPause, EmailSettings, Heartbeat, Notice, NoticeItem, Phrase, SendAttempt
+from messaging.queue import actions, batches, pausing
+from messaging.wording import moment
 from tests.factories import draft_batch, hold_mail, make_mail, make_message, make_messages, put, said, set_up
 from tests.fault_server import FaultServer
-from tests.pages import page_of, source, words
+from tests.pages import form_of, page_of, source, words
 from tests.steps import run_lane, still_there
 
 pytestmark = pytest.mark.django_db
@@ -232,3 +233,53 @@ def test_company_options_say_when_and_by_whom_they_were_changed(admin, operator)
     assert "Last changed" in words(admin.get("/setup/options/"))
     assert "Last changed." not in words(admin.get("/setup/options/"))
     assert "by Anna." in words(admin.get("/setup/options/"))
+
+
+# --- A hold that outlasts the message's own time ---------------------------------------------------------
+
+AT_ONCE = "it then goes out at once, because its own time, {due}, has passed."
+
+
+def press(browser, page, url):
+    return browser.post(url, form_of(page, action=url), follow=True)
+
+
+@pytest.mark.parametrize(
+    ("minutes", "then"),
+    [
+        (None, "Release it to put it back into the queue."),
+        (60, "Release it to put it back into the queue; it goes out automatically at its own time, {due}."),
+        (-5, "Release it to put it back into the queue; " + AT_ONCE),
+    ],
+    ids=["none", "to come", "past"],
+)  # fmt: skip
+def test_release_says_that_the_message_goes_out_at_its_own_time(office, operator, email_setup, minutes, then):
+    hold_mail()
+    message = make_message("a@example.com", due=False)
+    put(message, not_before=timezone.now() + dt.timedelta(hours=1), account=operator)
+    actions.hold(message, by=operator, why="Check")
+    due = None if minutes is None else timezone.now() + dt.timedelta(minutes=minutes)
+    put(message, not_before=due)
+    told = then.format(due=due and moment(due))
+    page = office.get(f"/messages/{message.pk}/")
+    assert f"Held until it is released. Check. {told}" in words(page)
+    assert (f"until released, due {moment(due)}" if due else "until released") in words(
+        office.get("/messages/?status=held")
+    )
+    after = press(office, page, f"/messages/{message.pk}/release/")
+    assert told.replace("Release it to put it back into", "Released: it is back in") in words(after)
+
+
+def test_putting_back_a_draft_says_that_it_goes_out_at_once(office, operator):
+    EmailSettings.objects.create(send_type=1)
+    hold_mail()
+    message = make_message("a@example.com", due=False)
+    put(message, not_before=timezone.now() + dt.timedelta(hours=1), account=operator)
+    actions.open_in_mail_program(message, by=operator)
+    due = timezone.now() - dt.timedelta(minutes=5)
+    put(message, not_before=due)
+    page = office.get(f"/messages/{message.pk}/")
+    then = AT_ONCE.format(due=moment(due))
+    assert f"Put back, it is in the queue; {then}" in words(page)
+    after = press(office, page, f"/messages/{message.pk}/put-back/")
+    assert f"Put back: the message is “Queued” again; {then} Delete the draft" in words(after)

@@ -142,6 +142,14 @@ def test_everything_of_a_user_is_changed_and_kept_with_who_did_it(admin, ben, op
     assert "Nothing was changed." in words(save(admin, ben))
 
 
+@pytest.mark.parametrize("name", ["ｔｏｍａｓ", "ﬁona", "ªbc"])
+def test_renamed_user_signs_in_with_the_name_as_it_is_typed(admin, name):
+    tom = make_user("tom", "tom@office.example", LONG)
+    assert "Saved" in words(save(admin, tom, username=name))
+    form = {"username": name, "password": LONG}
+    assert Client().post("/accounts/login/", form).status_code == 302
+
+
 def test_nobody_is_renamed_to_dots_and_who_has_such_a_name_keeps_it(admin, ben):
     assert "dots alone mean another page" in words(save(admin, ben, username=".."))
     type(ben).objects.filter(pk=ben.pk).update(username="..")  # before it was refused
