@@ -149,9 +149,9 @@ class Change:
     left: leaving.Outcome | None = None
 
 
-def version_of(user: User) -> int:
-    """Grows with each change of a user."""
-    return audit.version_of(Area.USERS, str(user.pk))
+def version_of(pk: int) -> int:
+    """Grows with each change of the user of that number."""
+    return audit.version_of(Area.USERS, str(pk))
 
 
 def change(
@@ -181,7 +181,7 @@ def change(
         # One change at a time: two administrators must not take the role from each other. (Not a lock that keeps lanes
         # from writing down what they did with this account: they may hold messages that are wanted here.)
         user = _lock_admins(by, user)[user.pk]
-        version = version_of(user)
+        version = version_of(user.pk)
         if seen is not None and seen != version:
             raise ChangedMeanwhile(changes_since(user, seen))
         row = SimpleNamespace(role=roles.given(user), **{name: getattr(user, name) for name in FIELDS})

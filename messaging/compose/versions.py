@@ -73,10 +73,11 @@ def _whole() -> Iterator[None]:
 
 def current(message: Message) -> Current:
     """What can be edited. Raises NotPossible when an attachment is missing from the disk."""
+    version = message.versions.count()  # first: what is shown may be newer than its number says, never older
     attachments = list(message.attachments.all())
     recipients = [(row.kind, row.name, row.address) for row in message.recipients.all()]
     with _whole():
-        return _read(message.versions.count(), assembly.assemble(message).at_hand(), recipients, attachments)
+        return _read(version, assembly.assemble(message).at_hand(), recipients, attachments)
 
 
 def as_of(message: Message, version: int, now: Current) -> Current:

@@ -10,7 +10,7 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import F, QuerySet
+from django.db.models import Count, F, Max, QuerySet, Sum
 from django.utils import timezone
 
 from messaging import admission
@@ -33,19 +33,28 @@ def open_questions() -> QuerySet[RefusalStreak]:
     return asked.select_related("account").order_by("asked_at", "pk")
 
 
-def it_was_us(streak: RefusalStreak, *, by: User) -> int:
+def mark_of(streak: RefusalStreak) -> str:
+    """Which messages have failed in a question by now, in short: another one where they are others."""
+    found = of_streak(streak, Status.FAILED).aggregate(Count("pk"), Max("pk"), Sum("pk"))
+    return "-".join(str(number or 0) for number in found.values())
+
+
+def it_was_us(streak: RefusalStreak, *, by: User, seen: str | None = None) -> int:
     """Queue what was refused again, with all its tries, for those whom the refusal was for; how many messages.
 
     They stay in their batch. The next refusal in these words within a day pauses the account at once.
 
     They go out with the same account as before, or with that of who answers, where its person may not send any more.
 
+    Args:
+        seen: the `mark_of` that the page had.
+
     Raises:
-        NotPossible: no one is asked (any more), or the account was deleted.
+        NotPossible: no one is asked (any more), the account was deleted, or others have failed by now than were shown.
     """
     own = User.objects.filter(pk=streak.account_id).first() if streak.account_id else None
     account = own if streak.account_id is None or (own is not None and roles.may_send(own)) else by
-    with lock_account(account, by=by), _answer(streak, Answer.IT_WAS_US, by) as now:
+    with lock_account(account, by=by), _answer(streak, Answer.IT_WAS_US, by, seen) as now:
         # Those that are queued wait for other recipients, who were to be tried later.
         found = lock(of_streak(streak, Status.FAILED, Status.QUEUED))
         rows = list(found.values_list("pk", "status"))
@@ -60,15 +69,12 @@ def it_was_us(streak: RefusalStreak, *, by: User) -> int:
     return len(failed)
 
 
-def go_on(streak: RefusalStreak, *, by: User) -> int:
+def go_on(streak: RefusalStreak, *, by: User, seen: str | None = None) -> int:
     """The addresses or the messages were at fault: what failed stays so; how many messages.
 
-    No one is asked about these words again for a day.
-
-    Raises:
-        NotPossible: no one is asked (any more), or the account was deleted.
+    No one is asked about these words again for a day. `seen`, and what is raised, as in it_was_us.
     """
-    with admission.ordered_by(by), _answer(streak, Answer.GO_ON, by) as now:
+    with admission.ordered_by(by), _answer(streak, Answer.GO_ON, by, seen) as now:
         rows = list(lock(of_streak(streak, Status.FAILED)).values_list("pk", "reason"))
         by_reason: dict[Phrase | None, list[int]] = {}
         for pk, reason in rows:
@@ -94,7 +100,7 @@ def _explained(reason: Phrase | None) -> dict[str, Any]:
 
 
 @contextmanager
-def _answer(streak: RefusalStreak, answer: RefusalStreak.Answer, by: User) -> Iterator[datetime]:
+def _answer(streak: RefusalStreak, answer: RefusalStreak.Answer, by: User, seen: str | None) -> Iterator[datetime]:
     """A transaction around one answer; without another open question the account sends again."""
     now = timezone.now()
     with transaction.atomic():
@@ -104,6 +110,8 @@ def _answer(streak: RefusalStreak, answer: RefusalStreak.Answer, by: User) -> It
             raise NotPossible("The account was deleted meanwhile.") from None
         if not streak.is_asked:
             raise NotPossible("This question was answered meanwhile.")
+        if seen is not None and seen != mark_of(streak):
+            raise NotPossible("Other messages have failed this way since this page was loaded. Look at it again.")
         yield now
         streak.answer, streak.answered_at, streak.answered_by = answer, now, by
         streak.save(update_fields=["answer", "answered_at", "answered_by"])

@@ -27,7 +27,7 @@ NO_ROLE = ("", "No role – may sign in, and see nothing")
 
 
 class UserForm(OvertakenMixin, ModelForm[User]):
-    """Name, address, role, and whether the user may sign in."""
+    """Name, address, role, and whether the user may sign in; `seen` is the version that these are of."""
 
     WHAT = "this user"
     version = VersionField()
@@ -42,9 +42,9 @@ class UserForm(OvertakenMixin, ModelForm[User]):
         labels = {"username": "User name", "email": "Email address", "is_active": "May sign in"}
         help_texts = {"username": "To sign in with. Letters, digits and @ . + - _ only.", "is_active": ""}
 
-    def __init__(self, *args: Any, **options: Any) -> None:
+    def __init__(self, *args: Any, seen: int = 0, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.seen = users.version_of(self.instance) if self.instance.pk else 0
+        self.seen = seen
         self.initial["version"] = self.seen
         self.overtaken = []
         self.helper = fields_alone()

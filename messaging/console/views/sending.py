@@ -50,13 +50,14 @@ class Question:
     """What an administrator is asked: whether it is us that a mail server refuses in the same words.
 
     `number` messages have failed so, of those that the person may see, `number_once` of them sent at once; `named` are
-    some of them.
+    some of them; `mark` stands for all that have failed so.
     """
 
     streak: RefusalStreak
     number: int
     number_once: int
     named: list[Message]
+    mark: str
 
     @property
     def is_repeated(self) -> bool:
@@ -151,7 +152,7 @@ def _try_now(request: HttpRequest, whose: Whose) -> HttpResponse:
 
 
 def _it_was_us(request: HttpRequest, whose: Whose) -> HttpResponse:
-    number = answers.it_was_us(_asked(request, whose), by=who(request))
+    number = answers.it_was_us(_asked(request, whose), by=who(request), seen=_failed(request))
     several = f"{number:,} messages are queued again with all their tries. "
     what = {0: "", 1: "1 message is queued again with all its tries. "}.get(number, several)
     notes.success(request, f"{what}{_resumed(whose)}")
@@ -159,10 +160,15 @@ def _it_was_us(request: HttpRequest, whose: Whose) -> HttpResponse:
 
 
 def _go_on(request: HttpRequest, whose: Whose) -> HttpResponse:
-    number = answers.go_on(_asked(request, whose), by=who(request))
+    number = answers.go_on(_asked(request, whose), by=who(request), seen=_failed(request))
     what = {0: "", 1: "1 message stays failed. "}.get(number, f"{number:,} messages stay failed. ")
     notes.success(request, f"{what}{_resumed(whose)} These words do not pause it again for a day.")
     return redirect("sending")
+
+
+def _failed(request: HttpRequest) -> str:
+    """The mark of the messages that the page named."""
+    return request.POST.get("failed", "")
 
 
 def _asked(request: HttpRequest, whose: Whose) -> RefusalStreak:
@@ -260,7 +266,9 @@ def _questions(request: HttpRequest, found: pausing.Overview) -> dict[User | Non
         failed = actions.visible_to(who(request)).filter(pk__in=of_streak(streak, Message.Status.FAILED).values("pk"))
         named = list(failed.order_by("pk").only("subject", "recipients_text")[:NAMED])
         counts = failed.aggregate(all=Count("pk"), once=Count("pk", filter=Q(is_immediate=True)))
-        asked.setdefault(streak.account, []).append(Question(streak, counts["all"], counts["once"], named))
+        asked.setdefault(streak.account, []).append(
+            Question(streak, counts["all"], counts["once"], named, answers.mark_of(streak))
+        )
     return asked
 
 

@@ -78,10 +78,12 @@ def one(request: HttpRequest, pk: int) -> HttpResponse:
     Where that takes from them the right to send, and something is under way in their name, it is asked what becomes of
     it, and nothing is saved before that is said.
     """
+    version = users.version_of(pk)  # first: what is shown may be newer than it says, never older
     user = get_object_or_404(User, pk=pk)
+    given = request.POST if request.method == "POST" else None
+    form = UserForm(given, instance=user, initial={"role": roles.given(user)}, seen=version)
     if request.method != "POST":
-        return _one(request, user, UserForm(None, instance=user, initial={"role": roles.given(user)}))
-    form = UserForm(request.POST, instance=user, initial={"role": roles.given(user)})
+        return _one(request, user, form)
     asked = LeavingForm(request.POST, leaving.successors(user)) if "leaving-asked" in request.POST else None
     is_valid = form.is_valid()
     if asked is not None and not asked.is_valid():

@@ -13,13 +13,15 @@ from messaging import users
 from messaging.access import roles
 from messaging.company import options
 from messaging.console.views import bulk, messages, sending
-from messaging.models import EmailSettings, Message, Schedule
+from messaging.models import EmailSettings, Message, RefusalStreak, Schedule
 from messaging.queue import actions, batches, pausing
 from messaging.scheduling import schedules
 from messaging.setup import changes
-from tests.factories import browser_of, draft_batch, fitting, hold_mail, make_message, make_user, put
+from tests.factories import browser_of, draft_batch, fitting, hold_mail, make_message, make_user, put, set_up
+from tests.fault_server import FaultServer
 from tests.letter_form import saved
 from tests.pages import form_of, words
+from tests.steps import run_lane
 
 from .test_rights_meanwhile import ORDERS, all_rows
 
@@ -197,6 +199,25 @@ def on_pause(button, **typed):
     return case
 
 
+def on_question(button):
+    def case(office):
+        with FaultServer() as server:
+            set_up(server)
+            server.at("RCPT", "550 Zugriff verweigert")
+            messages = [make_message(f"a@domain{number}.example") for number in range(6)]
+            run_lane()
+        streak = RefusalStreak.objects.get()
+        last = messages[-1]
+
+        def fails_too():
+            put(last, status="failed", not_before=None)
+            last.recipients.update(status="failed", streak=streak)
+
+        return Case("/sending/", f"/sending/company/{button}/", fails_too, {}, "Other messages have failed this way")
+
+    return case
+
+
 # --- What is set up ---------------------------------------------------------------------------------------
 
 
@@ -276,6 +297,8 @@ COMPARED = {
     "setup-users-one, what is under way": decision_about_tom,
     "message-edit": edit_of_a_message,
     "sending-action resume": on_pause("resume"),
+    "sending-action it-was-us": on_question("it-was-us"),
+    "sending-action go-on": on_question("go-on"),
     "sending-action pause": on_pause("pause", why="Lunch takes longer"),
 }
 
@@ -290,8 +313,6 @@ NOT_COMPARED = {
     "batch-new": "a draft, which is reviewed next",
     "batch-retry": "a draft, which is reviewed next",
     "sending-action try-now": "one try; what keeps the account from sending ends only where it gets through",
-    "sending-action it-was-us": "names the question, and the account sends nothing while it is asked",
-    "sending-action go-on": "the same",
     "restore-answer": "names the restore, and is given once",
     "setup-schedule-new": "makes one",
     "setup-users": "makes one",

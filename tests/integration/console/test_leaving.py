@@ -41,7 +41,7 @@ def save(browser, user, **values):
     """The user's page, filled in as it is shown, with some values changed; None leaves a field out."""
     form = {name: getattr(user, name) for name in ("username", "first_name", "last_name", "email")}
     form |= {"role": roles.given(user), "is_active": "on" if user.is_active else None}
-    form |= {"version": users.version_of(user)} | values
+    form |= {"version": users.version_of(user.pk)} | values
     sent = {name: value for name, value in form.items() if value is not None}
     return browser.post(f"/setup/users/{user.pk}/", sent, follow=True)
 

@@ -6,7 +6,7 @@ from django.utils import timezone
 from messaging.access import roles
 from messaging.company import options
 from messaging.models import AccountPause, EmailSettings, Heartbeat, Message, RefusalStreak
-from messaging.queue import pausing
+from messaging.queue import answers, pausing
 from messaging.wording import advice
 from tests.factories import browser_of, confirmed_batch, make_message, make_user, put, set_up
 from tests.fault_server import FaultServer
@@ -36,6 +36,9 @@ def asked(operator):
 
 
 def press(browser, what, whose="company", **values):
+    """By a page that shows how it stands."""
+    streak = RefusalStreak.objects.filter(pk__in=[pk for pk in [values.get("question")] if isinstance(pk, int)]).first()
+    values.setdefault("failed", answers.mark_of(streak) if streak else "")
     return browser.post(f"/sending/{whose}/{what}/", values, follow=True)
 
 

@@ -29,7 +29,7 @@ from messaging.models import (
     Schedule,
     SignInTries,
 )
-from messaging.queue import batches, leaving
+from messaging.queue import answers, batches, leaving
 from tests import services
 from tests.authenticator import code_of, key_on
 from tests.factories import browser_of, confirmed_batch, draft_batch, hold_mail, make_message, make_user, put
@@ -153,7 +153,7 @@ def an_answer(action):
         )
         message = put(make_message("a@example.com"), status="failed")
         Recipient.objects.filter(message=message).update(status="failed", streak=streak)
-        return f"/sending/company/{action}/", {"question": streak.pk}
+        return f"/sending/company/{action}/", {"question": streak.pk, "failed": answers.mark_of(streak)}
 
     return order
 

@@ -26,7 +26,7 @@ def filled(user, **values):
     """The form of a user as the page shows it, with some values changed."""
     names = ("username", "first_name", "last_name", "email")
     form = {name: getattr(user, name) for name in names}
-    form |= {"role": roles.given(user), "version": users.version_of(user)}
+    form |= {"role": roles.given(user), "version": users.version_of(user.pk)}
     form |= {"is_active": "on"} if user.is_active else {}
     form |= values
     return {name: value for name, value in form.items() if value is not None}
@@ -267,7 +267,7 @@ def test_name_that_somebody_took_at_the_same_moment_is_told(admin, ben, operator
 
 
 def test_change_of_another_administrator_after_the_form_was_checked_is_not_saved_over(ben, operator):
-    seen = users.version_of(ben)
+    seen = users.version_of(ben.pk)
     users.change(ben, {"role": roles.VIEWER}, by=operator, seen=seen)
     with pytest.raises(ChangedMeanwhile):
         users.change(ben, {"role": roles.OPERATOR}, by=operator, seen=seen)

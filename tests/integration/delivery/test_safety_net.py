@@ -55,7 +55,8 @@ def queue(number, first=0, **values):
 def answer(boss, which):
     """Press a button on the Sending page."""
     streak = RefusalStreak.objects.get(asked_at__isnull=False, answer="", ended_at=None)
-    response = browser_of(boss).post(f"/sending/company/{which}/", {"question": streak.pk}, follow=True)
+    given = {"question": streak.pk, "failed": answers.mark_of(streak)}
+    response = browser_of(boss).post(f"/sending/company/{which}/", given, follow=True)
     assert response.status_code == 200
     return response
 
