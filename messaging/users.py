@@ -198,9 +198,12 @@ def change(
         for name in FIELDS:
             setattr(user, name, getattr(row, name))
         user.save()
+        may_send_again = not could_send and roles.may_send(user)
+        if may_send_again:
+            leaving.call_back(user)
         if "role" in changed or changed.get("is_active") is False:
             sessions.end_all(user)  # for good: they sign in again with what they may do now
-        return Change(found, not could_send and roles.may_send(user), left)
+        return Change(found, may_send_again, left)
 
 
 def _take_senders_along(before: str, after: str, by: User) -> None:

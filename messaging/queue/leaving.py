@@ -232,6 +232,11 @@ def carry_on() -> None:
                 wake.wake_after_commit(decision.successor.pk if decision.successor else None)
 
 
+def call_back(user: User) -> None:
+    """What is still being sent is no one else's concern once the person may send again; within that transaction."""
+    Recall.objects.filter(account=user).delete()
+
+
 def _order(decision: Decision, user: User, is_inactive: bool) -> Order:
     why = Phrase("was-deactivated" if is_inactive else "may-not-send", account=person(user))
     match decision.choice:

@@ -1,6 +1,6 @@
 """How a message stands, what to do next, and what each attempt came to."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,7 +13,7 @@ from messaging.company.options import retry_limits
 from messaging.console.history import History, Recipients, gravest_first
 from messaging.console.paging import Page
 from messaging.delivery.outcomes.retry import max_tries
-from messaging.models import AccountPause, AttemptOutcome, Message, MessageEvent, Reason, Recipient, SendAttempt
+from messaging.models import AccountPause, AttemptOutcome, Batch, Message, MessageEvent, Reason, Recipient, SendAttempt
 from messaging.wording import advice, in_words, moment, person, sentence, state, waits
 
 from .reply import has_other_replies
@@ -202,6 +202,17 @@ def released(message: Message) -> str:
     if message.status != Status.QUEUED:
         return f"Released: it is “{message.get_status_display()}”, as it was before."
     return f"Released: it is back in the queue{once_queued(message)}."
+
+
+def rest_of(message: Message, counts: Mapping[str, int]) -> str:
+    """What follows for those who have not had an unknown message, once it is marked as sent; "" for none."""
+    number = counts.get(Recipient.Status.PENDING, 0)
+    if not number:
+        return ""
+    waits = message.batch is not None and message.batch.status == Batch.Status.CANCELLED
+    goes = "It waits in the queue for" if waits else "It goes out at once to"
+    who = "1 recipient" if number == 1 else f"{number:,} recipients"
+    return f"{goes} {who} whose mail server asked to come back later."
 
 
 def _handed_over(message: Message, holder: User) -> Standing:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from django.contrib import messages as notes
 from django.contrib.auth.models import User
-from django.db.models import Q, QuerySet
+from django.db.models import Count, Q, QuerySet
 from django.db.models.functions import Left
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
@@ -31,6 +31,7 @@ from messaging.console.presentation.message import (
     never_tried,
     once_queued,
     released,
+    rest_of,
     standing,
 )
 from messaging.console.presentation.options import waiting_in_queue
@@ -134,6 +135,7 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
         "may_edit": not obstacle and roles.may_operate(who(request)),
         "edit_obstacle": obstacle if message.status in EDITED_IN else "",
         "events": [(row, event(row, history.told)) for row in history.events.rows],
+        "rest": rest_of(message, history.recipients.counts),
         "query": query_of(request.GET, "images"),
         "kept": QueryDict(query_of(request.GET, "outcome", "address", "recipients_page")).items(),
         "list_query": query_of(request.GET, "images", *HISTORY),
@@ -235,7 +237,8 @@ def _send_again(request: HttpRequest, message: Message, seen: Shown) -> str:
 
 def _mark_as_sent(request: HttpRequest, message: Message, seen: Shown) -> str:
     actions.mark_as_sent(message, by=who(request), seen=seen)
-    return "Marked as sent."
+    rest = rest_of(message, dict(message.recipients.values_list("status").annotate(Count("pk"))))
+    return f"Marked as sent. {rest}".strip()
 
 
 def _try_now(request: HttpRequest, message: Message, seen: Shown) -> str:

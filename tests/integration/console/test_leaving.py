@@ -7,6 +7,7 @@ import time
 
 import pytest
 from django.apps import apps
+from django.contrib.auth.models import User
 from django.db import DatabaseError, transaction
 from django.utils import timezone
 
@@ -30,7 +31,8 @@ from messaging.queue.leaving import Decision, Undecided
 from messaging.scheduling import schedules
 from messaging.wording import in_words
 from messaging.wording.sentences import event
-from tests.factories import draft_batch, make_message, make_user, put
+from tests.factories import draft_batch, make_message, make_user, put, set_up
+from tests.fault_server import FaultServer
 from tests.pages import form_of, press, words
 from tests.steps import elsewhere, run_lane, somebody_waits_for_us
 
@@ -735,3 +737,25 @@ def test_upgrade_marks_people_and_leaves_accounts_of_programs_as_they_are(
     importlib.import_module("messaging.migrations.0024_role_taken_away").mark(apps, None)
     assert roles.may_send(type(program).objects.get(pk=program.pk)) == may_send
     assert roles.senders().filter(pk=program.pk).exists() == may_send
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_was_being_sent_is_let_go_once_the_user_may_send_again(ben, operator):
+    """The administrator made a mistake, and undid it while the server had the message."""
+    roles.give(operator, roles.ADMIN)
+    with FaultServer() as server:
+        set_up(server)
+        message = put(make_message("a@example.com"), account=ben, not_before=timezone.now())
+
+        def meanwhile():
+            decision = leaving.Decision(leaving.Choice.CANCEL)
+            users.change(User.objects.get(pk=ben.pk), {"is_active": False}, by=operator, decision=decision)
+            users.change(User.objects.get(pk=ben.pk), {"is_active": True}, by=operator)
+            return "451 4.3.0 try later"
+
+        server.at("END", meanwhile)
+        run_lane(ben.pk)
+        housekeeping.sweep(timezone.now())
+    message.refresh_from_db()
+    assert (message.status, message.account) == ("queued", ben)
+    assert not Recall.objects.exists()

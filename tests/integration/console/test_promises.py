@@ -11,7 +11,7 @@ from messaging.models import AccountPause, EmailSettings, Heartbeat, Notice, Not
 from messaging.queue import actions, batches, pausing
 from messaging.wording import moment
 from tests.factories import draft_batch, hold_mail, make_mail, make_message, make_messages, put, said, set_up
-from tests.fault_server import FaultServer
+from tests.fault_server import ACCEPT, CLOSE, FaultServer
 from tests.pages import form_of, page_of, source, words
 from tests.steps import run_lane, still_there
 
@@ -283,3 +283,18 @@ def test_putting_back_a_draft_says_that_it_goes_out_at_once(office, operator):
     assert f"Put back, it is in the queue; {then}" in words(page)
     after = press(office, page, f"/messages/{message.pk}/put-back/")
     assert f"Put back: the message is “Queued” again; {then} Delete the draft" in words(after)
+
+
+def test_marked_as_sent_says_who_still_gets_it(office, operator):
+    with FaultServer() as server:
+        set_up(server)
+        hold_mail()
+        message = make_message("a@example.com", "b@example.com", "c@example.com")
+        for address in ("b@example.com", "c@example.com"):
+            server.at("RCPT", LATER, recipient=address)
+        server.at("END", (ACCEPT, CLOSE))
+        run_lane()
+        page = office.get(f"/messages/{message.pk}/")
+        rest = "It goes out at once to 2 recipients whose mail server asked to come back later."
+        assert f"It will not be sent again to those who may have it. {rest}" in words(page)
+        assert f"Marked as sent. {rest}" in words(press(office, page, f"/messages/{message.pk}/mark-as-sent/"))
