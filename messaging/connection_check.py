@@ -63,7 +63,7 @@ class Conclusion:
     message: Message | None = None
 
 
-class Told:
+class Progress:
     """What a check tells while it runs: each Step when it is done, and the Conclusion at last.
 
     Iterating gives None for each second in between, so that a browser that left is noticed; closing it says so.
@@ -121,7 +121,7 @@ class Witness:
 # --- Check connection --------------------------------------------------------------------------------
 
 
-def check_connection(account: User | None, *, may_try_ports: bool) -> Told:
+def check_connection(account: User | None, *, may_try_ports: bool) -> Progress:
     """Connect, secure and sign in with the settings of an account; nothing is sent.
 
     Raises:
@@ -176,7 +176,7 @@ def _not_set_up(setup: EmailSetup) -> Conclusion:
 # --- Send test message -------------------------------------------------------------------------------
 
 
-def send_test_message(account: User | None, recipient: str, by: User) -> Told:
+def send_test_message(account: User | None, recipient: str, by: User) -> Progress:
     """Send a test message with the settings of an account, at once; it is recorded like any other (S1).
 
     Raises:
@@ -282,26 +282,26 @@ def _deliver(rows: Rows, account: User | None, witness: Witness, source: str, *,
 # --- Someone watches --------------------------------------------------------------------------------
 
 
-def _watched(work: Callable[[Callable[[Step], None]], Conclusion]) -> Told:
+def _watched(work: Callable[[Callable[[Step], None]], Conclusion]) -> Progress:
     """Begin the work in a thread; an error of it is raised where it is watched. Raises Busy."""
     if not _places.acquire(blocking=False):
         raise Busy("As many checks as may run at once do so at the moment.")
-    told = Told()
+    progress = Progress()
 
     def run() -> None:
         end: Conclusion | Exception
         try:
-            end = work(told.tell)
+            end = work(progress.tell)
         except Exception as error:
             end = error
         finally:
             connections.close_all()
             _places.release()
-        told.events.put(end)
+        progress.events.put(end)
 
     try:
         threading.Thread(target=run, name="check of Email Setup", daemon=True).start()
     except RuntimeError as error:  # this machine has no thread left
         _places.release()
         raise Busy("This machine can start no thread at the moment.") from error
-    return told
+    return progress

@@ -336,7 +336,7 @@ def _mirror(schedule: Schedule) -> None:
     """
     wanted, there = _wanted(schedule), _tasks_of(schedule)
     named = schedule.tasks.select_related("crontab", "interval")
-    if sorted(map(_told, named)) == sorted(map(_told, wanted)) and there.count() == len(wanted):
+    if sorted(map(_compared, named)) == sorted(map(_compared, wanted)) and there.count() == len(wanted):
         return
     _take_from_beat(there)
     for task in wanted:
@@ -377,7 +377,7 @@ def _wanted(schedule: Schedule) -> list[PeriodicTask]:
     ]
 
 
-def _told(task: PeriodicTask) -> tuple[str, ...]:
+def _compared(task: PeriodicTask) -> tuple[str, ...]:
     """All that matters of a task of beat, to compare it by."""
     when = task.crontab or task.interval
     times = (

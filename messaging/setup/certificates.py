@@ -108,7 +108,7 @@ def facts(bundle: str) -> list[dict[str, str]]:
     ]
 
 
-def told(authorities: list[dict[str, str]]) -> str:
+def in_words(authorities: list[dict[str, str]]) -> str:
     """The `facts` of a bundle in words: name and last day of each."""
     words = [f"{one['name']} until {date.fromisoformat(one['ends']):%-d %b %Y}" for one in authorities]
     return ", ".join(words) or "cannot be read"
@@ -116,7 +116,7 @@ def told(authorities: list[dict[str, str]]) -> str:
 
 def summary(bundle: str) -> str:
     """The authorities in a bundle in words."""
-    return told(facts(bundle))
+    return in_words(facts(bundle))
 
 
 def common_name(certificate: x509.Certificate) -> str:

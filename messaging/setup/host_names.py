@@ -33,7 +33,7 @@ class CertifiedNames:
         return self.hosts or self.common
 
     @property
-    def told(self) -> tuple[str, ...]:
+    def readable(self) -> tuple[str, ...]:
         """All that counts, in words that deceive no one; a common name that is no name of a host is left out."""
         names = self.hosts or [name for name in self.common if not re.search(r"\s", name)]
         return tuple(dict.fromkeys([*map(mime.undeceptive, names), *map(str, self.addresses)]))

@@ -103,7 +103,7 @@ def test_ways_to_sign_in_that_a_server_names_deceive_no_one_and_have_an_end(admi
 
 
 def test_names_in_a_certificate_deceive_no_one():
-    assert CertifiedNames(common=("mail\x1b.\u202eexample",)).told == ("mail\ufffd.\ufffdexample",)
+    assert CertifiedNames(common=("mail\x1b.\u202eexample",)).readable == ("mail\ufffd.\ufffdexample",)
 
 
 def test_connection_that_is_refused_or_reset_and_a_name_that_is_not_known(names):

@@ -174,7 +174,7 @@ def _value(area: str, field: str, value: Any) -> str:
         return str(value["words"])
     match area:
         case Area.EMAIL if value not in (None, ""):
-            return certificates.told(value) if field == "ca_bundle" else setting_value(field, value)
+            return certificates.in_words(value) if field == "ca_bundle" else setting_value(field, value)
         case Area.OPTIONS if field == "same_refusals":
             return str(value or ON_OFF[False])
         case Area.OPTIONS if field == "language":

@@ -49,9 +49,9 @@ def check(request: HttpRequest, *, target: Target, what: What) -> HttpResponseBa
     if what == "check" or form.is_valid():
         try:
             if what == "check":
-                told = connection_check.check_connection(target.account, may_try_ports=roles.is_admin(by))
+                progress = connection_check.check_connection(target.account, may_try_ports=roles.is_admin(by))
             else:
-                told = connection_check.send_test_message(target.account, form.cleaned_data["recipient"], by)
+                progress = connection_check.send_test_message(target.account, form.cleaned_data["recipient"], by)
         except Refused as error:
             form.add_error(None, str(error))
         except connection_check.Busy:
@@ -59,20 +59,20 @@ def check(request: HttpRequest, *, target: Target, what: What) -> HttpResponseBa
         else:
             page = render_to_string(PAGE, context | {"streams": True}, request)
             return StreamingHttpResponse(
-                _pieces(page, told, target.account),
+                _pieces(page, progress, target.account),
                 # X-Accel-Buffering: nginx would keep the steps back.
                 headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
             )
     return render(request, PAGE, context, status=422)
 
 
-def _pieces(page: str, told: connection_check.Told, account: User | None) -> Iterator[str]:
-    """The page up to the steps, each step when it is told, then the conclusion and the rest of the page."""
+def _pieces(page: str, progress: connection_check.Progress, account: User | None) -> Iterator[str]:
+    """The page up to the steps, each step when it is done, then the conclusion and the rest of the page."""
     head, between, rest = page.split(MARKER)
     try:
-        with closing(told):
+        with closing(progress):
             yield head
-            for event in told:
+            for event in progress:
                 if event is None:
                     yield "\n"  # so that a browser that left is noticed
                 elif isinstance(event, Step):

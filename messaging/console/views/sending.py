@@ -71,7 +71,7 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Row:
+class SendingRow:
     """One sending account on the page.
 
     `key` names it in addresses, `what` on buttons; `limits` are told in short by `summary`; `form` pauses it;
@@ -278,9 +278,9 @@ def _form(key: str, pause: AccountPause | None) -> PauseForm:
     return PauseForm(initial=initial, auto_id=f"{key}-%s")
 
 
-def _row(state: AccountState, is_paused: bool, forms: Mapping[str, PauseForm], questions: list[Question]) -> Row:
+def _row(state: AccountState, is_paused: bool, forms: Mapping[str, PauseForm], questions: list[Question]) -> SendingRow:
     key, values = _key(state.account), state.setup.values
-    return Row(
+    return SendingRow(
         key=key,
         what=f"sending as {person(state.account, 'the company')}",
         state=state,

@@ -29,7 +29,7 @@ SESSIONS_PER_PAGE = 20
 
 
 @dataclass(frozen=True)
-class Row:
+class SessionRow:
     """A session of the list: its browser in words, and whether it is the one that asks."""
 
     session: UserSession
@@ -37,14 +37,14 @@ class Row:
     is_here: bool
 
 
-def page_of_sessions(request: HttpRequest, user: User) -> Page[Row]:
+def page_of_sessions(request: HttpRequest, user: User) -> Page[SessionRow]:
     """Where a user is signed in: this session first, then by when they were active."""
     here = sessions.row_of(request)
     key = here.pk if here is not None else 0
     this_one_first = Case(When(pk=key, then=Value(0)), default=Value(1))
     found = sessions.live(user, company_of(request), timezone.now()).order_by(this_one_first, "-active_at", "-pk")
     page = part_of(found, request.GET.get("sessions_page"), size=SESSIONS_PER_PAGE)
-    rows = [Row(each, browsers.in_words(each.browser), each.pk == key) for each in page.rows]
+    rows = [SessionRow(each, browsers.in_words(each.browser), each.pk == key) for each in page.rows]
     return Page(rows, page.number, page.pages, page.total, page.size)
 
 

@@ -30,7 +30,7 @@ LONGEST_ADDRESS = 64
 
 
 @dataclass(frozen=True)
-class Row:
+class UserRow:
     """One user of the list."""
 
     user: User
@@ -63,7 +63,7 @@ def _list(request: HttpRequest, form: NewUserForm, status: int = 200) -> HttpRes
     holders = set(roles.with_second_factor().values_list("user_id", flat=True))
     by_name = sorted(found, key=lambda user: person(user).casefold())
     page = page_of_list(by_name, request.GET.get("users_page"), size=USERS_PER_PAGE)
-    rows = [Row(user, roles.given(user), user.pk in holders) for user in page.rows]
+    rows = [UserRow(user, roles.given(user), user.pk in holders) for user in page.rows]
     delayed = delays.found(found, timezone.now())
     context = {"rows": rows, "page": page, "form": form, "delays": delayed}
     context |= changes_so_far(users.log(), request.GET)

@@ -175,7 +175,7 @@ def _about_dates(shown: Shown) -> list[tuple[str, str]]:
 
 
 def _about_name(shown: Shown, host: str) -> tuple[str, str]:
-    names = shown.names.told
+    names = shown.names.readable
     another = f"Ask the mail server’s administrator for a certificate that names {host}."
     if not names:
         return f"It names no host, and so not {host}.", another

@@ -103,7 +103,7 @@ def certificate_facts(shown: certificates.Shown) -> Facts:
     days = "expired" if left < 0 else f"{left} {'day' if left == 1 else 'days'} left"
     return (
         ("Certificate for", shown.subject),
-        ("Names", ", ".join(shown.names.told) or "none"),
+        ("Names", ", ".join(shown.names.readable) or "none"),
         ("Issued by", "itself" if shown.is_self_signed else shown.issuer),
         ("Valid", f"{day(shown.begins)} to {day(shown.ends)} ({days})"),
         ("Key", shown.key),
