@@ -107,7 +107,11 @@ def _broken(name: str, future: Future[None]) -> Finding:
 
 def _database() -> None:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT 1")
+        cursor.execute(
+            "SELECT 1" if connection.vendor == "sqlite" else "SELECT current_setting('transaction_read_only')"
+        )
+        if cursor.fetchone() == ("on",):
+            raise NotWell("It takes no changes: it is a standby, or being moved.")
 
 
 def _migrations() -> None:

@@ -13,7 +13,7 @@ from django.views import defaults
 from messaging import turns
 from messaging.access import passwords
 from messaging.console import html_reader, searches
-from messaging.delivery.store.group_commit import is_locked
+from messaging.delivery.store.group_commit import is_locked, is_read_only
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +33,7 @@ WORDS: dict[type[turns.Busy], tuple[str, str]] = {
     ),
 }  # fmt: skip
 LOCKED = ("The database is busy", "A large change is being written.")
+READ_ONLY = ("The database takes no changes at the moment", "It is being moved, or another server takes over.")
 QUERY_CANCELED = "57014"  # PostgreSQL's code for a statement over its time
 
 
@@ -51,15 +52,20 @@ class BusyMiddleware:
         if isinstance(error, OperationalError) and getattr(error.__cause__, "sqlstate", "") == QUERY_CANCELED:
             log.error("%s was ended: a statement took longer than it may", request.path)
             return render(request, "503.html", status=503)
-        return _try_again(request, *LOCKED) if _is_kept_waiting(error) else None
+        return _put_off(request, error)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """Django's handler500, which is told of errors outside of views, too."""
     error = sys.exc_info()[1]
-    if error is not None and _is_kept_waiting(error):
-        return _try_again(request, *LOCKED)
-    return defaults.server_error(request)
+    return (_put_off(request, error) if error is not None else None) or defaults.server_error(request)
+
+
+def _put_off(request: HttpRequest, error: BaseException) -> HttpResponse | None:
+    """The answer where the database could not write; None where that is not what is wrong."""
+    if is_read_only(error):
+        return _try_again(request, *READ_ONLY)
+    return _try_again(request, *LOCKED) if _is_kept_waiting(error) else None
 
 
 def _is_kept_waiting(error: BaseException) -> bool:

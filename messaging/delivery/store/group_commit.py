@@ -104,10 +104,14 @@ def is_locked(error: BaseException) -> bool:
     return getattr(error.__cause__, "sqlstate", None) == LOCKED
 
 
+def is_read_only(error: BaseException) -> bool:
+    """Whether PostgreSQL takes no changes: it is a standby, or a database that is being moved."""
+    return getattr(error.__cause__, "sqlstate", None) == READ_ONLY
+
+
 def is_away(error: Exception) -> bool:
     """Whether the database cannot be reached or written for now (and not, that it minds what is written).
 
     Without a file descriptor left there is no connection to it either.
     """
-    is_read_only = getattr(error.__cause__, "sqlstate", None) == READ_ONLY
-    return isinstance(error, OperationalError | InterfaceError) or is_read_only or is_out_of_files(error)
+    return isinstance(error, OperationalError | InterfaceError) or is_read_only(error) or is_out_of_files(error)

@@ -69,6 +69,26 @@ def test_console_is_not_ready_without_its_database(client, break_part):
     assert client.get("/healthz").status_code == 200
 
 
+@pytest.mark.postgresql
+def test_console_is_not_ready_while_its_database_takes_no_changes(client, operator, works):
+    """As on a standby: the console could not even sign a user in."""
+    name = connection.settings_dict["NAME"]
+    with connection.cursor() as cursor:
+        cursor.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+    connection.close()
+    try:
+        assert client.get("/readyz").json()["checks"] == {"database": False, "migrations": True}
+        page = client.post("/accounts/login/", {"username": operator.username, "password": "x"})
+        assert page.status_code == 503 and "The database takes no changes at the moment" in page.text
+        assert page["Retry-After"]
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("SET default_transaction_read_only = off")
+            cursor.execute(f'ALTER DATABASE "{name}" RESET default_transaction_read_only')
+        connection.close()
+    assert client.get("/readyz").status_code == 200
+
+
 def test_console_is_not_ready_before_its_migrations(client, settings):
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM django_migrations WHERE app = 'messaging' AND name LIKE '0002%'")
