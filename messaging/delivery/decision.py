@@ -10,6 +10,7 @@ from messaging.delivery.outcomes.reply import OPENING_STAGES
 from messaging.delivery.outcomes.verdict import Kind, Reply, Scope, Stage, Verdict, judge
 from messaging.delivery.smtp.transaction import Result
 from messaging.delivery.store.ledger import Decision
+from messaging.lifecycle.limits import SKEW
 from messaging.models import AttemptOutcome, Category, Message, Phrase, Reason, Recipient, SendAttempt
 
 Status = Message.Status
@@ -101,6 +102,40 @@ def replies_of(pending: Sequence[Recipient], result: Result) -> list[dict[str, o
     return rows
 
 
+def whom_to_ask(message: Message, now: datetime) -> tuple[list[Recipient], PutOff]:
+    """Whom a claim of a message is for, first those whom no server has looked at; and who was put off in the same try
+    before, and how.
+
+    A rate, a pause, a fault or the end of a worker may break a try off between two transactions. The next claim goes on
+    with it, so that each recipient is asked once in a try: else who is put off would be asked again and again, and who
+    is behind them never. Put off since the message was due is in this try, because it is due again only after its end.
+    """
+    pending = [recipient for recipient in message.recipients.all() if recipient.status == Recipient.Status.PENDING]
+    put_off = {recipient: _heard(recipient, message) for recipient in pending if _is_put_off(recipient, message, now)}
+    rest = [recipient for recipient in pending if recipient not in put_off]
+    if not rest:
+        rest, put_off = pending, {}
+    return sorted(rest, key=lambda recipient: _was_looked_at(recipient, message)), put_off
+
+
+def _is_put_off(recipient: Recipient, message: Message, now: datetime) -> bool:
+    heard_at, due_at = recipient.decided_at, message.not_before
+    # What a clock that was ahead dated is not of this try.
+    return heard_at is not None and due_at is not None and due_at <= heard_at <= now + SKEW
+
+
+def _was_looked_at(recipient: Recipient, message: Message) -> bool:
+    if recipient.reply_code is None:
+        return False
+    return recipient.said is not None or judge(_heard(recipient, message)).kind != Kind.REST_AT_ONCE
+
+
+def _heard(recipient: Recipient, message: Message) -> Reply:
+    """What was heard of a recipient last, as it would have been at RCPT: who is put off in a try was put off there."""
+    text, said = recipient.reply_text, recipient.said
+    return Reply.recorded(Stage.RCPT, recipient.reply_code, text, said, recipient.address, message.reverse_path)
+
+
 def rest_at_once(pending: Sequence[Recipient], judgement: Judgement, result: Result) -> list[Recipient]:
     """Who is served in a further transaction right away, because the server takes only so many at a time.
 
@@ -149,11 +184,14 @@ def with_put_off(
     return everybody, result, limit_to_message(judge_result(everybody, result), everybody, result)
 
 
-def put_back(message: Message, leading: Verdict, stage: Stage, now: datetime) -> Decision:
+def put_back(message: Message, leading: Verdict, stage: Stage, now: datetime, put_off: PutOff) -> Decision:
     """Nothing of it was the message's fault: it waits, its try unspent.
 
-    One that got as far as MAIL goes behind the others, lest it alone is what the server minds.
+    One that got as far as MAIL goes behind the others, lest it alone is what the server minds. Who was put off in this
+    try stays so, see `whom_to_ask`.
     """
+    for recipient in put_off:
+        recipient.decided_at = now
     not_before = message.not_before if stage in OPENING_STAGES else now
     return Decision(
         Status.QUEUED,
@@ -178,8 +216,11 @@ def fail_once(
 
 
 def _hear(recipient: Recipient, reply: Reply, now: datetime) -> None:
-    recipient.reply_code, recipient.enhanced_code = reply.code, reply.enhanced
-    recipient.reply_text, recipient.said, recipient.decided_at = reply.text, reply.detail, now
+    recipient.decided_at = now
+    # That there was no room for it tells less than what was said of it before, see `whom_to_ask`.
+    if recipient.reply_code is None or judge(reply).kind != Kind.REST_AT_ONCE:
+        recipient.reply_code, recipient.enhanced_code = reply.code, reply.enhanced
+        recipient.reply_text, recipient.said = reply.text, reply.detail
 
 
 def decide(

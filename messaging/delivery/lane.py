@@ -50,6 +50,7 @@ from .decision import (
     put_back,
     replies_of,
     rest_at_once,
+    whom_to_ask,
     with_put_off,
 )
 
@@ -269,8 +270,7 @@ class Lane:
 
         Where the server takes only so many recipients at a time, that takes several transactions, each with its record.
         """
-        pending = [recipient for recipient in message.recipients.all() if recipient.status == Recipient.Status.PENDING]
-        put_off: PutOff = {}
+        pending, put_off = whom_to_ask(message, self.clock())
         self.result, self.transaction = None, 0
         try:
             is_over = False
@@ -432,7 +432,7 @@ class Lane:
     ) -> list[Recipient]:
         """Write down what came of a transaction; the recipients of the next one, if there is to be one.
 
-        `put_off` are those who were put off in transactions before, and how.
+        `put_off` are those who were put off in transactions of this try before, and how.
         """
         now = self.clock()
         attempt.finished_at = max(now, attempt.started_at)  # the clock may have been put back
@@ -445,7 +445,7 @@ class Lane:
             decision, put_off_now = go_on(message, pending, rest, result, now)
             put_off |= put_off_now
             self._write(message, attempt, pending, decision)
-            self._settle()
+            self._wait_for_commit()
             message.may_be_accepted = False
             return rest
         verdict = judgement.leading
@@ -467,7 +467,7 @@ class Lane:
             if message.is_immediate:
                 decision = fail_once(message, pending, judgement, result, now)
             else:
-                decision = put_back(message, verdict, judgement.reply.stage, now)
+                decision = put_back(message, verdict, judgement.reply.stage, now, put_off)
         else:
             decision = decide(message, pending, judgement, result, now, self.retry_limits)
             self._end_probe(result.final, now)
@@ -579,11 +579,15 @@ class Lane:
 
     def _settle(self) -> None:
         """Wait until the outcome of the message before is committed."""
-        settle, self.settle = self.settle, lambda: None
         try:
-            settle()
+            self._wait_for_commit()
         except LeaseLost as lost:
             log.warning("lease lost: %s", lost)
+
+    def _wait_for_commit(self) -> None:
+        """The same, for the message at hand. Raises LeaseLost: it is someone else's by now."""
+        settle, self.settle = self.settle, lambda: None
+        settle()
 
     def _halt(self, attempt: SendAttempt, verdict: Verdict, now: datetime) -> None:
         """End this lane, and pause the account: what was heard concerns every message."""

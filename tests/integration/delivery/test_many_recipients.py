@@ -1,17 +1,21 @@
 """A server that takes only so many recipients at a time gets all of them, in several transactions, in one go."""
 
+from contextlib import suppress
+
 import pytest
 from django.core.mail import EmailMessage
 
 from messaging import housekeeping
 from messaging.delivery.lane import Lane
 from messaging.delivery.smtp.transaction import Connection
+from messaging.delivery.store import claims
 from messaging.models import AccountPause, Message, Recipient
+from messaging.queue import actions
 from tests.factories import hold_mail, make_message, set_up
-from tests.fault_server import ACCEPT, CLOSE
+from tests.fault_server import ACCEPT, CLOSE, OK
 from tests.integration.faults.invariants import check_invariants
 from tests.rows import statuses
-from tests.steps import AN_HOUR, in_threads, run_lane, sweeps
+from tests.steps import AN_HOUR, elsewhere, in_threads, run_lane, sweeps
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("queue_backend")]
 
@@ -23,6 +27,11 @@ def people(count):
 def send_mail(recipients):
     """What Django code sends at once; what it returns."""
     return EmailMessage("News", "Dear all", "office@brightwater.example", recipients).send()
+
+
+def got(server):
+    """Who has the message, as often as they have it."""
+    return sorted(address for _, address in server.ledger.elements())
 
 
 def sizes(server):
@@ -261,6 +270,135 @@ def test_probe_that_reaches_the_limit_has_got_through(server, clock):
 
 class Killed(BaseException):
     """The process is gone."""
+
+
+# --- Broken off between two transactions -------------------------------------------------------------
+
+
+def at_our_limit(server, monkeypatch):
+    set_up(server, per_minute=1)
+
+
+def by_a_person(server, monkeypatch):
+    def pauses():
+        claims.take_back(None)  # what a pause does to what was not begun
+
+    server.at("MAIL", [OK, lambda: elsewhere(pauses)()] * 10)
+
+
+def by_a_server_that_wants_it_slower(server, monkeypatch):
+    server.at("MAIL", [OK, "450 4.7.1 too many messages, slow down"] * 10)
+
+
+def by_a_server_that_takes_no_new_connection(server, monkeypatch):
+    server.most_messages = 1
+    server.at("GREETING", [OK, "554 5.3.2 not now"] * 10)
+
+
+def by_a_process_that_dies(server, monkeypatch):
+    really_transact, calls = Lane._transact, []
+
+    def transact(lane, *arguments):
+        calls.append(1)
+        if len(calls) % 2 == 0:
+            raise Killed
+        return really_transact(lane, *arguments)
+
+    monkeypatch.setattr(Lane, "_transact", transact)
+    monkeypatch.setattr("messaging.delivery.store.claims.give_back", lambda owner: 0)
+    monkeypatch.setattr("messaging.lifecycle.limits.free_place", lambda owner: None)
+
+
+BREAKS_OFF = [
+    at_our_limit,
+    by_a_person,
+    by_a_server_that_wants_it_slower,
+    by_a_server_that_takes_no_new_connection,
+    by_a_process_that_dies,
+]
+
+
+def lanes_run_until(is_so, clock, gap=5):
+    """Lane after lane, minutes apart, each of which may die."""
+    for _ in range(30):
+        with suppress(Killed):
+            run_lane(clock=clock)
+        if is_so():
+            return
+        housekeeping.sweep(clock.goes_on(minutes=gap))
+    raise AssertionError("it never is")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("break_off", BREAKS_OFF)
+def test_who_is_put_off_in_a_try_that_is_broken_off_waits_until_the_others_were_asked(
+    server, clock, monkeypatch, break_off
+):
+    server.at("EHLO", "250-fault.example\n250-PIPELINING\n250 LIMITS RCPTMAX=1")
+    for address in people(2):
+        server.at("RCPT", "452 4.2.2 mailbox full", recipient=address)
+    server.at("RCPT", "550 5.1.1 no such user", recipient="c2@example.com")
+    message = make_message(*people(5))
+    break_off(server, monkeypatch)
+
+    lanes_run_until(lambda: statuses(message) == ["queued"] and message.tries, clock)
+    assert got(server) == people(5)[3:]
+    heard = [reply["reply_code"] for attempt in message.attempts.all() for reply in attempt.recipients]
+    assert heard.count(452) == 2, "each was asked once"
+    outcomes = list(message.recipients.order_by("address").values_list("status", flat=True))
+    assert outcomes == ["pending"] * 2 + ["failed"] + ["accepted"] * 2
+    assert (message.tries, str(message.reason.key)) == (1, "mailbox-full")
+    assert message.not_before >= clock.now + AN_HOUR, "a full mailbox is left alone for an hour"
+    assert message.give_up_at > message.not_before
+
+    server.mend()
+    lanes_run_until(lambda: statuses(message) == ["failed"], clock, gap=20)
+    assert got(server) == [*people(2), *people(5)[3:]]
+    check_invariants(server, queued=[message], beside=[])
+
+
+@pytest.mark.slow
+def test_messages_behind_one_that_is_broken_off_again_and_again_are_sent(server, clock):
+    server.at("EHLO", "250-fault.example\n250-PIPELINING\n250 LIMITS RCPTMAX=1")
+    server.at("RCPT", "452 4.2.2 mailbox full", recipient="c0@example.com")
+    set_up(server, per_minute=1)
+    make_message(*people(3))
+    others = [make_message(f"other{number}@example.com") for number in range(3)]
+    lanes_run_until(lambda: statuses(*others) == ["sent"] * 3, clock, gap=2)
+    assert len(server.heard("RCPT")) == 3 + 3
+
+
+def test_message_that_was_taken_back_between_two_transactions_asks_no_one_more(server, clock, monkeypatch):
+    server.at("EHLO", "250-fault.example\n250-PIPELINING\n250 LIMITS RCPTMAX=1")
+    server.at("RCPT", "452 4.2.2 mailbox full")
+    by_a_person(server, monkeypatch)
+    message = make_message(*people(4))
+    run_lane(clock=clock, stop=lambda: bool(server.heard("MAIL")))
+    assert (statuses(message), len(server.heard("RCPT"))) == (["queued"], 2)
+
+
+@pytest.mark.slow
+def test_an_order_to_try_now_asks_also_who_was_put_off_in_a_try_that_was_broken_off(server, clock, operator):
+    server.at("EHLO", "250-fault.example\n250-PIPELINING\n250 LIMITS RCPTMAX=1")
+    server.at("RCPT", ["452 4.2.2 mailbox full"], recipient="c0@example.com")
+    set_up(server, per_minute=1)
+    message = make_message(*people(2))
+    run_lane(clock=clock)
+    clock.goes_on(minutes=2)
+    actions.try_now(message, by=operator)
+    lanes_run_until(lambda: statuses(message) == ["sent"], clock, gap=2)
+    assert message.tries == 1
+
+
+@pytest.mark.slow
+def test_next_try_asks_first_whom_no_server_answered_in_the_one_before(server, clock):
+    server.at("EHLO", "250-fault.example\n250-PIPELINING\n250 LIMITS RCPTMAX=1")
+    server.at("END", "452 4.2.2 one of them has a full mailbox")
+    make_message(*people(3))
+    for number in range(3):
+        run_lane(clock=clock)
+        assert server.transactions[-1].recipients == [people(3)[number]]
+        clock.goes_on(days=1)
 
 
 def test_worker_that_dies_in_the_content_leaves_unknown_only_who_was_asked_for(server, monkeypatch, clock):
