@@ -259,8 +259,9 @@ class Lane:
         while not done.wait(settings.LEASE_SECONDS / 3):
             try:
                 claims.renew(self.owner, self.clock())
-            except DatabaseError as error:
+            except Exception as error:  # whatever it is: no one else keeps the leases
                 log.warning("leases of %s not renewed: %s", self.owner, error)
+                connections["default"].close()  # it may be the connection that is at fault
         connections.close_all()
 
     # --- One message -----------------------------------------------------------------------------

@@ -1,15 +1,18 @@
 """The database is away at the very moment when a lane has something to write."""
 
+import errno
+import threading
 import time
 
 import pytest
-from django.db import DatabaseError, OperationalError
+from django.db import DatabaseError, InterfaceError, OperationalError, connection
 
 from messaging.delivery.lane import Lane
 from messaging.delivery.store import claims, ledger
 from messaging.models import ActiveLane
 from messaging.wording import in_words
 from tests.factories import make_message
+from tests.fault_server import OK
 from tests.rows import status
 from tests.steps import run_lane, sweeps
 
@@ -63,3 +66,39 @@ def test_outcome_that_cannot_be_written_leaves_nothing_behind(server, settings, 
     assert not ActiveLane.objects.exists(), "the lane is still counted"
     assert status(second) == "queued"
     assert not lane.connection.is_open
+
+
+def cut_off(connection, really_renew, owner, now):
+    """The database server was restarted: the connection is there, and whatever is asked over it fails."""
+    connection.ensure_connection()
+    connection.connection.close()
+    really_renew(owner, now)
+
+
+def interrupted(connection, really_renew, owner, now):
+    raise InterfaceError("the cursor is closed")
+
+
+def without_files(connection, really_renew, owner, now):
+    raise OSError(errno.EMFILE, "Too many open files")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fail", [cut_off, interrupted, without_files])
+def test_leases_are_renewed_again_after_the_database_was_away_once(server, settings, monkeypatch, fail):
+    settings.LEASE_SECONDS = 1.5
+    message = make_message("a@example.com")
+    really_renew, failed, is_renewed = claims.renew, [], threading.Event()
+
+    def renew(owner, now):
+        if not failed:
+            failed.append(1)
+            fail(connection, really_renew, owner, now)
+        elif really_renew(owner, now):
+            is_renewed.set()
+
+    monkeypatch.setattr(claims, "renew", renew)
+    server.at("END", lambda: (is_renewed.wait(20), OK)[1])
+    run_lane()
+    assert is_renewed.is_set()
+    assert status(message) == "sent"
