@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from celery.beat import SchedulingError
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, InterfaceError, connection
 from django.utils import timezone
 from django_celery_beat.schedulers import DatabaseScheduler, ModelEntry
 
@@ -18,12 +18,20 @@ from messaging.broker.refusals import PATIENCE_SECONDS, Complaint
 
 log = logging.getLogger(__name__)
 complaint = Complaint(log)
+AWAY = (DatabaseError, InterfaceError)
 
 
 class Entry(ModelEntry):
-    """A task: what ran at a time that lies in the future counts as run now."""
+    """A task: what ran at a time that lies in the future counts as run now.
+
+    Raises:
+        ValueError: its times are gone, because its schedule was saved after the tasks were read and before the times.
+            Beat leaves it out then, and reads everything again because of that change.
+    """
 
     def __init__(self, model: Any, app: Any = None) -> None:
+        if model.scheduler is None:
+            raise ValueError(f"“{model.name}” has no times")
         now, last = timezone.now(), model.last_run_at or model.date_changed
         if last is not None and last > now:
             model.last_run_at = now
@@ -31,7 +39,7 @@ class Entry(ModelEntry):
 
 
 class Scheduler(DatabaseScheduler):
-    """Reads everything again when the clock was put back."""
+    """Reads everything again when the clock was put back, and when the database was away while it read."""
 
     Entry = Entry
     _latest: datetime | None = None
@@ -43,7 +51,12 @@ class Scheduler(DatabaseScheduler):
         if self._latest is not None and now < self._latest:
             self._last_full_sync = datetime.min  # noqa: DTZ901 (the library compares it with what has no zone)
         self._latest = now
-        return super().tick(*args, **options)
+        try:
+            return super().tick(*args, **options)
+        except AWAY as error:
+            self._wait_for_database(error)
+            self._last_full_sync = datetime.min  # noqa: DTZ901
+            return PATIENCE_SECONDS
 
     def setup_schedule(self) -> None:
         """Read the tasks, and write those of this version; of itself, beat would end where the database is away."""
@@ -59,13 +72,17 @@ class Scheduler(DatabaseScheduler):
     def _has_begun(self) -> bool:
         try:
             super().setup_schedule()
-        except DatabaseError as error:
-            words = " ".join(str(error).split())
-            log.warning("beat waits for the database, which is away, locked or not migrated: %s", words)
-            connection.close()
+        except AWAY as error:
+            self._wait_for_database(error)
             self._initial_read = True
             return False
         return True
+
+    @staticmethod
+    def _wait_for_database(error: Exception) -> None:
+        words = " ".join(str(error).split())
+        log.warning("beat waits for the database, which is away, locked or not migrated: %s", words)
+        connection.close()
 
     def update_from_dict(self, mapping: Any) -> None:
         """Of itself, it would leave out a task that the database does not take."""
