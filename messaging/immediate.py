@@ -19,6 +19,7 @@ from messaging.connection_check import PATIENCE
 from messaging.intake.gate import Submission
 from messaging.models import Message
 from messaging.queue.actions import Replaced
+from messaging.queue.promises import Promise
 from messaging.submit import Outcome
 
 log = logging.getLogger(__name__)
@@ -62,6 +63,7 @@ def submit_watched(
     break_off: Callable[[Exception], None],
     *,
     queue_instead: bool = False,
+    promised: Promise | None = None,
     in_place_of: Replaced | None = None,
     has_gone: Callable[[], bool] = lambda: False,
 ) -> Outcome | None:
@@ -82,8 +84,8 @@ def submit_watched(
 
     def work() -> Outcome:
         [outcome] = submit.submit(
-            [submission], is_watched=True, stays=onlooker.stays, queue_instead=queue_instead, patience=patience,
-            in_place_of=in_place_of, stored=stored, keep=keep,
+            [submission], is_watched=True, stays=onlooker.stays, queue_instead=queue_instead, promised=promised,
+            patience=patience, in_place_of=in_place_of, stored=stored, keep=keep,
         )  # fmt: skip
         return outcome
 

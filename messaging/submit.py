@@ -29,7 +29,8 @@ from messaging.delivery.store import lineage
 from messaging.intake import gate
 from messaging.lifecycle import limits
 from messaging.models import Category, CompanyOptions, Message, MessageEvent, Phrase, Reason, Recipient
-from messaging.queue import actions, wake
+from messaging.queue import actions, promises, wake
+from messaging.queue.promises import Promise
 from messaging.setup.layers import resolve
 from messaging.wording import advice, in_words, kept
 
@@ -101,6 +102,7 @@ def submit(
     is_watched: bool = False,
     stays: Callable[[], bool] = lambda: True,
     queue_instead: bool = False,
+    promised: Promise | None = None,
     patience: Patience | None = None,
     in_place_of: actions.Replaced | None = None,
     stored: Callable[[Message], None] = lambda message: None,
@@ -123,6 +125,7 @@ def submit(
         is_watched: a person sees the outcome, so no one else need be told of it.
         stays: asked once an outcome is known; False: that person has left, so a failure is recorded, and told like any.
         queue_instead: to the queue, to be tried from there, whatever the options say.
+        promised: what a page said becomes of them.
         in_place_of: a failed message that its author sends as the first of these: it is cancelled in the transaction
             that stores the other, which is recorded even where nothing else is. So one of them may be retried, always.
         stored: called with each message in the transaction that stores it.
@@ -131,6 +134,7 @@ def submit(
     Raises:
         Refused: one of them is not fit to be sent; nothing was.
         NotReplaced: as actions.write_again, for `in_place_of`; nothing was sent.
+        NotAsPromised: something else than was `promised` would become of the message at hand; it was not stored.
         MayBeStored: the database went away while it stored the message at hand.
         DatabaseError: the database is away; the message at hand was not handed over, and is not sent any more.
     """
@@ -144,14 +148,16 @@ def submit(
         company = options()  # what is large takes its time to be prepared, and may be held by now
     if company.hold_mail or queue_instead:
         is_due = queue_instead and not company.hold_mail
-        yield from _queue(submissions, now, stored, keep, is_due=is_due, in_place_of=in_place_of)
+        yield from _queue(submissions, now, stored, keep, is_due=is_due, promised=promised, in_place_of=in_place_of)
         return
     lineage.check(now)
     with closing(_AtOnce(company, stays if is_watched else None, patience, in_place_of, stored, keep)) as at_once:
         for submission, rows in prepared:
             if submission.not_before is not None:
-                yield from _queue([submission], now, stored, keep, in_place_of=at_once.takes_its_place())
+                earlier = at_once.takes_its_place()
+                yield from _queue([submission], now, stored, keep, promised=promised, in_place_of=earlier)
             else:
+                promises.compare(promised, Promise.AT_ONCE)
                 rows = rows._replace(event=gate.came_in(MessageEvent.Kind.TAKEN, submission, rows.message))
                 yield at_once.send(rows)
 
@@ -174,6 +180,7 @@ def _queue(
     keep: Callable[[Outcome], None],
     *,
     is_due: bool = False,
+    promised: Promise | None = None,
     in_place_of: actions.Replaced | None = None,
 ) -> Iterator[Outcome]:
     prepared = []
@@ -183,6 +190,7 @@ def _queue(
         rows = gate.prepare(replace(each, not_before=each.not_before or now) if goes_by_itself else each, now)
         if goes_by_itself and rows.message.status == Status.QUEUED:
             choose(rows.message)
+        promises.compare(promised, promises.of(rows.message))
         prepared.append(rows)
     messages = _store(prepared, in_place_of, stored)
     for account_id in {message.account_id for message in messages if message.not_before is not None}:

@@ -47,6 +47,11 @@ def sent_by_browser(response):
     return fields.given
 
 
+def promised(client, url="/messages/new/"):
+    """What the page of a new message says that its buttons do, as its form names it."""
+    return {name: values for name, values in sent_by_browser(client.get(url)).items() if name == "promised"}
+
+
 def saved(client, message, page=None, **values):
     """Send the form of a page (by default that of the message as it is), with other values; None for none."""
     url = f"/messages/{message.pk}/edit/"

@@ -11,6 +11,7 @@ from html.parser import HTMLParser
 from urllib.parse import urlsplit
 
 from messaging.access.kept_forms import CSRF, OWNER
+from messaging.console import promised
 
 BUTTONS = ("submit", "button", "image", "reset")
 AS_IT_IS = ("password", "file", *BUTTONS)
@@ -116,6 +117,9 @@ class _Filler(HTMLParser):
                 self.unfold()
         elif name == ACCOUNT_KEY and self.fields.get(name, [value]) != [value]:
             self.is_found = self.is_inside = False
+        elif name == promised.FIELD:  # the page it was typed into, and this one: both are to be true
+            both = sorted(promised.words(value or "") & promised.words(*self.fields.get(name, ())))
+            self.changes.add(self.replaced("input", _with(attrs, "value", " ".join(both))))
         elif kind == "hidden" and name not in HIDDEN:
             return
         elif kind not in AS_IT_IS and self.left.get(name):

@@ -142,7 +142,7 @@ def test_failed_urgent_message_goes_out_by_itself_once_it_is_corrected(server, o
 def form(do="send", **values):
     return {
         "sender": "Anna <anna@office.example>", "to": "b@example.com", "subject": "Your invoice", "text": "Hello,",
-        "key": uuid.uuid4().hex, "do": do,
+        "key": uuid.uuid4().hex, "do": do, "promised": "send:at-once queue:own",
     } | values  # fmt: skip
 
 

@@ -713,6 +713,7 @@ def test_large_attachments_from_many_at_once_all_arrive(tmp_path):
         def write(number):
             values = {
                 "csrfmiddlewaretoken": token, "key": uuid.uuid4().hex, "sender": sender, "do": "queue",
+                "promised": "queue:waits",
                 "to": f"b{number}@example.com", "subject": "Plans", "text": "See the file.",
             }  # fmt: skip
             body, kind = encode_multipart_formdata(values | {"files": ("a;b;c;d.pdf", os.urandom(5_000_000))})
@@ -761,6 +762,7 @@ def test_users_who_press_send_at_a_slow_mail_server_hold_no_page_up(tmp_path, st
         def press_send(number):
             values = {
                 "csrfmiddlewaretoken": token, "key": uuid.uuid4().hex, "sender": sender, "do": "send",
+                "promised": "send:at-once",
                 "to": f"b{number}@example.com", "subject": "Plans", "text": "Hello.",
             }  # fmt: skip
             return web.get("/messages/new/", urllib.parse.urlencode(values).encode(), Cookie=cookie)
@@ -808,6 +810,7 @@ def test_a_user_who_closes_the_tab_is_told_of_a_failure_like_any_other(tmp_path,
         cookie, token, sender = web.sign_in()
         values = {
             "csrfmiddlewaretoken": token, "key": uuid.uuid4().hex, "sender": sender, "do": "send",
+            "promised": "send:at-once",
             "to": "b@example.com", "subject": "Plans", "text": "Hello.",
         }  # fmt: skip
         body = urllib.parse.urlencode(values)
@@ -832,6 +835,7 @@ def test_a_message_that_waits_for_its_answer_is_finished_when_the_server_is_told
         cookie, token, sender = web.sign_in()
         values = {
             "csrfmiddlewaretoken": token, "key": uuid.uuid4().hex, "sender": sender, "do": "send",
+            "promised": "send:at-once",
             "to": "b@example.com", "subject": "Plans", "text": "Hello.",
         }  # fmt: skip
         _, page = web.get("/messages/new/", urllib.parse.urlencode(values).encode(), Cookie=cookie)

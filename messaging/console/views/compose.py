@@ -3,6 +3,7 @@
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
@@ -21,13 +22,14 @@ from messaging.admission import NoLonger
 from messaging.company.options import options
 from messaging.compose import form_submissions
 from messaging.compose.letters import Letter, as_typed, raw_of
-from messaging.console import shown
+from messaging.console import promised, shown
 from messaging.console.filters import ids_in
 from messaging.console.forms.compose import NewMessageForm, senders_of
 from messaging.console.signed_out import typed_again
 from messaging.intake import gate
 from messaging.models import CompanyOptions, FormSubmission, Message, Phrase, Reason, Recipient
-from messaging.queue import actions
+from messaging.queue import actions, promises
+from messaging.queue.promises import Going, NotAsPromised, Promise
 from messaging.setup.layers import EmailSetup, resolve
 from messaging.submit import Outcome, State
 from messaging.wording import in_words, whom
@@ -65,17 +67,37 @@ class _Writing:
     setup: EmailSetup
     company: CompanyOptions
 
+    @classmethod
+    def of(cls, request: HttpRequest) -> "_Writing":
+        return cls(request, who(request), resolve(who(request)), options())
+
     def senders(self) -> list[Any]:
         return senders_of(self.user, self.setup, self.company)
 
-    def ways(self) -> list[str]:
-        """What may be done with the message, the main one first.
+    @cached_property
+    def goes(self) -> Going:
+        """How it leaves the queue."""
+        return promises.from_queue(self.user, holds=self.company.hold_mail)
+
+    @cached_property
+    def ways(self) -> dict[str, str]:
+        """What may be done with the message, the main one first, each with its promise.
 
         While the company holds mail no one sends past the queue (S1).
         """
+        found = {QUEUE: f"{QUEUE}:{self.goes.promise}"}
         if self.setup.is_mapi:
-            return [OPEN, QUEUE]
-        return [QUEUE] if self.company.hold_mail else [SEND, QUEUE]
+            found = {OPEN: f"{OPEN}:"} | found
+        elif not self.company.hold_mail:
+            found = {SEND: f"{SEND}:{Promise.AT_ONCE}"} | found
+        return found if self.setup.problems() else found | {AT: promised.zone(AT)}
+
+    def promise(self, do: str) -> Promise | None:
+        """What becomes of the message; None: it is opened in a mail program. Raises NotAsPromised."""
+        button = QUEUE if do == INSTEAD else do
+        if self.ways.get(button) not in promised.of(self.request.POST):
+            raise NotAsPromised
+        return {SEND: Promise.AT_ONCE, QUEUE: self.goes.promise, AT: Promise.OWN}.get(button)
 
     def earlier(self) -> actions.Replaced | None:
         """The record of the refusal that this form was shown with, if it was recorded."""
@@ -92,7 +114,8 @@ class _Writing:
         context = {
             "form": form,
             "files": files,
-            "ways": self.ways(),
+            "ways": self.ways,
+            "goes": self.goes,
             "holds": self.company.hold_mail,
             "is_mapi": self.setup.is_mapi,
             "no_time": "" if self.setup.is_mapi else " ".join(map(in_words, self.setup.problems())),
@@ -109,8 +132,7 @@ class _Writing:
 @require_http_methods(["GET", "HEAD", "POST"])
 def new(request: HttpRequest) -> HttpResponse:
     """The form, and what is done with it; a refusal keeps everything that was typed and picked (422)."""
-    user, company = who(request), options()
-    writing = _Writing(request, user, resolve(user), company)
+    writing = _Writing.of(request)
     if request.method == "POST":
         return _post(writing)
     # No one who finds a form filled in remembers a hidden field of it: the page says what it stands for.
@@ -128,11 +150,11 @@ def _post(writing: _Writing) -> HttpResponse:
     before = FormSubmission.objects.filter(key=key).select_related("message").first()
     if before is not None:
         return _again(writing, before, form, files)
-    is_valid = form.is_valid()
-    if do == AT and writing.setup.problems():
-        form.add_error("at", " ".join(map(in_words, writing.setup.problems())))
-        is_valid = False
-    if not is_valid or files.error:
+    try:
+        promise = writing.promise(do)
+    except NotAsPromised:
+        return writing.show(form, files.keep(), status=409, has_changed=True)
+    if not form.is_valid() or files.error:
         return writing.show(form, files.keep(), status=422)
     given = form.cleaned_data
     letter = Letter(
@@ -144,10 +166,13 @@ def _post(writing: _Writing) -> HttpResponse:
         before = FormSubmission.objects.filter(key=key).select_related("message").first()
         return _again(writing, before, form, files)
     try:
-        return _hand_in(writing, row, letter, do, form, files)
+        return _hand_in(writing, row, letter, do, promise, form, files)
     except NoLonger:
         form_submissions.withdraw(row)
         raise
+    except NotAsPromised:
+        form_submissions.withdraw(row)
+        return _Writing.of(request).show(form, files.keep(), status=409, has_changed=True)
     except actions.NotReplaced as error:
         form_submissions.withdraw(row)
         form.add_error(None, str(error))
@@ -170,15 +195,21 @@ def _key(text: str) -> str:
 
 
 def _hand_in(
-    writing: _Writing, row: FormSubmission, letter: Letter, do: str, form: NewMessageForm, files: LetterFiles
+    writing: _Writing,
+    row: FormSubmission,
+    letter: Letter,
+    do: str,
+    promise: Promise | None,
+    form: NewMessageForm,
+    files: LetterFiles,
 ) -> HttpResponse:
     at: datetime | None = form.cleaned_data["at"]
     submission = gate.Submission(
         raw_of(letter), letter.sender.address, letter.recipients, author=writing.user, not_before=at, via="console"
     )
-    if do == OPEN:
+    if promise is None:
         return _open(writing, row, submission)
-    return _send(writing, row, submission, do, form, files)
+    return _send(writing, row, submission, do, promise, form, files)
 
 
 def _send(
@@ -186,11 +217,10 @@ def _send(
     row: FormSubmission,
     submission: gate.Submission,
     do: str,
+    promise: Promise,
     form: NewMessageForm,
     files: LetterFiles,
 ) -> HttpResponse:
-    to_queue = do in (QUEUE, INSTEAD) or (do != SEND and do != AT)
-
     def stored(message: Message) -> None:
         form_submissions.link(row, message)
 
@@ -205,8 +235,8 @@ def _send(
             form_submissions.break_off(row)
 
     outcome = immediate.submit_watched(
-        submission, stored, keep, break_off, queue_instead=to_queue, in_place_of=writing.earlier(),
-        has_gone=writing.request.META.get("waitress.client_disconnected", lambda: False),
+        submission, stored, keep, break_off, queue_instead=do in (QUEUE, INSTEAD), promised=promise,
+        in_place_of=writing.earlier(), has_gone=writing.request.META.get("waitress.client_disconnected", lambda: False),
     )  # fmt: skip
     if outcome is None:
         return redirect("message-submitted", key=UUID(row.key))

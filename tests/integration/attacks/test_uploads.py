@@ -37,7 +37,7 @@ SHOWN = ("text/plain", "application/pdf", "image/png")  # each by a part of the 
 
 def written(**values):
     values = {"sender": "Anna <anna@office.example>", "to": "b@example.com", "subject": "x", "text": "x",
-              "key": uuid.uuid4().hex, "do": "queue"} | values  # fmt: skip
+              "key": uuid.uuid4().hex, "do": "queue", "promised": "queue:waits"} | values  # fmt: skip
     return {name: value for name, value in values.items() if value is not None}
 
 

@@ -17,7 +17,7 @@ from messaging.company import options
 from messaging.models import EmailSettings, FormSubmission, Message, Recipient, Upload
 from messaging.wording import in_words
 from tests.factories import make_message, make_user, set_up
-from tests.letter_form import sent_by_browser
+from tests.letter_form import promised, sent_by_browser
 from tests.pages import source, words
 from tests.rows import parsed
 from tests.steps import in_threads, run_lane
@@ -35,13 +35,14 @@ def form(do="send", **values):
         "subject": "Your invoice",
         "text": "Dear customer,\n\nsee https://example.com/pay\n",
         "key": uuid.uuid4().hex,
+        "promised": "send:at-once",
         "do": do,
     } | values
     return {name: value for name, value in values.items() if value is not None}
 
 
 def send(client, do="send", **values):
-    return client.post(URL, form(do, **values))
+    return client.post(URL, form(do, **promised(client) | values))
 
 
 def kept_keys(response):
@@ -150,11 +151,12 @@ def test_company_that_holds_nothing_sends_now(office, mail_server):
     assert len(mail_server.received) == 1
 
 
-def test_company_that_holds_mail_queues_whatever_is_asked_for(office, holding, mail_server):
+def test_company_that_holds_mail_sends_nothing_now(office, holding, mail_server):
     assert buttons(office) == ["queue", "at"]
-    for do in ("queue", "send", ""):
-        response = send(office, do)
-        assert "Waits in the queue for Batch Message Processing." in source(office.get(response.url))
+    for do in ("send", "open", ""):
+        assert send(office, do).status_code == 409 and not Message.objects.exists()
+    response = send(office, "queue")
+    assert "Waits in the queue for Batch Message Processing." in source(office.get(response.url))
     assert {(each.status, each.not_before) for each in Message.objects.all()} == {("queued", None)}
     assert not mail_server.received
 
@@ -205,7 +207,7 @@ def test_settings_that_cannot_send_cannot_send_at_a_time(office, email_setup):
     assert buttons(office) == ["send", "queue"]
     assert "It cannot be sent at a time: No SMTP server is set." in source(office.get(URL))
     response = send(office, "at", at="2090-01-01T00:00")
-    assert response.status_code == 422 and not Message.objects.exists()
+    assert response.status_code == 409 and not Message.objects.exists()
 
 
 def test_mapi_opens_in_the_persons_mail_program(office, operator):
@@ -219,7 +221,7 @@ def test_mapi_opens_in_the_persons_mail_program(office, operator):
     made = parsed(b"".join(draft.streaming_content))
     assert made["X-Unsent"] == "1" and made["Bcc"] == "secret@example.com"
     response = send(office, "at", at="2090-01-01T00:00")
-    assert response.status_code == 422 and "(MAPI, Outlook)" in source(response)
+    assert response.status_code == 409 and "only your mail program sends for you" in source(response)
 
 
 # --- Refusals ------------------------------------------------------------------------------------------
@@ -325,7 +327,8 @@ def test_form_of_a_refused_message_that_does_not_say_what_it_showed_sends_nothin
 
 def test_form_of_a_refused_message_opens_no_draft_beside_one_that_was_retried(office, operator, retried_in_part):
     EmailSettings.objects.create(account=operator, send_type=1)
-    assert "tried again since" in words(once_more(office, retried_in_part, "open"))
+    again = once_more(office, retried_in_part, "open")  # which its page did not offer
+    assert "tried again since" in words(once_more(office, again, "open"))
     assert Message.objects.count() == 1
 
 

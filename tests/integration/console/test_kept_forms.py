@@ -126,7 +126,8 @@ def test_files_are_named_that_have_to_be_picked_again(annas):
 
 
 def test_files_that_were_kept_before_are_still_attached(annas):
-    refused = annas.post(NEW, opened(annas, NEW) | {"to": "", "files": [SimpleUploadedFile("plan.pdf", b"%PDF")]})
+    file = SimpleUploadedFile("plan.pdf", b"%PDF")
+    refused = annas.post(NEW, opened(annas, NEW) | {"to": "", "do": "send", "files": [file]})
     assert refused.status_code == 422
     fields = Form(refused, NEW).fields | TYPED
     time_out()

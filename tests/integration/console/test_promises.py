@@ -12,6 +12,7 @@ from messaging.queue import actions, batches, pausing
 from messaging.wording import moment
 from tests.factories import draft_batch, hold_mail, make_mail, make_message, make_messages, put, said, set_up
 from tests.fault_server import ACCEPT, CLOSE, FaultServer
+from tests.letter_form import promised
 from tests.pages import form_of, page_of, source, words
 from tests.steps import run_lane, still_there
 
@@ -113,7 +114,7 @@ def test_django_and_the_page_of_a_new_message_promise_nothing(office, busy, queu
         EmailMessage("x", "x", "office@brightwater.example", ["c@example.com"]).send()
     assert "by itself" not in str(raised.value)
     letter = {"sender": "Anna <anna@office.example>", "to": "c@example.com", "subject": "x", "text": "x", "do": "send"}
-    page = words(office.post("/messages/new/", letter))
+    page = words(office.post("/messages/new/", letter | promised(office)))
     assert "It was not sent." in page
     assert "automatically" not in page.replace("It goes out automatically then", "")
 

@@ -64,6 +64,7 @@ def press_send(user, **values):
     values = {
         "sender": f"{user.first_name} <{user.email}>", "to": "b@example.com", "subject": "Your invoice",
         "text": "Dear customer,\n", "key": uuid.uuid4().hex, "do": "send",
+        "promised": "send:at-once queue:own",
     } | values  # fmt: skip
     try:
         return browser_of(user).post(URL, values)

@@ -220,6 +220,7 @@ def write_again(office, choose, pk):
     form = {
         "sender": office.sender, "to": address, "subject": "Invoice", "text": "Dear customer", "key": uuid.uuid4().hex,
         "do": "queue" if way == "queued" else "send", "earlier": pk,
+        "promised": "queue:waits" if way == "queued" else "send:at-once",
         "shown": "-".join(map(str, actions.shown_of(Message.objects.get(pk=pk)))),
     }  # fmt: skip
     if way == "paused":

@@ -1,0 +1,224 @@
+"""What a page says that its buttons do is what they do, or nothing is done and the page comes back, true again.
+
+What it says depends on options and settings, which others change while it is open. All without JavaScript.
+"""
+
+import itertools
+from urllib.parse import unquote
+
+import pytest
+from django.utils import timezone
+
+from messaging import immediate
+from messaging.company import options
+from messaging.models import EmailSettings, Message, UserSession
+from tests.factories import hold_mail
+from tests.letter_form import sent_by_browser
+from tests.pages import source, words
+from tests.sizes import sampled
+
+pytestmark = [pytest.mark.django_db, pytest.mark.attack, pytest.mark.usefixtures("email_setup")]
+
+NEW = "/messages/new/"
+LETTER = {"to": "b@example.com", "subject": "Offer", "text": "Dear Bo", "sender": "Anna <anna@office.example>"}
+BERLIN, NEW_YORK = "Europe/Berlin", "America/New_York"
+CHANGED = "is not what it said when you opened it"
+DO = ("send", "queue", "at", "open")
+
+
+# --- A new message ----------------------------------------------------------------------------------------
+
+
+def mail(hold, record=True):
+    return lambda anna: hold_mail(record=record, hold=hold)
+
+
+def own(**values):
+    return lambda anna: EmailSettings.objects.create(account=anna, **values)
+
+
+def company_cannot(anna):
+    EmailSettings.objects.filter(account=None).update(host="")
+
+
+# What administrators may have decided: company options and settings, one after the other.
+DECIDED = {
+    "held": [mail(hold=True)],
+    "not held": [mail(hold=False)],
+    "not recorded": [mail(hold=False, record=False)],
+    "held, MAPI": [mail(hold=True), own(send_type=1)],
+    "not held, MAPI": [mail(hold=False), own(send_type=1)],
+    "not held, own settings cannot": [mail(hold=False), own(send_type=3, username="")],
+    "not held, MAPI, no settings can": [mail(hold=False), own(send_type=0), company_cannot],
+    "not held, no settings can": [mail(hold=False), company_cannot],
+}
+# What a page says of a button, and what is true then of the message it makes.
+QUEUE = {
+    "goes out with Batch Message Processing": ("queued", None, None),
+    "a batch run by another user sends it": ("queued", None, None),
+    "From the queue it goes out as soon as possible, with the company’s account": ("queued", "now", None),
+    "From the queue it goes out as soon as possible, and is tried again": ("queued", "now", "anna"),
+}
+
+
+def decide(anna, name, mail_server):
+    EmailSettings.objects.filter(account=anna).delete()
+    EmailSettings.objects.filter(account=None).update(host="127.0.0.1", port=mail_server.port)
+    for each in DECIDED[name]:
+        each(anna)
+
+
+def offered(page):
+    """The buttons of the page of a new message."""
+    return [name for name in DO if f'name="do" value="{name}"' in source(page)]
+
+
+def promised_of(page, button):
+    """What a page says that a button makes of the message: its state, whether it is due, and with whose account."""
+    if button == "send":
+        return "sent"
+    if button == "open":
+        return ("held", None, None)
+    if button == "at":
+        return ("queued", "later", "anna")
+    [found] = [made for said, made in QUEUE.items() if said in words(page)]
+    return found
+
+
+def pressed(browser, page, button, **typed):
+    form = sent_by_browser(page) | LETTER | {"at": "2027-12-05T08:00"} | typed
+    return browser.post(NEW, form | {"do": button})
+
+
+def made(answer, mail_server):
+    """What came of a message: the same as `promised_of`, "sent" where it went at once; None: nothing."""
+    message = Message.objects.order_by("pk").last()
+    if mail_server.received:
+        return "sent"
+    if answer.status_code == 422:
+        return "sent" if "It was not sent." in words(answer) else None  # at once, and no settings could
+    if message is None:
+        return None
+    due = message.not_before and ("now" if message.not_before <= timezone.now() else "later")
+    return (message.status, due, message.account and message.account.username)
+
+
+def forget(mail_server):
+    Message.objects.all().delete()
+    mail_server.received.clear()
+
+
+@pytest.mark.parametrize(("before", "after"), sampled(itertools.product(DECIDED, DECIDED)))
+def test_button_does_what_its_page_says_or_the_page_comes_back(before, after, office, operator, mail_server):
+    decide(operator, before, mail_server)
+    for button in offered(office.get(NEW)):
+        decide(operator, before, mail_server)
+        page = office.get(NEW)
+        decide(operator, after, mail_server)
+        true_now = promised_of(office.get(NEW), button) if button in offered(office.get(NEW)) else None
+        answer = pressed(office, page, button)
+        if true_now == promised_of(page, button):
+            assert made(answer, mail_server) == true_now
+        else:
+            assert (answer.status_code, made(answer, mail_server)) == (409, None)
+            assert CHANGED in words(answer)
+            kept = sent_by_browser(answer)
+            assert [kept[name] for name in ("to", "subject", "text")] == [["b@example.com"], ["Offer"], ["Dear Bo"]]
+            next_button = button if true_now else offered(answer)[-1]
+            again = pressed(office, answer, next_button)
+            assert made(again, mail_server) == promised_of(answer, next_button)
+        forget(mail_server)
+
+
+@pytest.mark.parametrize("button", DO)
+@pytest.mark.parametrize("promised", [None, "", "x", "send: open:", "queue:at-once at:Mars"])
+def test_form_that_does_not_say_what_was_promised_is_asked_for_again(
+    button, promised, office, operator, holding, mail_server
+):
+    page = office.get(NEW)
+    form = sent_by_browser(page) | LETTER | {"at": "2027-12-05T08:00", "do": button}
+    form.pop("promised")
+    answer = office.post(NEW, form | ({} if promised is None else {"promised": promised}))
+    assert (answer.status_code, made(answer, mail_server)) == (409, None)
+    assert "Dear Bo" in source(answer)
+    assert made(pressed(office, answer, "queue"), mail_server) == ("queued", None, None)
+
+
+def test_queue_is_offered_instead_only_as_what_it_is(office, operator, recording, mail_server):
+    mail_server.replies["END"] = ["451 4.3.0 busy, come back later"]
+    page = pressed(office, office.get(NEW), "send")
+    assert "It is tried again from there, as often as Company options allow." in words(page)
+    hold_mail()
+    again = pressed(office, page, "instead")
+    assert (again.status_code, Message.objects.get().status) == (409, "failed")
+    assert CHANGED in words(again) and "it goes out with Batch Message Processing" in words(again)
+    assert pressed(office, again, "queue").status_code == 302
+    assert sorted(Message.objects.values_list("status", "not_before")) == [("cancelled", None), ("queued", None)]
+
+
+def test_queue_that_no_settings_send_from_promises_no_try(office, operator, recording):
+    EmailSettings.objects.filter(account=None).update(host="")
+    page = pressed(office, office.get(NEW), "send")
+    assert "Put in the queue instead" in words(page)
+    assert "It waits there for Batch Message Processing." in words(page)
+    assert pressed(office, page, "instead").status_code == 302
+    assert Message.objects.exclude(status="cancelled").get().not_before is None
+
+
+@pytest.mark.parametrize(("button", "before", "after"), [
+    ("send", "not held", "held"), ("queue", "not held", "held"), ("queue", "held", "not held"),
+    ("at", "not held", "held, MAPI"),
+])  # fmt: skip
+def test_what_is_decided_while_the_form_is_on_its_way_counts_as_well(
+    button, before, after, office, operator, mail_server, monkeypatch
+):
+    """After the view has looked: where the message is made."""
+    decide(operator, before, mail_server)
+    page = office.get(NEW)
+    genuine = immediate.submit_watched
+
+    def late(*arguments, **values):
+        decide(operator, after, mail_server)
+        return genuine(*arguments, **values)
+
+    monkeypatch.setattr(immediate, "submit_watched", late)
+    answer = pressed(office, page, button)
+    assert (answer.status_code, made(answer, mail_server)) == (409, None)
+    assert CHANGED in words(answer)
+    monkeypatch.undo()
+    last = offered(answer)[-1]
+    assert made(pressed(office, answer, last), mail_server) == promised_of(answer, last)
+
+
+# --- A form that is put back after a sign-in ----------------------------------------------------------------
+
+
+def put_back(browser, user, url, form, page=""):
+    """Send a form after its session has ended, and sign in: the page with the form filled in."""
+    UserSession.objects.all().delete()
+    led = browser.post(url, form, headers={"Referer": f"http://testserver{page or url}"})
+    browser.force_login(user)
+    return browser.get(unquote(led["Location"].partition("next=")[2]))
+
+
+def test_new_message_that_is_put_back_stands_on_what_both_pages_promised(office, operator, mail_server):
+    hold_mail()
+    form = sent_by_browser(office.get(NEW)) | LETTER | {"do": "queue"}
+    hold_mail(hold=False)
+    page = put_back(office, operator, NEW, form)
+    assert "From the queue it goes out as soon as possible" in words(page)
+    hold_mail()  # as when it was typed, but not as the page says
+    answer = pressed(office, page, "queue")
+    assert (answer.status_code, Message.objects.count()) == (409, 0)
+    assert pressed(office, answer, "queue").status_code == 302
+
+
+@pytest.mark.parametrize(("later", "is_done"), [(BERLIN, True), (NEW_YORK, False)])
+def test_time_that_is_put_back_is_in_the_zone_it_was_typed_for(later, is_done, office, operator):
+    options.save({"time_zone": BERLIN}, by=None)
+    form = sent_by_browser(office.get(NEW)) | LETTER | {"do": "at", "at": "2027-12-05T08:00"}
+    options.save({"time_zone": later}, by=None)
+    page = put_back(office, operator, NEW, form)
+    assert f"Time zone {later}." in words(page)
+    answer = pressed(office, page, "at")
+    assert (answer.status_code == 302) == Message.objects.exists() == is_done
