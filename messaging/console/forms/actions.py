@@ -6,6 +6,7 @@ from typing import Any
 from django import forms
 from django.utils import timezone
 
+from messaging.console import promised
 from messaging.queue.pausing import LONGEST_REASON
 
 CLOCKS_CHANGE = "The clocks change at that time: it comes twice, or not at all. Choose a time an hour earlier or later."
@@ -31,8 +32,30 @@ class _InWords(forms.Form):
         return " ".join(str(error) for errors in self.errors.values() for error in errors)
 
 
-class HoldForm(_InWords):
+class _UntilForm(_InWords):
+    """A time `until`, in the zone that the page of the form names."""
+
+    ANOTHER_ZONE = "The time zone is {} by now. Look at the time again."
+
+    @property
+    def zone(self) -> str:
+        return timezone.get_current_timezone_name()
+
+    @property
+    def promised(self) -> str:
+        return promised.zone("until")
+
+    def clean_until(self) -> datetime | None:
+        until: datetime | None = self.cleaned_data["until"]
+        if until is not None and self.promised not in promised.of(self.data):
+            raise forms.ValidationError(self.ANOTHER_ZONE.format(self.zone))
+        return until
+
+
+class HoldForm(_UntilForm):
     """Why, and optionally until when."""
+
+    ANOTHER_ZONE = "It was not held: the time zone is {} by now. Look at the time again."
 
     why = forms.CharField(
         max_length=400,
@@ -48,7 +71,7 @@ class HoldForm(_InWords):
     )
 
     def clean_until(self) -> datetime | None:
-        until: datetime | None = self.cleaned_data["until"]
+        until = super().clean_until()
         if until is not None and not timezone.now() < until < timezone.now() + timedelta(days=3660):
             raise forms.ValidationError("It was not held: the time must be in the future, at most ten years from now.")
         return until
@@ -65,7 +88,7 @@ class CancelForm(_InWords):
     )
 
 
-class PauseForm(_InWords):
+class PauseForm(_UntilForm):
     """Why sending is paused, and optionally until when; messaging.queue.pausing says what a pause must be."""
 
     why = forms.CharField(

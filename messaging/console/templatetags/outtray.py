@@ -83,12 +83,15 @@ def time_zones() -> SafeString:
 def part_pages(
     context: RequestContext, page: Page[Any], what: str, name: str, part: str, before: str, after: str
 ) -> dict[str, Any]:
-    """Leads through a part of a page that has pages of its own, by the `name` in the query; the others stay."""
+    """Leads through a part of a page that has pages of its own, by the `name` in the query; the others stay.
+
+    A page that answers a form says what its own address is: `here`, with the query `given`.
+    """
 
     def to(number: int) -> str:
-        query = context["request"].GET.copy()
+        query = (context.get("given") or context["request"].GET).copy()
         query[name] = str(number)
-        return f"?{query.urlencode()}#{part}"
+        return f"{context.get('here', '')}?{query.urlencode()}#{part}"
 
     return {"page": page, "what": what, "before": before, "after": after} | {
         "back": to(page.number - 1),

@@ -149,12 +149,17 @@ def _name_of(request: HttpRequest) -> str | None:
     return match.url_name if match is not None else None
 
 
-def back_to(request: HttpRequest, url: str) -> HttpResponse:
-    """Redirect after an action, keeping the list's filter that the form passed on as `filter`."""
+def passed_on(request: HttpRequest) -> QueryDict:
+    """The list's filter, which a form passes on as `filter`."""
     try:
-        query = query_of(QueryDict(request.POST.get("filter", "")))
+        return QueryDict(request.POST.get("filter", ""))
     except TooManyFieldsSent:
-        query = ""
+        return QueryDict()
+
+
+def back_to(request: HttpRequest, url: str) -> HttpResponse:
+    """Redirect after an action, keeping the list's filter that the form passed on."""
+    query = query_of(passed_on(request))
     if len(query) > LONGEST_QUERY:  # no page had it: what was done is told without
         query = ""
     return HttpResponseRedirect(f"{url}?{query}" if query else url)

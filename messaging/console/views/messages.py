@@ -44,7 +44,7 @@ from messaging.setup.layers import EmailSetup, resolve
 from messaging.wording import event, waits
 
 from .bulk import OFFERED
-from .guard import back_to, clean_url, is_part, operators_only, post_only, who
+from .guard import back_to, clean_url, is_part, operators_only, passed_on, post_only, who
 
 RECIPIENTS_SHOWN = 120
 REPLIES_PER_PAGE = 100
@@ -103,12 +103,19 @@ def _waiting(page: Page[Message], filters: MessageFilter) -> str:
 @require_safe
 def detail(request: HttpRequest, pk: int) -> HttpResponse:
     """One message: content, recipients, attachments, attempts, and what may be done."""
+    return _page(request, pk, request.GET)
+
+
+def _page(
+    request: HttpRequest, pk: int, given: QueryDict, hold_form: HoldForm | None = None, status: int = 200
+) -> HttpResponse:
+    """The page of a message; `given` is its query, `hold_form` one that was refused."""
     found = actions.visible_to(who(request)).select_related(
         "author", "account", "batch__created_by", "batch__confirmed_by", "handed_to"
     )
     # What it shows with it, and not later: what is read after that may be newer, never older.
     message = get_object_or_404(skeletons.beside(found.annotate(**shown.columns())), pk=pk)
-    history = history_of(message, request.GET)
+    history = history_of(message, given)
     bodies = assembly.bodies(message)
     pauses = _pauses(message)
     setup = resolve(who(request))
@@ -121,12 +128,12 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
         "sees_batch": message.batch is not None and _sees_batch(who(request), message.batch),
         "actions": offered,
         "send_obstacle": "" if "hand_over" in offered else actions.why_not_sent(message, setup),
-        "hold_form": HoldForm(),
+        "hold_form": hold_form or HoldForm(),
         "cancel_form": CancelForm(),
         "doubts": doubts(message, pending_of(message, history.recipients), actions.visible_to(who(request))),
         "history": history,
         "bodies": bodies,
-        "images_wanted": "images" in request.GET,
+        "images_wanted": "images" in given,
         "reading": reading,
         "attempts": attempt_lines(message, history.attempts, history.failing),
         "counted": counted_as_tries(message, history.attempts.total),
@@ -136,11 +143,13 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
         "edit_obstacle": obstacle if message.status in EDITED_IN else "",
         "events": [(row, event(row, history.told)) for row in history.events.rows],
         "rest": rest_of(message, history.recipients.counts),
-        "query": query_of(request.GET, "images"),
-        "kept": QueryDict(query_of(request.GET, "outcome", "address", "recipients_page")).items(),
-        "list_query": query_of(request.GET, "images", *HISTORY),
+        "here": message.get_absolute_url() if request.method == "POST" else "",
+        "given": given,
+        "query": query_of(given, "images"),
+        "kept": QueryDict(query_of(given, "outcome", "address", "recipients_page")).items(),
+        "list_query": query_of(given, "images", *HISTORY),
     }
-    return render(request, "messaging/message_detail.html", context)
+    return render(request, "messaging/message_detail.html", context, status=status)
 
 
 @require_safe
@@ -252,10 +261,18 @@ def _release(request: HttpRequest, message: Message, seen: Shown) -> str:
     return released(message)
 
 
+class _NotHeld(actions.NotPossible):
+    """What was typed is to be corrected."""
+
+    def __init__(self, form: HoldForm) -> None:
+        super().__init__(form.in_words())
+        self.form = form
+
+
 def _hold(request: HttpRequest, message: Message, seen: Shown) -> str:
     form = HoldForm(request.POST)
     if not form.is_valid():
-        raise actions.NotPossible(form.in_words())
+        raise _NotHeld(form)
     actions.hold(message, by=who(request), why=form.cleaned_data["why"], until=form.cleaned_data["until"])
     return "Held: no batch and no schedule takes it."
 
@@ -309,6 +326,9 @@ def act(request: HttpRequest, pk: int, action: str) -> HttpResponse:
     message = get_object_or_404(actions.visible_to(who(request)), pk=pk)
     try:
         notes.success(request, ACTIONS[action](request, message, shown.of(request)))
+    except _NotHeld as error:
+        notes.warning(request, str(error))
+        return _page(request, pk, passed_on(request), error.form, status=422)
     except actions.NotPossible as error:
         notes.warning(request, str(error))
     return back_to(request, message.get_absolute_url())

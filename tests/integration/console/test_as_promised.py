@@ -3,6 +3,7 @@
 What it says depends on options and settings, which others change while it is open. All without JavaScript.
 """
 
+import datetime as dt
 import itertools
 from urllib.parse import unquote
 
@@ -11,10 +12,10 @@ from django.utils import timezone
 
 from messaging import immediate
 from messaging.company import options
-from messaging.models import EmailSettings, Message, UserSession
-from tests.factories import hold_mail
+from messaging.models import AccountPause, EmailSettings, Message, UserSession
+from tests.factories import hold_mail, make_message
 from tests.letter_form import sent_by_browser
-from tests.pages import source, words
+from tests.pages import form_of, source, words
 from tests.sizes import sampled
 
 pytestmark = [pytest.mark.django_db, pytest.mark.attack, pytest.mark.usefixtures("email_setup")]
@@ -222,3 +223,115 @@ def test_time_that_is_put_back_is_in_the_zone_it_was_typed_for(later, is_done, o
     assert f"Time zone {later}." in words(page)
     answer = pressed(office, page, "at")
     assert (answer.status_code == 302) == Message.objects.exists() == is_done
+
+
+# --- Times ------------------------------------------------------------------------------------------------
+
+
+def at_eight(zone):
+    hour = {BERLIN: 7, NEW_YORK: 13}[zone]
+    return dt.datetime(2027, 12, 5, hour, tzinfo=dt.UTC)
+
+
+@pytest.mark.parametrize("hold", [True, False])
+def test_message_is_sent_at_the_time_of_the_zone_that_its_page_names(hold, office, operator):
+    hold_mail(hold=hold)
+    options.save({"time_zone": BERLIN}, by=None)
+    page = office.get(NEW)
+    assert f"Time zone {BERLIN}." in words(page)
+    options.save({"time_zone": NEW_YORK}, by=None)
+    answer = pressed(office, page, "at")
+    assert (answer.status_code, Message.objects.count()) == (409, 0)
+    assert f"Time zone {NEW_YORK}." in words(answer)
+    assert 'value="2027-12-05T08:00"' in source(answer)
+    assert pressed(office, answer, "at").status_code == 302
+    assert Message.objects.get().not_before == at_eight(NEW_YORK)
+
+
+def test_time_zone_is_nothing_to_a_message_that_has_no_time(office, holding):
+    page = office.get(NEW)
+    options.save({"time_zone": NEW_YORK}, by=None)
+    assert pressed(office, page, "queue", at="").status_code == 302
+
+
+def until(page, url, **typed):
+    return form_of(page, action=url) | {"why": "Check the price", "until": "2027-12-05T08:00"} | typed
+
+
+@pytest.mark.parametrize("promised", ["zone", "none"])
+def test_message_is_held_until_the_time_of_the_zone_that_its_page_names(promised, office, operator):
+    message = make_message("a@example.com", due=False)
+    url = f"/messages/{message.pk}/hold/"
+    options.save({"time_zone": BERLIN}, by=None)
+    page = office.get(f"/messages/{message.pk}/?status=queued")
+    assert f"Time zone {BERLIN}" in words(page)
+    form = until(page, url)
+    if promised == "zone":
+        options.save({"time_zone": NEW_YORK}, by=None)
+    else:
+        form.pop("promised")
+    answer = office.post(url, form)
+    now = NEW_YORK if promised == "zone" else BERLIN
+    assert answer.status_code == 422 and Message.objects.get().status == "queued"
+    assert f"It was not held: the time zone is {now}" in words(answer)
+    again = form_of(answer, action=url)
+    assert (again["why"], again["until"]) == (["Check the price"], ["2027-12-05T08:00"])
+    assert 'href="/messages/?status=queued"' in source(answer), "the way back to the list stays"
+    assert office.post(url, again).status_code == 302
+    message.refresh_from_db()
+    assert (message.status, message.held_until) == ("held", at_eight(now))
+
+
+def test_hold_without_a_time_is_for_every_zone(office):
+    message = make_message("a@example.com", due=False)
+    office.post(f"/messages/{message.pk}/hold/", {"why": "Check the price"})
+    assert Message.objects.get().status == "held"
+
+
+def test_hold_that_is_put_back_is_until_the_time_it_was_typed_for(office, operator):
+    message = make_message("a@example.com", due=False)
+    page, url = f"/messages/{message.pk}/", f"/messages/{message.pk}/hold/"
+    options.save({"time_zone": BERLIN}, by=None)
+    form = until(office.get(page), url)
+    options.save({"time_zone": NEW_YORK}, by=None)
+    again = put_back(office, operator, url, form, page)
+    answer = office.post(url, form_of(again, action=url))
+    assert (answer.status_code, Message.objects.get().status) == (422, "queued")
+
+
+def test_messages_of_a_list_are_held_until_the_time_of_the_zone_that_it_names(office):
+    message = make_message("a@example.com", due=False)
+    options.save({"time_zone": BERLIN}, by=None)
+    page = office.get("/messages/?status=queued")
+    assert f"Time zone {BERLIN}" in words(page)
+    typed = {"action": "hold", "message": message.pk, "hold-why": "Wait", "hold-until": "2027-12-05T08:00"}
+    options.save({"time_zone": NEW_YORK}, by=None)
+    answer = office.post("/messages/bulk/", form_of(page, action="/messages/bulk/") | typed, follow=True)
+    assert f"It was not held: the time zone is {NEW_YORK}" in words(answer)
+    assert Message.objects.get().status == "queued"
+    page = office.get("/messages/?status=queued")
+    office.post("/messages/bulk/", form_of(page, action="/messages/bulk/") | typed)
+    assert Message.objects.get().held_until == at_eight(NEW_YORK)
+
+
+@pytest.mark.parametrize("whose", ["all", "company"])
+def test_sending_is_paused_until_the_time_of_the_zone_that_its_page_names(whose, admin):
+    url = f"/sending/{whose}/pause/#{whose}-pause"
+    options.save({"time_zone": BERLIN}, by=None)
+    page = admin.get("/sending/")
+    assert f"Time zone {BERLIN}." in words(page)
+    form = until(page, url)
+    options.save({"time_zone": NEW_YORK}, by=None)
+    answer = admin.post(url, form)
+    assert answer.status_code == 422 and not AccountPause.objects.exists()
+    assert f"The time zone is {NEW_YORK}" in words(answer)
+    again = form_of(answer, action=url)
+    assert (again["why"], again["until"]) == (["Check the price"], ["2027-12-05T08:00"])
+    assert admin.post(url, again).status_code == 302
+    assert AccountPause.objects.get().until == at_eight(NEW_YORK)
+
+
+def test_pause_of_a_form_that_names_no_zone_has_no_time(admin):
+    answer = admin.post("/sending/all/pause/", {"why": "Lunch", "until": "2027-12-05T08:00"})
+    assert answer.status_code == 422 and not AccountPause.objects.exists()
+    assert admin.post("/sending/all/pause/", {"why": "Lunch"}).status_code == 302

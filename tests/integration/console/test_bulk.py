@@ -12,7 +12,7 @@ from messaging.models import BatchItem, Message, MessageEvent
 from messaging.queue import actions, batches
 from messaging.wording import in_words
 from tests.factories import make_message, make_user, put
-from tests.pages import words
+from tests.pages import in_form, words
 from tests.rows import states
 from tests.sizes import several
 
@@ -35,7 +35,7 @@ def all_of_the_list(browser, query=""):
 
 def test_ticked_messages_are_held_with_who_why_and_until_when(office, operator, waiting):
     until = (timezone.now() + dt.timedelta(days=2)).replace(second=0, microsecond=0)
-    form = {"hold-why": "The prices are wrong", "hold-until": timezone.localtime(until).strftime("%Y-%m-%dT%H:%M")}
+    form = {"hold-why": "The prices are wrong", "hold-until": in_form(until), "promised": "until:UTC"}
     assert "2 held." in order(office, "hold", *waiting[:2], **form)
     assert states() == ["held", "held", "queued", "queued"]
     for message in Message.objects.filter(status="held"):
@@ -109,7 +109,7 @@ def test_filter_and_page_are_kept(office, waiting):
     "values, said",
     [
         ({"hold-why": ""}, "It was not held: say why"),
-        ({"hold-why": "Wait", "hold-until": "2001-01-01T10:00"}, "must be in the future"),
+        ({"hold-why": "Wait", "hold-until": "2001-01-01T10:00", "promised": "until:UTC"}, "must be in the future"),
         ({"hold-why": "Wait", "hold-until": "soon"}, "could not be read"),
     ],
 )

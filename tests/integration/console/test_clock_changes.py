@@ -7,6 +7,7 @@ import pytest
 from messaging.company import options
 from messaging.models import Message
 from tests.factories import make_message
+from tests.letter_form import promised
 
 pytestmark = pytest.mark.django_db
 WORDS = "The clocks change at that time: it comes twice, or not at all."
@@ -20,10 +21,11 @@ def in_london(email_setup, holding):
 @pytest.mark.parametrize("at", ["2027-03-28T01:30", "2027-10-31T01:30"])
 def test_clocks_change(office, at):
     data = {"to": "b@example.com", "subject": "x", "text": "x", "do": "at", "at": at, "sender": "a"}
-    response = office.post("/messages/new/", data)
+    response = office.post("/messages/new/", data | promised(office))
     assert response.status_code == 422
     assert WORDS in html.unescape(response.content.decode())
     message = make_message("a@example.com", due=False)
-    response = office.post(f"/messages/{message.pk}/hold/", {"why": "x", "until": at}, follow=True)
+    data = {"why": "x", "until": at, "promised": "until:Europe/London"}
+    response = office.post(f"/messages/{message.pk}/hold/", data)
     assert WORDS in html.unescape(response.content.decode())
     assert Message.objects.get().status == "queued"

@@ -281,14 +281,15 @@ def test_hold_wants_to_know_why(office, queue):
     message = queue["queued"]
     assert "say why" in act(office, message, "hold")
     assert message.status == "queued"
-    act(office, message, "hold", why="New price list", until=(timezone.now() + timedelta(2)).strftime("%Y-%m-%dT%H:%M"))
+    until = (timezone.now() + timedelta(2)).strftime("%Y-%m-%dT%H:%M")
+    act(office, message, "hold", why="New price list", until=until, promised="until:UTC")
     assert (message.status, in_words(message.reason)) == ("held", "New price list")
     assert message.held_until is not None
 
 
 @pytest.mark.parametrize("until", ["2001-01-01T00:00", "9999-12-31T23:59", "banana", "0001-01-01T00:00"])
 def test_hold_until_a_senseless_time_is_refused(office, queue, until):
-    assert "It was not held" in act(office, queue["queued"], "hold", why="x", until=until)
+    assert "It was not held" in act(office, queue["queued"], "hold", why="x", until=until, promised="until:UTC")
     assert queue["queued"].status == "queued"
 
 

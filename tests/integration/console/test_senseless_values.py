@@ -63,8 +63,8 @@ TIMES = [
 def test_times(office, zone, at):
     options.save({"time_zone": zone}, by=None)
     message = make_message("a@example.com", due=False)
-    response = office.post(f"/messages/{message.pk}/hold/", {"why": "x", "until": at})
-    assert response.status_code == 302
+    until = {"why": "x", "until": at, "promised": f"until:{zone}"}
+    assert office.post(f"/messages/{message.pk}/hold/", until).status_code in (302, 422)
     data = {"to": "b@example.com", "subject": "x", "text": "x", "do": "at", "at": at, "sender": "a"}
-    assert office.post("/messages/new/", data).status_code in (302, 422)
-    assert office.post("/sending/all/pause/", {"why": "x", "until": at}).status_code in (302, 403, 404, 422)
+    assert office.post("/messages/new/", data | {"promised": f"at:{zone}"}).status_code in (302, 409, 422)
+    assert office.post("/sending/all/pause/", until).status_code in (302, 403, 404, 422)
