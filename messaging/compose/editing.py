@@ -30,8 +30,9 @@ from messaging.models import (
     Reason,
     Recipient,
 )
-from messaging.queue import actions, wake
+from messaging.queue import actions, promises, wake
 from messaging.queue.actions import NotPossible
+from messaging.queue.promises import Going, NotAsPromised, Promise
 from messaging.wording import person
 
 Status = Message.Status
@@ -98,7 +99,22 @@ def why_not(message: Message, outcomes: Collection[str] | None = None) -> str:
     return ""
 
 
-def apply(message: Message, edit: Edit, *, by: User, seen: int) -> list[Change]:
+def going(message: Message, by: User) -> Going | None:
+    """How a message that failed goes out once this person has corrected it; None: it stays what and where it is."""
+    if message.status != Status.FAILED:
+        return None
+    return promises.from_queue(by, holds=options().hold_mail and not message.urgent)
+
+
+def promise(message: Message, going: Going | None) -> str:
+    """In one word, what saving an edit does to a message that stands like this."""
+    due = message.not_before.isoformat() if message.not_before else ""
+    return f"{message.status}:{due if going is None else going.promise}"
+
+
+def apply(
+    message: Message, edit: Edit, *, by: User, seen: int, promised: Collection[str] | None = None
+) -> list[Change]:
     """Replace a message by what a person made of it, checked like a new one; it keeps its Message-ID and its place.
 
     An edit releases nothing: queued and held stay so. One that failed goes back into the queue, where it waits for a
@@ -107,6 +123,7 @@ def apply(message: Message, edit: Edit, *, by: User, seen: int) -> list[Change]:
 
     Args:
         seen: the version that the edit is based on.
+        promised: what its page said that saving does (`promise`); None: there was no page.
 
     Returns:
         What was changed; nothing is stored when nothing was.
@@ -114,6 +131,7 @@ def apply(message: Message, edit: Edit, *, by: User, seen: int) -> list[Change]:
     Raises:
         NotPossible: it is not there to be edited (any more); it says why.
         EditedMeanwhile: someone else edited it.
+        NotAsPromised: it stands otherwise by now than its page said.
         Refused: it cannot be sent like this.
     """
     message.refresh_from_db()
@@ -131,16 +149,19 @@ def apply(message: Message, edit: Edit, *, by: User, seen: int) -> list[Change]:
         _check(message)
         if message.versions.count() != seen:
             raise EditedMeanwhile
+        goes = going(message, by)
+        if promised is not None and promise(message, goes) not in promised:
+            raise NotAsPromised
         _keep_outcomes(message, rows.recipients)
         if message.status != Status.FAILED and not is_anybody_left(rows.recipients):
             raise gate.Refused(NOBODY_LEFT)
         versions.keep(message, seen + 1, changes, by, now)
         _replace(message, rows)
         Message.objects.filter(pk=message.pk).update(**{name: getattr(rows.message, name) for name in versions.COLUMNS})
-        is_queued_anew = message.status == Status.FAILED and is_anybody_left(rows.recipients)
+        anew = _anew(goes, now) if goes is not None and is_anybody_left(rows.recipients) else {}
         transitions.carry_out(
-            transitions.CORRECT if is_queued_anew else transitions.EDIT, [message.pk], by=by, at=now,
-            params={"version": seen + 1}, **(_anew(message, by, now) if is_queued_anew else {}),
+            transitions.CORRECT if anew else transitions.EDIT, [message.pk], by=by, at=now,
+            params={"version": seen + 1}, **anew,
         )  # fmt: skip
         for note in rows.notes:
             note.message = message
@@ -295,14 +316,14 @@ def _replace(message: Message, rows: gate.Rows) -> None:
     Attachment.objects.bulk_create(rows.attachments, gate.ROWS_PER_STATEMENT)
 
 
-def _anew(message: Message, by: User, now: datetime) -> dict[str, Any]:
+def _anew(goes: Going, now: datetime) -> dict[str, Any]:
     """Where one that failed goes: it waits for a batch while the company holds mail, or goes out automatically."""
     values: dict[str, Any] = {"account": None, "not_before": None, "reason": None, "reason_category": ""}
-    if options().hold_mail and not message.urgent:
-        return values
-    sender = actions.sender_for(by)
-    if sender.problem is not None:
-        why = Phrase(Reason.WAITS_FOR_BATCH, problem=sender.problem)
+    account, problem = goes.sender
+    if problem is not None:
+        why = Phrase(Reason.WAITS_FOR_BATCH, problem=problem)
         return values | {"reason": why, "reason_category": Category.SETUP}
-    wake.wake_after_commit(sender.account.pk if sender.account else None)
-    return values | {"account": sender.account, "not_before": now}
+    if goes.promise == Promise.WAITS:
+        return values
+    wake.wake_after_commit(account.pk if account else None)
+    return values | {"account": account, "not_before": now}

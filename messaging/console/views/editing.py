@@ -11,6 +11,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_safe
 
 from messaging.compose import editing, versions
+from messaging.console import promised
 from messaging.console.filters import ids_in
 from messaging.console.forms.edited import EditedForm, shown
 from messaging.console.history import ATTACHMENTS, RECIPIENTS
@@ -22,12 +23,14 @@ from messaging.intake.errors import Refused
 from messaging.models import Attachment, Message, MessageVersion
 from messaging.queue import actions
 from messaging.queue.actions import NotPossible
+from messaging.queue.promises import NotAsPromised
 from messaging.wording import changes_in_words, moment, person
 
 from .content import streamed
 from .guard import operators_only, who
 from .letter_files import LetterFiles, place
 
+SAVE = "save:"  # begins what is promised
 TITLES = {"to": "To", "cc": "Cc", "bcc": "Bcc", "subject": "Subject", "text": "Text"}
 
 
@@ -95,6 +98,11 @@ class _Editing:
         mine = self.form.touched or self.removed or self.replaced or self.files.kept or self.files.picked
         return self.base is not self.now and bool(mine)
 
+    def promised(self) -> set[str]:
+        """What the page of the form said that saving does."""
+        named = promised.of(self.given or {})
+        return {each.removeprefix(SAVE) for each in named if each.startswith(SAVE)}
+
     def edit(self) -> editing.Edit:
         given = self.form.cleaned_data
         text = given["text"] if "text" in self.form.touched and not self.now.why_text_stays else None
@@ -128,7 +136,9 @@ class _Editing:
             for row in self.now.attachments
         ]
 
-    def show(self, *, status: int = 200, obstacle: str = "") -> HttpResponse:
+    def show(self, *, status: int = 200, obstacle: str = "", has_changed: bool = False) -> HttpResponse:
+        goes = editing.going(self.message, who(self.request))
+        promise = editing.promise(self.message, goes)
         theirs = versions.since(self.message, self.base.version) if self.is_overtaken else []
         given = self.given or QueryDict()
         listed = page_of_list(self.attachments(), given.get("files_to", given.get("files_page")), size=ATTACHMENTS)
@@ -141,6 +151,9 @@ class _Editing:
             "attachments": listed,
             "gone": gone,
             "obstacle": obstacle,
+            "goes": goes,
+            "promised": f"{SAVE}{promise}",
+            "has_changed": has_changed or (self.given is not None and promise not in self.promised()),
             "meanwhile": [f"{_by(version)}: {changes_in_words(version.changes)}." for version in theirs],
             "conflicts": [self._conflict(name, theirs) for name in self.form.conflicts],
         }
@@ -191,7 +204,11 @@ def _save(opened: _Editing) -> HttpResponse:
         return opened.show(status=422)
     was_failed = message.status == Message.Status.FAILED
     try:
-        changes = editing.apply(message, opened.edit(), by=who(request), seen=opened.now.version)
+        changes = editing.apply(
+            message, opened.edit(), by=who(request), seen=opened.now.version, promised=opened.promised()
+        )
+    except NotAsPromised:
+        return opened.show(status=409, has_changed=True)
     except NotPossible as error:
         return opened.show(status=409, obstacle=str(error))
     except editing.EditedMeanwhile:

@@ -13,10 +13,12 @@ from django.utils import timezone
 from messaging import immediate
 from messaging.company import options
 from messaging.models import AccountPause, EmailSettings, Message, UserSession
-from tests.factories import hold_mail, make_message
-from tests.letter_form import sent_by_browser
+from messaging.queue import actions
+from tests.factories import draft_batch, hold_mail, make_message, put
+from tests.letter_form import saved, sent_by_browser
 from tests.pages import form_of, source, words
-from tests.sizes import sampled
+from tests.sizes import matrix, sampled
+from tests.steps import run_lane
 
 pytestmark = [pytest.mark.django_db, pytest.mark.attack, pytest.mark.usefixtures("email_setup")]
 
@@ -335,3 +337,173 @@ def test_pause_of_a_form_that_names_no_zone_has_no_time(admin):
     answer = admin.post("/sending/all/pause/", {"why": "Lunch", "until": "2027-12-05T08:00"})
     assert answer.status_code == 422 and not AccountPause.objects.exists()
     assert admin.post("/sending/all/pause/", {"why": "Lunch"}).status_code == 302
+
+
+# --- An edit ----------------------------------------------------------------------------------------------
+
+STAYS = "It stays where it is in the queue; saving sends nothing."
+BACK = "Once it is corrected it goes back into the queue"
+
+
+def waits(message, by):
+    return put(message, status="queued", not_before=None, account=None)
+
+
+def timed(message, by):
+    return put(message, status="queued", not_before=timezone.now() + dt.timedelta(days=1), account=by)
+
+
+def due(message, by):
+    return put(message, status="queued", not_before=timezone.now() - dt.timedelta(minutes=1), account=by)
+
+
+def held(message, by):
+    put(message, status="queued", not_before=None, account=None)
+    actions.hold(message, by=by, why="Check the price")
+
+
+def failed(message, by):
+    put(message, status="failed", not_before=None, account=None)
+    message.recipients.update(status="failed")
+
+
+def held_by_company(message, by):
+    failed(message, by)
+    hold_mail()
+
+
+def failed_mapi(message, by):
+    failed(message, by)
+    EmailSettings.objects.create(account=by, send_type=1)
+
+
+def failed_for_good_settings(message, by):
+    failed_mapi(message, by)
+    EmailSettings.objects.filter(account=None).update(host="")
+
+
+STANDS = {  # how a message stands, what the page of an edit says, and what saving makes of it
+    "waits": (waits, STAYS, ("queued", None, None)),
+    "timed": (timed, STAYS, ("queued", "later", "anna")),
+    "due": (due, STAYS, ("queued", "now", "anna")),
+    "held": (held, STAYS, ("held", None, None)),
+    "failed": (failed, f"{BACK} and out as soon as possible, with your account.", ("queued", "now", "anna")),
+    "failed, mail is held": (
+        held_by_company, f"{BACK}, where it waits for Batch Message Processing.", ("queued", None, None)
+    ),
+    "failed, MAPI": (
+        failed_mapi, f"{BACK} and out as soon as possible, with the company’s account.", ("queued", "now", None)
+    ),
+    "failed, no settings": (
+        failed_for_good_settings, f"{BACK}, where it waits for Batch Message Processing.", ("queued", None, None)
+    ),
+}  # fmt: skip
+NOT_EDITED = {
+    "sending": {"status": "sending"}, "sent": {"status": "sent"}, "unknown": {"status": "unknown"},
+    "cancelled": {"status": "cancelled"}, "draft": {"status": "held", "handed_to": True},
+}  # fmt: skip
+
+
+def stand(message, name, anna, mail_server):
+    hold_mail(hold=False)
+    EmailSettings.objects.filter(account=anna).delete()
+    EmailSettings.objects.filter(account=None).update(host="127.0.0.1", port=mail_server.port)
+    message.recipients.update(status="pending")
+    STANDS[name][0](message, anna)
+    message.refresh_from_db()
+
+
+def stands(message):
+    message.refresh_from_db()
+    when = message.not_before and ("now" if message.not_before <= timezone.now() else "later")
+    return (message.status, when, message.account and message.account.username)
+
+
+@pytest.mark.parametrize(("before", "after"), sampled(itertools.product(STANDS, STANDS)))
+def test_edit_does_what_its_page_says_or_is_not_saved_yet(before, after, office, operator, mail_server):
+    message = make_message("a@example.com", due=False)
+    stand(message, before, operator, mail_server)
+    page = office.get(f"/messages/{message.pk}/edit/")
+    assert STANDS[before][1] in words(page)
+    stand(message, after, operator, mail_server)
+    standing = stands(message)
+    answer = saved(office, message, page, subject="Half corrected")
+    is_same = before == after or STANDS[before][1] == STANDS[after][1] != STAYS
+    if is_same and before not in ("timed", "due"):  # which another time was given to
+        assert answer.status_code == 302
+    else:
+        assert (answer.status_code, stands(message)) == (409, standing)
+        assert "Your changes are not saved yet" in words(answer) and STANDS[after][1] in words(answer)
+        assert 'value="Half corrected"' in source(answer) and message.versions.count() == 0
+        assert saved(office, message, answer).status_code == 302
+    assert stands(message) == STANDS[after][2]
+    message.refresh_from_db()
+    assert message.subject == "Half corrected"
+
+
+@pytest.mark.parametrize(("before", "after"), matrix(STANDS, NOT_EDITED))
+def test_edit_of_what_cannot_be_edited_any_more_is_kept_to_be_copied(before, after, office, operator, mail_server):
+    message = make_message("a@example.com", due=False)
+    stand(message, before, operator, mail_server)
+    page = office.get(f"/messages/{message.pk}/edit/")
+    values = NOT_EDITED[after] | ({"handed_to": operator} if "handed_to" in NOT_EDITED[after] else {})
+    put(message, not_before=None, **values)
+    answer = saved(office, message, page, subject="Half corrected")
+    assert answer.status_code == 409 and 'value="Half corrected"' in source(answer)
+    assert message.versions.count() == 0
+
+
+@pytest.mark.parametrize(("name", "promised"), matrix(STANDS, [None, "", "save:", "save:sent:", "queued:"]))
+def test_edit_of_a_form_that_does_not_say_what_was_promised_is_not_saved_yet(
+    name, promised, office, operator, mail_server
+):
+    message = make_message("a@example.com", due=False)
+    stand(message, name, operator, mail_server)
+    answer = saved(office, message, subject="Half corrected", promised=promised)
+    assert (answer.status_code, message.versions.count()) == (409, 0)
+    assert saved(office, message, answer).status_code == 302
+
+
+def test_message_that_was_released_sent_and_refused_since_is_not_sent_half_corrected(
+    office, operator, ben, bens_browser, server
+):
+    hold_mail(hold=False)
+    message = make_message("a@example.com", due=False)
+    actions.hold(message, by=operator, why="Check the price")
+    page = office.get(f"/messages/{message.pk}/edit/")
+    bens_browser.post(f"/messages/{message.pk}/release/")
+    batch = draft_batch(message, by=ben)
+    bens_browser.post(f"{batch.get_absolute_url()}confirm/", {"reviewed": "0-0"})
+    server.at("END", "554 5.6.0 content refused")
+    run_lane(ben.pk)
+    server.mend()
+    answer = saved(office, message, page, subject="Half corrected")
+    assert answer.status_code == 409
+    assert f"{BACK} and out as soon as possible, with your account." in words(answer)
+    run_lane(operator.pk)
+    assert not [each for each in server.transactions if each.accepted]
+
+
+def test_edit_and_what_the_other_edited_are_told_together(office, operator, bens_browser, mail_server):
+    message = make_message("a@example.com", due=False)
+    stand(message, "waits", operator, mail_server)
+    page = office.get(f"/messages/{message.pk}/edit/")
+    saved(bens_browser, message, cc="c@example.com")
+    stand(message, "failed", operator, mail_server)
+    answer = saved(office, message, page, subject="Half corrected")
+    assert answer.status_code == 409
+    assert "Ben Okoro" in words(answer) and f"{BACK} and out as soon as possible" in words(answer)
+    assert saved(office, message, answer).status_code == 302
+
+
+def test_edit_that_is_put_back_says_how_the_message_stands_now(office, operator, mail_server):
+    message = make_message("a@example.com", due=False)
+    stand(message, "waits", operator, mail_server)
+    url = f"/messages/{message.pk}/edit/"
+    form = sent_by_browser(office.get(url)) | {"subject": "Half corrected"}
+    stand(message, "failed", operator, mail_server)
+    page = put_back(office, operator, url, form)
+    assert "Your changes are not saved yet" in words(page)
+    assert f"{BACK} and out as soon as possible, with your account." in words(page)
+    assert saved(office, message, page).status_code == 302
+    assert stands(message) == ("queued", "now", "anna")
