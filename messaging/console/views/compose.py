@@ -177,11 +177,11 @@ def _post(writing: _Writing) -> HttpResponse:
         form_submissions.withdraw(row)
         form.add_error(None, str(error))
         now = shown.named(actions.shown_of(error.message))
-        return writing.show(form, files.keep(), record=error.message, shown=now, status=422)
+        return _Writing.of(request).show(form, files.keep(), record=error.message, shown=now, status=422)
     except (gate.Refused, actions.NotPossible) as error:
         form_submissions.withdraw(row)
         place(error, form, files)
-        return writing.show(form, files.keep(), status=422)
+        return _Writing.of(request).show(form, files.keep(), status=422)
     except Exception:
         form_submissions.break_off(row)
         raise
@@ -242,6 +242,7 @@ def _send(
         return redirect("message-submitted", key=UUID(row.key))
     message = outcome.message if outcome.is_recorded else None
     if outcome.state == State.FAILED or (outcome.state == State.PARTLY and message is None):
+        writing = _Writing.of(writing.request)  # a mail server takes its time
         form = NewMessageForm(writing.senders(), _left(writing.request.POST, form, outcome))
         refused = {"earlier": "", "shown": ""}
         if message is not None:

@@ -126,7 +126,8 @@ def test_button_does_what_its_page_says_or_the_page_comes_back(before, after, of
             assert (answer.status_code, made(answer, mail_server)) == (409, None)
             assert CHANGED in words(answer)
             kept = sent_by_browser(answer)
-            assert [kept[name] for name in ("to", "subject", "text")] == [["b@example.com"], ["Offer"], ["Dear Bo"]]
+            typed = {"to": "b@example.com", "subject": "Offer", "text": "Dear Bo", "at": "2027-12-05T08:00"}
+            assert {name: kept[name] for name in typed} == {name: [value] for name, value in typed.items()}
             next_button = button if true_now else offered(answer)[-1]
             again = pressed(office, answer, next_button)
             assert made(again, mail_server) == promised_of(answer, next_button)
