@@ -24,6 +24,8 @@ from .views import (
     sessions,
     setup,
     sign_in,
+    submitted,
+    suggestions,
     users,
 )
 from .views.target import Whose
@@ -53,8 +55,8 @@ urlpatterns = [
     path("messages/", messages.queue_list, name="messages"),
     path("messages/bulk/", bulk.act, name="messages-bulk"),
     path("messages/new/", compose.new, name="message-new"),
-    path("messages/new/addresses/", compose.suggestions, name="message-addresses"),
-    path("messages/new/<uuid:key>/", compose.outcome_page, name="message-submitted"),
+    path("messages/new/addresses/", suggestions.addresses, name="message-addresses"),
+    path("messages/new/<uuid:key>/", submitted.submitted, name="message-submitted"),
     path("messages/<int:pk>/", messages.detail, name="message"),
     path("messages/<int:pk>/edit/", editing.edit, name="message-edit"),
     path("messages/<int:pk>/versions/<int:number>/", editing.version, name="message-version"),

@@ -1,7 +1,6 @@
-"""A new message: written, sent or queued once, and what became of it."""
+"""A new message: written, and sent or queued once."""
 
-from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from typing import Any
@@ -10,14 +9,12 @@ from uuid import UUID
 from django.contrib import messages as notes
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import Max, Q
-from django.http import HttpRequest, HttpResponse, JsonResponse, QueryDict
-from django.shortcuts import get_object_or_404, redirect, render
+from django.http import HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import redirect, render
 from django.utils import timezone
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_http_methods
 
 from messaging import immediate
-from messaging.access import roles
 from messaging.admission import NoLonger
 from messaging.company.options import options
 from messaging.compose import form_submissions
@@ -25,37 +22,20 @@ from messaging.compose.letters import Letter, as_typed, raw_of
 from messaging.console import promised, shown
 from messaging.console.filters import ids_in
 from messaging.console.forms.compose import NewMessageForm, senders_of
+from messaging.console.presentation.outcome import not_sent, result_of
 from messaging.console.signed_out import typed_again
 from messaging.intake import gate
-from messaging.models import CompanyOptions, FormSubmission, Message, Phrase, Reason, Recipient
+from messaging.models import CompanyOptions, FormSubmission, Message, Phrase, Reason
 from messaging.queue import actions, promises
 from messaging.queue.promises import Going, NotAsPromised, Promise
 from messaging.setup.layers import EmailSetup, resolve
 from messaging.submit import Outcome, State
-from messaging.wording import in_words, whom
+from messaging.wording import in_words
 
 from .guard import operators_only, who
 from .letter_files import LetterFiles, place
 
-SUGGESTIONS = 10
-# Completion looks at no more than the recipients of late, by primary key, however full the table is.
-RECIPIENTS_SEARCHED = 50_000
-MATCHES_READ = 2_000
-NAMED_AT_MOST = 50
 SEND, QUEUE, AT, OPEN, INSTEAD = "send", "queue", "at", "open", "instead"
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """Why a message was not sent, or not to everyone, for the page: the same reason once for all it was said of."""
-
-    head: str
-    explanation: str = ""
-    advice: str = ""
-    accepted: str = ""
-    reasons: list[tuple[str, str, str]] = field(default_factory=list)
-    may_queue: bool = False
-    message: Message | None = None
 
 
 @dataclass
@@ -225,7 +205,7 @@ def _send(
         form_submissions.link(row, message)
 
     def keep(outcome: Outcome) -> None:
-        form_submissions.end(row, FORM_STATES[outcome.state], _told(outcome))
+        form_submissions.end(row, FORM_STATES[outcome.state], result_of(outcome))
 
     def break_off(error: Exception) -> None:
         if isinstance(error, gate.Refused | actions.NotPossible | NoLonger):
@@ -247,11 +227,11 @@ def _send(
         refused = {"earlier": "", "shown": ""}
         if message is not None:
             refused = {"earlier": str(message.pk), "shown": shown.named(actions.shown_of(message))}
-        return writing.show(form, files.keep(), refusal=_refusal(outcome), status=422, **refused)
+        return writing.show(form, files.keep(), refusal=not_sent(outcome), status=422, **refused)
     if message is None:
         return redirect("message-submitted", key=UUID(row.key))
     level = notes.SUCCESS if outcome.state in (State.SENT, State.QUEUED) else notes.WARNING
-    notes.add_message(writing.request, level, in_words(_told(outcome)))
+    notes.add_message(writing.request, level, in_words(result_of(outcome)))
     return redirect(message)
 
 
@@ -278,47 +258,6 @@ FORM_STATES = {
 }
 
 
-def _told(outcome: Outcome) -> Phrase:
-    """What came of it, also for a user who sends the form again."""
-    match outcome.state:
-        case State.QUEUED:
-            due = outcome.message.not_before
-            if due is None:
-                return Phrase("form-queued")
-            return Phrase("form-due") if due <= timezone.now() else Phrase("form-timed", at=due)
-        case State.SENT:
-            return Phrase("form-sent", to=whom(outcome.accepted))
-        case State.PARTLY:
-            refused = [each.address for each in outcome.refused]
-            return Phrase("form-partly", to=whom(outcome.accepted), refused=whom(refused))
-        case State.UNKNOWN:
-            return Phrase("form-unknown", why=outcome.reason)
-    return Phrase("form-not-sent", why=outcome.reason)
-
-
-def _named(addresses: list[str]) -> str:
-    more = len(addresses) - NAMED_AT_MOST
-    return ", ".join(addresses[:NAMED_AT_MOST]) + (f" and {more} more" if more > 0 else "")
-
-
-def _refusal(outcome: Outcome) -> Refusal:
-    reasons: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for each in outcome.refused:
-        reasons[each.explanation, f"{each.reply.code or ''} {each.reply.said}".strip()].append(each.address)
-    if not reasons and outcome.reply is not None:
-        reasons[outcome.explanation, f"{outcome.reply.code or ''} {outcome.reply.said}".strip()] = []
-    head = "It was sent to some only." if outcome.accepted else "It was not sent."
-    return Refusal(
-        head,
-        outcome.explanation,
-        outcome.advice,
-        _named(list(outcome.accepted)),
-        [(why, words, _named(names)) for (why, words), names in reasons.items()],
-        outcome.may_queue,
-        outcome.message if outcome.is_recorded else None,
-    )
-
-
 def _left(data: QueryDict, form: NewMessageForm, outcome: Outcome) -> QueryDict:
     """The form's data without those who have the message already."""
     left = data.copy()
@@ -342,42 +281,3 @@ def _again(writing: _Writing, before: FormSubmission | None, form: NewMessageFor
         again = f"This form was sent already, and now nothing was done. {in_words(told)} What you typed is below."
         return writing.show(form, files.keep(), status=409, again=again)
     return redirect("message-submitted", key=UUID(before.key))
-
-
-@operators_only
-@require_safe
-def outcome_page(request: HttpRequest, key: UUID) -> HttpResponse:
-    """What became of a form where no message is recorded, also while it is being sent."""
-    row = get_object_or_404(FormSubmission.objects.select_related("message"), key=key.hex, by=who(request))
-    if (message := form_submissions.told_by(row)) is not None:
-        return redirect(message)
-    state, told = form_submissions.what_became(row)
-    context = {"words": in_words(told), "is_sent": state == FormSubmission.State.SENT}
-    return render(request, "messaging/message_submitted.html", context)
-
-
-# --- Completion ----------------------------------------------------------------------------------------
-
-
-@operators_only
-@require_safe
-def suggestions(request: HttpRequest) -> JsonResponse:
-    """Past recipients whose address or name has the words in it, the latest first."""
-    asked = request.GET.get("q", "").replace("\0", "").strip()[:100]
-    if len(asked) < 2:
-        return JsonResponse({"found": []})
-    latest = Recipient.objects.aggregate(latest=Max("pk"))["latest"] or 0
-    rows = Recipient.objects.filter(pk__gt=latest - RECIPIENTS_SEARCHED).filter(
-        Q(address__icontains=asked) | Q(name__icontains=asked)
-    )
-    user = who(request)
-    if not roles.sees_all(user):
-        rows = rows.filter(message__author=user)
-    found: dict[str, str] = {}
-    for name, address in rows.order_by("-pk").values_list("name", "address")[:MATCHES_READ].iterator(200):
-        if name or address not in found:
-            found[address] = found.get(address) or name
-        if len(found) >= SUGGESTIONS:
-            break
-    mailboxes = [{"name": name, "address": address} for address, name in found.items()]
-    return JsonResponse({"found": mailboxes})
