@@ -35,6 +35,11 @@ def choose(browser, *messages, **values):
     return browser.post("/batches/new/", {"message": [message.pk for message in messages]} | values)
 
 
+def as_of(browser, query="status=all"):
+    """What the message list, read now, says in its form of what there was."""
+    return form_of(browser.get(f"/messages/?{query}"), within="as_of")["as_of"][0]
+
+
 def press(browser, schedule, button, given=(), **options):
     """Press a button of a schedule as it is now."""
     version = type(schedule).objects.get(pk=schedule.pk).version

@@ -17,9 +17,10 @@ from messaging import admission
 from messaging.access import roles
 from messaging.lifecycle import transitions
 from messaging.lifecycle.transitions import Transition
-from messaging.models import Category, Message, MessageEvent, MessageVersion, Phrase, Reason, Recipient
+from messaging.models import Category, Message, MessageVersion, Phrase, Reason, Recipient
 from messaging.queue import wake
 from messaging.queue.parts import in_parts
+from messaging.queue.seen import Mark
 from messaging.setup.layers import EmailSetup, resolve
 from messaging.wording import in_words, person, whom
 
@@ -28,7 +29,7 @@ GIVES_AWAY = transitions.HAND_OVER.sources  # to a person's mail program
 TAKEN = (Recipient.Status.ACCEPTED, Recipient.Status.UNKNOWN)  # by a server, certainly or maybe
 CHUNK = 1000  # messages that are changed in one transaction
 SENDS = ("try_now", "retry", "send_again")  # with the settings of an account
-# In a Tally: in a person's mail program; edited, or with another line in its history, since it was shown.
+# In a Tally: in a person's mail program; edited, or another one in any other way, since it was shown.
 AS_DRAFT, EDITED, CHANGED = "draft", "edited", "changed"
 LOOK = "Look at it and order again."
 
@@ -266,7 +267,7 @@ def carry_out_for_all(
     *,
     by: User,
     seen: Mapping[int, int] | None = None,
-    since: datetime | None = None,
+    since: Mark | None = None,
 ) -> Tally:
     """The same as for each message alone, with the same events and the same words for its batch, some at a time.
 
@@ -275,7 +276,7 @@ def carry_out_for_all(
     Args:
         seen: the versions that were shown of these messages, by their keys, 0 where none is given; None: whatever they
             are by now.
-        since: when they were shown; what has another line in its history since is left out.
+        since: what there was when they were shown; what is another one by now is left out.
     """
     tally = Tally()
     ids = list(messages.order_by("pk").values_list("pk", flat=True))
@@ -286,7 +287,7 @@ def carry_out_for_all(
             locked = list(rows.only("status", "handed_to"))
             keys = [message.pk for message in locked]
             unseen = {} if seen is None else edits_unseen(keys, seen)
-            changed = set() if since is None else _changed_since(keys, since)
+            changed = set() if since is None else since.changed(keys)
             for message in locked:
                 if not order.transition.allows(message):
                     tally.refused[AS_DRAFT if message.handed_to_id is not None else message.status] += 1
@@ -309,12 +310,6 @@ def edits_unseen(ids: Sequence[int], seen: Mapping[int, int]) -> dict[int, Messa
     rows = MessageVersion.objects.filter(message__in=ids).select_related("message", "by").order_by("number")
     rows = rows.only("number", "message__subject", "by__username", "by__first_name", "by__last_name")
     return {row.message_id: row for row in rows if row.number > seen.get(row.message_id, 0)}
-
-
-def _changed_since(ids: Sequence[int], since: datetime) -> set[int]:
-    """Those of the messages that have a line in their history from after that time."""
-    later = MessageEvent.objects.filter(message__in=ids, at__gt=since).order_by()
-    return set(later.values_list("message_id", flat=True))
 
 
 # --- Send types 0 and 1: the person's own mail program -----------------------------------------------

@@ -1,6 +1,21 @@
 """Whether there is more by now than a person was shown."""
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from django.db import connection
+from django.db.models import BooleanField, Exists, Model, OuterRef, Q
+from django.db.models.expressions import RawSQL
+
+from messaging.lifecycle.keys import with_keys
+from messaging.models import Message, MessageEvent, MessageVersion, SendAttempt
+
+CHUNK = 5000  # messages in a statement, well below SQLite's limit of parameters
+MOST = 2**63 - 1  # above every key
+NAMED = 100  # of the transactions under way
+TABLES: tuple[type[Model], ...] = (Message, MessageEvent, SendAttempt, MessageVersion)
+NUMBERS = re.compile(r"(?:[0-9]{1,19}(?:-[0-9]{1,19})*)?")
 
 
 @dataclass(frozen=True)
@@ -13,3 +28,107 @@ class Rows:
     def is_newer(self, seen: "Rows") -> bool:
         """Whether there are rows that were not seen then; both, as a smaller key may be committed later."""
         return self.number > seen.number or self.last > seen.last
+
+
+@dataclass(frozen=True)
+class Mark:
+    """How far the database had come before a page was read: what the page shows may be newer, never older.
+
+    No time tells that: a change is given its time before it waits for a lock. The last keys of what is written with
+    every change do, on SQLite, where one transaction is committed before the next one takes its keys. PostgreSQL
+    commits them in any order, but knows which transaction wrote a row: so it names those that were `under_way`, and
+    the first that was not known (`following`).
+
+    What a lane gives back untried leaves no row behind, so SQLite names what was being `sent`.
+
+    Without values it is that of a form which does not say what it showed: then edits count, and nothing else.
+
+    `last` are the keys of TABLES.
+    """
+
+    last: tuple[int, ...] = (MOST, MOST, MOST, 0)
+    sent: tuple[int, ...] = ()
+    following: int = MOST
+    under_way: tuple[int, ...] = ()
+
+    @classmethod
+    def now(cls) -> "Mark":
+        """To be asked for before anything that is shown is read."""
+        if connection.vendor == "postgresql":
+            following, *under_way = _transactions()
+            return cls(_last_keys(), following=following, under_way=tuple(under_way))
+        being_sent = Message.objects.filter(status=Message.Status.SENDING).order_by("pk")
+        return cls(_last_keys(), sent=tuple(being_sent.values_list("pk", flat=True)))
+
+    @property
+    def named(self) -> str:
+        """As a form and a link name it."""
+        return "_".join("-".join(map(str, each)) for each in (self.last, self.sent, (self.following, *self.under_way)))
+
+    @classmethod
+    def of(cls, text: str) -> "Mark | None":
+        """The reverse of `named`; None for what is none."""
+        parts = text.split("_")
+        if len(parts) != 3 or not all(map(NUMBERS.fullmatch, parts)):
+            return None
+        last, sent, transactions = ([min(int(each), MOST) for each in part.split("-") if each] for part in parts)
+        if len(last) != len(TABLES) or not transactions:
+            return None
+        return cls(tuple(last), tuple(sent), transactions[0], tuple(transactions[1:]))
+
+    @property
+    def later(self) -> Q:
+        """The messages that are others by now, or stand in another way, or are new."""
+        found = Q(pk__gt=self.last[0]) | Q(pk__in=self.sent)
+        for table, last in zip(TABLES[1:], self.last[1:], strict=True):
+            found |= Q(Exists(table._default_manager.filter(message=OuterRef("pk"), pk__gt=last)))
+        if self.following < MOST:
+            values = (self.following, list(self.under_way))
+            found |= Q(RawSQL(_WRITTEN_SINCE, values, output_field=BooleanField()))  # noqa: S611
+        return found
+
+    def changed(self, ids: Sequence[int]) -> set[int]:
+        """Those of some messages that are `later`. An order asks it under their locks."""
+        found: set[int] = set()
+        for start in range(0, len(ids), CHUNK):
+            messages = with_keys(Message.objects.filter(self.later), ids[start : start + CHUNK])
+            found.update(messages.values_list("pk", flat=True))
+        return found
+
+
+def _last_keys() -> tuple[int, ...]:
+    with connection.cursor() as cursor:
+        cursor.execute(_LAST_KEYS)
+        return tuple(cursor.fetchone())
+
+
+_LAST_KEYS = f"SELECT {', '.join(f'(SELECT COALESCE(MAX(id), 0) FROM {table._meta.db_table})' for table in TABLES)}"  # noqa: S608
+# Also what is written within a savepoint has a number of its own there, which pg_snapshot_xip leaves out. What lies
+# further ahead than that, or are more, count as not known.
+_UNDER_WAY = """
+    SELECT LEAST(high, low + 10000), (
+        SELECT ARRAY_AGG(number ORDER BY number) FROM GENERATE_SERIES(low, LEAST(high, low + 10000) - 1) AS number
+        WHERE pg_xact_status(number::text::xid8) = 'in progress')
+    FROM (
+        SELECT pg_snapshot_xmin(taken)::text::bigint AS low, pg_snapshot_xmax(taken)::text::bigint AS high
+        FROM pg_current_snapshot() AS taken) AS snapshot
+    WHERE pg_current_xact_id_if_assigned() IS NULL"""
+# A row has the lower half of the number.
+_WRITTEN_SINCE = f"""(
+    SELECT number >= %s OR number = ANY(%s) FROM (
+        SELECT high - ((high - {Message._meta.db_table}.xmin::text::bigint) & 4294967295) AS number
+        FROM (SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS high) AS snapshot) AS written)"""  # noqa: S608
+
+
+def _transactions() -> tuple[int, ...]:
+    """The number of the first transaction of PostgreSQL that is not known to be over or under way, and those of the
+    ones under way. Within a transaction that has written (a test) there are none: it sees what is its own.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_UNDER_WAY)
+        row = cursor.fetchone()
+    if row is None:
+        return (MOST,)
+    following, under_way = row
+    under_way = under_way or []
+    return (min([following, *under_way[NAMED : NAMED + 1]]), *under_way[:NAMED])

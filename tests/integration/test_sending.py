@@ -15,6 +15,7 @@ from messaging.company import options
 from messaging.models import Heartbeat, Message
 from messaging.queue import batches, pausing
 from tests.factories import make_message, make_user, put, submission
+from tests.pages import as_of
 from tests.steps import run_lane
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -78,8 +79,7 @@ def by_try_now(office, operator):
 def by_release(office, operator):
     message = make_message("c@example.com", due=False)
     put(message, status="held", not_before=timezone.now())
-    read_at = timezone.now().isoformat()
-    office.post("/messages/bulk/", {"action": "release", "message": [message.pk], "read_at": read_at})
+    office.post("/messages/bulk/", {"action": "release", "message": [message.pk], "as_of": as_of(office)})
 
 
 def by_its_time(office, operator):

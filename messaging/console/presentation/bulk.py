@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from django.contrib.auth.models import User
 
+from messaging.console.filters import MOST_COUNTED
 from messaging.models import MessageVersion
 from messaging.queue import actions
 
@@ -32,6 +33,13 @@ def done_for_many(action: str, done: int, refused: Mapping[str, int]) -> str:
         return f"{words}."
     why = ", ".join(f"{count:,} {_stands(status, count)}" for status, count in sorted(refused.items()))
     return f"{words}; {number:,} could not be: {why}."
+
+
+def had_matched(total: int, met: int) -> str:
+    """How many messages an order was given for, where another number was met; `total` 0 is unknown."""
+    if not total or total == met or total >= MOST_COUNTED:
+        return ""
+    return f"When the list was loaded, {total:,} matched the filter."
 
 
 def unseen_edits(edits: Sequence[MessageVersion], reader: User) -> str:

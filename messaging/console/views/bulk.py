@@ -1,23 +1,22 @@
 """Hold, release and cancel for many: what is ticked in the message list, or all that match its filter."""
 
 from collections.abc import Callable
-from contextlib import suppress
-from datetime import UTC, datetime
+from typing import NamedTuple
 
 from django.contrib import messages as notes
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.urls import reverse
-from django.utils import timezone
-from django.utils.dateparse import parse_datetime
 
+from messaging.access import roles
 from messaging.console import searches
 from messaging.console.filters import MessageFilter, ids_in
 from messaging.console.forms.actions import CancelForm, HoldForm
-from messaging.console.presentation.bulk import done_for_many, unseen_edits
+from messaging.console.presentation.bulk import done_for_many, had_matched, unseen_edits
 from messaging.models import Message
 from messaging.queue import actions
 from messaging.queue.actions import NotPossible, Order
+from messaging.queue.seen import Mark
 
 from .guard import back_to, operators_only, post_only, who
 
@@ -43,8 +42,21 @@ def _cancel(data: QueryDict) -> Order:
 ORDERS: dict[str, Callable[[QueryDict], Order]] = {"hold": _hold, "release": _release, "cancel": _cancel}
 # What has changed since the list was loaded is not meant; ticked, it is held all the same.
 AS_SHOWN = ("release", "cancel")
+NONE_CHOSEN = "No message was chosen. Tick the messages first."
+NONE_MATCHES = "Nothing was changed: none of the messages that the list showed matches the filter any more."
+ANOTHER_MEANING = (
+    "Nothing was changed: since the list was loaded, the filter has come to mean other messages. Look at the list and "
+    "order again."
+)
 # What makes sense for the messages of a tab; of the others there is nothing to tick.
 OFFERED = {"queued": ("hold", "cancel"), "held": ("release", "cancel"), "all": ("hold", "release", "cancel")}
+
+
+class AsOf(NamedTuple):
+    """What there was before the list was read, and what its filter stood for (WaitingFilter.meaning)."""
+
+    mark: Mark
+    meaning: str
 
 
 @operators_only
@@ -56,37 +68,44 @@ def act(request: HttpRequest) -> HttpResponse:
     if action not in ORDERS:
         raise Http404
     try:
-        order, chosen = ORDERS[action](request.POST), _chosen(request)
+        is_as_shown = _is_for_all(request) or action in AS_SHOWN
+        as_of = _as_of(request) if is_as_shown else None
+        order, chosen = ORDERS[action](request.POST), _chosen(request, as_of)
         seen = _seen(request) if action in AS_SHOWN else None
-        tally = actions.carry_out_for_all(order, chosen, by=who(request), seen=seen, since=_since(request, action))
+        since = None if as_of is None else as_of.mark
+        tally = actions.carry_out_for_all(order, chosen, by=who(request), seen=seen, since=since)
         if not tally.done and not tally.refused:
-            raise NotPossible("No message was chosen. Tick the messages first.")
+            raise NotPossible(NONE_MATCHES if _is_for_all(request) else NONE_CHOSEN)
     except NotPossible as error:
         notes.warning(request, str(error))
     else:
         note = notes.warning if tally.refused else notes.success
         words = done_for_many(action, tally.done, tally.refused)
-        note(request, f"{words} {unseen_edits(tally.unseen, who(request))}".strip())
+        had = had_matched(_total(request), tally.done + tally.refused.total())
+        note(request, " ".join(filter(None, (words, had, unseen_edits(tally.unseen, who(request))))))
     return back_to(request, reverse("messages"))
 
 
-def _chosen(request: HttpRequest) -> QuerySet[Message]:
+def _chosen(request: HttpRequest, as_of: AsOf | None) -> QuerySet[Message]:
     """The messages ticked, or all that match the filter: of those no more than were there when the list was read."""
     visible = actions.visible_to(who(request))
-    if _is_for_all(request):
-        filters = MessageFilter(QueryDict(request.POST.get("filter", "")), queryset=visible)
-        return filters.all_that_match.filter(created_at__lte=_read_at(request.POST.get("read_at", "")))
-    return visible.filter(pk__in=ids_in(request.POST.getlist("message")))
+    if as_of is None or not _is_for_all(request):
+        return visible.filter(pk__in=ids_in(request.POST.getlist("message")))
+    filters = MessageFilter(QueryDict(request.POST.get("filter", "")), queryset=visible)
+    found = filters.all_that_match.filter(pk__lte=as_of.mark.last[0])
+    if as_of.meaning != filters.meaning(sees_all=roles.sees_all(who(request))):
+        raise NotPossible(ANOTHER_MEANING)
+    return found
 
 
 def _is_for_all(request: HttpRequest) -> bool:
     return request.POST.get("all_matching") == "1"
 
 
-def _since(request: HttpRequest, action: str) -> datetime | None:
-    """When the list was read: what has changed or come to match since is not meant; None where that does not matter."""
-    is_as_shown = _is_for_all(request) or action in AS_SHOWN
-    return _read_at(request.POST.get("read_at", "")) if is_as_shown else None
+def _total(request: HttpRequest) -> int:
+    """How many “All that match” were, where these were chosen; 0: unknown."""
+    found = ids_in([request.POST.get("total", "")]) if _is_for_all(request) else []
+    return found[0] if found else 0
 
 
 def _seen(request: HttpRequest) -> dict[int, int] | None:
@@ -97,9 +116,14 @@ def _seen(request: HttpRequest) -> dict[int, int] | None:
     return {pair[0]: pair[1] for pair in found if len(pair) == 2}
 
 
-def _read_at(text: str) -> datetime:
-    with suppress(ValueError, OverflowError):  # the edges of the calendar have no time in UTC
-        read_at = parse_datetime(text)
-        if read_at is not None and timezone.is_aware(read_at):
-            return read_at.astimezone(UTC)
-    raise NotPossible("Nothing was changed: the list has to be loaded again first. Choose once more.")
+def _as_of(request: HttpRequest) -> AsOf:
+    mark, _, meaning = request.POST.get("as_of", "").rpartition("_")
+    found = Mark.of(mark)
+    if found is None:
+        raise NotPossible("Nothing was changed: the list has to be loaded again first. Choose once more.")
+    return AsOf(found, meaning)
+
+
+def named(as_of: AsOf) -> str:
+    """As the list names it."""
+    return f"{as_of.mark.named}_{as_of.meaning}"

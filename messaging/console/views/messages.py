@@ -40,10 +40,11 @@ from messaging.lifecycle.waiting import stays
 from messaging.models import AccountPause, Batch, Message
 from messaging.queue import actions, pausing
 from messaging.queue.actions import Shown
+from messaging.queue.seen import Mark
 from messaging.setup.layers import EmailSetup, resolve
 from messaging.wording import event, waits
 
-from .bulk import OFFERED
+from .bulk import OFFERED, AsOf, named
 from .guard import back_to, clean_url, is_part, operators_only, passed_on, post_only, who
 
 RECIPIENTS_SHOWN = 120
@@ -69,7 +70,7 @@ def rows_for_a_list() -> QuerySet[Message]:
 @searches.in_turn
 def queue_list(request: HttpRequest) -> HttpResponse:
     """The list under the toolbar; with htmx only the part below the toolbar."""
-    read_at = timezone.now()  # before anything is read: what is shown may be newer, never older
+    mark = Mark.now()
     filters = MessageFilter(request.GET, queryset=actions.visible_to(who(request)))
     found = filters.qs
     counts = filters.counts()
@@ -85,7 +86,7 @@ def queue_list(request: HttpRequest) -> HttpResponse:
         "offered": OFFERED.get(filters.shown, ()) if roles.may_operate(who(request)) else (),
         "hold_form": HoldForm(prefix="hold"),
         "cancel_form": CancelForm(prefix="cancel"),
-        "read_at": read_at,
+        "as_of": named(AsOf(mark, filters.meaning(sees_all=roles.sees_all(who(request))))),
     }
     if not is_part(request):
         context["waiting_words"] = "" if company_of(request).hold_mail else _waiting(page, filters)

@@ -140,6 +140,28 @@ def ticked(action):
     return case
 
 
+def all_that_match(action, status, **typed):
+    """A lane has tried it since, or Ben has edited it."""
+
+    def case(office):
+        message = make_message("a@example.com", due=False)
+        if status == "held":
+            actions.hold(message, by=office.xena, why="Check the price")
+
+        def change():
+            if status == "held":
+                office.edit(message)
+            else:
+                now = timezone.now()
+                message.attempts.create(fence=1, started_at=now, finished_at=now, stage="rcpt", outcome="transient")
+
+        chosen = {"action": action, "all_matching": "1"} | typed
+        said = "has changed since the list was loaded"
+        return Case(f"/messages/?status={status}", "/messages/bulk/", change, chosen, said)
+
+    return case
+
+
 # --- Batches ----------------------------------------------------------------------------------------------
 
 
@@ -276,6 +298,9 @@ COMPARED = {
     "message-action put-back": on_draft("put-back"),
     "messages-bulk release": ticked("release"),
     "messages-bulk cancel": ticked("cancel"),
+    "messages-bulk release, all that match": all_that_match("release", "held"),
+    "messages-bulk cancel, all that match": all_that_match("cancel", "queued"),
+    "messages-bulk hold, all that match": all_that_match("hold", "queued", **{"hold-why": "Wait"}),
     "batch-confirm": on_draft_batch("confirm", edited, "Nothing is confirmed yet"),
     "batch-cancel": on_draft_batch("cancel", confirmed, "confirmed by Ben Okoro in the meantime, and not discarded"),
     "setup-schedule-run": on_schedule("run"),

@@ -13,7 +13,7 @@ from messaging.models import Batch, BatchItem, Heartbeat, Message
 from messaging.queue import actions, batches, parts
 from messaging.wording import in_words
 from tests.factories import confirmed_batch, draft_batch, make_message, make_messages, put, said
-from tests.pages import choose, source
+from tests.pages import as_of, choose, source
 from tests.steps import elsewhere, in_threads
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -125,7 +125,7 @@ def test_a_writer_on_sqlite_pauses_between_its_parts(office, five, monkeypatch, 
     if order == "a draft":
         office.post("/batches/new/", EVERYTHING)
     else:
-        chosen = {"message": [message.pk for message in five], "read_at": timezone.now().isoformat()}
+        chosen = {"message": [message.pk for message in five], "as_of": as_of(office)}
         office.post("/messages/bulk/", {"action": "cancel"} | chosen)
         assert {message.status for message in Message.objects.all()} == {"cancelled"}
     expected = 2 if connection.vendor == "sqlite" else 0

@@ -33,7 +33,7 @@ from messaging.wording import in_words
 from messaging.wording.sentences import event
 from tests.factories import draft_batch, make_message, make_user, put, set_up
 from tests.fault_server import FaultServer
-from tests.pages import form_of, press, words
+from tests.pages import as_of, form_of, press, words
 from tests.steps import elsewhere, run_lane, somebody_waits_for_us
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("email_setup")]
@@ -170,7 +170,8 @@ def test_all_that_is_under_way_can_be_looked_at(admin, ben, operator, clock):
     assert "For a batch" not in found.text
     assert "Only what is under way in the name of one user" in words(found)
     assert f'href="/setup/users/{ben.pk}/"' in found.text
-    chosen = {"all_matching": "1", "filter": f"account={ben.pk}&status=queued", "read_at": timezone.now().isoformat()}
+    query = f"account={ben.pk}&status=queued"
+    chosen = {"all_matching": "1", "filter": query, "as_of": as_of(admin, query)}
     admin.post("/messages/bulk/", {"action": "cancel"} | chosen)
     assert Message.objects.filter(status="cancelled").count() == 7
 

@@ -34,7 +34,7 @@ from tests import services
 from tests.authenticator import code_of, key_on
 from tests.factories import browser_of, confirmed_batch, draft_batch, hold_mail, make_message, make_user, put
 from tests.meanwhile import meanwhile
-from tests.pages import filled, in_form, words
+from tests.pages import as_of, filled, in_form, words
 from tests.rows import dump
 from tests.sizes import matrix, sampled
 from tests.steps import elsewhere, in_threads, somebody_waits_for_us
@@ -94,8 +94,8 @@ def as_draft(action):
 
 def in_bulk(office):
     message = make_message("a@example.com", due=False)
-    read_at = timezone.now().isoformat()
-    return "/messages/bulk/", {"action": "cancel", "message": message.pk, "why": "no", "read_at": read_at}
+    given = {"action": "cancel", "message": message.pk, "why": "no", "as_of": as_of(office.browser)}
+    return "/messages/bulk/", given
 
 
 def letter(do, **values):

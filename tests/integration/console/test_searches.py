@@ -5,12 +5,11 @@ from contextlib import contextmanager
 
 import pytest
 from django.db import connection, transaction
-from django.utils import timezone
 
 from messaging.console import searches
 from messaging.turns import OF_ONE
 from tests.factories import make_message, make_user
-from tests.pages import words
+from tests.pages import as_of, words
 from tests.rows import states
 from tests.steps import locked
 
@@ -76,7 +75,7 @@ def test_pages_without_a_search_do_not_wait(office, path):
 @pytest.mark.parametrize("path", ["/messages/bulk/", "/batches/new/"])
 def test_orders_for_all_that_match_take_their_turn(office, email_setup, path, query):
     make_message("a@example.com", due=False)
-    sent = {"all_matching": "1", "filter": query, "action": "cancel", "read_at": timezone.now().isoformat()}
+    sent = {"all_matching": "1", "filter": query, "action": "cancel", "as_of": as_of(office, query)}
     with busy(turns=searches.large_orders):
         answer = office.post(path, sent)
     assert answer.status_code == 503

@@ -1,12 +1,11 @@
 """Numbers that no browser sends are no error of this server."""
 
 import pytest
-from django.utils import timezone
 
 from messaging.company import options
 from messaging.models import Message
 from tests.factories import make_message
-from tests.pages import source
+from tests.pages import as_of, source
 from tests.sizes import matrix
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("email_setup", "holding")]
@@ -31,7 +30,7 @@ def test_order_is_told_whatever_the_filter_it_came_with(office, odd):
     message = make_message("a@example.com", due=False)
     response = office.post(f"/messages/{message.pk}/hold/", {"why": "x", "filter": odd}, follow=True)
     assert response.status_code == 200 and "Held: no batch and no schedule takes it." in source(response)
-    shown = {"shown": f"{message.pk}-0", "read_at": timezone.now().isoformat()}
+    shown = {"shown": f"{message.pk}-0", "as_of": as_of(office)}
     order = {"action": "release", "message": str(message.pk), "filter": odd} | shown
     response = office.post("/messages/bulk/", order)
     assert response.status_code == 302 and len(response["Location"]) < 8100

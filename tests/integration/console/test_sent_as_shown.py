@@ -1,19 +1,24 @@
 """What a person was shown is what is sent: what another one edited meanwhile is shown first; all without JavaScript."""
 
 import datetime as dt
+import html
 import re
 import threading
+from contextlib import nullcontext
 
 import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from messaging import users
 from messaging.company import options
 from messaging.compose import editing, versions
 from messaging.console.filters import LAST_ID
-from messaging.models import Batch, Message, MessageVersion
+from messaging.delivery.store import claims
+from messaging.models import Batch, Message, MessageVersion, Phrase
 from messaging.queue import actions, batches
+from messaging.queue.seen import Mark
 from tests.factories import draft_batch, fitting, make_message, make_messages, put
 from tests.letter_form import saved
 from tests.pages import words
@@ -26,7 +31,7 @@ ANOTHER = {"to": "evil@example.net", "text": "Written after it was looked at"}
 
 def fields(page, url):
     """The hidden fields of the form of a page that leads to an address."""
-    [form] = re.findall(rf'<form[^>]* action="{re.escape(url)}".*?</form>', page.text, re.S)
+    [form] = re.findall(rf'<form[^>]* action="{re.escape(url)}".*?</form>', html.unescape(page.text), re.S)
     return {
         name: re.findall(rf'<input type="hidden" name="{name}" value="([^"]*)"', form)
         for name in re.findall(r'<input type="hidden" name="([^"]*)"', form)
@@ -397,6 +402,158 @@ def test_what_came_to_match_after_the_list_was_loaded_is_left_out(office, bens_b
     assert [message.status for message in Message.objects.order_by("pk")] == ["cancelled"] * 3 + ["held"] * 2
 
 
+CANCEL = {"action": "cancel", "all_matching": "1"}
+
+
+def tried_in_vain(message):
+    """Tried by a lane, and put off: there is no line of that in the history."""
+    busy = {"reason_category": "busy", "reason": Phrase("said", words="Server busy")}
+    put(tried(message), status="queued", not_before=timezone.now() + dt.timedelta(hours=1), **busy)
+    message.recipients.update(status="pending")
+
+
+def test_what_came_to_match_by_a_try_is_left_out(office):
+    found = make_messages(3)
+    for message in found[:2]:
+        tried_in_vain(message)
+    page = office.get("/messages/?status=queued&reason=busy")
+    assert "All 2 that match" in words(page)
+    tried_in_vain(found[2])
+    said = words(press(office, page, "/messages/bulk/", **CANCEL))
+    assert "2 cancelled; 1 could not be: 1 has changed since the list was loaded." in said
+    assert "When the list was loaded, 2 matched the filter." in said
+    assert Message.objects.get(pk=found[2].pk).status == "queued"
+
+
+@pytest.mark.parametrize("action", ["cancel", "hold"])
+def test_what_was_tried_again_since_the_list_was_loaded_is_left_out(action, office):
+    message = make_messages(1)[0]
+    tried_in_vain(message)
+    page = office.get("/messages/?status=queued")
+    tried_in_vain(message)
+    typed = {"action": action, "all_matching": "1", "hold-why": "Wait"}
+    assert "1 has changed since the list was loaded" in words(press(office, page, "/messages/bulk/", **typed))
+    assert Message.objects.get().status == "queued"
+
+
+def test_ticked_message_that_went_out_to_some_is_left_out(office):
+    message = make_message("a@example.com", "b@example.com")
+    page = office.get("/messages/?status=queued")
+    tried_in_vain(message)
+    message.recipients.filter(address="a@example.com").update(status="accepted")
+    chosen = {"action": "cancel", "message": [message.pk]}
+    assert "1 has changed since the list was loaded" in words(press(office, page, "/messages/bulk/", **chosen))
+    assert Message.objects.get().status == "queued"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_was_being_sent_when_the_list_was_loaded_and_came_back_untried_is_left_out(office):
+    make_message("later@example.com", subject="Waits", due=False)
+    make_message("c@example.com", subject="Being sent")
+    [claimed] = claims.take(None, "a lane", 1, timezone.now())
+    page = office.get("/messages/?status=queued")
+    assert "All 1 that match" in words(page)
+    claims.give_back("a lane")
+    assert "1 cancelled; 1 could not be: 1 has changed" in words(press(office, page, "/messages/bulk/", **CANCEL))
+    assert Message.objects.get(pk=claimed.pk).status == "queued"
+
+
+def test_what_matches_no_longer_is_counted(office, bens_browser):
+    found = make_messages(2, due=False)
+    page = office.get("/messages/?status=queued")
+    bens_browser.post(f"/messages/{found[0].pk}/hold/", {"why": "Wait"})
+    said = words(press(office, page, "/messages/bulk/", **CANCEL))
+    assert "1 cancelled. When the list was loaded, 2 matched the filter." in said
+    bens_browser.post(f"/messages/{found[0].pk}/release/")
+    page = office.get("/messages/?status=queued")
+    bens_browser.post(f"/messages/{found[0].pk}/hold/", {"why": "Wait"})
+    said = words(press(office, page, "/messages/bulk/", **CANCEL))
+    assert "none of the messages that the list showed matches the filter any more" in said
+
+
+def in_another_zone(messages, operator, ben):
+    options.save({"time_zone": "UTC"}, by=None)
+    at = timezone.now().replace(hour=3, minute=0)
+    put(messages[0], created_at=at - dt.timedelta(hours=5))  # 22:00 on the day before
+    put(messages[1], created_at=at)
+    return f"date_from={at.date()}", lambda: options.save({"time_zone": "Asia/Tokyo"}, by=None)
+
+
+def by_another_name(messages, operator, ben):
+    for message, author in zip(messages, (operator, ben), strict=True):
+        put(message, author=author)
+    return "sender=anna", lambda: users.change(ben, {"first_name": "Annabel"}, by=operator)
+
+
+@pytest.mark.parametrize("case", [in_another_zone, by_another_name])
+def test_order_for_all_that_match_does_nothing_where_the_filter_means_others_by_now(case, office, operator, ben):
+    query, change = case(make_messages(2, due=False), operator, ben)
+    page = office.get(f"/messages/?status=queued&{query}")
+    assert "All 1 that match" in words(page)
+    change()
+    again = press(office, page, "/messages/bulk/", **CANCEL)
+    assert "since the list was loaded, the filter has come to mean other messages" in words(again)
+    assert not Message.objects.filter(status="cancelled").exists()
+    again = office.get(f"/messages/?status=queued&{query}")
+    assert "2 cancelled." in words(press(office, again, "/messages/bulk/", **CANCEL))
+
+
+def test_order_for_all_that_match_does_nothing_for_who_sees_more_by_now(bens_browser, ben):
+    put(make_messages(2, due=False)[0], author=ben)
+    options.save({"operators_see_all": False}, by=None)
+    page = bens_browser.get("/messages/?status=queued")
+    assert "All 1 that match" in words(page)
+    options.save({"operators_see_all": True}, by=None)
+    assert "has come to mean other messages" in words(press(bens_browser, page, "/messages/bulk/", **CANCEL))
+    assert not Message.objects.filter(status="cancelled").exists()
+
+
+def test_edit_that_began_before_the_list_was_loaded_and_was_saved_after_it_is_noticed(
+    office, bens_browser, held, monkeypatch
+):
+    """It has its time from before it waits for a lock."""
+    pages, prepared = [], editing._prepared
+
+    def slowly(*given):
+        pages.append(office.get("/messages/?status=held"))
+        return prepared(*given)
+
+    monkeypatch.setattr(editing, "_prepared", slowly)
+    saved(bens_browser, held[1], **ANOTHER)
+    assert "evil@example.net" not in words(pages[0])
+    said = release(office, pages[0], all_matching="1")
+    assert "2 released; 1 could not be: 1 has changed since the list was loaded." in said
+    assert Message.objects.get(pk=held[1].pk).status == "held"
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("is_nested", [False, True])
+def test_change_that_is_committed_after_others_of_later_keys_is_noticed(is_nested, office, operator, ben, held):
+    """PostgreSQL: the list was loaded after a later change was committed, and before this one was."""
+    written, seen = threading.Event(), threading.Event()
+
+    def slowly():
+        with transaction.atomic():
+            with transaction.atomic() if is_nested else nullcontext():
+                actions.release(held[0], by=ben)
+                actions.hold(held[0], by=ben, why="Legal: never send this")
+            written.set()
+            seen.wait(20)
+
+    thread = threading.Thread(target=elsewhere(slowly))
+    thread.start()
+    assert written.wait(20)
+    actions.release(held[1], by=ben)
+    actions.hold(held[1], by=ben, why="Wait for the bank")
+    page = office.get("/messages/?status=held")
+    assert "Wait for the bank" in words(page) and "Legal" not in words(page)
+    seen.set()
+    thread.join(20)
+    assert "2 released; 1 could not be: 1 has changed" in release(office, page, all_matching="1")
+    assert Message.objects.get(pk=held[0].pk).status == "held"
+
+
 def test_what_was_released_and_held_anew_meanwhile_is_left_out(office, bens_browser, held):
     page = office.get("/messages/?status=held")
     bens_browser.post(f"/messages/{held[0].pk}/release/")
@@ -434,10 +591,11 @@ def test_ticked_messages_that_were_edited_are_held_but_not_cancelled(office, ben
 
 
 def test_whether_messages_changed_is_asked_once_for_a_thousand(operator, held):
+    now, everything = Mark.now(), Message.objects.all()
     with CaptureQueriesContext(connection) as context:
-        now, everything = timezone.now(), Message.objects.all()
         assert actions.carry_out_for_all(actions.to_release(), everything, by=operator, since=now).done == 3
-    assert sum("messageevent" in each["sql"] and each["sql"].startswith("SELECT") for each in context) == 1
+    asked = [each["sql"].lstrip("(") for each in context]
+    assert sum("messageevent" in sql and sql.startswith("SELECT") for sql in asked) == 1
 
 
 def test_review_shows_what_came_to_match_for_a_batch_meanwhile(office, bens_browser, held):

@@ -3,11 +3,10 @@
 from urllib.parse import urlencode
 
 import pytest
-from django.utils import timezone
 
 from messaging.models import Batch, Message
 from tests.factories import make_message
-from tests.pages import words
+from tests.pages import as_of, words
 from tests.rows import states
 
 pytestmark = pytest.mark.django_db
@@ -50,7 +49,7 @@ def test_nothing_is_changed_where_a_part_of_the_filter_was_left_out(office, emai
     named("one")
     query = urlencode({name: WRONG[name]})
     page = office.post("/messages/bulk/", {"action": "cancel", "all_matching": "1", "filter": query,
-                                           "read_at": timezone.now().isoformat()}, follow=True)  # fmt: skip
+                                           "as_of": as_of(office)}, follow=True)  # fmt: skip
     assert "Nothing was changed" in words(page)
     assert states() == ["queued"]
     page = office.post("/batches/new/", {"all_matching": "1", "filter": query}, follow=True)
@@ -76,7 +75,7 @@ def long_filter(email_setup):
 
 def test_all_that_match_a_long_filter_are_cancelled_and_no_others(office, long_filter):
     office.post("/messages/bulk/", {"action": "cancel", "all_matching": "1", "filter": long_filter,
-                                    "read_at": timezone.now().isoformat()})  # fmt: skip
+                                    "as_of": as_of(office, long_filter)})  # fmt: skip
     assert states() == ["cancelled", "queued"]
 
 
