@@ -7,10 +7,11 @@ The person who confirms a batch runs it: with their account (S9), and only what 
 change; what was chosen before is looked at again.
 """
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -23,7 +24,6 @@ from django.db.models import (
     DateTimeField,
     Exists,
     F,
-    Max,
     Min,
     OuterRef,
     Q,
@@ -36,6 +36,7 @@ from django.db.models.functions import Cast, Coalesce
 from django.utils import timezone
 
 from messaging import admission
+from messaging.access import roles
 from messaging.lifecycle import transitions
 from messaging.lifecycle.keys import marks, with_keys
 from messaging.lifecycle.transitions import carry_out, lock
@@ -44,7 +45,8 @@ from messaging.models import Batch, BatchItem, Message, MessageVersion, Phrase, 
 from messaging.queue import wake
 from messaging.queue.actions import NotPossible, lock_account, visible_to
 from messaging.queue.parts import in_parts
-from messaging.queue.seen import Rows
+from messaging.queue.seen import Mark
+from messaging.setup.fields import SECRETS
 from messaging.setup.layers import resolve
 from messaging.wording import in_words, person
 
@@ -68,19 +70,32 @@ SKIPPED = {
 }
 RESULTS = ("waiting", "sending", "retrying", "sent", "failed", "unknown", "held", "cancelled", "skipped")
 UNFINISHED = ("waiting", "sending", "retrying")
-EDITS_NAMED = 20
+NAMED = 20  # of what was edited, or is another one, since a review
 EXPLAINED = ("failed", "unknown", "skipped", "retrying")
 
 
-class EditedSinceReview(NotPossible):
-    """Nothing was confirmed: messages of the draft were edited after the review that the person was shown."""
+class ChangedSinceReview(NotPossible):
+    """Nothing was confirmed: it would have been another batch than the review showed to the person."""
 
     def __init__(self) -> None:
-        super().__init__("Messages of this batch were edited after its review was shown. Review it again.")
+        super().__init__("This batch has changed after its review was shown. Review it again.")
 
 
-class Edits(Rows):
-    """How often the messages of a draft had been edited, all together, and the key of the last of these edits."""
+@dataclass(frozen=True)
+class Review:
+    """What a review shows to a person, as far as it may be another by now.
+
+    Without values it is that of a form which does not say what it showed: then edits count, and nothing else.
+
+    Attributes:
+        mark: what there was before it was read.
+        sees_all: whether it has the messages of everyone.
+        settings: a digest of the account and of its settings, as they are shown.
+    """
+
+    mark: Mark = field(default_factory=Mark)
+    sees_all: bool = True
+    settings: str = ""
 
 
 class NothingChosen(NotPossible):
@@ -175,35 +190,58 @@ def sending_account(batch: Batch, by: User | None) -> User | None:
     return by if is_personal and by is not None else batch.account
 
 
-def edits(batch: Batch, among: QuerySet[Message] | None = None) -> Edits:
-    """What is asked before a review is read, and again when it is confirmed; `among` as in items."""
-    return Edits(**_edits(batch, among).aggregate(number=Count("pk"), last=Coalesce(Max("pk"), 0)))
+def review(batch: Batch, by: User) -> Review:
+    """To be asked for before a review is read: what is shown may be newer, never older."""
+    return Review(Mark.now(), roles.sees_all(by), _settings_shown(sending_account(batch, by)))
 
 
-def edited_since(batch: Batch, seen: Edits, among: QuerySet[Message] | None = None) -> list[MessageVersion]:
-    """What was replaced in the messages of a draft after those edits, the latest first; `among` as in items."""
+def _settings_shown(account: User | None) -> str:
+    setup = resolve(account)
+    values = [
+        (name, bool(each.value) if name in SECRETS else str(each.value), each.source)
+        for name, each in setup.in_use.items()
+    ]
+    shown = (account and account.pk, values, setup.warnings())
+    return hashlib.sha256(repr(shown).encode()).hexdigest()[:16]
+
+
+def _is_another(seen: Review, batch: Batch, by: User | None) -> bool:
+    """Whether what a person sees, or is sent with, is not what a review showed, whatever became of the messages."""
+    sees_more = by is not None and not seen.sees_all and roles.sees_all(by)
+    return sees_more or has_other_settings(seen, batch, by)
+
+
+def has_other_settings(seen: Review, batch: Batch, by: User | None) -> bool:
+    """Whether the settings of a draft are others than a review showed."""
+    return bool(seen.settings) and seen.settings != _settings_shown(sending_account(batch, by))
+
+
+def edited_since(batch: Batch, seen: Review, among: QuerySet[Message] | None = None) -> list[MessageVersion]:
+    """What was replaced in the messages of a draft after a review, the latest first; `among` as in items."""
     long = ("skeleton", "recipients", "fields", "attachments")
-    found = _edits(batch, among).filter(pk__gt=seen.last).select_related("message", "by").defer(*long)
-    return list(found.order_by("-pk")[:EDITS_NAMED])
+    found = MessageVersion.objects.filter(message__in=batch.items.values("message_id"), pk__gt=seen.mark.last[-1])
+    found = found if among is None else found.filter(Exists(among.filter(pk=OuterRef("message_id"))))
+    return list(found.select_related("message", "by").defer(*long).order_by("-pk")[:NAMED])
 
 
-def _edits(batch: Batch, among: QuerySet[Message] | None) -> QuerySet[MessageVersion]:
-    found = MessageVersion.objects.filter(message__in=batch.items.values("message_id")).order_by()
-    return found if among is None else found.filter(Exists(among.filter(pk=OuterRef("message_id"))))
+def changed_since(batch: Batch, seen: Review, among: QuerySet[Message] | None = None) -> list[Message]:
+    """Messages of a draft that would be sent now, and are others than a review showed; `among` as in items."""
+    free = _releasable(batch) if among is None else _releasable(batch).filter(pk__in=among.values("pk"))
+    return list(free.filter(seen.mark.later).only("subject").order_by("pk")[:NAMED])
 
 
-def confirm(batch: Batch, *, by: User | None, seen: Edits | None = None) -> bool:
+def confirm(batch: Batch, *, by: User | None, seen: Review | None = None) -> bool:
     """Release the chosen messages that still wait, and wake the lanes; the others are skipped and say why.
 
     Args:
         by: who runs it, with sending_account and for the messages they may act on now; None is a command or a clock.
-        seen: the edits before the review that they were shown; None: no one reviews it.
+        seen: the review that they were shown; None: no one reviews it.
 
     Returns:
         Whether this call did it; False when the batch was confirmed (or discarded) before.
 
     Raises:
-        EditedSinceReview: there are others since; the draft stays.
+        ChangedSinceReview: what would be sent now is not what it showed; the draft stays.
         NotPossible: the account may not send any more, or its email setup cannot send in bulk (S8); the draft
             stays.
     """
@@ -228,15 +266,15 @@ def _theirs(by: User | None) -> QuerySet[Message]:
     return Message.objects.all() if by is None else visible_to(by)
 
 
-def _release(batch: Batch, theirs: QuerySet[Message], now: datetime, seen: Edits | None) -> None:
+def _release(batch: Batch, theirs: QuerySet[Message], now: datetime, seen: Review | None) -> None:
     _leave_out(batch, theirs)
     transition = transitions.RETRY_IN_BATCH if batch.retry_of_id else transitions.IN_BATCH
     chosen = batch.items.filter(state=State.CHOSEN).values("message_id")
     # What is not free is with a faster one.
     ids = list(lock(Message.objects.filter(_free(batch), pk__in=chosen)).values_list("pk", flat=True))
     # Under their locks: a person who edits one from now on is told that it is being processed.
-    if seen is not None and edits(batch, theirs).is_newer(seen):
-        raise EditedSinceReview
+    if seen is not None and (seen.mark.changed(ids) or _is_another(seen, batch, batch.confirmed_by)):
+        raise ChangedSinceReview
     source = {} if batch.source == Batch.Source.CONSOLE else {"source": batch.source}
     carry_out(
         transition, ids, by=batch.confirmed_by, at=now, params={"batch": batch.pk, **source},

@@ -24,6 +24,7 @@ from messaging.lifecycle.waiting import FREE, waiting
 from messaging.models import Batch, BatchItem, Message
 from messaging.queue import actions, batches, pausing
 from messaging.queue.actions import NotPossible
+from messaging.queue.seen import Mark
 from messaging.setup.layers import resolve
 from messaging.wording import changes_in_words, moment, person
 
@@ -108,11 +109,9 @@ def batch_page(request: HttpRequest, pk: int) -> HttpResponse:
         "sees_retried": batch.retry_of_id is not None and seen.filter(pk=batch.retry_of_id).exists(),
     }
     if batch.status == Batch.Status.DRAFT:
-        edits = batches.edits(batch, among)  # before anything else is read: what is shown may be newer, never older
-        context["reviewed"] = _named(edits)
-        since = _edits_in(request.GET.get("since"))
-        if since is not None and edits.is_newer(since):
-            context |= {"is_edited": True, "edited": _edited(batch, among, since, who(request))}
+        context["reviewed"] = _named(batches.review(batch, who(request)))
+        if since := _review_in(request.GET.get("since")):
+            context |= _changes(batch, among, since, who(request))
         context |= _review(batch, among, who(request))
         context |= _items(request, batch, among, {"total": context["total"]})
         return render(request, "messaging/batch_review.html", context)
@@ -161,23 +160,35 @@ def _review(batch: Batch, among: Among, person: User) -> dict[str, Any]:
     return chosen | _settings_of(batches.sending_account(batch, person)) if roles.may_operate(person) else chosen
 
 
-def _edited(batch: Batch, among: Among, since: batches.Edits, reader: User) -> list[tuple[Message, str]]:
-    """What was edited since the review that this person was shown before: the message; by whom, when, and what."""
-    return [
+def _changes(batch: Batch, among: Among, since: batches.Review, reader: User) -> dict[str, Any]:
+    """What is another one since the review that this person was shown before: the messages that were edited, with by
+    whom, when, and what; those that changed otherwise; whether the settings are others.
+    """
+    edited = [
         (edit.message, f"{actions.named(edit.by, reader)} {moment(edit.at)}: {changes_in_words(edit.changes)}.")
         for edit in batches.edited_since(batch, since, among)
     ]
+    known = {message.pk for message, _ in edited}
+    changed = [message for message in batches.changed_since(batch, since, among) if message.pk not in known]
+    return {
+        "edited": edited,
+        "changed": changed,
+        "has_other_settings": batches.has_other_settings(since, batch, reader),
+        "sees_more": roles.sees_all(reader) and not since.sees_all,
+    }
 
 
-def _named(edits: batches.Edits) -> str:
+def _named(review: batches.Review) -> str:
     """As a form and a link name it."""
-    return f"{edits.number}-{edits.last}"
+    return f"{review.mark.named}_{int(review.sees_all)}_{review.settings}"
 
 
-def _edits_in(text: str | None) -> batches.Edits | None:
+def _review_in(text: str | None) -> batches.Review | None:
     """The reverse of _named; None for what is none."""
-    found = ids_in((text or "").split("-"))
-    return batches.Edits(*found) if len(found) == 2 else None
+    mark, _, rest = (text or "").rpartition("_")
+    mark, _, sees_all = mark.rpartition("_")
+    found = Mark.of(mark)
+    return None if found is None else batches.Review(found, sees_all == "1", rest)
 
 
 def _settings_of(account: User | None) -> dict[str, Any]:
@@ -265,12 +276,12 @@ def item_list(request: HttpRequest, pk: int) -> HttpResponse:
 def confirm(request: HttpRequest, pk: int) -> HttpResponse:
     """Release the batch; pressed twice, the second press shows it."""
     batch, _ = _get(request, pk)
-    seen = _edits_in(request.POST.get("reviewed")) or batches.Edits()
+    seen = _review_in(request.POST.get("reviewed")) or batches.Review()
     try:
         if not batches.confirm(batch, by=who(request), seen=seen):
             words = "discarded" if batch.confirmed_at is None else "confirmed"
             notes.info(request, f"This batch was {words} before; nothing was sent twice.")
-    except batches.EditedSinceReview:
+    except batches.ChangedSinceReview:
         return redirect(f"{batch.get_absolute_url()}?since={_named(seen)}")
     except NotPossible as error:
         notes.error(request, str(error))

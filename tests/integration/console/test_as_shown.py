@@ -179,6 +179,18 @@ def edited(office, message, batch):
     office.edit(message)
 
 
+def held_and_skipped(office):
+    messages = [make_message(f"{name}@example.com", due=False) for name in "ab"]
+    actions.hold(messages[1], by=office.ben, why="Legal: not before Monday")
+    page = draft_batch(*messages, by=office.xena).get_absolute_url()
+    said = "have changed since its review was shown to you, and would be sent now"
+    return Case(page, f"{page}confirm/", lambda: actions.release(messages[1], by=office.ben), said=said)
+
+
+def other_settings(office, message, batch):
+    changes.save(None, {"port": 2525}, by=office.ben)
+
+
 def confirmed(office, message, batch):
     batches.confirm(batch, by=office.ben)
 
@@ -302,6 +314,8 @@ COMPARED = {
     "messages-bulk cancel, all that match": all_that_match("cancel", "queued"),
     "messages-bulk hold, all that match": all_that_match("hold", "queued", **{"hold-why": "Wait"}),
     "batch-confirm": on_draft_batch("confirm", edited, "Nothing is confirmed yet"),
+    "batch-confirm, what is skipped": held_and_skipped,
+    "batch-confirm, the settings": on_draft_batch("confirm", other_settings, "the settings of this batch have changed"),
     "batch-cancel": on_draft_batch("cancel", confirmed, "confirmed by Ben Okoro in the meantime, and not discarded"),
     "setup-schedule-run": on_schedule("run"),
     "setup-schedule-run, from the list": on_schedule("run", page="/setup/schedules/"),

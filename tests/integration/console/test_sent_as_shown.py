@@ -19,6 +19,7 @@ from messaging.delivery.store import claims
 from messaging.models import Batch, Message, MessageVersion, Phrase
 from messaging.queue import actions, batches
 from messaging.queue.seen import Mark
+from messaging.setup import changes
 from tests.factories import draft_batch, fitting, make_message, make_messages, put
 from tests.letter_form import saved
 from tests.pages import words
@@ -121,7 +122,7 @@ def test_own_edit_in_another_tab_is_told_as_such(office, message, review):
 
 
 def test_many_edits_are_named_up_to_a_number(office, bens_browser, operator, monkeypatch):
-    monkeypatch.setattr(batches, "EDITS_NAMED", 2)
+    monkeypatch.setattr(batches, "NAMED", 2)
     chosen = make_messages(3, due=False)
     review = draft_batch(*chosen, by=operator).get_absolute_url()
     page = office.get(review)
@@ -161,12 +162,12 @@ def test_retry_of_the_failed_is_confirmed_as_reviewed(office, bens_browser, oper
 @pytest.mark.django_db(transaction=True)
 def test_edit_that_is_being_saved_while_the_batch_is_confirmed_is_asked_about(operator, ben, message):
     batch = draft_batch(message, by=operator)
-    seen, errors = batches.edits(batch), []
+    seen, errors = batches.review(batch, operator), []
 
     def confirm():
         try:
             batches.confirm(batch, by=operator, seen=seen)
-        except batches.EditedSinceReview as error:
+        except batches.ChangedSinceReview as error:
             errors.append(error)
 
     thread = threading.Thread(target=elsewhere(confirm))
@@ -182,16 +183,89 @@ def test_edit_that_is_being_saved_while_the_batch_is_confirmed_is_asked_about(op
     assert Batch.objects.get().status == "draft"
 
 
-def test_review_and_confirmation_ask_about_edits_once_however_many_messages(
-    office, operator, django_assert_max_num_queries
+def test_what_has_changed_since_a_review_is_asked_with_as_many_statements_however_many_messages(
+    office, bens_browser, operator
 ):
-    batch = draft_batch(*make_messages(30, due=False), by=operator)
-    for number in range(5):
-        saved(office, Message.objects.all()[number], **ANOTHER)
-    with django_assert_max_num_queries(1):
-        assert batches.edits(batch).number == 5
-    with django_assert_max_num_queries(1):
-        assert len(batches.edited_since(batch, batches.Edits())) == 5
+    asked = []
+    for number in (5, 30):
+        chosen = make_messages(number, due=False)
+        batch = draft_batch(*chosen, by=operator)
+        page = office.get(batch.get_absolute_url())
+        for message in chosen[:5]:
+            saved(bens_browser, message, **ANOTHER)
+        with CaptureQueriesContext(connection) as context:
+            press(office, page, f"{batch.get_absolute_url()}confirm/")
+        asked.append(len(context))
+    assert asked[0] == asked[1]
+
+
+def test_what_the_review_would_skip_is_not_sent_before_it_is_shown_as_sent(
+    office, bens_browser, operator, ben, mail_server
+):
+    free, skipped = make_messages(2, due=False)
+    actions.hold(skipped, by=ben, why="Legal: not before Monday")
+    review = draft_batch(free, skipped, by=operator).get_absolute_url()
+    page = office.get(review)
+    assert "1 of 2 would be skipped" in words(page) and "Confirm: send 1 message" in words(page)
+    bens_browser.post(f"/messages/{skipped.pk}/release/")
+    again = press(office, page, f"{review}confirm/")
+    said = "messages of this batch have changed since its review was shown to you, and would be sent now Invoice 1"
+    assert said in words(again)
+    assert "Confirm: send 2 messages" in words(again)
+    assert Batch.objects.get().status == "draft"
+    assert not run_lane(operator.pk)
+    press(office, again, f"{review}confirm/")
+    assert run_lane(operator.pk) == 2
+
+
+def test_what_was_released_and_is_no_longer_free_is_left_out_and_named(office, bens_browser, operator):
+    chosen = make_messages(2, due=False)
+    review = draft_batch(*chosen, by=operator).get_absolute_url()
+    page = office.get(review)
+    bens_browser.post(f"/messages/{chosen[1].pk}/hold/", {"why": "Wait for the bank"})
+    said = words(press(office, page, f"{review}confirm/"))
+    assert "Wait for the bank" in said
+    assert Batch.objects.get().status == "confirmed"
+    assert Message.objects.get(pk=chosen[1].pk).status == "held"
+
+
+def test_failed_message_that_failed_again_since_the_review_of_a_retry_is_shown_first(office, bens_browser, operator):
+    message = to_good()
+    batch = draft_batch(message, by=operator)
+    batches.confirm(batch, by=operator)
+    put(message, status="failed", not_before=None)
+    message.recipients.update(status="failed")
+    review = batches.retry_failed(Batch.objects.get(), by=operator).get_absolute_url()
+    page = office.get(review)
+    bens_browser.post(f"/messages/{message.pk}/retry/")
+    put(message, status="failed", not_before=None)
+    message.recipients.update(status="failed")
+    assert "have changed since its review" in words(press(office, page, f"{review}confirm/"))
+
+
+@pytest.mark.parametrize("setting", [{"port": 2525}, {"from_address": "sales@office.example"}, {"per_hour": 10}])
+def test_batch_is_not_sent_with_other_settings_than_the_review_showed(setting, office, operator, review):
+    page = office.get(review)
+    changes.save(None, setting, by=None)
+    again = press(office, page, f"{review}confirm/")
+    assert "Nothing is confirmed yet: the settings of this batch have changed since its review" in words(again)
+    assert Batch.objects.get().status == "draft"
+    press(office, again, f"{review}confirm/")
+    assert Batch.objects.get().status == "confirmed"
+
+
+def test_who_sees_more_since_the_review_sends_no_more_before_it_is_shown(bens_browser, ben):
+    theirs, own = make_message("a@example.com", due=False), make_message("b@example.com", due=False, author=ben)
+    review = draft_batch(theirs, own, by=ben).get_absolute_url()
+    options.save({"operators_see_all": False}, by=None)
+    page = bens_browser.get(review)
+    assert "Confirm: send 1 message" in words(page)
+    options.save({"operators_see_all": True}, by=None)
+    again = press(bens_browser, page, f"{review}confirm/")
+    assert "Nothing is confirmed yet: you see the messages of other people by now" in words(again)
+    assert Batch.objects.get().status == "draft"
+    press(bens_browser, again, f"{review}confirm/")
+    assert theirs.batch_items.get().state == "released"
 
 
 # --- One message ------------------------------------------------------------------------------------------
