@@ -103,15 +103,23 @@ def _last_keys() -> tuple[int, ...]:
 
 
 _LAST_KEYS = f"SELECT {', '.join(f'(SELECT COALESCE(MAX(id), 0) FROM {table._meta.db_table})' for table in TABLES)}"  # noqa: S608
-# Also what is written within a savepoint has a number of its own there, which pg_snapshot_xip leaves out. What lies
-# further ahead than that, or are more, count as not known.
+# What is written within a savepoint has a number of its own, which a snapshot leaves out: so each number is asked about
+# from the oldest transaction of this database on, those of others of the server set aside. What lies more than 10,000
+# after that counts as not known.
 _UNDER_WAY = """
-    SELECT LEAST(high, low + 10000), (
-        SELECT ARRAY_AGG(number ORDER BY number) FROM GENERATE_SERIES(low, LEAST(high, low + 10000) - 1) AS number
-        WHERE pg_xact_status(number::text::xid8) = 'in progress')
+    SELECT LEAST(high, oldest + 10000), ARRAY(
+        SELECT pg_snapshot_xip(taken)::text::bigint AS number
+        UNION SELECT number FROM GENERATE_SERIES(oldest, LEAST(high, oldest + 10000) - 1) AS number
+        WHERE pg_xact_status(number::text::xid8) = 'in progress' ORDER BY number)
     FROM (
-        SELECT pg_snapshot_xmin(taken)::text::bigint AS low, pg_snapshot_xmax(taken)::text::bigint AS high
-        FROM pg_current_snapshot() AS taken) AS snapshot
+        SELECT taken, high, COALESCE((
+            SELECT MIN(number) FROM (
+                SELECT high - ((high - transactionid::text::bigint) & 4294967295) AS number
+                FROM pg_locks JOIN pg_stat_activity USING (pid)
+                WHERE locktype = 'transactionid' AND mode = 'ExclusiveLock' AND datname = CURRENT_DATABASE()
+            ) AS own WHERE number > high - 2147483648), high) AS oldest
+        FROM (SELECT taken, pg_snapshot_xmax(taken)::text::bigint AS high FROM pg_current_snapshot() AS taken) AS now
+    ) AS known
     WHERE pg_current_xact_id_if_assigned() IS NULL"""
 # A row has the lower half of the number.
 _WRITTEN_SINCE = f"""(
@@ -130,5 +138,4 @@ def _transactions() -> tuple[int, ...]:
     if row is None:
         return (MOST,)
     following, under_way = row
-    under_way = under_way or []
     return (min([following, *under_way[NAMED : NAMED + 1]]), *under_way[:NAMED])
