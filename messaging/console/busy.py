@@ -74,6 +74,6 @@ def _is_kept_waiting(error: BaseException) -> bool:
 
 
 def _try_again(request: HttpRequest, heading: str, why: str) -> HttpResponse:
-    response = render(request, "messaging/busy.html", {"heading": heading, "why": why}, status=503)
+    response = render(request, "errors/busy.html", {"heading": heading, "why": why}, status=503)
     response["Retry-After"] = "5"
     return response

@@ -122,7 +122,7 @@ def toolbar(form: forms.Form, url: str, target: str) -> FormHelper:
             Field("reason", wrapper_class="tool"),
             Field("date_from", wrapper_class="tool"),
             Field("date_to", wrapper_class="tool"),
-            template="messaging/_more_filters.html",
+            template="messages/_more_filters.html",
             open=is_narrowed,
         ),
         HTML('<div class="tool tool-apply"><button class="btn btn-quiet" type="submit">Apply</button></div>'),

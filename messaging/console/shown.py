@@ -11,7 +11,7 @@ from messaging.queue.actions import Shown
 
 
 def columns() -> dict[str, Coalesce]:
-    """What templates/messaging/_shown.html names."""
+    """What templates/messages/_shown.html names."""
     return {
         "version": versions.number(),
         "attempt_count": attempt_count(),

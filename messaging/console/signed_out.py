@@ -256,7 +256,7 @@ class FormsAgain:
                 response.content = filled.encode()
                 return response
         typed = {name: values for name, values in row.fields.items() if name != kept_forms.OWNER and any(values)}
-        return render(request, "messaging/kept_form.html", {"typed": typed})
+        return render(request, "sign_in/kept_form.html", {"typed": typed})
 
     def process_view(self, request: HttpRequest, view: object, *args: object) -> None:
         key = request.GET.get(KEPT, "") if request.method == "GET" else ""

@@ -15,7 +15,7 @@ ROWS = [
 NAMED = [
     (row[0], name) for row in ROWS for name in re.findall(r"`(tests/[\w/]+\.py(?:::\w+)?)`", row[3])
 ]  # fmt: skip
-MENU = (ROOT / "templates" / "messaging" / "_menu.html").read_text(encoding="utf-8")
+MENU = (ROOT / "templates" / "parts" / "_menu.html").read_text(encoding="utf-8")
 
 
 def test_each_row_of_the_seed_is_there_once():

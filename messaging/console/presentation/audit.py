@@ -73,7 +73,7 @@ def change_lines(entries: Iterable[AuditEntry], schedules: Mapping[int, str] | N
 def changes_so_far(
     log: QuerySet[AuditEntry], asked: QueryDict, schedules: Mapping[int, str] | None = None
 ) -> dict[str, Any]:
-    """A page of a log, for a page of the console: what _changes.html needs. `schedules` as in change_lines."""
+    """A page of a log, for a page of the console: what parts/_changes.html needs. `schedules` as in change_lines."""
     page = part_of(log, asked.get("changes_page"), size=PER_PAGE)
     return {"changes": change_lines(page.rows, schedules), "changes_page": page}
 

@@ -68,7 +68,7 @@ def icon(name: str, label: str = "") -> SafeString:
 @register.simple_tag(takes_context=True)
 def menu(context: RequestContext) -> str:
     """What a person may open. It stands on each page twice, beside the content and folded, and is made once."""
-    return Engine.get_default().get_template("messaging/_menu.html").render(context) if context["role"].may_view else ""
+    return Engine.get_default().get_template("parts/_menu.html").render(context) if context["role"].may_view else ""
 
 
 @register.simple_tag
@@ -79,7 +79,7 @@ def time_zones() -> SafeString:
     return format_html('<datalist id="time-zones">{}</datalist>', options)
 
 
-@register.inclusion_tag("messaging/_part_pages.html", takes_context=True)
+@register.inclusion_tag("parts/_part_pages.html", takes_context=True)
 def part_pages(
     context: RequestContext, page: Page[Any], what: str, name: str, part: str, before: str, after: str
 ) -> dict[str, Any]:

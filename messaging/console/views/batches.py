@@ -67,8 +67,8 @@ def _offer(request: HttpRequest) -> HttpResponse:
         "query": query_of(request.GET, "page"),
     }
     if not is_part(request):
-        return render(request, "messaging/batch_new.html", context)
-    return push_url(render(request, "messaging/_batch_choice.html", context), clean_url(request))
+        return render(request, "batches/new.html", context)
+    return push_url(render(request, "batches/_choice.html", context), clean_url(request))
 
 
 def _choose(request: HttpRequest) -> HttpResponse:
@@ -96,7 +96,7 @@ def all_batches(request: HttpRequest) -> HttpResponse:
     page = page_of(found, rows, request.GET.get("page"), total=found.count())
     counts = batches.counts_of(page.rows, among)
     listed = [(batch, sum(counts[batch.pk].values()), counts[batch.pk]) for batch in page.rows]
-    return render(request, "messaging/batch_list.html", {"page": page, "batches": listed})
+    return render(request, "batches/list.html", {"page": page, "batches": listed})
 
 
 @require_safe
@@ -114,12 +114,12 @@ def batch_page(request: HttpRequest, pk: int) -> HttpResponse:
             context |= _changes(batch, among, since, who(request))
         context |= _review(batch, among, who(request))
         context |= _items(request, batch, among, {"total": context["total"]})
-        return render(request, "messaging/batch_review.html", context)
+        return render(request, "batches/review.html", context)
     if batch.source == "schedule":
         context["run"] = batch.schedule_runs.select_related("schedule", "by").first()
     context |= _standing(batch, among)
     context |= _items(request, batch, among, context["report"].counts)
-    return render(request, "messaging/batch_report.html", context)
+    return render(request, "batches/report.html", context)
 
 
 Among = QuerySet[Message] | None
@@ -255,7 +255,7 @@ def progress(request: HttpRequest, pk: int) -> HttpResponse:
     """The numbers of a batch, asked for every second while it runs; 286 tells htmx that it is over."""
     batch, among = _get(request, pk)
     context = {"batch": batch} | _standing(batch, among)
-    response = render(request, "messaging/_batch_progress.html", context)
+    response = render(request, "batches/_progress.html", context)
     if not context["report"].is_finished:
         return response
     response.status_code = HttpResponseStopPolling.status_code
@@ -268,7 +268,7 @@ def item_list(request: HttpRequest, pk: int) -> HttpResponse:
     batch, among = _get(request, pk)
     report = batches.report(batch, among)
     context = {"batch": batch, "report": report} | _items(request, batch, among, report.counts)
-    return render(request, "messaging/_batch_items.html", context)
+    return render(request, "batches/_items.html", context)
 
 
 @operators_only

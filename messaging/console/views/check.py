@@ -24,7 +24,7 @@ from .target import Target, of_target
 log = logging.getLogger(__name__)
 
 What = Literal["check", "test"]
-PAGE = "messaging/setup_check.html"
+PAGE = "setup/check.html"
 MARKER = "<!--here-->"  # stands in the page where the steps come, and again where the conclusion does
 BUSY = "Other people are checking at the moment. Try again in a minute."
 BROKEN_OFF = "The check could not be finished, because of an error on this server. An administrator looks into the log."
@@ -76,12 +76,12 @@ def _pieces(page: str, progress: connection_check.Progress, account: User | None
                 if event is None:
                     yield "\n"  # so that a browser that left is noticed
                 elif isinstance(event, Step):
-                    yield render_to_string("messaging/_check_step.html", {"step": event})
+                    yield render_to_string("setup/_check_step.html", {"step": event})
                 else:
-                    yield between + render_to_string("messaging/_check_end.html", {"end": event})
+                    yield between + render_to_string("setup/_check_end.html", {"end": event})
     except NoLonger as error:
-        yield between + render_to_string("messaging/_check_end.html", {"trouble": str(error)})
+        yield between + render_to_string("setup/_check_end.html", {"trouble": str(error)})
     except Exception:
         log.exception("check of the settings of %s", account or "the company")
-        yield between + render_to_string("messaging/_check_end.html", {"trouble": BROKEN_OFF})
+        yield between + render_to_string("setup/_check_end.html", {"trouble": BROKEN_OFF})
     yield rest

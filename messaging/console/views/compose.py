@@ -105,7 +105,7 @@ class _Writing:
             "shown": self.said("shown"),
             **more,
         }
-        return render(self.request, "messaging/message_new.html", context, status=status)
+        return render(self.request, "compose/new.html", context, status=status)
 
 
 @operators_only

@@ -82,7 +82,7 @@ def attachment(request: HttpRequest, pk: int, number: int) -> HttpResponseBase:
     try:
         body = assembly.open_attachment(row)
     except assembly.MissingContent as error:
-        return render(request, "messaging/missing.html", {"explanation": str(error), "pk": pk}, status=410)
+        return render(request, "messages/missing_file.html", {"explanation": str(error), "pk": pk}, status=410)
     head = _beginning(body)
     kind = file_types.kind_of(head, row.content_type)
     is_long_text = (
@@ -124,7 +124,7 @@ def eml(request: HttpRequest, pk: int) -> HttpResponseBase:
     try:
         body = assembly.assemble(message)
     except assembly.MissingContent as error:
-        return render(request, "messaging/missing.html", {"explanation": str(error), "pk": pk}, status=410)
+        return render(request, "messages/missing_file.html", {"explanation": str(error), "pk": pk}, status=410)
     return streamed(body, "application/octet-stream", f"message-{pk}.eml", saved=True)
 
 
@@ -136,7 +136,7 @@ def draft(request: HttpRequest, pk: int) -> HttpResponseBase:
     try:
         made = eml_draft.draft_of(message)
     except assembly.MissingContent as error:
-        return render(request, "messaging/missing.html", {"explanation": str(error), "pk": pk}, status=410)
+        return render(request, "messages/missing_file.html", {"explanation": str(error), "pk": pk}, status=410)
     response = streamed(made.pieces, "message/rfc822", made.name, saved=True)
     response["Content-Length"] = str(made.size)
     return response

@@ -157,7 +157,7 @@ class _Editing:
             "meanwhile": [f"{_by(version)}: {changes_in_words(version.changes)}." for version in theirs],
             "conflicts": [self._conflict(name, theirs) for name in self.form.conflicts],
         }
-        return render(self.request, "messaging/message_edit.html", context, status=status)
+        return render(self.request, "compose/edit.html", context, status=status)
 
     def _conflict(self, name: str, since: list[MessageVersion]) -> dict[str, str]:
         """A field that both changed: what the other person wrote, and who that was."""
@@ -237,7 +237,7 @@ def version(request: HttpRequest, pk: int, number: int) -> HttpResponse:
         "attachments": page_of_list(row.attachments, request.GET.get("attachments_page"), size=ATTACHMENTS),
         "bodies": assembly.bodies_of(bytes(row.skeleton)),
     }
-    return render(request, "messaging/message_version.html", context)
+    return render(request, "messages/version.html", context)
 
 
 @require_safe
@@ -248,7 +248,7 @@ def version_eml(request: HttpRequest, pk: int, number: int) -> HttpResponseBase:
         skeleton = Octets.of(bytes(row.skeleton))
         body = assembly.put_together(skeleton, [Attachment(**columns) for columns in row.attachments])
     except assembly.MissingContent as error:
-        return render(request, "messaging/missing.html", {"explanation": str(error), "pk": pk}, status=410)
+        return render(request, "messages/missing_file.html", {"explanation": str(error), "pk": pk}, status=410)
     return streamed(body, "application/octet-stream", f"message-{pk}-version-{number}.eml", saved=True)
 
 

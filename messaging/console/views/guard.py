@@ -53,7 +53,7 @@ def post_only(view: View[P]) -> View[P]:
     @wraps(view)
     def guarded(request: HttpRequest, /, *args: P.args, **options: P.kwargs) -> HttpResponseBase:
         if request.method != "POST":
-            response = render(request, "messaging/405.html", status=405)
+            response = render(request, "405.html", status=405)
             response["Allow"] = "POST"
             return response
         return view(request, *args, **options)
@@ -88,8 +88,8 @@ def operators_only(view: View[P]) -> View[P]:
 def of_account(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
     """A page about the user whose name is in its address: the view gets the user as `account`.
 
-    User names change hands. A form says by key whom its page was about (_whose.html); where another user has the name
-    by now, nothing is done.
+    User names change hands. A form says by key whom its page was about (setup/_whose.html); where another user has the
+    name by now, nothing is done.
     """
 
     @wraps(view)
@@ -141,7 +141,7 @@ class SecondFactorMiddleware:
             return client
         if request.method in ("GET", "HEAD"):
             return redirect(f"{reverse(SET_UP)}?{urlencode({'next': request.get_full_path()})}")
-        return render(request, "messaging/needs_second_factor.html", status=403)
+        return render(request, "second_factor/needed.html", status=403)
 
 
 def _name_of(request: HttpRequest) -> str | None:

@@ -36,7 +36,7 @@ class SignIn(AuthenticationForm):
 
 @method_decorator(login_not_required, name="dispatch")
 class Login(LoginView):
-    template_name = "messaging/login.html"
+    template_name = "sign_in/sign_in.html"
     authentication_form = SignIn
     redirect_authenticated_user = True
 
@@ -84,7 +84,7 @@ class NewPassword(PasswordChangeForm):
 class OwnPassword(PasswordChangeView):
     """Everyone who may sign in changes their own password, whatever their role."""
 
-    template_name = "messaging/password.html"
+    template_name = "sign_in/password.html"
     form_class = NewPassword
     success_url = reverse_lazy("preferences-password")
 

@@ -90,8 +90,8 @@ def queue_list(request: HttpRequest) -> HttpResponse:
     }
     if not is_part(request):
         context["waiting_words"] = "" if company_of(request).hold_mail else _waiting(page, filters)
-        return render(request, "messaging/message_list.html", context)
-    return push_url(render(request, "messaging/_message_list.html", context), clean_url(request))
+        return render(request, "messages/list.html", context)
+    return push_url(render(request, "messages/_list.html", context), clean_url(request))
 
 
 def _waiting(page: Page[Message], filters: MessageFilter) -> str:
@@ -150,7 +150,7 @@ def _page(
         "kept": QueryDict(query_of(given, "outcome", "address", "recipients_page")).items(),
         "list_query": query_of(given, "images", *HISTORY),
     }
-    return render(request, "messaging/message_detail.html", context, status=status)
+    return render(request, "messages/detail.html", context, status=status)
 
 
 @require_safe
@@ -160,7 +160,7 @@ def attempt_page(request: HttpRequest, pk: int, attempt: int) -> HttpResponse:
     row = get_object_or_404(message.attempts, pk=attempt)
     page = page_of_list(gravest_first(row.recipients), request.GET.get("page"), size=REPLIES_PER_PAGE)
     context = {"message": message, "attempt": row, "page": page, "query": query_of(request.GET, "page")}
-    return render(request, "messaging/message_attempt.html", context)
+    return render(request, "messages/attempt.html", context)
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ def notice_list(request: HttpRequest) -> HttpResponse:
     listed = [_listed(row, row.pk in unseen) for row in page.rows]
     if request.method == "GET":
         notices.mark_seen(reader)
-    return render(request, "messaging/notice_list.html", {"page": page, "notices": listed})
+    return render(request, "notices/list.html", {"page": page, "notices": listed})
 
 
 def _listed(notice: Notice, is_unread: bool) -> Listed:

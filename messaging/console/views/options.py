@@ -98,7 +98,7 @@ def _page(request: HttpRequest, form: CompanyOptionsForm, status: int = 200) -> 
         "overtaken": change_lines(form.overtaken),
         **changes_so_far(options.log(), request.GET),
     }
-    return render(request, "messaging/setup_options.html", context, status=status)
+    return render(request, "setup/options.html", context, status=status)
 
 
 def _rules(form: CompanyOptionsForm) -> list[RuleRow]:

@@ -25,7 +25,7 @@ def overview(request: HttpRequest) -> HttpResponse:
         "history": Restore.objects.exclude(answer="").select_related("answered_by").order_by("-pk")[:ANSWERS_SHOWN],
         "admins": roles.admins().order_by("first_name", "username"),
     }
-    return render(request, "messaging/restores.html", context)
+    return render(request, "sending/restores.html", context)
 
 
 @post_only

@@ -38,7 +38,7 @@ def all_schedules(request: HttpRequest) -> HttpResponse:
     rows = [presentation.schedule_row(schedule, runs.get(schedule.last_run)) for schedule in found]
     names = {schedule.pk: schedule.name for schedule in found}
     context = {"rows": rows} | changes_so_far(schedules.changes(), request.GET, names)
-    return render(request, "messaging/setup_schedules.html", context)
+    return render(request, "schedules/list.html", context)
 
 
 @admins_only
@@ -77,7 +77,7 @@ def _form_page(request: HttpRequest, schedule: Schedule | None) -> HttpResponse:
     }
     if schedule is not None:
         context |= _standing(schedule, request.GET)
-    return render(request, "messaging/setup_schedule.html", context, status=422 if form.errors else 200)
+    return render(request, "schedules/detail.html", context, status=422 if form.errors else 200)
 
 
 def _standing(schedule: Schedule, asked: QueryDict) -> dict[str, Any]:
@@ -96,7 +96,7 @@ def preview(request: HttpRequest) -> HttpResponse:
     """What the form as it is filled in would do; asked for while someone types."""
     form = ScheduleForm(request.POST)
     form.is_valid()
-    return render(request, "messaging/_schedule_preview.html", {"preview": _preview(form)})
+    return render(request, "schedules/_preview.html", {"preview": _preview(form)})
 
 
 def _preview(form: ScheduleForm) -> presentation.Preview:

@@ -47,7 +47,7 @@ def code(request: HttpRequest) -> HttpResponse:
         return _start_over(request, half, "Your second factor was changed meanwhile. Sign in again.")
     if form.is_wrong and half_signed_in.count_wrong(request, half):
         return _start_over(request, half, "There were too many wrong codes. Sign in again.")
-    return render(request, "messaging/login_code.html", {"form": form})
+    return render(request, "sign_in/code.html", {"form": form})
 
 
 def _start_over(request: HttpRequest, half: half_signed_in.HalfSignedIn | None, words: str) -> HttpResponse:
@@ -78,7 +78,7 @@ def _overview(request: HttpRequest, **forms: ProofForm) -> HttpResponse:
         "codes_form": forms.get("codes") or ProofForm(user=user, request=request, prefix="codes"),
         "off_form": forms.get("off") or ProofForm(user=user, request=request, prefix="off"),
     }
-    return render(request, "messaging/security.html", context, status=422 if forms else 200)
+    return render(request, "second_factor/overview.html", context, status=422 if forms else 200)
 
 
 def _codes_left(request: HttpRequest) -> int | None:
@@ -119,7 +119,7 @@ def set_up(request: HttpRequest) -> HttpResponse:
         "is_on": has_one,
         "next": _safe_next(request),
     }
-    return render(request, "messaging/security_set_up.html", context, status=422 if form.errors else 200)
+    return render(request, "second_factor/set_up.html", context, status=422 if form.errors else 200)
 
 
 def _key(request: HttpRequest) -> str:
@@ -179,4 +179,4 @@ def _codes_shown_once(request: HttpRequest, codes: list[str], next_page: str) ->
         "file": f"data:text/plain;charset=utf-8,{quote(text)}",
         "next": next_page or resolve_url(SECURITY),
     }
-    return render(request, "messaging/security_codes.html", context)
+    return render(request, "second_factor/recovery_codes.html", context)

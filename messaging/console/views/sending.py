@@ -240,7 +240,7 @@ def _page(request: HttpRequest, forms: Mapping[str, PauseForm] = {}, status: int
         "history": page_of(so_far, so_far, request.GET.get("page"), total=so_far.count(), size=PAUSES_PER_PAGE),
         "admins": roles.admins().order_by("first_name", "username"),
     }
-    return render(request, "messaging/sending.html", context, status=status)
+    return render(request, "sending/accounts.html", context, status=status)
 
 
 def _accounts(request: HttpRequest, found: pausing.Overview, forms: Mapping[str, PauseForm]) -> Page[AccountState]:

@@ -51,7 +51,7 @@ def page_of_sessions(request: HttpRequest, user: User) -> Page[SessionRow]:
 @require_safe
 def own(request: HttpRequest) -> HttpResponse:
     """My sessions."""
-    return render(request, "messaging/sessions.html", {"sessions": page_of_sessions(request, who(request))})
+    return render(request, "sessions/list.html", {"sessions": page_of_sessions(request, who(request))})
 
 
 @post_only

@@ -90,7 +90,7 @@ def _page(
         "test_url": target.url("test"),
         "sign_in_url": target.url("sign-in"),
     }
-    return render(request, "messaging/setup_email.html", context, status=status)
+    return render(request, "setup/email.html", context, status=status)
 
 
 # --- Who may edit, and everyone's settings --------------------------------------------------------------
@@ -126,7 +126,7 @@ def users(request: HttpRequest) -> HttpResponse:
     accounts = sorted(User.objects.filter(is_active=True), key=lambda user: person(user).casefold())
     page = page_of_list(accounts, request.GET.get("page"), size=ACCOUNTS_PER_PAGE)
     context = {"form": form, "page": page, "rows": _account_rows(page.rows)}
-    return render(request, "messaging/setup_email_users.html", context, status=422 if form.errors else 200)
+    return render(request, "setup/email_users.html", context, status=422 if form.errors else 200)
 
 
 def _account_rows(accounts: list[User]) -> list[AccountRow]:

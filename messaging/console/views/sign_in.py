@@ -87,7 +87,7 @@ def sign_in(request: HttpRequest, *, target: Target) -> HttpResponse:
         request.session.pop(key, None)
         context["trouble"] = _told(failed)
         status = refused
-    template = "messaging/_sign_in.html" if is_part(request) else "messaging/sign_in.html"
+    template = "setup/_microsoft.html" if is_part(request) else "setup/microsoft.html"
     return render(request, template, context, status=status)
 
 

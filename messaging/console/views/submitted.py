@@ -22,4 +22,4 @@ def submitted(request: HttpRequest, key: UUID) -> HttpResponse:
         return redirect(message)
     state, told = form_submissions.what_became(row)
     context = {"words": in_words(told), "is_sent": state == FormSubmission.State.SENT}
-    return render(request, "messaging/message_submitted.html", context)
+    return render(request, "compose/submitted.html", context)

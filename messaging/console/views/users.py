@@ -67,7 +67,7 @@ def _list(request: HttpRequest, form: NewUserForm, status: int = 200) -> HttpRes
     delayed = delays.found(found, timezone.now())
     context = {"rows": rows, "page": page, "form": form, "delays": delayed}
     context |= changes_so_far(users.log(), request.GET)
-    return render(request, "messaging/setup_users.html", context, status=status)
+    return render(request, "users/list.html", context, status=status)
 
 
 @admins_only
@@ -123,7 +123,7 @@ def _one(request: HttpRequest, user: User, form: UserForm, asked: LeavingForm | 
         "overtaken": change_lines(form.overtaken),
         **changes_so_far(users.log(account), request.GET),
     }
-    return render(request, "messaging/setup_user.html", context, status=422 if form.errors or asked else 200)
+    return render(request, "users/detail.html", context, status=422 if form.errors or asked else 200)
 
 
 def _tell(request: HttpRequest, account: User, change: users.Change) -> None:
@@ -208,4 +208,4 @@ def reset_second_factor(request: HttpRequest, pk: int) -> HttpResponse:
 
 def _shown_once(request: HttpRequest, user: User, password: str) -> HttpResponse:
     """Not kept anywhere: loading the page again shows it no more."""
-    return render(request, "messaging/setup_user_password.html", {"account": user, "password": password})
+    return render(request, "users/new_password.html", {"account": user, "password": password})
