@@ -150,8 +150,13 @@ TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
         "DIRS": [BASE_DIR / "templates"],
-        "APP_DIRS": True,
         "OPTIONS": {
+            "loaders": [
+                (
+                    "django.template.loaders.cached.Loader",
+                    ["messaging.console.template_loader.Loader", "django.template.loaders.app_directories.Loader"],
+                )
+            ],
             "libraries": {"outtray": "messaging.console.templatetags.outtray"},
             "context_processors": [
                 "django.template.context_processors.request",

@@ -41,4 +41,4 @@ def test_named_test_exists(row, name):
 def test_menu_words_are_those_of_the_menu(row):
     for place in re.findall(r"\*\*(.+?)\*\*", row[2]):
         for words in place.split(" > "):
-            assert re.search(rf"[> ]{re.escape(words)}<|[> ]{re.escape(words)}{{%", MENU), words
+            assert re.search(rf"[> ]{re.escape(words)}\s*(?:<|{{%)", MENU), words

@@ -1,4 +1,7 @@
-"""docs/style.md: words that a reader of the console never meets, nor one of the code and its documentation."""
+"""docs/style.md: words that a reader of the console never meets, nor one of the code and its documentation.
+
+And the lines of a template, which are for a person as well.
+"""
 
 import ast
 import io
@@ -19,6 +22,7 @@ MODULES = [
     path for folder in ("messaging", "config") for path in sorted((ROOT / folder).rglob("*.py"))
     if "migrations" not in path.parts and "demo" not in path.parts
 ]  # fmt: skip
+LONGEST_LINE = 140  # of a template
 COMMENT = re.compile(r"{#.*?#}|{% comment %}.*?{% endcomment %}", re.DOTALL)
 
 
@@ -47,6 +51,12 @@ def sentences(source):
 def test_template_has_our_words(path):
     text = COMMENT.sub("", path.read_text("utf-8"))
     assert NOT_OURS.findall(text) == []
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=name)
+def test_template_has_lines_that_a_person_can_read(path):
+    lines = path.read_text("utf-8").splitlines()
+    assert [number for number, line in enumerate(lines, 1) if len(line) > LONGEST_LINE] == []
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name)

@@ -17,6 +17,7 @@ from messaging import turns
 from messaging.console import html_reader
 from messaging.console.html_body import NotShown
 from tests.factories import make_message
+from tests.pages import source
 
 pytestmark = pytest.mark.django_db
 
@@ -56,7 +57,7 @@ def test_a_document_that_takes_too_much_is_not_shown_and_costs_this_process_noth
     frame = office.get(f"/messages/{heavy.pk}/html/")
     assert time.process_time() - begun < 1.0
     assert page.status_code == 200
-    assert "too complicated to be shown here" in page.content.decode()
+    assert "too complicated to be shown here" in source(page)
     assert frame.status_code == 404
     light = make_message("b@example.com", body="", html="<p>Fish", due=False)
     assert "<p>Fish" in office.get(f"/messages/{light.pk}/html/").content.decode()
@@ -66,7 +67,7 @@ def test_a_document_that_takes_too_much_is_not_shown_and_costs_this_process_noth
 def test_a_document_that_took_too_long_once_is_not_tried_again(office, unweighed, caplog):
     heavy = make_message("b@example.com", body="", html=FOR_EVER, due=False)
     for _ in range(3):
-        assert "too complicated to be shown here" in office.get(f"/messages/{heavy.pk}/").content.decode()
+        assert "too complicated to be shown here" in source(office.get(f"/messages/{heavy.pk}/"))
         assert office.get(f"/messages/{heavy.pk}/html/").status_code == 404
     assert caplog.messages.count("Reading the HTML of a message was ended: it took too much time or memory") == 1
 
@@ -130,7 +131,7 @@ def no_turn_left(monkeypatch):
 def test_message_opens_without_its_layout_where_too_many_are_being_opened(office, no_turn_left, text):
     message = make_message("b@example.com", body=text, html="<p>Fish <img src=http://example.com/a.png>", due=False)
     answer = office.get(f"/messages/{message.pk}/")
-    page = answer.content.decode()
+    page = source(answer)
     assert answer.status_code == 200
     assert "The layout (HTML) could not be read: too many messages are being opened at the moment." in page
     assert f'<a href="/messages/{message.pk}/">Open it again</a>' in page

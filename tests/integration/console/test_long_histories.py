@@ -120,7 +120,7 @@ def test_those_who_were_refused_come_first_and_can_be_looked_at_alone(office):
     assert addresses(page)[:3] == refused
     assert "997 of 1,000 recipients accepted it; a retry goes to the others only." in page
     tab = re.search(
-        r'<a class="tab is-failed" href="([^"]*)">.*?<span>Refused</span> <span class="count">3</span>', page
+        r'<a class="tab is-failed" href="([^"]*)"\s*>.*?<span>Refused</span> <span class="count">3</span>', page
     )
     page = source(office.get(f"{url_of(message)}{html.unescape(tab[1])}"))
     assert addresses(page) == refused
@@ -193,7 +193,7 @@ def test_what_to_do_stands_by_the_last_attempt_that_failed_on_whatever_page(offi
     message = put(make_message("c@example.com"), status="failed", tries=1, reason=said("It was refused."))
     add_attempts(message, 1, reply_text="the first", outcome="permanent")
     add_attempts(message, 12, outcome="accepted")
-    told = r'<p class="attempt-words">[^<]*<span class="quiet">[^<]+</span></p>'
+    told = r'<p class="attempt-words">[^<]*<span class="quiet">[^<]+</span>\s*</p>'
     pages = list(walk(office, url_of(message), "Send attempts"))
     assert [len(re.findall(told, page)) for page in pages] == [0, 1]
     assert len({re.search(r'class="standing-words">(.*?)</div>', page)[1] for page in pages}) == 1
@@ -224,7 +224,7 @@ def test_replies_of_an_attempt_begin_with_the_refused_and_go_on_on_a_page_of_the
     shown = re.findall(r'<td class="address">(\S+)</td>', table[0])
     assert len(shown) == 20
     assert shown[:3] == [people(1000)[number] for number in REFUSED]
-    onwards = re.search(r'<a href="([^"]*)">All 1,000 replies of this attempt</a>', table[1])[1]
+    onwards = re.search(r'<a href="([^"]*)">\s*All 1,000 replies of this attempt\s*</a>', table[1])[1]
     all_of_them = []
     for page in walk(office, onwards, "Replies"):
         assert len(page) < LARGEST
@@ -307,7 +307,7 @@ def test_version_with_many_recipients_has_pages(office, operator):
 
 
 def header(page, name):
-    return re.search(rf"<dt>{name}</dt><dd>(.*?)</dd>", page)[1]
+    return re.search(rf"<dt>{name}</dt>\s*<dd>(.*?)</dd>", page)[1]
 
 
 @pytest.mark.parametrize("count", [50, 51, 100, 101, 1000])

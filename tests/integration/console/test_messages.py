@@ -16,7 +16,7 @@ from messaging.console.templatetags.outtray import counted
 from messaging.models import AccountPause, Heartbeat, Message, Phrase, SendAttempt
 from messaging.wording import in_words
 from tests.factories import make_message, put, said
-from tests.pages import act
+from tests.pages import act, source
 from tests.sizes import matrix
 
 pytestmark = pytest.mark.django_db
@@ -344,7 +344,7 @@ def test_actions_want_a_csrf_token(operator, queue):
 
 
 def test_silence_of_worker_and_beat_is_told_until_they_report(office):
-    assert "Nothing is being sent: worker or beat has not reported yet" in office.get("/messages/").content.decode()
+    assert "Nothing is being sent: worker or beat has not reported yet" in source(office.get("/messages/"))
     Heartbeat.objects.create(name="sweep", at=timezone.now() - timedelta(minutes=5))
     assert "has not reported since" in office.get("/messages/").content.decode()
     Heartbeat.objects.update(at=timezone.now())

@@ -12,6 +12,7 @@ from messaging.console.preflight import MOST_RECIPIENTS
 from messaging.models import Message, Recipient
 from tests.factories import fitting, make_message, put, set_up
 from tests.fault_server import FaultServer
+from tests.pages import source
 from tests.steps import run_lane
 
 # --- Before anyone sends ---------------------------------------------------------------------------
@@ -27,8 +28,8 @@ WORDS = "“anna@gmial.com” looks mistyped: did you mean gmail.com?"
 
 @pytest.mark.parametrize("url", ["/messages/", "/batches/new/"])
 def test_row_of_the_list_says_it_also_to_screen_readers(office, mistyped, url):
-    page = office.get(url).text
-    assert page.count(f"</svg> {WORDS}</span>") == 1
+    page = source(office.get(url))
+    assert page.count(f"</svg> {WORDS} </span>") == 1
     assert 'role="img" aria-label="Look at the address"' in page
 
 
@@ -46,7 +47,7 @@ def test_message_page_says_it_before_what_may_be_done(office, mistyped):
 def test_review_names_the_messages_and_can_be_confirmed(office, mistyped, email_setup):
     good = make_message("good@example.com", subject="Invoice 8", due=False)
     make_message(subject="Nobody", recipients=[], due=False)
-    page = office.post("/batches/new/", {"message": [mistyped.pk, good.pk]}, follow=True).text
+    page = source(office.post("/batches/new/", {"message": [mistyped.pk, good.pk]}, follow=True))
     assert "1 message has an address that cannot be right" in page
     assert f'<a href="{mistyped.get_absolute_url()}">Invoice 7</a> <span class="quiet">{WORDS}' in page
     assert "1 message of the last seven days names no address at all" in page
@@ -57,7 +58,7 @@ def test_review_names_the_messages_and_can_be_confirmed(office, mistyped, email_
 
 def test_review_of_good_addresses_says_nothing(office, email_setup, db):
     good = make_message("good@example.com", due=False)
-    page = office.post("/batches/new/", {"message": [good.pk]}, follow=True).text
+    page = source(office.post("/batches/new/", {"message": [good.pk]}, follow=True))
     assert "cannot be right" not in page
     assert "no address at all" not in page
 
@@ -82,7 +83,7 @@ def test_address_that_was_refused_for_good_before_is_told_on_the_message_and_in_
     words = "“gone@example.com” was refused before"
     assert words in office.get(again.get_absolute_url()).text
     assert "was refused before" not in office.get(full.get_absolute_url()).text
-    page = office.post("/batches/new/", {"message": [again.pk, full.pk]}, follow=True).text
+    page = source(office.post("/batches/new/", {"message": [again.pk, full.pk]}, follow=True))
     assert "1 message has an address that cannot be right" in page
     assert words in page
 
@@ -105,7 +106,7 @@ def test_review_asks_as_often_for_many_messages_as_for_one(office, email_setup, 
         url = office.post("/batches/new/", {"message": [one.pk for one in chosen]}).url
         office.get(url)
         with CaptureQueriesContext(connection) as statements:
-            page = office.get(url).text
+            page = source(office.get(url))
         counts.append(len(statements))
     assert counts[0] == counts[1]
     assert "30 messages have an address that cannot be right" in page
@@ -132,7 +133,7 @@ def test_review_looks_no_further_back_than_some_thousand_refused_recipients(offi
     url = office.post("/batches/new/", {"message": [old.pk, recent.pk]}).url
     with CaptureQueriesContext(connection) as statements:
         begun = time.process_time()
-        page = office.get(url).text
+        page = source(office.get(url))
         assert time.process_time() - begun < 1.0
     assert "1 message has an address that cannot be right" in page
     assert "7@example.com” was refused before" in page

@@ -35,3 +35,9 @@ def test_all_that_are_named_are_there_and_none_is_left_over():
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_can_be_read(name):
     assert get_template(name).origin.name == str(FOLDER / name)
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_is_sent_without_its_indentation_and_keeps_its_lines(name):
+    lines = (FOLDER / name).read_text("utf-8").split("\n")
+    assert get_template(name).template.source.split("\n") == [line.lstrip() for line in lines]
