@@ -35,7 +35,7 @@ $(shell for venv in $(VENV) $(BENCH_VENV) $(AUDIT_VENV); do \
 	[ -x $$venv/bin/python ] || rm -f $$venv/bin/python* $$venv/*.stamp; done)
 
 # .pre-commit-config.yaml runs the same ones, those that a commit may have broken.
-CHECKS := check-style check-types check-imports check-migrations check-deploy check-workflow
+CHECKS := check-style check-templates check-types check-imports check-migrations check-deploy check-workflow
 
 .PHONY: run test states migrations quick drills soak suite first-start engine chaos bench check $(CHECKS) browser audit sbom digests password requirements clean python-venv
 
@@ -99,6 +99,9 @@ check: $(CHECKS)
 check-style: $(VENV)/test.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check --quiet .
+
+check-templates: $(VENV)/test.stamp
+	$(BIN)/djlint --quiet --lint templates
 
 check-types: $(VENV)/test.stamp
 	$(BIN)/mypy messaging config
