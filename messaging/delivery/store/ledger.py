@@ -14,6 +14,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import OperationalError, connection
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from messaging.delivery.outcomes.reply import Stage
@@ -214,20 +215,27 @@ _together: GroupCommit[_Change] = GroupCommit(_write, DATABASE_PATIENCE)
 
 
 def is_minded_alone(message: Message) -> bool:
-    """Whether the account's server took other messages each time after it had refused this one as it would any.
+    """Whether the account's server has twice taken other messages between refusals of this one, as it would any, the
+    last of which is not written yet.
 
-    Once may be chance: a fault that was fixed and came back. Twice, and it is this message that the server minds.
+    Once may be chance: a fault that was fixed and came back. Twice, and it is this message that the server minds. What
+    was refused beside that, as the probe of a quiet account, tells nothing either way.
     """
     refused = SendAttempt.objects.filter(message=message, stage__in=MESSAGE_STAGES)
-    refused = refused.exclude(outcome=AttemptOutcome.ACCEPTED).order_by("-id")
-    times = list(refused.values_list("started_at", flat=True)[:2])
+    refused = refused.exclude(outcome=AttemptOutcome.ACCEPTED)
     accepted = SendAttempt.objects.filter(outcome=AttemptOutcome.ACCEPTED)
     taken = accepted.filter(account_id=message.account_id, account_is_gone=False)
-    return (
-        len(times) == 2
-        and taken.filter(started_at__gt=times[0]).exists()
-        and taken.filter(started_at__gt=times[1], started_at__lte=times[0]).exists()
-    )
+    before = None  # the present refusal
+    for _ in range(2):
+        taken_at = _last(taken if before is None else taken.filter(started_at__lte=before))
+        before = taken_at and _last(refused.filter(started_at__lt=taken_at))
+        if before is None:
+            return False
+    return True
+
+
+def _last(attempts: QuerySet[SendAttempt]) -> datetime | None:
+    return attempts.order_by("-started_at").values_list("started_at", flat=True).first()
 
 
 def minded_alone_since(account_id: int | None, since: datetime) -> int | None:

@@ -33,10 +33,10 @@ def taken(server):
     return [address for transaction in server.accepted for address in transaction.recipients]
 
 
-def swept(clock, woken):
+def swept(clock, woken, seconds=5):
     """Whether a lane was woken by the sweep that comes next; it has run then."""
     woken.clear()
-    housekeeping.sweep(clock.goes_on(seconds=5))
+    housekeeping.sweep(clock.goes_on(seconds=seconds))
     if woken:
         run_lane(clock=clock)
     return bool(woken)
@@ -154,3 +154,58 @@ def test_what_is_of_another_account_is_no_news(server, clock, woken, ben):
     until = pause().until
     swept(clock, woken)
     assert pause().until == until
+
+
+# --- On an account with little other mail --------------------------------------------------------------
+
+TOO_FAST = "450 4.7.1 <x@d.example>: Recipient address rejected: you send too fast, slow down"
+
+
+def others_come_in(server, clock, woken, count, minutes):
+    """Other messages, so many minutes apart; how long each waited."""
+    waited = []
+    for number in range(count):
+        other, begun = make_message(f"normal{number}@example.com"), clock.now
+        for _ in range(minutes):
+            swept(clock, woken, 60)
+            if statuses(other) == ["sent"] and len(waited) == number:
+                waited.append(clock.now - begun)
+    assert len(waited) == count
+    return waited
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("minutes", [7, 25])
+def test_message_that_is_refused_each_time_after_others_were_taken_fails(server, clock, woken, minutes):
+    refuse(server, "x@d.example")
+    minded = make_message("x@d.example")
+    run_lane(clock=clock)
+    others_come_in(server, clock, woken, 3, minutes)
+    assert statuses(minded) == ["failed"]
+    assert not AccountPause.objects.exists()
+
+
+@pytest.mark.slow
+def test_message_whose_recipient_finds_us_too_fast_keeps_the_others_back_twice_and_no_more(server, clock, woken):
+    refuse(server, "x@d.example", reply=TOO_FAST)
+    minded = make_message("x@d.example")
+    run_lane(clock=clock)
+    waited = others_come_in(server, clock, woken, 5, 30)
+    assert max(waited[:2]) <= dt.timedelta(minutes=16)
+    assert max(waited[2:]) <= dt.timedelta(minutes=1)
+    assert statuses(minded) == ["queued"]
+    assert minded.tries and minded.give_up_at is not None
+
+
+def test_fault_that_was_fixed_and_came_back_fails_no_message(server, clock):
+    refuse(server, "x@d.example")
+    message = make_message("x@d.example")
+    for _ in range(3):
+        run_lane(clock=clock)
+        clock.goes_on(minutes=20)
+    make_message("other@example.com")
+    for _ in range(3):
+        run_lane(clock=clock)
+        clock.goes_on(minutes=20)
+    assert taken(server) == ["other@example.com"]
+    assert statuses(message) == ["queued"]
