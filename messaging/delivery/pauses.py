@@ -6,16 +6,16 @@ has answered. The messages wait, their tries unspent.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db import transaction
 from django.db.models import F, QuerySet
 
 from messaging.delivery.outcomes import meanings, reply
 from messaging.delivery.outcomes.retry import slow_down_until
-from messaging.delivery.outcomes.verdict import Scope, Verdict
+from messaging.delivery.outcomes.verdict import Scope, Verdict, judge
 from messaging.delivery.store import claims, ledger
 from messaging.lifecycle import limits
 from messaging.models import AccountPause, Phrase, Reason, SendAttempt
@@ -24,6 +24,11 @@ log = logging.getLogger(__name__)
 
 Kind = AccountPause.Kind
 MOST_LOOKED_AT = 1000  # attempts whose recipients are looked at
+# Where countries register domains below their own: example.co.uk and another.co.uk are of two owners.
+UNDER_COUNTRIES = [
+    "ac", "ad", "asso", "biz", "co", "com", "ed", "edu", "go", "gob", "gouv", "gov", "gr", "gv", "id", "in", "info",
+    "lg", "ltd", "me", "mil", "mod", "ne", "net", "nhs", "nic", "nom", "or", "org", "plc", "sch", "web",
+]  # fmt: skip
 OF_RECIPIENTS = (reply.Stage.RCPT, reply.Stage.DATA, reply.Stage.END)
 
 
@@ -70,14 +75,29 @@ def _is_about_account(attempt: SendAttempt, since: datetime) -> bool:
     """Whether what was heard in an attempt is about its account, and not about a recipient.
 
     A server may repeat what the recipient's own server told it, so from RCPT on it is sure once it was said of another
-    domain, too; those looked up are of the same pause.
+    domain, too; those looked up are of the same pause. Who was not asked for is no witness.
     """
     if attempt.stage not in OF_RECIPIENTS:
         return True
     before = SendAttempt.objects.filter(account_id=attempt.account_id, account_is_gone=False, stage__in=OF_RECIPIENTS)
     before = before.filter(started_at__gt=since - ledger.LONGEST_TRY, finished_at__gte=since, reason=attempt.reason)
     heard_of = [attempt.recipients, *before.values_list("recipients", flat=True)[:MOST_LOOKED_AT]]
-    return len({row["address"].rpartition("@")[2].lower() for rows in heard_of for row in rows}) > 1
+    of_whom = {domain_of(row["address"]) for rows in heard_of for row in rows if _said(row) == attempt.reason}
+    return len(of_whom) > 1
+
+
+def _said(row: Mapping[str, Any]) -> Phrase | None:
+    """What the server said of a recipient, as in SendAttempt.recipients, means; None: it was not asked for them."""
+    if row["reply_code"] is None:
+        return None
+    return judge(reply.Reply.recorded(row["stage"], row["reply_code"], row["reply_text"], None, row["address"])).reason
+
+
+def domain_of(address: str) -> str:
+    """The domain of an address as its owner registered it, as far as that can be told: anyone makes subdomains."""
+    labels = address.rpartition("@")[2].lower().split(".")
+    is_registry = len(labels) > 2 and len(labels[-1]) == 2 and labels[-2] in UNDER_COUNTRIES
+    return ".".join(labels[-3 if is_registry else -2 :])
 
 
 def ask(account_id: int | None, question: Phrase, heard: Heard, now: datetime) -> AccountPause:

@@ -88,7 +88,7 @@ class Refusal:
     @property
     def domains(self) -> list[list[str]]:
         """For each reply, the domains that it speaks of: at RCPT each recipient had one of their own."""
-        each = [recipient.address.rpartition("@")[2].lower() for recipient in self.recipients]
+        each = [pauses.domain_of(recipient.address) for recipient in self.recipients]
         return [[domain] for domain in each] if self.reply.stage == Stage.RCPT else [each]
 
 

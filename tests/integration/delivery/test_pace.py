@@ -172,3 +172,31 @@ def test_other_refusal_of_another_domain_is_no_witness(server, clock):
         run_lane(clock=clock)
         assert AccountPause.objects.get().until - clock.now <= 15 * MINUTE
         clock.now = AccountPause.objects.get().until
+
+
+@pytest.mark.parametrize("recipients", [
+    ["x@a.evil.example", "x@b.evil.example"],
+    ["x@evil.example", "x@mail.evil.example"],
+    ["x@a.evil.co.uk", "x@b.evil.co.uk"],
+])  # fmt: skip
+def test_subdomains_of_one_owner_are_no_witnesses(server, clock, recipients):
+    for address in recipients:
+        server.at("RCPT", A_DAY, recipient=address)
+    make_message(*recipients)
+    run_lane(clock=clock)
+    assert AccountPause.objects.get().until - clock.now <= 15 * MINUTE
+
+
+def test_two_owners_below_one_registry_are_two(server, clock):
+    server.at("RCPT", A_DAY)
+    make_message("x@one.co.uk", "x@another.co.uk")
+    run_lane(clock=clock)
+    assert AccountPause.objects.get().until - clock.now == dt.timedelta(days=1)
+
+
+def test_who_was_not_asked_for_is_no_witness(server, clock):
+    server.at("EHLO", "250-fault.example\n250-PIPELINING\n250 LIMITS RCPTMAX=1")
+    server.at("RCPT", A_DAY, recipient="x@evil.example")
+    make_message("x@evil.example", "copy@ours.example")
+    run_lane(clock=clock)
+    assert AccountPause.objects.get().until - clock.now <= 15 * MINUTE

@@ -98,6 +98,15 @@ def test_fifth_domain_refused_in_the_same_unknown_words_pauses_the_account(serve
     assert len(server.heard("MAIL")) == asked, "it is quiet until a person has answered"
 
 
+@pytest.mark.parametrize("domain", ["evil.example", "evil.co.uk"])
+def test_subdomains_of_one_owner_are_one_domain(server, domain):
+    refuse(server)
+    message = make_message(*(f"x@s{number}.{domain}" for number in range(8)))
+    run_lane()
+    assert statuses(message) == ["failed"]
+    assert not is_paused()
+
+
 def test_recipients_who_are_named_without_their_domain_are_refused_in_the_same_words(server):
     for place, name in enumerate(["anna", "ben", "cleo", "dora", "emil"]):
         server.at("RCPT", f"550 {name} darf hier nicht", recipient=f"{name}@domain{place}.example")
