@@ -118,6 +118,12 @@ def whom_to_ask(message: Message, now: datetime) -> tuple[list[Recipient], PutOf
     return sorted(rest, key=lambda recipient: _was_looked_at(recipient, message)), put_off
 
 
+def stay_put_off(put_off: PutOff, now: datetime) -> None:
+    """Whoever was put off is so in a try that continues when the message is due again, from now on."""
+    for recipient in put_off:
+        recipient.decided_at = now
+
+
 def _is_put_off(recipient: Recipient, message: Message, now: datetime) -> bool:
     heard_at, due_at = recipient.decided_at, message.not_before
     # What a clock that was ahead dated is not of this try.
@@ -190,8 +196,7 @@ def put_back(message: Message, leading: Verdict, stage: Stage, now: datetime, pu
     One that got as far as MAIL goes behind the others, lest it alone is what the server minds. Who was put off in this
     try stays so, see `whom_to_ask`.
     """
-    for recipient in put_off:
-        recipient.decided_at = now
+    stay_put_off(put_off, now)
     not_before = message.not_before if stage in OPENING_STAGES else now
     return Decision(
         Status.QUEUED,

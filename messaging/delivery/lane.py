@@ -50,6 +50,7 @@ from .decision import (
     put_back,
     replies_of,
     rest_at_once,
+    stay_put_off,
     whom_to_ask,
     with_put_off,
 )
@@ -441,21 +442,39 @@ class Lane:
         if judgement.leading.scope != Scope.MESSAGE and _persistently(lambda: ledger.is_minded_alone(message)):
             judgement = limit_to_message(judgement, pending, result)
         complete(attempt, pending, result, judgement)
+        refusals = streaks.unknown_refusals(pending, judgement, result)
         rest = rest_at_once(pending, judgement, result)
         if rest:
-            decision, put_off_now = go_on(message, pending, rest, result, now)
-            put_off |= put_off_now
-            self._write(message, attempt, pending, decision)
+            asked, heard = pending, result
+
+            def part() -> ledger.Decision:
+                decision, put_off_now = go_on(message, asked, rest, heard, now)
+                put_off.update(put_off_now)
+                return decision
+
+            if refusals:
+                self._settle()
+                waits = not message.is_immediate
+                ruling = self._record_unknown(message, attempt, pending, judgement.leading, refusals, part, waits=waits)
+                message.may_be_accepted = False
+                return [] if waits and ruling.others is not None else rest
+            self._write(message, attempt, pending, part())
             self._wait_for_commit()
             message.may_be_accepted = False
             return rest
         verdict = judgement.leading
         if put_off:
             pending, result, judgement = with_put_off(pending, result, put_off)
-        elif refusals := streaks.unknown_refusals(pending, judgement, result):
+        if refusals:
             self._settle()
             self._end_probe(result.final, now)
-            self._record_unknown(message, attempt, pending, judgement, result, refusals)
+            everyone, all_heard, together = pending, result, judgement
+
+            def whole() -> ledger.Decision:
+                return decide(message, everyone, together, all_heard, now, self.retry_limits)
+
+            stay_put_off(put_off, now)
+            self._record_unknown(message, attempt, pending, verdict, refusals, whole)
             return []
         if verdict.outcome == AttemptOutcome.UNKNOWN:
             self._settle()
@@ -504,21 +523,28 @@ class Lane:
         message: Message,
         attempt: SendAttempt,
         pending: list[Recipient],
-        judgement: Judgement,
-        result: Result,
+        leading: Verdict,
         refusals: list[streaks.Refusal],
-    ) -> None:
-        """Record a refusal in words that no one knows, in one transaction with what it means for the account."""
+        otherwise: Callable[[], ledger.Decision],
+        *,
+        waits: bool = False,
+    ) -> streaks.Ruling:
+        """Record a refusal in words that no one knows, in one transaction with what it means for the account.
+
+        `otherwise` decides where it is the message's own. With `waits`, in the middle of a message, all of it waits for
+        the answer where a person is asked.
+        """
         now = self.clock()
+        heard = attempt.outcome, attempt.category, attempt.reason
 
         def write(does_count: bool = True) -> streaks.Ruling:
+            attempt.outcome, attempt.category, attempt.reason = heard
             with transaction.atomic():
                 ruling = streaks.note(message, refusals, attempt, now) if does_count else streaks.ALONE
-                complete(attempt, pending, result, judgement)
-                if ruling.is_ours:
+                if ruling.is_ours or (waits and ruling.others is not None):
                     decision = streaks.put_back(message, attempt, ruling, now)
                 else:
-                    decision = ruling.tell(decide(message, pending, judgement, result, now, self.retry_limits))
+                    decision = ruling.tell(otherwise())
                 ledger.record(message, attempt, pending, decision)
             return ruling
 
@@ -529,7 +555,8 @@ class Lane:
             ruling = _persistently(lambda: write(does_count=False))
         self.delivered += 1
         if ruling.others is not None:
-            self.halted_by = judgement.leading
+            self.halted_by = leading
+        return ruling
 
     def _record_unanswered(
         self,

@@ -98,6 +98,35 @@ def test_fifth_domain_refused_in_the_same_unknown_words_pauses_the_account(serve
     assert len(server.heard("MAIL")) == asked, "it is quiet until a person has answered"
 
 
+@pytest.mark.parametrize("to_copy", [NO.format(1), "452 4.2.2 mailbox full"])
+def test_refusals_of_one_recipient_after_another_count_as_those_of_all_at_once(server, boss, to_copy):
+    server.at("EHLO", "250-fault.example\n250-PIPELINING\n250 LIMITS RCPTMAX=1")
+    refuse(server)
+    server.at("RCPT", to_copy, recipient="archive@ours.example")
+    messages = [make_message(f"kunde@domain{number}.example", "archive@ours.example") for number in range(12)]
+    run_lane()
+    assert is_paused()
+    assert len(server.heard("MAIL")) <= 10
+    assert not refused_before([f"kunde@domain{number}.example" for number in range(12)]) or "452" in to_copy
+    assert set(statuses(*messages[5:])) == {"queued"}
+    assert {message.tries for message in messages[5:]} == {0}
+    server.mend()
+    answer(boss, "it-was-us")
+    run_lane()
+    assert set(statuses(*messages[5:])) == {"sent"}
+
+
+def test_what_is_sent_at_once_to_one_after_another_fails_where_a_person_is_asked(server):
+    people = [f"a@domain{number}.example" for number in range(3)]
+    options.save({"record_mail": True, "same_refusals": 2}, by=None)
+    server.at("EHLO", "250-fault.example\n250-PIPELINING\n250 LIMITS RCPTMAX=1")
+    refuse(server)
+    list(submit.submit([submission(*people)]))
+    assert is_paused()
+    assert states() == ["failed"]
+    assert len(server.heard("MAIL")) == 3
+
+
 @pytest.mark.parametrize("domain", ["evil.example", "evil.co.uk"])
 def test_subdomains_of_one_owner_are_one_domain(server, domain):
     refuse(server)
