@@ -53,6 +53,12 @@ def limit_to_message(judgement: Judgement, pending: Sequence[Recipient], result:
     return _led([verdict.confined() for verdict in judgement.verdicts], replies)
 
 
+def put_off_alone(judgement: Judgement, pending: Sequence[Recipient], result: Result) -> Judgement:
+    """The same, told of this message only, and as something that may pass."""
+    replies = [result.reply_for(recipient.address) for recipient in pending]
+    return _led([verdict.put_off() for verdict in judgement.verdicts], replies)
+
+
 def _led(verdicts: list[Verdict], replies: list[Reply]) -> Judgement:
     def gravity(index: int) -> tuple[int, bool]:
         return GRAVEST_FIRST.index(verdicts[index].outcome), verdicts[index].kind == Kind.REST_AT_ONCE

@@ -48,6 +48,7 @@ from .decision import (
     judge_result,
     limit_to_message,
     put_back,
+    put_off_alone,
     replies_of,
     rest_at_once,
     stay_put_off,
@@ -439,8 +440,13 @@ class Lane:
         now = self.clock()
         attempt.finished_at = max(now, attempt.started_at)  # the clock may have been put back
         judgement = judge_result(pending, result)
-        if judgement.leading.scope != Scope.MESSAGE and _persistently(lambda: ledger.is_minded_alone(message)):
-            judgement = limit_to_message(judgement, pending, result)
+        is_witness = True
+        if judgement.leading.scope != Scope.MESSAGE:
+            if judgement.reply.stage in ledger.MESSAGE_STAGES and _persistently(lambda: ledger.is_notice(message)):
+                # It comes from no one, which the server may mind, and its pause would be told by the next notice.
+                judgement, is_witness = put_off_alone(judgement, pending, result), False
+            elif _persistently(lambda: ledger.is_minded_alone(message)):
+                judgement = limit_to_message(judgement, pending, result)
         complete(attempt, pending, result, judgement)
         refusals = streaks.unknown_refusals(pending, judgement, result)
         rest = rest_at_once(pending, judgement, result)
@@ -490,7 +496,8 @@ class Lane:
                 decision = put_back(message, verdict, judgement.reply.stage, now, put_off)
         else:
             decision = decide(message, pending, judgement, result, now, self.retry_limits)
-            self._end_probe(result.final, now)
+            if is_witness:
+                self._end_probe(result.final, now)
         self._write(message, attempt, pending, decision)
         return []
 

@@ -123,6 +123,8 @@ def note(message: Message, refusals: Sequence[Refusal], attempt: SendAttempt, no
         return ALONE
     found = [(refusal, _current(attempt.account_id, refusal, now)) for refusal in refusals]
     found = [(refusal, streak) for refusal, streak in found if streak.answer != Answer.GO_ON]
+    if ledger.is_notice(message):  # it puts no question: that would be told by the next one
+        found = [(refusal, streak) for refusal, streak in found if streak.is_asked]
     ours = [streak for _, streak in found if streak.is_asked or streak.answer == Answer.IT_WAS_US]
     if ours:
         if ledger.is_minded_alone(message):

@@ -28,23 +28,24 @@ _ANYTHING = """SELECT
               AND notified_at IS NULL),
     EXISTS (SELECT 1 FROM messaging_noticeitem WHERE told_at IS NULL),
     EXISTS (SELECT 1 FROM messaging_notice WHERE mail_due AND at > %s),
-    EXISTS (SELECT 1 FROM messaging_accountpause WHERE ended_at IS NULL AND kind IN ('fault', 'doubt', 'unanswered'))"""
+    EXISTS (SELECT 1 FROM messaging_accountpause WHERE ended_at IS NULL AND kind IN ('fault', 'doubt', 'unanswered'))
+    OR EXISTS (SELECT 1 FROM messaging_notice AS told JOIN messaging_message AS mail ON mail.id = told.mail_id
+               WHERE told.at > %s AND mail.status = 'queued' AND mail.tries > 0)"""
 
 
 def look_after(now: datetime) -> None:
     """Note what failed, tell what is due, and see to the mails; one statement while nothing is wrong."""
     with connection.cursor() as cursor:
-        cursor.execute(
-            _ANYTHING.format(unnoted=unnoted()), [connection.ops.adapt_datetimefield_value(now - mail.TRIED_FOR)]
-        )
-        has_news, is_waiting, has_mail, is_broken = cursor.fetchone()
+        since = connection.ops.adapt_datetimefield_value(now - mail.TRIED_FOR)
+        cursor.execute(_ANYTHING.format(unnoted=unnoted()), [since, since])
+        has_news, is_waiting, has_mail, has_to_move = cursor.fetchone()
     if has_news:
         collect(now)
     if has_news or is_waiting:
         has_mail = telling.tell(now) or has_mail
     if has_mail:
         mail.send_due(now)
-    if is_broken:
+    if has_to_move:
         mail.move_waiting(now)
 
 

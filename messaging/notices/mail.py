@@ -1,19 +1,30 @@
 """Notices by mail: through an account that works, never through the one that is broken."""
 
 import logging
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from django.contrib.auth.models import User
 from django.db import DatabaseError, transaction
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, QuerySet
 
 from messaging.access import roles
 from messaging.company.options import local, notice_rules, options
 from messaging.delivery.store.group_commit import is_away
+from messaging.delivery.store.ledger import MESSAGE_STAGES
 from messaging.intake import gate, written
 from messaging.intake.addresses import Mailbox
 from messaging.lifecycle import transitions
-from messaging.models import AccountPause, CompanyOptions, Message, Notice, NoticeItem, NoticeKind
+from messaging.models import (
+    AccountPause,
+    Category,
+    CompanyOptions,
+    Message,
+    Notice,
+    NoticeItem,
+    NoticeKind,
+    SendAttempt,
+)
 from messaging.queue import wake
 from messaging.setup.layers import EmailSetup, resolve_each
 from messaging.wording import person
@@ -71,34 +82,48 @@ def _worth_a_mail(notice: Notice) -> list[NoticeItem]:
 
 
 def move_waiting(now: datetime) -> None:
-    """Give mails of notices that wait for an account that is broken, silent or in doubt to one that works."""
+    """Give mails of notices that wait for an account that is broken, silent or in doubt to one that works, and what the
+    server of an account refused as it would any to one that has not tried it yet.
+    """
     paused = AccountPause.objects.filter(kind__in=AccountPause.TOLD)
     for account_id in set(paused.values_list("account_id", flat=True)):
-        waiting = Message.objects.filter(
-            Exists(Notice.objects.filter(mail=OuterRef("pk"))),  # and not what a program calls a notice
-            status=Message.Status.QUEUED, account_id=account_id, urgent=True, not_before__isnull=False,
-            category="notice",
+        _move(_waiting().filter(account_id=account_id), now, {account_id})
+    refused = _waiting().filter(tries__gt=0, reason_category__in=(Category.SETUP, Category.POLICY))
+    for pk, account_id in refused.values_list("pk", "account_id")[:AT_ONCE]:
+        tried = SendAttempt.objects.filter(message=pk, stage__in=MESSAGE_STAGES)
+        _move(refused.filter(pk=pk), now, {account_id, *tried.values_list("account_id", flat=True)})
+
+
+def _waiting() -> QuerySet[Message]:
+    return Message.objects.filter(
+        Exists(Notice.objects.filter(mail=OuterRef("pk"))),  # and not what a program calls a notice
+        status=Message.Status.QUEUED, urgent=True, not_before__isnull=False, category="notice",
+    )  # fmt: skip
+
+
+def _move(waiting: QuerySet[Message], now: datetime, not_to: Collection[int | None]) -> None:
+    """Give mails of notices to an account that works and is none of `not_to`, if there is one."""
+    ids = list(waiting.values_list("pk", flat=True)[:AT_ONCE])
+    sender = working_account(not_to) if ids else None
+    if sender is None:
+        return
+    account = sender[0]
+    with transaction.atomic():
+        still = list(transitions.lock(waiting.filter(pk__in=ids)).values_list("pk", flat=True))
+        transitions.carry_out(
+            transitions.REROUTE, still, by=None, at=now, params={"account": person(account)},
+            account=account, not_before=now,
         )  # fmt: skip
-        ids = list(waiting.values_list("pk", flat=True)[:AT_ONCE])
-        sender = working_account() if ids else None
-        if sender is None:
-            continue
-        account = sender[0]
-        if (account.pk if account else None) == account_id:
-            continue  # in doubt, and there is no other
-        with transaction.atomic():
-            still = list(transitions.lock(waiting.filter(pk__in=ids)).values_list("pk", flat=True))
-            transitions.carry_out(
-                transitions.REROUTE, still, by=None, at=now, params={"account": person(account)},
-                account=account, not_before=now,
-            )  # fmt: skip
-            wake.wake_after_commit(account.pk if account else None)
+        wake.wake_after_commit(account.pk if account else None)
 
 
-def working_account() -> Sender | None:
+def working_account(not_to: Collection[int | None] = ()) -> Sender | None:
     """The company's account, or an administrator's own, that can send now; None when none can.
 
     Rather not one of which it is asked whether its set-up is at fault, though urgent mail goes out with it.
+
+    Args:
+        not_to: keys of accounts that are not asked for.
     """
     doubtful = set(AccountPause.objects.filter(kind=AccountPause.Kind.DOUBT).values_list("account_id", flat=True))
     paused = set(AccountPause.objects.filter(kind__in=AccountPause.PROBED).values_list("account_id", flat=True))
@@ -107,6 +132,8 @@ def working_account() -> Sender | None:
     broken = {_sign_in(setup) for account, setup in setups if (account.pk if account else None) in paused}
     for account, setup in sorted(setups, key=lambda each: (each[0].pk if each[0] else None) in doubtful):
         # Another account that signs in there as the same one is as broken.
+        if (account.pk if account else None) in not_to:
+            continue
         if not setup.problems() and not setup.files.errors and _sign_in(setup) not in broken:
             return account, setup
     return None

@@ -1,5 +1,6 @@
 """Failure notices (S2 and S15): who is told about what, when, in the console and by mail."""
 
+import datetime as dt
 import re
 from concurrent.futures import ThreadPoolExecutor
 from zoneinfo import ZoneInfo
@@ -553,6 +554,113 @@ def test_mail_tells_times_in_the_zone_and_language_of_the_company(clock, boss, s
     client.force_login(boss)
     for page in (text_of(mail), client.get("/notices/").text):
         assert re.search(rf"{noted:%-I}(:{noted:%M})? [ap]\.m\.|noon|midnight", page), page
+
+
+# --- A server that does not take what comes from no one -----------------------------------------------
+
+NOT_FROM_NO_ONE = "550 5.7.60 SMTP; Client does not have permissions to send as this sender"
+
+
+def takes_nothing_from_no_one(server, reply):
+    """It refuses the null reverse path alone, that of a notice."""
+    server.at("MAIL", lambda: reply if server.commands[-1][1].upper().startswith("MAIL FROM:<>") else None)
+
+
+def an_hour_passes(clock, woken, *accounts):
+    """Swept each minute, and delivered as it says; each account has something to send at times."""
+    sent = []
+    for minute in range(60):
+        if minute % 7 == 3:
+            for account in accounts:
+                sent.append(make_message(f"c{minute}@example.com"))
+                put(sent[-1], account=account, not_before=clock())
+        woken.clear()
+        sweep_after(clock, minutes=1)
+        for account in set(woken):
+            run_lane(account, clock=clock)
+    return sent
+
+
+REFUSES_NO_ONE = [NOT_FROM_NO_ONE, "450 4.7.1 you send too fast, slow down", "550 5.0.0 nope", "451 4.7.0 not now"]
+
+
+@pytest.mark.slow
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("reply", REFUSES_NO_ONE)
+@pytest.mark.parametrize("has_own", [False, True])
+def test_server_that_takes_no_notices_keeps_nothing_else_back(clock, boss, server, woken, has_own, reply):
+    rules(failed={"window_minutes": 0})
+    takes_nothing_from_no_one(server, reply)
+    make_message("nobody@example.com")
+    with FaultServer() as other:
+        takes_nothing_from_no_one(other, reply)
+        if has_own:
+            own_settings(boss, other)
+        others = an_hour_passes(clock, woken, *[None, boss][: 1 + has_own])
+    assert not AccountPause.history.exists()
+    assert {message.status for message in Message.objects.filter(pk__in=[each.pk for each in others])} == {"sent"}
+    assert max(one.sent_at - one.created_at for one in Message.objects.filter(status="sent")) < dt.timedelta(minutes=2)
+    assert Notice.objects.get().kind == "failed", "what becomes of a notice makes no other one"
+    assert Message.objects.get(category="notice").attempts.count() <= 6
+
+
+@pytest.mark.django_db(transaction=True)
+def test_notice_that_is_refused_as_the_probe_leaves_the_try_to_the_next(clock, boss, server):
+    rules(failed={"window_minutes": 0})
+    make_message("nobody@example.com")
+    deliver(clock=clock)
+    sweep_after(clock)
+    server.at("MAIL", ["530 5.7.0 Authentication required"])
+    waits = make_message("a@example.com", urgent=True)
+    put(waits, not_before=clock() - dt.timedelta(seconds=1))
+    deliver(clock=clock)
+    assert AccountPause.objects.get().kind == "fault"
+    put(waits, urgent=False)
+    takes_nothing_from_no_one(server, NOT_FROM_NO_ONE)
+    clock.now = AccountPause.objects.get().until
+    deliver(clock=clock)
+    assert Message.objects.get(category="notice").tries == 1
+    assert Message.objects.get(pk=waits.pk).status == "sent"
+    assert not AccountPause.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_notices_that_are_refused_in_words_that_no_one_knows_put_no_question(clock, server):
+    save({"same_refusals": 2}, by=None)
+    rules(failed={"window_minutes": 0})
+    takes_nothing_from_no_one(server, "550 5.0.0 nope")
+    for number in range(4):
+        make_user(f"boss{number}", f"boss@office{number}.example", role=roles.ADMIN)
+        make_message("nobody@example.com")
+        deliver(clock=clock)
+        sweep_after(clock, minutes=1)
+        deliver(clock=clock)
+    assert Message.objects.filter(category="notice", status="failed").count() == 4
+    assert not AccountPause.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_notice_that_a_server_refuses_is_tried_with_each_account_and_then_again(clock, boss, server, woken):
+    rules(failed={"window_minutes": 0})
+    takes_nothing_from_no_one(server, NOT_FROM_NO_ONE)
+    make_message("nobody@example.com")
+    with FaultServer() as other:
+        takes_nothing_from_no_one(other, NOT_FROM_NO_ONE)
+        own_settings(boss, other)
+        sweep_after(clock, minutes=1)
+        deliver(clock=clock)
+        for _ in range(3):
+            sweep_after(clock, minutes=1)
+        an_hour_passes(clock, woken)
+        mail = Message.objects.get(category="notice")
+        tried = list(mail.attempts.values_list("account", flat=True))
+        assert tried[:2] == [None, boss.pk]
+        assert mail.events.filter(kind="rerouted").count() == 1
+        assert (mail.status, mail.account) == ("queued", boss)
+        other.mend()
+        clock.goes_on(hours=3)
+        deliver(boss, clock=clock)
+        assert [recipients for recipients, _ in mails(other)] == [[boss.email]]
 
 
 # --- Idempotent, and cheap --------------------------------------------------------------------------

@@ -59,6 +59,11 @@ class Verdict:
         outcome = self.alone if self.outcome == AttemptOutcome.SETUP else self.outcome
         return replace(self, outcome=outcome, scope=Scope.MESSAGE)
 
+    def put_off(self) -> "Verdict":
+        """The same told of this message only, which is tried again, if it was told of all."""
+        outcome = self.outcome if self.scope == Scope.MESSAGE else AttemptOutcome.TRANSIENT
+        return replace(self, outcome=outcome, scope=Scope.MESSAGE)
+
 
 ACCEPTED = Verdict(AttemptOutcome.ACCEPTED, meanings.ACCEPTED, Phrase(meanings.ACCEPTED.key))
 UNKNOWN = Verdict(AttemptOutcome.UNKNOWN, meanings.UNKNOWN, Phrase(meanings.UNKNOWN.key))

@@ -22,7 +22,7 @@ from messaging.delivery.store.group_commit import GroupCommit
 from messaging.delivery.store.sql import insert_each, lock_each, run_together, update_each
 from messaging.lifecycle.limits import lease_end
 from messaging.lifecycle.transitions import GIVE_BACK, UNCLAIMED, leave_cancelled_batch
-from messaging.models import AttemptOutcome, Message, Phrase, Recipient, SendAttempt
+from messaging.models import AttemptOutcome, Message, Notice, Phrase, Recipient, SendAttempt
 
 Status = Message.Status
 # Seconds to wait with a known outcome for a database that is away: longer than any lease, because the fence tells
@@ -212,6 +212,11 @@ def _unwritten() -> str:
 
 
 _together: GroupCommit[_Change] = GroupCommit(_write, DATABASE_PATIENCE)
+
+
+def is_notice(message: Message) -> bool:
+    """Whether a message is the mail of one of our own notices, and not what a program calls one."""
+    return message.category == "notice" and Notice.objects.filter(mail=message).exists()
 
 
 def is_minded_alone(message: Message) -> bool:
