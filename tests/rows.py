@@ -44,6 +44,16 @@ def received(message):
     return parsed(wire(message))
 
 
+def text_of(message):
+    """The texts that its page shows."""
+    return "\n".join(each.text for each in assembly.bodies(message).parts if each.text)
+
+
+def html_of(message):
+    """The HTML that its page shows."""
+    return "\n".join(assembly.bodies(message).documents)
+
+
 def dump():
     """Every row of every table, as text."""
     rows = []

@@ -32,10 +32,10 @@ def read(pipe: IO[bytes]) -> Any:
     return json.loads(octets)
 
 
-def answer(request: dict[str, str]) -> dict[str, Any]:
-    """What is asked for: {"clean": html} gives the fields of Clean or nothing, {"text": html} gives {"text": ...}."""
-    if "text" in request:
-        return {"text": html_weight.text_of(request["text"])}
+def answer(request: dict[str, Any]) -> dict[str, Any]:
+    """What is asked for: {"clean": html} gives the fields of Clean or nothing, {"texts": [html]} the same with texts."""
+    if "texts" in request:
+        return {"texts": list(map(html_weight.text_of, request["texts"]))}
     try:
         return vars(html_body.clean(request["clean"]))
     except html_body.NotShown:

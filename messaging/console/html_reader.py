@@ -8,7 +8,7 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -59,16 +59,16 @@ def clean(html: str, who: str = "") -> Clean:
     return Clean(**found)
 
 
-def text_of(html: str, who: str = "") -> str:
-    """What is between the tags; nothing where that takes too much to find. Raises Busy."""
+def texts_of(documents: Sequence[str], who: str = "") -> list[str]:
+    """What is between the tags of each; nothing where that takes too much to find. Raises Busy."""
     try:
-        text: str = _asked({"text": html}, who)["text"]
+        texts: list[str] = _asked({"texts": documents}, who)["texts"]
     except Ended:
-        return ""
-    return text
+        return [""] * len(documents)
+    return texts
 
 
-def _asked(request: dict[str, str], who: str) -> dict[str, Any]:
+def _asked(request: dict[str, Any], who: str) -> dict[str, Any]:
     """Raises Ended and Busy. What took too long once is not tried again: it would at each opening and reload."""
     digest = hashlib.sha256(json.dumps(request).encode()).digest()
     with _turn_for(digest, who), _process() as process:

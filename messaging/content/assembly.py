@@ -4,7 +4,8 @@ Kept are a skeleton (everything but the attachments) in the database and each at
 What is sent is the skeleton with the bodies put back where they were: byte for byte what was accepted.
 """
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -73,18 +74,30 @@ class HeaderField:
 
 
 @dataclass(frozen=True)
+class Body:
+    """A document of HTML, with the text that says the same; or a text alone. Empty strings for what there is not."""
+
+    text: str
+    html: str
+
+
+@dataclass(frozen=True)
 class Bodies:
-    """What a person reads; empty strings where there is none. `headers` are in the order of the message.
+    """What a person reads: `parts`, one below the other. `headers` are in the order of the message.
 
     `is_guess` says that some of the text is not what it says it is, and is shown as well as it can be; `is_cut` that
     there is more of it.
     """
 
-    text: str
-    html: str
+    parts: list[Body]
     headers: list[HeaderField]
     is_guess: bool = False
     is_cut: bool = False
+
+    @property
+    def documents(self) -> list[str]:
+        """Those of HTML."""
+        return [each.html for each in self.parts if each.html]
 
 
 def split(raw: bytes) -> tuple[bytes, list[Cut]]:
@@ -163,17 +176,45 @@ def bodies(message: Message) -> Bodies:
 
 def bodies_of(raw: mime.Raw) -> Bodies:
     """The same of a skeleton, or of a whole message."""
-    found: dict[bool, list[str]] = {True: [], False: []}
+    found: list[tuple[mime.Part, str]] = []
     is_guess = is_cut = False
     left = MOST_SHOWN
     for part in texts(raw):
         part, is_longer = _shortened(part, left)
         left -= len(part.encoded)
         reading = read(part)
-        found[part.content_type == "text/html"].append(reading.text)
+        found.append((part, reading.text))
         is_guess = is_guess or not (reading.is_whole or is_longer)
         is_cut = is_cut or is_longer
-    return Bodies("\n".join(found[False]), "\n".join(found[True]), _header_fields(raw), is_guess, is_cut)
+    return Bodies(_one_below_the_other(found), _header_fields(raw), is_guess, is_cut)
+
+
+def _one_below_the_other(found: Iterable[tuple[mime.Part, str]]) -> list[Body]:
+    """Parts with their texts as mail programs show them: each document of HTML apart.
+
+    A text goes with the HTML that is another version of it (RFC 2046 5.1.4); other texts that follow each other are
+    one.
+    """
+    given = [(part, text, part.content_type == "text/html") for part, text in found]
+    html: dict[int, dict[int, int]] = defaultdict(dict)  # alternative -> which of its versions -> the first HTML in it
+    for part, text, is_html in given:
+        for alternative, version in part.choices if is_html and text else ():
+            html[alternative].setdefault(version, part.start)
+    said: dict[int, list[str]] = defaultdict(list)  # by the HTML that says the same
+    shown: list[tuple[str, list[str]]] = []
+    for part, text, is_html in given:
+        others = (html[each] for each, version in part.choices if each in html and version not in html[each])
+        versions = next(others, {})
+        if is_html:
+            shown += [(text, said[part.start])] if text else []
+        elif versions:
+            said[next(iter(versions.values()))].append(text)
+        elif shown and not shown[-1][0]:
+            shown[-1][1].append(text)
+        else:
+            shown.append(("", [text]))
+    bodies = (Body("\n".join(texts), document) for document, texts in shown)
+    return [each for each in bodies if each.html or each.text.strip()]
 
 
 def _header_fields(raw: mime.Raw) -> list[HeaderField]:

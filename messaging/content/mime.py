@@ -101,6 +101,7 @@ class Part:
         self.is_leaf = True
         self.is_root = False  # the message itself, of which the others are parts
         self.is_version = False  # one of those between which a reader chooses, or the first thing to be seen of one
+        self.choices: tuple[tuple[int, int], ...] = ()  # multipart/alternatives around it, and which of theirs it is in
         self.has_parameters = True  # that are read
         self._parameters: dict[str, dict[str, str]] = {}
 
@@ -248,7 +249,9 @@ def _walk(part: Part, depth: int, left: _Left) -> Iterator[Part]:
     inner = "message/rfc822" if part.content_type == "multipart/digest" else "text/plain"
     for number, (start, stop) in enumerate(spans):
         child = Part(raw, start, stop, inner, min(MAX_FIELDS, left.fields))
-        child.is_version = part.content_type == "multipart/alternative" or _is_seen_first(child, number, part)
+        is_choice = part.content_type == "multipart/alternative"
+        child.is_version = is_choice or _is_seen_first(child, number, part)
+        child.choices = ((part.start, number), *part.choices) if is_choice else part.choices
         yield from _walk(child, depth + 1, left)
 
 

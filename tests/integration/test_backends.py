@@ -19,13 +19,13 @@ from django.core.mail import (
 )
 from django.db import DatabaseError
 
-from messaging.content import assembly, mime
+from messaging.content import mime
 from messaging.intake.addresses import envelope_address, mailboxes
 from messaging.intake.gate import Refused
 from messaging.intake.wire import ADDRESSES
 from messaging.models import Message
 from messaging.wording import in_words
-from tests.rows import parsed, received, wire
+from tests.rows import parsed, received, text_of, wire
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("holding", "queue_backend")]
 
@@ -93,7 +93,7 @@ def test_a_full_message_arrives_with_everything_in_it():
         ("list.csv", "text/csv", False),
         ("forwarded.eml", "message/rfc822", False),
     ]
-    assert assembly.bodies(message).text.strip() == "Dear Ada"
+    assert text_of(message).strip() == "Dear Ada"
 
 
 def test_a_from_header_of_its_own_leaves_the_envelope_sender_alone():
@@ -284,5 +284,5 @@ def test_long_lines_and_dots_of_djangos_text_arrive_unchanged():
     send_mail("x", text, "office@example.com", ["a@example.com"])
     message = Message.objects.get()
     assert received(message).get_content().replace("\r\n", "\n") == text
-    assert assembly.bodies(message).text == text
+    assert text_of(message) == text
     assert max(map(len, wire(message).split(b"\r\n"))) <= 998

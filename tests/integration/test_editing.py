@@ -13,7 +13,7 @@ from django.db.models import F
 from messaging.company import options
 from messaging.compose import editing
 from messaging.compose.letters import Letter, raw_of
-from messaging.content import assembly, blobs, mime
+from messaging.content import blobs, mime
 from messaging.content.uploads import File
 from messaging.intake.addresses import Mailbox
 from messaging.intake.gate import Submission, accept
@@ -23,7 +23,7 @@ from messaging.wording import in_words
 from tests.factories import fitting, make_message, make_user
 from tests.mails import HEAD, multipart, part, pdf
 from tests.pages import source
-from tests.rows import parsed, received, wire
+from tests.rows import html_of, parsed, received, wire
 from tests.steps import elsewhere, in_threads, run_lane
 
 pytestmark = pytest.mark.usefixtures("email_setup")
@@ -232,7 +232,7 @@ def test_text_stays_where_another_version_of_it_would(office, kind):
     edit(office, message, text="The price is 10 EUR.")
     assert wire(message) == before
     is_shown = kind in ("named", "named inline", "related", "related, second", "mixed")
-    assert (OLD in assembly.bodies(message).html) is is_shown
+    assert (OLD in html_of(message)) is is_shown
     assert not is_shown or "html" not in "".join(message.attachments.values_list("filename", flat=True))
 
 
@@ -246,7 +246,7 @@ def test_attachments_stay_where_an_earlier_release_counted_them_otherwise(office
     as_before(message, html)
     before = wire(message)
     assert [row.filename for row in message.attachments.all()] == ["mail.html", "a.pdf"]
-    assert "<p>" not in assembly.bodies(message).html
+    assert "<p>" not in html_of(message)
     edit(office, message, subject="Corrected", stay=None)
     assert wire(message) == before.replace(b"Subject: x", b"Subject: Corrected")
     assert [row.filename for row in message.attachments.all()] == ["a.pdf"]

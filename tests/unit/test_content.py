@@ -126,7 +126,7 @@ def test_text_html_and_header_fields_are_decoded_for_reading():
         part(b"text/csv", b"a,b", b"Content-Disposition: attachment; filename=a.csv"),
     )
     found = shown(raw)
-    assert (found.text, found.html) == ("Grüße", "<b>Grüße</b>")
+    assert [(each.text, each.html) for each in found.parts] == [("Grüße", ""), ("", "<b>Grüße</b>")]
     assert [(field.name, field.value) for field in found.headers[:2]] == [
         ("Subject", "Grüße aus Köln"),
         ("X-Note", "plain"),
@@ -149,7 +149,7 @@ def test_text_html_and_header_fields_are_decoded_for_reading():
     ],
 )
 def test_a_broken_text_is_shown_as_well_as_it_can_be(raw, text):
-    assert shown(raw).text.rstrip("=") == text.rstrip("=")
+    assert "".join(each.text for each in shown(raw).parts).rstrip("=") == text.rstrip("=")
 
 
 @pytest.mark.parametrize(

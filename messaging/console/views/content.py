@@ -37,13 +37,16 @@ FILE_POLICY = "default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; fr
 @require_safe
 @xframe_options_sameorigin
 def html_body(request: HttpRequest, pk: int) -> HttpResponse:
-    """The HTML body; `?images=1` lets remote images in. Nothing in it can run, submit or reach the console."""
+    """The HTML body, or the next with `?body=2`; `?images=1` lets remote images in. Nothing in it can run, submit or
+    reach the console.
+    """
     message = get_object_or_404(actions.visible_to(who(request)), pk=pk)
     if request.headers.get("Sec-Fetch-Dest", "iframe") != "iframe":  # a page of its own would speak for the console
         return redirect(message)
-    html = assembly.bodies(message).html
-    if not html:
-        raise Http404("This message has no HTML body.")
+    documents = {str(number): html for number, html in enumerate(assembly.bodies(message).documents, start=1)}
+    html = documents.get(request.GET.get("body", "1"))
+    if html is None:
+        raise Http404("This message has no such HTML body.")
     try:
         response = HttpResponse(
             framed(html_reader.clean(html, str(request.user.pk)), InlineImages(_inline_images(message)))

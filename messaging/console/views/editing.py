@@ -228,6 +228,8 @@ def _save(opened: _Editing) -> HttpResponse:
 def version(request: HttpRequest, pk: int, number: int) -> HttpResponse:
     """A message as it was before an edit."""
     row = _version(request, pk, number)
+    bodies = assembly.bodies_of(bytes(row.skeleton))
+    with_text = [body for body in bodies.parts if body.text.strip()]
     context = {
         "version": row,
         "message": row.message,
@@ -235,7 +237,8 @@ def version(request: HttpRequest, pk: int, number: int) -> HttpResponse:
         "words": changes_in_words(row.changes),
         "recipients": page_of_list(row.recipients, request.GET.get("page"), size=RECIPIENTS),
         "attachments": page_of_list(row.attachments, request.GET.get("attachments_page"), size=ATTACHMENTS),
-        "bodies": assembly.bodies_of(bytes(row.skeleton)),
+        "bodies": bodies,
+        "html_alone": "" if len(with_text) == len(bodies.parts) else "some" if with_text else "all",
     }
     return render(request, "messages/version.html", context)
 

@@ -1,7 +1,9 @@
 """The message queue (S5) and one message (S6)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import groupby
+from urllib.parse import urlencode
 
 from django.contrib import messages as notes
 from django.contrib.auth.models import User
@@ -49,6 +51,7 @@ from .guard import back_to, clean_url, is_part, operators_only, passed_on, post_
 
 RECIPIENTS_SHOWN = 120
 REPLIES_PER_PAGE = 100
+MOST_LAYOUTS = html_reader.OF_ONE  # frames of a page, which a browser opens at the same time
 # Where someone would look for a way to edit; the others say by themselves that it is over.
 EDITED_IN = (*actions.GIVES_AWAY, Message.Status.SENDING)
 
@@ -122,7 +125,11 @@ def _page(
     setup = resolve(who(request))
     offered = _actions(message, pauses, setup)
     obstacle = editing.why_not(message, history.recipients.counts)
-    reading = _read(bodies, str(request.user.pk))
+    readings = _read(bodies, str(request.user.pk))
+    for each in readings:
+        asked = {"body": each.number} if each.number > 1 else {}
+        asked |= {"images": 1} if "images" in given else {}
+        each.query = f"?{urlencode(asked)}" if asked else ""
     context = {
         "message": message,
         "standing": standing(message, history, pauses),
@@ -135,7 +142,8 @@ def _page(
         "history": history,
         "bodies": bodies,
         "images_wanted": "images" in given,
-        "reading": reading,
+        "readings": readings,
+        "has_remote_images": any(each.layout and each.layout.has_remote_images for each in readings),
         "attempts": attempt_lines(message, history.attempts, history.failing),
         "counted": counted_as_tries(message, history.attempts.total),
         "never_tried": never_tried(message),
@@ -163,34 +171,69 @@ def attempt_page(request: HttpRequest, pk: int, attempt: int) -> HttpResponse:
     return render(request, "messages/attempt.html", context)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Reading:
-    """What could be read of a message's bodies.
+    """What could be read of a body.
 
     Attributes:
-        layout: the HTML body; None where there is none that can be shown.
-        text: the text body, or in place of it that of the HTML.
-        found_no_turn: whether an HTML body was left unread: too many were being read.
+        html: its document, "" for a text; `number` says which of the message's it is.
+        layout: the document as its frame shows it; None where there is none that can be shown.
+        text: the text, or in place of it that of the HTML.
+        found_no_turn: whether a document was left unread: too many were being read.
+        query: what its frame asks for.
     """
 
+    html: str
+    number: int
     layout: Clean | None
     text: str
     found_no_turn: bool = False
+    query: str = ""
 
 
-def _read(bodies: assembly.Bodies, reader: str) -> Reading:
-    try:
-        layout = _layout(bodies, reader)
-        text = bodies.text if layout or bodies.text.strip() else html_reader.text_of(bodies.html, reader)
-    except html_reader.Busy:
-        return Reading(None, bodies.text, found_no_turn=True)
-    return Reading(layout, text)
+def _read(bodies: assembly.Bodies, reader: str) -> list[Reading]:
+    found: list[Reading] = []
+    number, found_no_turn = 0, False
+    for body in bodies.parts:
+        layout = None
+        number += bool(body.html)
+        if body.html and number <= MOST_LAYOUTS and not found_no_turn:
+            try:
+                layout = _layout(body.html, reader)
+            except html_reader.Busy:
+                found_no_turn = True
+        found.append(Reading(body.html, number, layout, body.text, found_no_turn))
+    unread = [each for each in found if each.html and not each.layout and not each.text.strip()]
+    if unread and not found_no_turn:
+        try:
+            for each, text in zip(unread, html_reader.texts_of([each.html for each in unread], reader), strict=True):
+                each.text = text
+        except html_reader.Busy:
+            for each in unread:
+                each.found_no_turn = True
+    return _joined(found)
 
 
-def _layout(bodies: assembly.Bodies, reader: str) -> Clean | None:
+def _joined(found: Iterable[Reading]) -> list[Reading]:
+    """Documents that follow each other and have no layout as one, which says so once."""
+    joined: list[Reading] = []
+    for (is_text, found_no_turn), group in groupby(found, lambda each: (_is_unframed(each), each.found_no_turn)):
+        each = list(group)
+        if is_text:
+            text = "\n".join(one.text for one in each if one.text.strip())
+            each = [Reading(each[0].html, each[0].number, None, text, found_no_turn)]
+        joined += each
+    return joined
+
+
+def _is_unframed(reading: Reading) -> bool:
+    return bool(reading.html) and reading.layout is None
+
+
+def _layout(html: str, reader: str) -> Clean | None:
     """Raises html_reader.Busy."""
     try:
-        return html_reader.clean(bodies.html, reader) if bodies.html else None
+        return html_reader.clean(html, reader)
     except NotShown:
         return None
 

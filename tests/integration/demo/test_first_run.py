@@ -11,11 +11,10 @@ from pypdf import PdfReader
 
 from messaging import demo
 from messaging.access import roles
-from messaging.content import assembly
 from messaging.demo import company
 from messaging.models import Attachment, Message, Recipient
 from tests.integration.demo.consistent import assert_consistent, data, snapshot
-from tests.rows import wire
+from tests.rows import html_of, wire
 
 pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 3, 18, 14, 30, tzinfo=UTC)
@@ -91,7 +90,7 @@ def test_csv_and_picture(first_run):
     picture = Attachment.objects.get(content_type="image/png")
     assert picture.is_inline
     assert Image.open(io.BytesIO(data(picture))).size == (600, 150)
-    html = assembly.bodies(picture.message).html
+    html = html_of(picture.message)
     assert f'src="cid:{picture.content_id.strip("<>")}"' in html
     assert 'src="https://' in html, "a picture of another server, to be blocked"
 

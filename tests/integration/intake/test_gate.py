@@ -15,7 +15,7 @@ from messaging.intake.gate import BadAddress, Refused, Submission, accept, accep
 from messaging.models import Message, Recipient
 from messaging.wording import in_words
 from tests import big_texts
-from tests.rows import parsed, received, wire
+from tests.rows import parsed, received, text_of, wire
 
 pytestmark = pytest.mark.django_db
 
@@ -444,7 +444,7 @@ def test_a_text_that_no_line_can_carry_is_encoded_and_reads_the_same(text):
     assert max(map(len, wire(message).split(b"\r\n"))) <= 998
     assert b"\0" not in wire(message)
     assert received(message).get_content().replace("\r\n", "\n") == text + "\n"
-    assert assembly.bodies(message).text == text.replace("\0", "") + "\n"
+    assert text_of(message) == text.replace("\0", "") + "\n"
 
 
 def test_only_the_part_with_the_long_line_is_encoded_again():
@@ -595,7 +595,7 @@ def test_a_byte_order_mark_goes_and_utf_16_becomes_utf_8(encoding):
     if encoding == "utf-8-sig":
         text = text.replace("16", "8")
     message = submit(text.encode(encoding))
-    assert (message.subject, assembly.bodies(message).text) == ("Köln", "Grüße\n")
+    assert (message.subject, text_of(message)) == ("Köln", "Grüße\n")
     assert received(message).get_content().strip() == "Grüße"
 
 
