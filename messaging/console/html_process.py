@@ -33,7 +33,7 @@ def read(pipe: IO[bytes]) -> Any:
 
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
-    """What is asked for: {"clean": html} gives the fields of Clean or nothing, {"texts": [html]} the same with texts."""
+    """What is asked for: {"clean": html} gives the fields of Clean or nothing, {"texts": [html]} their texts."""
     if "texts" in request:
         return {"texts": list(map(html_weight.text_of, request["texts"]))}
     try:

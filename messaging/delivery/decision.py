@@ -125,7 +125,7 @@ def whom_to_ask(message: Message, now: datetime) -> tuple[list[Recipient], PutOf
 
 
 def stay_put_off(put_off: PutOff, now: datetime) -> None:
-    """Whoever was put off is so in a try that continues when the message is due again, from now on."""
+    """Those who were put off are so in a try that continues when the message is due again, from now on."""
     for recipient in put_off:
         recipient.decided_at = now
 

@@ -54,11 +54,14 @@ class Mark:
     @classmethod
     def now(cls) -> "Mark":
         """To be asked for before anything that is shown is read."""
+        with connection.cursor() as cursor:
+            cursor.execute(_STATE if connection.vendor == "postgresql" else _STATE_OF_A_FILE)
+            row = cursor.fetchone()
+        last, state = tuple(row[: len(TABLES)]), row[len(TABLES) :]
         if connection.vendor == "postgresql":
-            following, *under_way = _transactions()
-            return cls(_last_keys(), following=following, under_way=tuple(under_way))
-        being_sent = Message.objects.filter(status=Message.Status.SENDING).order_by("pk")
-        return cls(_last_keys(), sent=tuple(being_sent.values_list("pk", flat=True)))
+            following, *under_way = _transactions(*state)
+            return cls(last, following=following, under_way=tuple(under_way))
+        return cls(last, sent=tuple(sorted(map(int, state[0].split(",")))) if state[0] else ())
 
     @property
     def named(self) -> str:
@@ -96,21 +99,18 @@ class Mark:
         return found
 
 
-def _last_keys() -> tuple[int, ...]:
-    with connection.cursor() as cursor:
-        cursor.execute(_LAST_KEYS)
-        return tuple(cursor.fetchone())
-
-
-_LAST_KEYS = f"SELECT {', '.join(f'(SELECT COALESCE(MAX(id), 0) FROM {table._meta.db_table})' for table in TABLES)}"  # noqa: S608
+_LAST_KEYS = ", ".join(f"(SELECT COALESCE(MAX(id), 0) FROM {table._meta.db_table})" for table in TABLES)  # noqa: S608
+_STATE_OF_A_FILE = f"""
+    SELECT {_LAST_KEYS},
+        (SELECT GROUP_CONCAT(id) FROM {Message._meta.db_table} WHERE status = '{Message.Status.SENDING}')"""  # noqa: S608
 # What is written within a savepoint has a number of its own, which a snapshot leaves out: so each number is asked about
 # from the oldest transaction of this database on, those of others of the server set aside. What lies more than 10,000
 # after that counts as not known.
 _UNDER_WAY = """
-    SELECT LEAST(high, oldest + 10000), ARRAY(
+    SELECT LEAST(high, oldest + 10000) AS following, ARRAY(
         SELECT pg_snapshot_xip(taken)::text::bigint AS number
         UNION SELECT number FROM GENERATE_SERIES(oldest, LEAST(high, oldest + 10000) - 1) AS number
-        WHERE pg_xact_status(number::text::xid8) = 'in progress' ORDER BY number)
+        WHERE pg_xact_status(number::text::xid8) = 'in progress' ORDER BY number) AS under_way
     FROM (
         SELECT taken, high, COALESCE((
             SELECT MIN(number) FROM (
@@ -121,6 +121,7 @@ _UNDER_WAY = """
         FROM (SELECT taken, pg_snapshot_xmax(taken)::text::bigint AS high FROM pg_current_snapshot() AS taken) AS now
     ) AS known
     WHERE pg_current_xact_id_if_assigned() IS NULL"""
+_STATE = f"SELECT {_LAST_KEYS}, following, under_way FROM (SELECT) AS one LEFT JOIN ({_UNDER_WAY}) AS those ON TRUE"  # noqa: S608
 # A row has the lower half of the number.
 _WRITTEN_SINCE = f"""(
     SELECT number >= %s OR number = ANY(%s) FROM (
@@ -128,14 +129,10 @@ _WRITTEN_SINCE = f"""(
         FROM (SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS high) AS snapshot) AS written)"""  # noqa: S608
 
 
-def _transactions() -> tuple[int, ...]:
+def _transactions(following: int | None, under_way: Sequence[int] | None) -> tuple[int, ...]:
     """The number of the first transaction of PostgreSQL that is not known to be over or under way, and those of the
     ones under way. Within a transaction that has written (a test) there are none: it sees what is its own.
     """
-    with connection.cursor() as cursor:
-        cursor.execute(_UNDER_WAY)
-        row = cursor.fetchone()
-    if row is None:
+    if following is None or under_way is None:
         return (MOST,)
-    following, under_way = row
     return (min([following, *under_way[NAMED : NAMED + 1]]), *under_way[:NAMED])
