@@ -6,7 +6,7 @@ quotation marks as a whole, `mailto:`, blanks that no one sees. One pass over th
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from messaging.content import mime
@@ -34,6 +34,9 @@ _TOKEN = re.compile(
 LONGEST_LABEL = 20  # tokens: names of groups are short
 _UNCLOSED = {'"': "quotation mark", "<": "angle bracket"}
 _SCHEME = re.compile(r"(?:mailto|smtp):", re.IGNORECASE)
+_HAS_OTHERS = re.compile(r"(?:\A|&)(?:amp;)?(?:to|cc|bcc)=[^&]", re.IGNORECASE)  # of a link (RFC 6068 2)
+_IN_A_WORD = re.compile(r"[^\s@]@[^\s@]")
+_AROUND_ADDRESSES = "()[]<>,:;\"'“”"
 _UNSEEN_IN_ADDRESSES = re.compile("[\u00ad\u200c\u200d]")
 _QUOTES = {'"': '"', "'": "'", "“": "”", "”": "”", "„": "“", "‟": "”", "«": "»", "‘": "’"}
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
@@ -204,6 +207,8 @@ def _mailboxes(piece: Piece, *, is_inner: bool) -> list[Mailbox]:
     place = next((place for place, token in enumerate(tokens) if token.kind == "angle"), None)
     if place is not None:
         address = _address(tokens[place].text)
+        for beside in (tokens[:place], tokens[place + 1 :]):
+            _refuse_another(beside, [address])
         name = _name(tokens[:place]) or _name(tokens[place + 1 :])
         return [Mailbox("" if name.lower() == address.lower() else name, address)]
     whole = _without_quotes(piece.text)
@@ -213,14 +218,38 @@ def _mailboxes(piece: Piece, *, is_inner: bool) -> list[Mailbox]:
     source = _source(token for token in piece.tokens if token.kind != "comment").strip()
     if "@" not in source:  # John Doe (john@x.example)
         place = next(place for place, token in enumerate(tokens) if "@" in token.text)
-        return [Mailbox(_name(tokens[:place]), _address(tokens[place].text.strip("()")))]
+        address = _address(tokens[place].text.strip("()"))
+        _refuse_another(tokens[place + 1 :], [address])
+        return [Mailbox(_name(tokens[:place]), address)]
     words = [source] if '"' in source else source.split()
     if len(words) > 1 and not all("@" in word for word in words):
         address = mime.displayable(next(word for word in words if "@" in word), 60)
         shown = mime.displayable(source, 80)
         raise BadAddress(f"“{shown}” is a name and an address. Put the address in angle brackets: <{address}>.")
     name = _name(comments) if len(words) == 1 else ""
-    return [Mailbox(name, _address(word)) for word in words]
+    addresses = list(map(_address, words))
+    _refuse_another(comments, addresses)
+    return [Mailbox(name, address) for address in addresses]
+
+
+def _refuse_another(tokens: Sequence[Token], addresses: Collection[str]) -> None:
+    """A name beside these has no other address in it, unless all of it is in quotation marks: a comma may be missing
+    there, and no one would see that the other gets nothing.
+    """
+    source = _source(tokens).strip()
+    is_quoted = [token.kind for token in tokens] == ["quoted"] or _without_quotes(source) != source
+    if "@" not in source or is_quoted:
+        return
+    known = {address.lower() for address in addresses}
+    for word in source.split():
+        other = _address(word.strip(_AROUND_ADDRESSES)) if _IN_A_WORD.search(word) else ""
+        if other and other.lower() not in known:
+            shown, address = mime.displayable(source, 80), next(iter(addresses))
+            raise BadAddress(
+                f"“{shown}” beside <{address}> has another address in it. Put each address in angle brackets: "
+                f"<{mime.displayable(other, 60)}>. If it belongs to a name, put the whole name in quotation marks: "
+                f'"{mime.displayable(source.replace(chr(34), ""), 40)}" <{address}>.'
+            )
 
 
 def _name(tokens: Iterable[Token]) -> str:
@@ -240,7 +269,12 @@ def _address(text: str) -> str:
     address = _UNSEEN_IN_ADDRESSES.sub("", _without_quotes(text.strip(" <>")))
     scheme = _SCHEME.match(address)
     if scheme is not None:
-        address = address[scheme.end() :].partition("?")[0]
+        address, _, fields = address[scheme.end() :].partition("?")
+        if _HAS_OTHERS.search(fields):
+            raise BadAddress(
+                f"“{mime.displayable(text, 80)}” has more than one address in it. Enter each address alone: "
+                f"{mime.displayable(address, 60)}"
+            )
     local, at, domain = address.rpartition("@")
     return f"{local}{at}{domain.removesuffix('.')}"
 

@@ -51,9 +51,16 @@ JOHN, JANE = Mailbox("Doe, John", J), Mailbox("Roe, Jane", R)
         (f'"{A}, {B}"', [Mailbox("", A), Mailbox("", B)]),
         (f"{A} <{A}>", [Mailbox("", A)]),
         (f"'{A}' <{A}>", [Mailbox("", A)]),
-        (f"{B} <{A}>", [Mailbox(B, A)]),
+        (f'"{B}" <{A}>', [Mailbox(B, A)]),
+        (f"'{B}' <{A}>", [Mailbox(B, A)]),
+        (f"“{B}” <{A}>", [Mailbox(B, A)]),
+        (f'"Ann, once {B}" <{A}>', [Mailbox(f"Ann, once {B}", A)]),
+        (f"Ann ({A}) <{A}>", [Mailbox(f"Ann ({A})", A)]),
+        (f"Ann @ Home <{A}>, @team <{B}>", [Mailbox("Ann @ Home", A), Mailbox("@team", B)]),
+        (f"<{B}> Ann <{A}>", [Mailbox("", B), Mailbox("Ann", A)]),
         (f"mailto:{A}", [Mailbox("", A)]),
         (f"MAILTO:{A}?subject=Hello", [Mailbox("", A)]),
+        (f"mailto:{A}?subject=to%20be%20sent&body=cc", [Mailbox("", A)]),
         (f"Ann <mailto:{A}>", [Mailbox("Ann", A)]),
         (f"SMTP:{A}", [Mailbox("", A)]),
         (f"John Doe [mailto:{J}]", [Mailbox("John Doe", J)]),
@@ -114,6 +121,54 @@ def test_what_cannot_be_read_is_refused_and_named(typed, words):
         read_mailboxes(typed)
     assert words in str(refusal.value)
     assert "comma" not in str(refusal.value) or "," in typed
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        f"{A} Bob <{B}>",
+        f"{A} Bob Roe <{B}>, {J}",
+        f"{J}; {A} Bob <{B}>",
+        f"Ann {A} <{B}>",
+        f"{A} {J} <{B}>",
+        f"mailto:{A} Bob <{B}>",
+        f"{A}: Bob <{B}>",
+        f"{A}|Bob <{B}>",
+        f"{A}/Bob [{B}]",
+        f"Bob, {A} Roe <{B}>",
+        f'"{A}" Bob <{B}>',
+        f"'{A}' Bob <{B}>",
+        f"“{A}” Bob <{B}>",
+        f'Bob "{A}" <{B}>',
+        f"{A} <{B}>",
+        f"{B} {A} <{A}>",
+        f"({A}) Bob <{B}>",
+        f"Ann ({A}) Bob <{B}>",
+        f"Ann ({A} Bob) <{B}>",
+        f"Bob <{B}> ({A})",
+        f"{B} ({A})",
+        f"({A}) {B}",
+        f"Bob ({B}) ({A})",
+        f"Bob ({B}) {A}",
+        f"{B} (Bob) ({A})",
+        f'"{A} Bob <{B}>"',
+    ],
+)
+def test_address_beside_another_is_no_name_that_no_one_misses(typed):
+    with pytest.raises(BadAddress) as refusal:
+        read_mailboxes(typed)
+    assert f"{A}" in str(refusal.value) and "angle brackets" in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "typed", [f"{A}?cc={B}", f"{A}?subject=x&bcc={B}", f"{A}?to={B}", f"{A}?subject=x&amp=1&CC={B}"]
+)
+@pytest.mark.parametrize(
+    "form", ["mailto:{}", "Ann <mailto:{}>", "Ann [mailto:{}]", "<mailto:{}>", "mailto:{}, j@x.example"]
+)
+def test_address_of_a_link_that_names_others_is_refused(form, typed):
+    with pytest.raises(BadAddress, match=f"Enter each address alone: {A}"):
+        read_mailboxes(form.format(typed))
 
 
 def test_a_field_for_one_address_takes_one():
