@@ -232,10 +232,19 @@ def test_as_many_web_processes_as_one_likes():
     assert "./config/nginx.conf:/etc/nginx/conf.d/default.conf:ro" in SERVICES["proxy"]["volumes"]
 
 
-def test_proxy_takes_in_whole_requests_and_answers():
-    """So a slow client keeps a connection of the proxy, and nothing of a web container."""
+def test_proxy_leaves_it_to_a_web_process_how_much_of_a_body_is_taken():
+    """A web process refuses what is too large as soon as it is announced, and has limits for what waits on its disk;
+    the proxy has none, and a stranger could fill the disk that the database is on.
+    """
     nginx = (ROOT / "config" / "nginx.conf").read_text()
-    assert not re.search(r"^\s*proxy(_request)?_buffering\s+off", nginx, re.MULTILINE)
+    assert re.search(r"^\s*proxy_request_buffering off;", nginx, re.MULTILINE)
+    assert re.search(r"^\s*proxy_http_version 1.1;", nginx, re.MULTILINE), "a body in chunks would be kept all the same"
+
+
+def test_proxy_takes_in_whole_answers():
+    """So a slow client that reads a page keeps a connection of the proxy, and nothing of a web container."""
+    nginx = (ROOT / "config" / "nginx.conf").read_text()
+    assert not re.search(r"^\s*proxy_buffering\s+off", nginx, re.MULTILINE)
     for name in ("client_header_timeout", "client_body_timeout", "send_timeout"):
         assert int(re.search(rf"^\s*{name} (\d+)s;", nginx, re.MULTILINE)[1]) <= 30
 
