@@ -75,15 +75,22 @@ def _is_about_account(attempt: SendAttempt, since: datetime) -> bool:
     """Whether what was heard in an attempt is about its account, and not about a recipient.
 
     A server may repeat what the recipient's own server told it, so from RCPT on it is sure once it was said of another
-    domain, too; those looked up are of the same pause. Who was not asked for is no witness.
+    message, too, and of another domain: whom a message is for may be one person's choice. Those looked up are of the
+    same pause. Who was not asked for is no witness.
     """
     if attempt.stage not in OF_RECIPIENTS:
         return True
     before = SendAttempt.objects.filter(account_id=attempt.account_id, account_is_gone=False, stage__in=OF_RECIPIENTS)
     before = before.filter(started_at__gt=since - ledger.LONGEST_TRY, finished_at__gte=since, reason=attempt.reason)
-    heard_of = [attempt.recipients, *before.values_list("recipients", flat=True)[:MOST_LOOKED_AT]]
-    of_whom = {domain_of(row["address"]) for rows in heard_of for row in rows if _said(row) == attempt.reason}
-    return len(of_whom) > 1
+    earlier = before.values_list("message_id", "recipients")[:MOST_LOOKED_AT]
+    said_of = {
+        (message_id, domain_of(row["address"]))
+        for message_id, rows in [(attempt.message_id, attempt.recipients), *earlier]
+        for row in rows
+        if _said(row) == attempt.reason
+    }
+    messages, domains = ({each[place] for each in said_of} for place in (0, 1))
+    return len(messages) > 1 and len(domains) > 1
 
 
 def _said(row: Mapping[str, Any]) -> Phrase | None:

@@ -86,10 +86,9 @@ class Refusal:
     recipients: list[Recipient] = field(default_factory=list)
 
     @property
-    def domains(self) -> list[list[str]]:
-        """For each reply, the domains that it speaks of: at RCPT each recipient had one of their own."""
-        each = [pauses.domain_of(recipient.address) for recipient in self.recipients]
-        return [[domain] for domain in each] if self.reply.stage == Stage.RCPT else [each]
+    def domains(self) -> list[str]:
+        """Those of its recipients; one of them counts, as whom a message is for may be one person's choice."""
+        return [pauses.domain_of(recipient.address) for recipient in self.recipients]
 
 
 def unknown_refusals(pending: Sequence[Recipient], judgement: Judgement, result: Result) -> list[Refusal]:
@@ -182,10 +181,9 @@ def _has_passed(reply: dict[str, str], stage: str) -> bool:
 
 
 def _count(streak: RefusalStreak, refusal: Refusal, attempt: SendAttempt, now: datetime) -> None:
-    for domains in refusal.domains:
-        another = next((domain for domain in domains if domain not in streak.domains), None)
-        if another is not None and len(streak.domains) < MOST_DOMAINS:
-            streak.domains.append(another)
+    another = next((domain for domain in refusal.domains if domain not in streak.domains), None)
+    if another is not None and len(streak.domains) < MOST_DOMAINS:
+        streak.domains.append(another)
     streak.refusals += 1
     streak.last_at = max(now, streak.last_at)
     streak.server = attempt.server

@@ -130,9 +130,9 @@ def test_what_is_sent_at_once_to_one_after_another_fails_where_a_person_is_asked
 @pytest.mark.parametrize("domain", ["evil.example", "evil.co.uk"])
 def test_subdomains_of_one_owner_are_one_domain(server, domain):
     refuse(server)
-    message = make_message(*(f"x@s{number}.{domain}" for number in range(8)))
+    messages = [make_message(f"x@s{number}.{domain}") for number in range(8)]
     run_lane()
-    assert statuses(message) == ["failed"]
+    assert set(statuses(*messages)) == {"failed"}
     assert not is_paused()
 
 
@@ -175,26 +175,39 @@ def test_dead_mailboxes_at_one_domain_do_not_stop_a_batch(server):
     assert not is_paused()
 
 
-def test_recipients_of_one_message_each_count_and_one_that_is_let_past_ends_it(server):
-    refuse(server)
-    server.at("RCPT", "250 ok", recipient="a@good.example")
-    mixed = make_message("a@good.example", *(f"b@bad{place}.example" for place in range(6)))
-    run_lane()
-    assert status(mixed) == "failed"
-    assert not is_paused()
-    assert mixed.recipients.get(address="a@good.example").status == "accepted"
-    one = make_message(*(f"c@worse{place}.example" for place in range(5)))
-    run_lane()
-    assert is_paused()
-    assert status(one) == "failed"
-    assert in_words(one.reason) == "Its recipients were refused in the same words: the fault may be ours."
-
-
-def test_at_the_end_of_data_one_reply_counts_once_however_many_recipients_it_was_for(server):
-    refuse(server, "END", "554 Nein danke {}")
+@pytest.mark.parametrize("stage", ["MAIL", "RCPT", "DATA", "END"])
+def test_message_counts_once_however_many_it_is_for(server, stage):
+    """It is for those whom one person named."""
+    refuse(server, stage, "554 Nein danke {}")
     make_message(*(f"c@domain{place}.example" for place in range(9)))
     run_lane()
     assert not is_paused()
+    copies = [make_message(f"c@domain{place}.example", "copy@ours.example") for place in range(4)]
+    run_lane()
+    assert is_paused()
+    assert statuses(*copies) == ["failed"] * 4
+
+
+def test_recipient_who_is_let_past_ends_it(server):
+    refuse(server)
+    server.at("RCPT", "250 ok", recipient="a@good.example")
+    queue(4)
+    mixed = make_message("a@good.example", "b@bad.example")
+    run_lane()
+    queue(4, first=4)
+    run_lane()
+    assert status(mixed) == "failed"
+    assert mixed.recipients.get(address="a@good.example").status == "accepted"
+    assert not is_paused()
+
+
+def test_one_message_that_is_enough_by_the_company_option_says_so(server):
+    options.save({"same_refusals": 1}, by=None)
+    refuse(server)
+    one = make_message("a@one.example", "b@two.example")
+    run_lane()
+    assert status(one) == "failed"
+    assert in_words(one.reason) == "Its recipients were refused in the same words: the fault may be ours."
 
 
 def test_refusals_that_others_lie_between_still_count(server):
