@@ -25,11 +25,16 @@ ADMITTED = "admitted"  # attribute of the person at the browser
 
 
 class NoLonger(PermissionDenied):
-    """Nothing was done: the person who ordered it may not do so any more. `is_over`: they are signed in no more."""
+    """The person who ordered it may not do so any more. `is_over`: they are signed in no more, and nothing was done.
 
-    def __init__(self, *, is_over: bool = False) -> None:
-        super().__init__("Your rights were changed while this was on its way. Nothing was done.")
-        self.is_over = is_over
+    Of an order in parts, `done` is for how many messages it was carried out before.
+    """
+
+    def __init__(self, *, is_over: bool = False, done: int = 0) -> None:
+        what = f"It was done for {done:,} message{'' if done == 1 else 's'}, and not for the others."
+        words = "Your rights were changed while this was on its way."
+        super().__init__(f"{words} {what if done else 'Nothing was done.'}")
+        self.is_over = is_over and not done
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """The answers to requests that got no turn, and to those that the database gave up or put off."""
 
 import logging
-import sqlite3
 import sys
 from collections.abc import Callable
 
@@ -13,7 +12,7 @@ from django.views import defaults
 from messaging import turns
 from messaging.access import passwords
 from messaging.console import html_reader, searches
-from messaging.delivery.store.group_commit import is_locked, is_read_only
+from messaging.delivery.store.group_commit import is_kept_waiting, is_read_only
 
 log = logging.getLogger(__name__)
 
@@ -65,12 +64,7 @@ def _put_off(request: HttpRequest, error: BaseException) -> HttpResponse | None:
     """The answer where the database could not write; None where that is not what is wrong."""
     if is_read_only(error):
         return _try_again(request, *READ_ONLY)
-    return _try_again(request, *LOCKED) if _is_kept_waiting(error) else None
-
-
-def _is_kept_waiting(error: BaseException) -> bool:
-    """Whether another transaction keeps a row, or SQLite's file, that a statement needs."""
-    return is_locked(error) or getattr(error.__cause__, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
+    return _try_again(request, *LOCKED) if is_kept_waiting(error) else None
 
 
 def _try_again(request: HttpRequest, heading: str, why: str) -> HttpResponse:

@@ -8,13 +8,14 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from django.contrib.auth.models import User
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.db.models import Max, QuerySet
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from messaging import admission
 from messaging.access import roles
+from messaging.delivery.store.group_commit import is_kept_waiting
 from messaging.lifecycle import transitions
 from messaging.lifecycle.transitions import Transition
 from messaging.models import Category, Message, MessageVersion, Phrase, Reason, Recipient
@@ -30,7 +31,7 @@ TAKEN = (Recipient.Status.ACCEPTED, Recipient.Status.UNKNOWN)  # by a server, ce
 CHUNK = 1000  # messages that are changed in one transaction
 SENDS = ("try_now", "retry", "send_again")  # with the settings of an account
 # In a Tally: in a person's mail program; edited, or another one in any other way, since it was shown.
-AS_DRAFT, EDITED, CHANGED = "draft", "edited", "changed"
+AS_DRAFT, EDITED, CHANGED, KEPT = "draft", "edited", "changed", "kept"
 LOOK = "Look at it and order again."
 
 
@@ -253,7 +254,7 @@ def _carry_out(order: Order, message: Message, by: User, seen: Shown | None) -> 
 @dataclass
 class Tally:
     """What came of an order for many: how many it was carried out for; how many it was not, by status, AS_DRAFT,
-    EDITED or CHANGED; and of the edited the edits that the person has not seen, the latest of each message.
+    EDITED, CHANGED or KEPT; and of the edited the edits that the person has not seen, the latest of each message.
     """
 
     done: int = 0
@@ -280,28 +281,47 @@ def carry_out_for_all(
     """
     tally = Tally()
     ids = list(messages.order_by("pk").values_list("pk", flat=True))
+    left = len(ids)
     for part in in_parts(ids, CHUNK):
-        with admission.ordered_by(by):
-            rows = transitions.lock(Message.objects.filter(pk__in=part))
-            possible = []
-            locked = list(rows.only("status", "handed_to"))
-            keys = [message.pk for message in locked]
-            unseen = {} if seen is None else edits_unseen(keys, seen)
-            changed = set() if since is None else since.changed(keys)
-            for message in locked:
-                if not order.transition.allows(message):
-                    tally.refused[AS_DRAFT if message.handed_to_id is not None else message.status] += 1
-                elif message.pk in unseen:
-                    tally.refused[EDITED] += 1
-                    tally.unseen.append(unseen[message.pk])
-                elif message.pk in changed:
-                    tally.refused[CHANGED] += 1
-                else:
-                    possible.append(message.pk)
-            transitions.carry_out(
-                order.transition, possible, by=by, at=timezone.now(), params=order.params, **order.given
-            )
-            tally.done += len(possible)
+        try:
+            with admission.ordered_by(by):
+                found = _carry_out_part(order, part, by, seen, since)
+        except admission.NoLonger as error:
+            raise admission.NoLonger(is_over=error.is_over, done=tally.done) from error
+        except DatabaseError as error:
+            if not (tally.done and is_kept_waiting(error)):
+                raise
+            tally.refused[KEPT] += left
+            break
+        left -= len(part)
+        tally.done += found.done
+        tally.refused += found.refused
+        tally.unseen += found.unseen
+    return tally
+
+
+def _carry_out_part(
+    order: Order, part: Sequence[int], by: User, seen: Mapping[int, int] | None, since: Mark | None
+) -> Tally:
+    tally = Tally()
+    rows = transitions.lock(Message.objects.filter(pk__in=part))
+    locked = list(rows.only("status", "handed_to"))
+    keys = [message.pk for message in locked]
+    unseen = {} if seen is None else edits_unseen(keys, seen)
+    changed = set() if since is None else since.changed(keys)
+    possible = []
+    for message in locked:
+        if not order.transition.allows(message):
+            tally.refused[AS_DRAFT if message.handed_to_id is not None else message.status] += 1
+        elif message.pk in unseen:
+            tally.refused[EDITED] += 1
+            tally.unseen.append(unseen[message.pk])
+        elif message.pk in changed:
+            tally.refused[CHANGED] += 1
+        else:
+            possible.append(message.pk)
+    transitions.carry_out(order.transition, possible, by=by, at=timezone.now(), params=order.params, **order.given)
+    tally.done = len(possible)
     return tally
 
 

@@ -60,6 +60,7 @@ def _stands(status: str, number: int) -> str:
         "unknown": f"{'has' if number == 1 else 'have'} an unknown outcome, to be decided first",
         "edited": f"{'was' if number == 1 else 'were'} edited after the list was loaded",
         "changed": f"{'has' if number == 1 else 'have'} changed since the list was loaded",
+        "kept": f"{be} kept by another change at the moment, to be ordered again",
         "draft": f"{be} a draft in a mail program" if number == 1 else "are drafts in mail programs",
     }
     return rest[status]

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -102,6 +103,11 @@ class GroupCommit(Generic[T]):
 def is_locked(error: BaseException) -> bool:
     """Whether PostgreSQL gave a statement up because another transaction keeps a row that it needs."""
     return getattr(error.__cause__, "sqlstate", None) == LOCKED
+
+
+def is_kept_waiting(error: BaseException) -> bool:
+    """Whether another transaction keeps a row, or SQLite's file, that a statement needs."""
+    return is_locked(error) or getattr(error.__cause__, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
 
 
 def is_read_only(error: BaseException) -> bool:

@@ -2,19 +2,24 @@
 
 import datetime as dt
 import re
+import threading
 import time
 
 import pytest
+from django.db import connection, transaction
 from django.utils import timezone
 
+from messaging import users
+from messaging.access import roles
 from messaging.company import options
 from messaging.models import BatchItem, Message, MessageEvent
 from messaging.queue import actions, batches
 from messaging.wording import in_words
 from tests.factories import make_message, make_user, put
-from tests.pages import as_of, in_form, words
+from tests.pages import as_of, form_of, in_form, words
 from tests.rows import states
 from tests.sizes import several
+from tests.steps import elsewhere
 
 pytestmark = pytest.mark.django_db
 
@@ -218,3 +223,71 @@ def test_others_messages_are_not_chosen_by_their_numbers(client, waiting, django
     assert states() == ["cancelled", "queued", "queued", "queued"]
     put(waiting[0], status="queued")
     assert "1 held." in order(client, "hold", **all_of_the_list(client), **{"hold-why": "Wait"})
+
+
+# --- An order that ends half-way --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def in_twos(monkeypatch):
+    """Parts of two messages; the list given holds what happens before the second one."""
+    real, happens = actions.in_parts, []
+
+    def parts(ids, size):
+        for number, part in enumerate(real(ids, 2)):
+            if number == 1:
+                happens[0]()
+            yield part
+
+    monkeypatch.setattr(actions, "in_parts", parts)
+    return happens
+
+
+def cancel_all(browser):
+    page = browser.get("/messages/?status=queued")
+    given = form_of(page, action="/messages/bulk/") | {"action": "cancel", "all_matching": "1"}
+    return browser.post("/messages/bulk/", given, follow=True)
+
+
+@pytest.mark.parametrize("how", ["role", "session"])
+def test_order_whose_person_may_not_go_on_says_for_how_many_it_was_done(how, office, operator, in_twos):
+    for number in range(6):
+        make_message(f"a{number}@example.com", due=False)
+    boss = make_user("boss", role=roles.ADMIN)
+    in_twos.append(operator.groups.clear if how == "role" else lambda: users.sign_out(operator, by=boss))
+    answer = cancel_all(office)
+    assert answer.status_code == 403
+    assert "It was done for 2 messages, and not for the others." in words(answer)
+    assert states() == ["cancelled"] * 2 + ["queued"] * 4
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_order_that_meets_a_locked_message_says_how_many_are_left(office, in_twos):
+    messages = [make_message(f"a{number}@example.com", due=False) for number in range(6)]
+    is_locked, is_over = threading.Event(), threading.Event()
+
+    def keep():
+        with transaction.atomic():
+            list(Message.objects.select_for_update().filter(pk=messages[3].pk))
+            is_locked.set()
+            is_over.wait(20)
+
+    keeper = threading.Thread(target=elsewhere(keep))
+
+    def lock():
+        keeper.start()
+        assert is_locked.wait(10)
+        with connection.cursor() as cursor:
+            cursor.execute("SET lock_timeout = '200ms'")
+
+    in_twos.append(lock)
+    try:
+        answer = cancel_all(office)
+    finally:
+        is_over.set()
+        keeper.join()
+        connection.close()
+    said = "2 cancelled; 4 could not be: 4 are kept by another change at the moment, to be ordered again."
+    assert said in words(answer)
+    assert states() == ["cancelled"] * 2 + ["queued"] * 4
