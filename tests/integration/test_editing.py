@@ -59,7 +59,7 @@ def fields_of(response):
     given = {name: form[name].value() or "" for name in ("to", "cc", "bcc", "subject", "text")}
     given["version"] = re.search(r'name="version" value="(\d+)"', html)[1]
     given["promised"] = response.context["promised"]
-    given["stay"] = re.findall(r'name="stay" value="(\d+)" checked', html)
+    given["stay"] = re.findall(r'name="stay" value="(\d+)"\s+checked', html)
     given["kept"] = re.findall(r'name="kept" value="([^"]+)"', html)
     if form["no_subject"].value():
         given["no_subject"] = "on"

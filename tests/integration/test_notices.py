@@ -712,7 +712,7 @@ def test_idle_look_costs_one_statement_and_walks_no_table(django_assert_num_quer
 
 def badge(client):
     found = re.search(
-        r'class="menu-badge">(\d+\+?)<span class="visually-hidden"> not yet seen', client.get("/messages/").text
+        r'class="menu-badge">\s*(\d+\+?)<span class="visually-hidden"> not yet seen', client.get("/messages/").text
     )
     return found and found[1]
 

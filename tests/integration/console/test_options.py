@@ -69,7 +69,7 @@ def test_only_admins_see_and_change_them(client, operator, role):
 
 def test_menu_leads_there(admin):
     page = admin.get("/messages/").content.decode()
-    assert re.search(rf'Defaults</span>.*href="{URL}".*Company options</a>', page, re.DOTALL)
+    assert re.search(rf'Defaults</span>.*href="{URL}".*Company options\s*</a>', page, re.DOTALL)
 
 
 def test_both_are_off_until_somebody_switches_them_on_and_the_page_says_what_that_means(admin):
