@@ -100,7 +100,9 @@ class Part:
         self.fields, self.body = head(raw, start, stop, most_fields)
         self.is_leaf = True
         self.is_root = False  # the message itself, of which the others are parts
-        self.is_version = False  # one of those between which a reader chooses, or the first thing to be seen of one
+        self.is_version = (
+            False  # the message, one of those between which a reader chooses, or what is seen first of one
+        )
         self.choices: tuple[tuple[int, int], ...] = ()  # multipart/alternatives around it, and which of theirs it is in
         self.has_parameters = True  # that are read
         self._parameters: dict[str, dict[str, str]] = {}
@@ -231,7 +233,9 @@ def _head_in_window(raw: Octets, start: int, stop: int, most_fields: int) -> tup
 
 def walk(raw: Raw, start: int = 0, stop: int | None = None) -> Iterator[Part]:
     """Every multipart and leaf in the order of the message. An attached message (message/rfc822) is one leaf."""
-    return _walk(Part(raw, start, len(raw) if stop is None else stop), 0, _Left())
+    root = Part(raw, start, len(raw) if stop is None else stop)
+    root.is_version = True
+    return _walk(root, 0, _Left())
 
 
 def _walk(part: Part, depth: int, left: _Left) -> Iterator[Part]:
@@ -256,7 +260,7 @@ def _walk(part: Part, depth: int, left: _Left) -> Iterator[Part]:
 
 
 def _is_seen_first(part: Part, number: int, within: Part) -> bool:
-    """Whether it is the root of a multipart/related (RFC 2387 3.2), or the first part of one of several versions."""
+    """Whether it is the root of a multipart/related (RFC 2387 3.2), or the first part of all or of a version."""
     if within.content_type == "multipart/related":
         return part.content_id == within.start_id if within.start_id else number == 0
     return within.is_version and number == 0

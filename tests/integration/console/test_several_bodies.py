@@ -144,3 +144,27 @@ def test_earlier_version_says_of_which_part_there_is_html_alone(office):
     assert office.post(url, filled(office, url, within="subject", subject="Other")).status_code == 302
     page = words(office.get(f"/messages/{message.pk}/versions/1/"))
     assert "Good morning" in page and "Some of it is HTML only" in page
+
+
+@pytest.mark.parametrize("kind", [b'text/html; charset=utf-8; name="letter.html"', b'text/plain; name="letter.txt"'])
+@pytest.mark.parametrize("field", [b"X-Report: 1", b"Content-Disposition: inline; filename=letter"])
+def test_named_text_that_is_the_whole_message_is_its_text(office, kind, field):
+    raw = HEAD + b"MIME-Version: 1.0\r\n" + part(kind, f"<p>{ORDER}</p>\r\n".encode(), field)
+    message = accept(Submission(raw, "office@example.com", ["ada@example.com"]))
+    assert ORDER in shown(office, message)[0][1]
+    assert message.attachment_count == 0
+
+
+@pytest.mark.parametrize("kind", [b"text/html; name=body.html", b"text/plain; name=body.txt"])
+def test_named_text_that_stands_first_is_read_and_others_are_attached(office, kind):
+    first = part(kind, f"<p>{ORDER}</p>".encode(), b"Content-Disposition: inline; filename=body")
+    report = part(b"text/plain; name=report.txt", b"1,2,3", b"Content-Disposition: inline; filename=report.txt")
+    for message in (mail(first, report), mail(multipart(first, boundary=b"i"), report)):
+        assert [ORDER in said for _, said in shown(office, message)] == [True]
+        assert list(message.attachments.values_list("filename", flat=True)) == ["report.txt"]
+
+
+def test_named_text_that_is_said_to_be_attached_is_attached(office):
+    raw = HEAD + b"MIME-Version: 1.0\r\n" + part(b"text/plain; name=a.txt", b"1", b"Content-Disposition: attachment")
+    message = accept(Submission(raw, "office@example.com", ["ada@example.com"]))
+    assert "This message has no text" in page_of(office, message) and message.attachment_count == 1
