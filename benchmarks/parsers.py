@@ -142,6 +142,16 @@ def _body(content_type: str) -> Callable[[str], bytes]:
     return lambda text: f"From: a@b.example\r\nContent-Type: {content_type}\r\n\r\n{text}".encode()
 
 
+def _nested_versions(text: str) -> bytes:
+    """In 90 alternatives, with HTML beside each."""
+    heads = (
+        f"Content-Type: multipart/alternative; boundary=a{n}\r\n\r\n"
+        f"--a{n}\r\nContent-Type: text/html\r\n\r\nä\r\n--a{n}\r\n"
+        for n in range(90)
+    )
+    return f"From: a@b.example\r\n{''.join(heads)}\r\n--a89\r\n\r\n{text}".encode()
+
+
 def _nested(text: str) -> bytes:
     """In 200 multiparts, whose boundaries begin alike."""
     heads = (f"Content-Type: multipart/mixed; boundary={'a' * n}\r\n\r\n--{'a' * n}\r\n" for n in range(1, 201))
@@ -201,6 +211,7 @@ def parsers() -> dict[str, Parser]:
         "bodies qp": to_raw(_body("text/plain\r\nContent-Transfer-Encoding: quoted-printable"), assembly.bodies_of),
         "bodies base64": to_raw(_body("text/plain\r\nContent-Transfer-Encoding: base64"), assembly.bodies_of),
         "bodies multipart": to_raw(_body("multipart/mixed; boundary=-"), assembly.bodies_of),
+        "nested versions": to_raw(_nested_versions, assembly.bodies_of),
         "nested multiparts": to_raw(_nested, lambda raw: (assembly.split(raw), assembly.bodies_of(raw))),
         "split multipart": to_raw(_body("multipart/mixed; boundary=a"), assembly.split),
         "shown headers": to_raw(_headers, assembly.bodies_of),
@@ -217,6 +228,8 @@ def parsers() -> dict[str, Parser]:
         "fit message-id": to_raw(_header("Message-ID"), fit),
         "fit content-type": to_raw(_header("Content-Type"), fit),
         "fit disposition": to_raw(_header("Content-Disposition"), fit),
+        "fit unlabelled": to_raw(lambda text: _header("Content-Type")(f"text/plain; {text}") + "ä".encode(), fit),
+        "fit unlabelled parts": to_raw(lambda text: _nested_versions(f"ä{text}"), fit),
         "fit 8-bit type": to_raw(lambda text: _header("Content-Type")(f"a/b; n=ä{text}"), fit),
         "fit 8-bit to": to_raw(lambda text: _header("To")(f"ä {text}"), fit),
         "fit 8-bit subject": to_raw(lambda text: _header("Subject")(f"ä {text}"), fit),

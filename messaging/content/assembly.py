@@ -5,7 +5,7 @@ What is sent is the skeleton with the bodies put back where they were: byte for 
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -22,6 +22,7 @@ UNFIT_FOR_A_NAME = str.maketrans(dict.fromkeys('\\/:*?"<>|', " "))
 LONGEST_NAME = 100
 MOST_SHOWN = 2**20  # octets of a message's texts that are read to be shown
 MOST_FIELDS, LONGEST_FIELD = 500, 10_000  # header fields that are shown, and characters of each
+MOST_NOTED, LONGEST_LABEL = 3, 40  # character sets that are named wrongly, and characters of each
 ADDRESSES_SHOWN = 50  # of a header field, and so many more that open in their place
 OTHERS_LOOKED_AT = 50  # attachments, where one is missing
 MOST_COUNTED = 500_000  # characters of address lists whose addresses are counted
@@ -86,13 +87,15 @@ class Bodies:
     """What a person reads: `parts`, one below the other. `headers` are in the order of the message.
 
     `is_guess` says that some of the text is not what it says it is, and is shown as well as it can be; `is_cut` that
-    there is more of it.
+    there is more of it. `mislabelled` are the first character sets that texts name, and those that they are in, where
+    a mail program that goes by the name shows another text.
     """
 
     parts: list[Body]
     headers: list[HeaderField]
     is_guess: bool = False
     is_cut: bool = False
+    mislabelled: Sequence[tuple[str, str]] = ()
 
     @property
     def documents(self) -> list[str]:
@@ -119,12 +122,12 @@ def split(raw: bytes) -> tuple[bytes, list[Cut]]:
 
 def attached(raw: mime.Raw) -> list[mime.Part]:
     """The parts that are attachments, in the order of their numbers."""
-    return [part for part in mime.leaves(raw) if not _is_body(part)]
+    return [part for part in mime.leaves(raw) if not is_body(part)]
 
 
 def texts(raw: mime.Raw) -> list[mime.Part]:
     """The parts that are texts to be read."""
-    return [part for part in mime.leaves(raw) if _is_body(part)]
+    return [part for part in mime.leaves(raw) if is_body(part)]
 
 
 def assemble(message: Message) -> Octets:
@@ -178,6 +181,7 @@ def bodies_of(raw: mime.Raw) -> Bodies:
     """The same of a skeleton, or of a whole message."""
     found: list[tuple[mime.Part, str]] = []
     is_guess = is_cut = False
+    mislabelled: dict[tuple[str, str], None] = {}
     left = MOST_SHOWN
     for part in texts(raw):
         part, is_longer = _shortened(part, left)
@@ -186,7 +190,9 @@ def bodies_of(raw: mime.Raw) -> Bodies:
         found.append((part, reading.text))
         is_guess = is_guess or not (reading.is_whole or is_longer)
         is_cut = is_cut or is_longer
-    return Bodies(_one_below_the_other(found), _header_fields(raw), is_guess, is_cut)
+        if reading.is_whole and not reading.is_as_named and len(mislabelled) < MOST_NOTED:
+            mislabelled[mime.displayable(part.label, LONGEST_LABEL), reading.charset] = None
+    return Bodies(_one_below_the_other(found), _header_fields(raw), is_guess, is_cut, list(mislabelled))
 
 
 def _one_below_the_other(found: Iterable[tuple[mime.Part, str]]) -> list[Body]:
@@ -255,10 +261,11 @@ def charset_of(skeleton: mime.Raw, offset: int) -> str:
     return next((part.charset for part in mime.leaves(skeleton) if part.body == offset), "")
 
 
-def _is_body(part: mime.Part) -> bool:
+def is_body(part: mime.Part) -> bool:
     """A text to be read. A multipart without its boundaries counts too, so that someone can see what is in it.
 
-    What has a name is attached, but not where mail programs show it whatever its name is.
+    What has a name is attached, but not where mail programs show it whatever its name is: as the message, the first
+    part of it, or a version of it.
     """
     if part.content_type.startswith("multipart/"):
         return True

@@ -7,6 +7,7 @@ time, and nothing here raises, whatever the octets are.
 
 import codecs
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -44,11 +45,15 @@ _SPLITS = tuple(map(re.compile, (rb"\r?\n[ \t](?=[\x80-\xbf])", rb"(?<=[\x80-\xf
 
 
 class Reading(NamedTuple):
-    """`charset` is what the octets were read as. Where not `is_whole`, the text is no more than a guess in places."""
+    """`charset` is what the octets were read as. Where not `is_whole`, the text is no more than a guess in places.
+
+    Where not `is_as_named`, who goes by the label alone reads another text.
+    """
 
     text: str
     charset: str
     is_whole: bool
+    is_as_named: bool = True
 
 
 def read(data: bytes, label: str = "") -> Reading:
@@ -57,11 +62,18 @@ def read(data: bytes, label: str = "") -> Reading:
     A byte order mark goes first. Then the label counts, unless the text is UTF-8 all the same, which another one is not
     by chance. Without a label it is UTF-8, else windows-1252. That is also the guess when the label cannot be right.
     """
+    reading = _read(data, label)
+    named = _named(label)
+    is_marked = named.startswith("utf-16") and reading.charset.startswith("utf-16")
+    return reading._replace(is_as_named=data.isascii() or is_marked or reading.charset == named)
+
+
+def _read(data: bytes, label: str) -> Reading:
     for mark, charset in _MARKS:
         if data.startswith(mark):
             return _as_marked(data.removeprefix(mark), charset)
     key = _key(label)
-    charset = "" if key in NOT_LABELLED else name(label)
+    charset = _named(label)
     if data.isascii() and not (_SHIFTED.match(charset) and _may_be(data, charset)):
         return Reading(data.decode("ascii"), UTF8, True)
     text = _strictly(data, charset) if charset else None
@@ -85,7 +97,7 @@ def read_header(value: bytes, label: str = "") -> str:
     is_shifted = b"\x1b$" in value
     if not is_shifted and value.isascii():
         return unfolded(value).decode("ascii")
-    declared = "" if _key(label) in NOT_LABELLED else name(label)
+    declared = _named(label)
     if is_shifted:
         tried = [declared if _ISO_2022.match(declared) else "iso-2022-jp"]
     else:
@@ -119,6 +131,29 @@ def unfolded(value: bytes) -> bytes:
 def name(label: str) -> str:
     """The name of the character set that a label means: gbk for gb2312; "" where it means none that can be read."""
     return _name(_key(label))
+
+
+def _named(label: str) -> str:
+    """The same; "" also for ASCII, in which no octets of 8 bits are."""
+    return "" if _key(label) in NOT_LABELLED else name(label)
+
+
+def cannot_be(data: bytes, label: str) -> bool:
+    """Whether octets of 8 bits are not of the character set that a label means, or it means none."""
+    charset = _named(label)
+    return not charset or _strictly(data, charset) is None
+
+
+def is_utf8(octets: Iterable[bytes]) -> bool:
+    """Whether pieces are UTF-8, all together."""
+    decoder = codecs.getincrementaldecoder(UTF8)()
+    try:
+        for piece in octets:
+            decoder.decode(piece)
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def chosen(label: str, other: str) -> str:

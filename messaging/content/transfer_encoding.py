@@ -3,14 +3,13 @@
 What is put in is made piece by piece, and nothing that is not in memory already is taken there.
 """
 
-import codecs
 import re
 from base64 import encodebytes
 from collections.abc import Iterable, Iterator
 from functools import partial
 from quopri import encodestring
 
-from messaging.content import mime, sealed
+from messaging.content import charsets, mime, sealed
 from messaging.content.octets import Joined, Made, Octets, Pieces
 
 Edit = tuple[int, int, bytes | Pieces]
@@ -89,7 +88,7 @@ def encoded(part: mime.Part) -> list[Edit]:
     body = _body(part)
     if part.content_type.startswith("multipart/"):
         # RFC 2045 6.4: never encoded. But no parts can be found in this one, and then readers show it as text.
-        charset = b"; charset=utf-8" if _is_utf8(body) else b""
+        charset = b"; charset=utf-8" if charsets.is_utf8(body) else b""
         return _exchanged(part, *_text(body, is_held=body.is_held), content_type=b"text/plain" + charset)
     data: Pieces = body
     if part.encoding in ENCODED:
@@ -247,14 +246,3 @@ def _replaced(part: mime.Part, name: str, new: bytes) -> list[Edit]:
     """The edits that put one field in the place of those of a name."""
     present = [field for field in part.fields if field.name == name]
     return [(field.start, field.stop, new if field is present[0] else b"") for field in present]
-
-
-def _is_utf8(octets: Iterable[bytes]) -> bool:
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    try:
-        for piece in octets:
-            decoder.decode(piece)
-        decoder.decode(b"", final=True)
-    except UnicodeDecodeError:
-        return False
-    return True

@@ -7,6 +7,8 @@ The rules, in the order they are applied:
   smuggled in;
 - what is signed or encrypted (sealed.py) is refused when its octets cannot be sent as they are, and else left alone by
   the rules that follow, but for its line ends;
+- a text with octets of 8 bits that is UTF-8, and cannot be in the character set that it names, or names none, is
+  labelled as UTF-8, unless the header has a DKIM signature;
 - binary parts become base64, every line end CRLF (RFC 5321 2.3.8), and the message ends with one;
 - a leaf part with a NUL or a line over 998 octets is encoded again: texts as quoted-printable or base64, others as
   base64;
@@ -35,7 +37,7 @@ from urllib.parse import quote
 
 from django.utils import timezone
 
-from messaging.content import dkim, mime, sealed, transfer_encoding
+from messaging.content import assembly, charsets, dkim, mime, sealed, transfer_encoding
 
 from . import addresses, message_ids, parameters, unicode_files
 from .errors import BadAddress, Refused
@@ -74,6 +76,7 @@ _CONTROL_BUT = re.compile(r"[\x01-\x08\x0a-\x1f\x7f]")  # a tab, which is a blan
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 _ANGLED = re.compile(r"<[^<>]*>")
 _SHIFT = b"\x1b$"  # ISO-2022: text that is not ASCII in octets that are
+_CHARSET = re.compile(rb"([;\s])charset\s*=\s*(?:\"[^\"]*\"|[^\s;\"]*)", re.IGNORECASE)
 _STRAY_CR = re.compile(rb"\r(?!\n)")
 
 
@@ -99,7 +102,7 @@ def fit(raw: bytes, reverse_path: str, now: datetime) -> Wire:
     fields, body = mime.head(raw)
     _check_header(raw[:body], len(fields))
     given = raw
-    raw = _with_last_crlf(_fit_entity(_with_crlf(_without_binary(raw))))
+    raw = _with_last_crlf(_fit_entity(_with_crlf(_without_binary(_labelled(raw)))))
     if b"\0" in raw or mime.has_long_line(raw):
         raise Refused(
             "The message has a line of more than 998 characters, or a NUL character, where it cannot be encoded: in a "
@@ -144,6 +147,59 @@ def _with_last_crlf(raw: bytes) -> bytes:
 
 
 # --- Parts ---------------------------------------------------------------------------------------
+
+
+def _labelled(raw: bytes) -> bytes:
+    """With the character set of texts that can only be UTF-8; without it their octets mean nothing (RFC 2045 5.2).
+
+    A label that is only unlikely stays: the page of the message says so.
+    """
+    if raw.isascii() or any(field.name in dkim.SIGNATURES for field in mime.head(raw)[0]):
+        return raw
+    texts = (part for part in sealed.walk(raw) if part.is_leaf and assembly.is_body(part))
+    return transfer_encoding.apply(raw, chain.from_iterable(map(_label, texts)))
+
+
+def _label(part: mime.Part) -> list[transfer_encoding.Edit]:
+    """The edits that label one of them, as of 8 bits too where it has no encoding."""
+    present = [field for field in part.fields if field.name == "content-type"]
+    is_known = part.content_type in assembly.BODY_TYPES and part.has_parameters and len(present) < 2
+    if (
+        not is_known
+        or charsets.name(part.charset) == charsets.UTF8
+        or part.encoding in transfer_encoding.ENCODED
+        or part.encoded.isascii()
+    ):
+        return []
+    reading = part.read()
+    is_utf8 = reading.is_whole and reading.charset == charsets.UTF8
+    if not is_utf8 or not charsets.cannot_be(part.data, part.label):
+        return []
+    end = part.fields[-1].stop if part.fields else part.start
+    edits: list[transfer_encoding.Edit] = []
+    for field in present:
+        labelled = _with_charset(part.raw[field.start : field.stop])
+        if not labelled:
+            return []
+        edits.append((field.start, field.stop, labelled))
+    names = {field.name for field in part.fields}
+    added = b"MIME-Version: 1.0\r\n" if part.is_root and "mime-version" not in names else b""
+    added += b"" if present else b"Content-Type: text/plain; charset=utf-8\r\n"
+    added += b"" if "content-transfer-encoding" in names else b"Content-Transfer-Encoding: 8bit\r\n"
+    return [*edits, (end, end, added if part.body > end else added + b"\r\n")]
+
+
+def _with_charset(field: bytes) -> bytes:
+    """A Content-Type that names UTF-8 and else says what it said; b"" where it cannot be read well enough for that."""
+    given = field.rstrip(b"\r\n\t ;")
+    line = _CHARSET.sub(rb"\1charset=utf-8", given, count=1) if _CHARSET.search(given) else given + b"; charset=utf-8"
+    before, after = (mime.Part(each + b"\r\n\r\n", 0, len(each) + 4) for each in (given, line))
+    others = [
+        {name: value for name, value in mime.parameters(str(each.headers["content-type"])) if name != "charset"}
+        for each in (before, after)
+    ]
+    is_same = others[0] == others[1] and before.content_type == after.content_type
+    return line + b"\r\n" if is_same and after.charset == charsets.UTF8 else b""
 
 
 def _without_binary(raw: bytes) -> bytes:
