@@ -7,6 +7,7 @@ from email import policy
 from email.message import EmailMessage
 
 from messaging.compose.links import linked
+from messaging.content import charsets
 from messaging.content.uploads import File
 from messaging.intake import typed, written
 from messaging.intake.addresses import Mailbox
@@ -62,11 +63,16 @@ def raw_of(letter: Letter) -> bytes:
 
 
 def attach(mail: EmailMessage, file: File) -> None:
-    """One more part. An attached message goes as plain octets: as message/rfc822 it could not be encoded."""
+    """One more part. An attached message goes as plain octets: as message/rfc822 it could not be encoded.
+
+    A text that is UTF-8 says so: without a character set it would be US-ASCII (RFC 2046 4.1.2).
+    """
     maintype, _, subtype = file.content_type.partition("/")
     if maintype in ("message", "multipart"):
         maintype, subtype = "application", "octet-stream"
-    mail.add_attachment(file.data, maintype=maintype, subtype=subtype, filename=file.filename)
+    is_utf8 = maintype == "text" and not file.data.isascii() and charsets.is_utf8([file.data])
+    params = {"charset": charsets.UTF8} if is_utf8 else {}
+    mail.add_attachment(file.data, maintype=maintype, subtype=subtype, filename=file.filename, params=params)
 
 
 def plain(text: str) -> str:

@@ -18,8 +18,8 @@ from messaging.models import EmailSettings, FormSubmission, Message, Recipient, 
 from messaging.wording import in_words
 from tests.factories import make_message, make_user, set_up
 from tests.letter_form import promised, sent_by_browser
-from tests.pages import source, words
-from tests.rows import parsed
+from tests.pages import filled, source, words
+from tests.rows import parsed, received
 from tests.steps import in_threads, run_lane
 
 pytestmark = pytest.mark.usefixtures("email_setup")
@@ -86,6 +86,35 @@ def test_real_message_with_attachments_arrives(office, recording, mail_server):
     assert '<a href="https://example.com/pay"' in mail.get_body(("html",)).get_content()
     contents = {part.get_filename(): part.get_payload(decode=True) for part in mail.iter_attachments()}
     assert contents == {"Rechnung März.pdf": b"%PDF-1.4 x", "empty.txt": b"", "letter.eml": b"Subject: x\n\ny"}
+
+
+TEXT_FILES = [
+    ("liste.txt", "text/plain", "Grüße aus Köln €\r\n".encode(), "utf-8"),
+    ("liste.csv", "text/csv", "Grüße;5 €\r\n".encode(), "utf-8"),
+    ("page.html", "text/html", "\ufeff<p>Grüße".encode(), "utf-8"),
+    ("plain.txt", "text/plain", b"Hello\r\n", None),
+    ("old.txt", "text/plain", b"Gr\xfc\xdfe", None),
+    ("data.bin", "application/octet-stream", "Grüße".encode(), None),
+]
+
+
+@pytest.mark.parametrize("is_edited", [False, True], ids=["written", "edited"])
+def test_text_file_that_is_utf_8_says_so(office, recording, mail_server, is_edited):
+    """Without a character set it would be ASCII, and a mail program need not guess."""
+    files = [SimpleUploadedFile(name, data, kind) for name, kind, data, _ in TEXT_FILES]
+    if is_edited:
+        message = make_message("b@example.com", due=False)
+        url = f"/messages/{message.pk}/edit/"
+        assert office.post(url, filled(office, url, within="subject") | {"files": files}).status_code == 302
+        mail = received(message)
+    else:
+        send(office, files=files)
+        mail = arrived(mail_server)
+    found = [
+        (part.get_filename(), part.get_content_type(), part.get_payload(decode=True), part.get_content_charset())
+        for part in mail.iter_attachments()
+    ]
+    assert found == TEXT_FILES
 
 
 def test_html_made_of_the_text_says_the_same_and_runs_nothing(office, recording, mail_server):
