@@ -57,6 +57,13 @@ def find(names: Iterable[str]) -> dict[str, Finding]:
     return {name: _finding(name, future, end - time.monotonic()) for name, future in begun.items()}
 
 
+def is_well(name: str, check: Callable[[], None]) -> bool:
+    """Whether a check of the caller's returns, within SECONDS, and raises nothing."""
+    future = Future[None]()
+    _start(name, check, future)
+    return _finding(name, future, SECONDS).is_well
+
+
 _running: dict[str, Future[None]] = {}
 _lock = threading.Lock()
 
@@ -67,8 +74,12 @@ def _begin(name: str) -> Future[None]:
         future = _running.get(name)
         if future is None or future.done():
             future = _running[name] = Future()
-            threading.Thread(target=_run, args=(CHECKS[name], future), name=f"check of {name}", daemon=True).start()
+            _start(name, CHECKS[name], future)
         return future
+
+
+def _start(name: str, check: Callable[[], None], future: Future[None]) -> None:
+    threading.Thread(target=_run, args=(check, future), name=f"check of {name}", daemon=True).start()
 
 
 def _run(check: Callable[[], None], future: Future[None]) -> None:

@@ -4,12 +4,18 @@ import hmac
 from collections.abc import Callable
 
 from django.conf import settings
+from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils import timezone
+from django.utils.crypto import constant_time_compare
 from django.views.decorators.cache import never_cache
 
 from messaging import health
-from messaging.health import Finding
+from messaging.access import sessions
+from messaging.access.roles import RoleBackend, company_of
+from messaging.access.sessions.store import SessionStore
+from messaging.health import NotWell
 
 
 @login_not_required
@@ -36,11 +42,10 @@ def readyz(request: HttpRequest) -> HttpResponse:
 @never_cache
 def overall(request: HttpRequest) -> HttpResponse:
     """Everything; 503 when something is wrong. What it is, is for people who signed in and for HEALTH_TOKEN."""
-    found = _everything(request)
+    found = health.find(health.CHECKS)
     is_well = all(each.is_well for each in found.values())
     told: dict[str, object] = {"healthy": is_well}
-    person = getattr(request, "user", None)  # no one was looked for yet, where the middleware answers
-    if _has_token(request) or (person is not None and person.is_authenticated):
+    if _has_token(request) or (found["database"].is_well and _is_signed_in(request)):
         told["checks"] = {name: each.is_well for name, each in found.items()}
         told["details"] = {name: each.words for name, each in found.items() if each.words}
         told["opt_files_at_fault"] = list(found["opt_files"].files)
@@ -48,35 +53,39 @@ def overall(request: HttpRequest) -> HttpResponse:
 
 
 class HealthMiddleware:
-    """Answers monitors before anyone looks who asks, by which name: that is in the database, and may never answer.
-
-    Stands before the session's middleware. With a session `/health/` gets to its view, when the database answers.
+    """Answers monitors before anyone looks by which name they ask, and notes who: a note may wait for what others have
+    locked, and `/readyz` with it, because they share their threads.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        match request.path_info:
-            case "/healthz":
-                return healthz(request)
-            case "/readyz":
-                return readyz(request)
-            case "/health/" if not (_names_a_session(request) and _everything(request)["database"].is_well):
-                return overall(request)
-        return self.get_response(request)
+        answer = PAGES.get(request.path_info, self.get_response)
+        return answer(request)
 
 
-def _everything(request: HttpRequest) -> dict[str, Finding]:
-    """Found once for a request."""
-    found: dict[str, Finding] | None = getattr(request, "found", None)
-    if found is None:
-        found = request.found = health.find(health.CHECKS)  # type: ignore[attr-defined]
-    return found
+PAGES = {"/healthz": healthz, "/readyz": readyz, "/health/": overall}
 
 
-def _names_a_session(request: HttpRequest) -> bool:
-    return settings.SESSION_COOKIE_NAME in request.COOKIES
+def _is_signed_in(request: HttpRequest) -> bool:
+    cookie = request.COOKIES.get(settings.SESSION_COOKIE_NAME)
+    return cookie is not None and health.is_well("session", lambda: _find_user(cookie))
+
+
+def _find_user(cookie: str) -> None:
+    """Reads alone. Django's own way of asking may write: it ends a session, or gives it another cookie.
+
+    Raises NotWell where no one is signed in with this cookie.
+    """
+    session = SessionStore(cookie)
+    user = RoleBackend().get_user(session.get(SESSION_KEY))
+    if user is None or session.row is None:
+        raise NotWell("There is no such session.")
+    is_as_begun = constant_time_compare(session.get(HASH_SESSION_KEY, ""), user.get_session_auth_hash())
+    now = timezone.now()
+    if not is_as_begun or sessions.ends_at(session.row, company_of(user), now) <= now:
+        raise NotWell("The session is over.")
 
 
 def _has_token(request: HttpRequest) -> bool:

@@ -1,14 +1,17 @@
 """What load balancers and monitors are told: /healthz, /readyz, /health/ and `manage.py health`."""
 
 import threading
+from datetime import timedelta
 
 import pytest
+from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection
 from django.utils import timezone
 
 from messaging import health
-from messaging.models import Heartbeat
+from messaging.access.sessions.store import SessionStore
+from messaging.models import Heartbeat, UserSession
 from tests.factories import make_message, write_opt_files
 from tests.rows import dump
 
@@ -111,7 +114,9 @@ def test_who_asks_is_not_looked_up_first(admin, path, django_assert_num_queries,
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_a_load_balancer_may_call_the_console_by_any_name(client, works, path):
+@pytest.mark.parametrize("cookie", ["", "0123456789abcdef0123456789abcdef"])
+def test_a_load_balancer_may_call_the_console_by_any_name(client, works, path, cookie):
+    client.cookies["sessionid"] = cookie
     assert client.get(path, headers={"host": "10.0.0.3:8000"}).status_code == 200
 
 
@@ -212,6 +217,40 @@ def test_people_who_signed_in_are_told(office, works):
     assert told(office, accept="application/json")[1]["checks"] == dict.fromkeys(PARTS, True)
 
 
+def test_person_may_call_the_console_by_any_name(office, works):
+    assert told(office, host="10.0.0.3:8000")[1]["checks"] == dict.fromkeys(PARTS, True)
+
+
+def deactivated(user):
+    User.objects.update(is_active=False)
+
+
+def with_another_password(user):
+    user.set_password("another correct horse")
+    user.save()
+
+
+def idle_for_too_long(user):
+    UserSession.objects.update(active_at=timezone.now() - timedelta(days=1))
+
+
+def signed_in_for_too_long(user):
+    UserSession.objects.update(started_at=timezone.now() - timedelta(days=15))
+
+
+def signed_out_elsewhere(user):
+    UserSession.objects.all().delete()
+
+
+@pytest.mark.parametrize(
+    "end", [deactivated, with_another_password, idle_for_too_long, signed_in_for_too_long, signed_out_elsewhere]
+)
+def test_people_whose_session_is_over_are_strangers(office, works, end):
+    assert "checks" in told(office, accept="application/json")[1]
+    end(User.objects.get())
+    assert told(office, accept="application/json") == (200, {"healthy": True})
+
+
 # --- Nothing hangs ------------------------------------------------------------------------------------
 
 
@@ -237,6 +276,26 @@ def test_part_that_hangs_is_told_of_and_asked_once(client, works, hanging):
         assert (status, page["checks"]["broker"]) == (503, False)
         assert page["details"]["broker"] == "No answer within 0.05 seconds."
     assert len(hanging) == 1, "no thread more with each question"
+
+
+def test_person_is_looked_for_apart_and_nothing_is_written(office, works, django_assert_num_queries):
+    """A session that was used some minutes ago: a page would note that, and wait for whoever keeps the row locked."""
+    UserSession.objects.update(active_at=timezone.now() - timedelta(minutes=10))
+    before = dump()
+    with django_assert_num_queries(0):
+        assert told(office, accept="application/json")[1]["checks"] == dict.fromkeys(PARTS, True)
+    assert dump() == before
+
+
+def test_person_who_cannot_be_looked_for_is_not_waited_for(office, works, monkeypatch):
+    released = threading.Event()
+    monkeypatch.setattr(SessionStore, "load", lambda session: released.wait(60) and {})
+    monkeypatch.setattr(health, "SECONDS", 1)
+    try:
+        assert told(office, accept="application/json") == (200, {"healthy": True})
+        assert not released.is_set()
+    finally:
+        released.set()
 
 
 # --- manage.py health ---------------------------------------------------------------------------------
