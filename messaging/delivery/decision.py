@@ -14,6 +14,7 @@ from messaging.lifecycle.limits import SKEW
 from messaging.models import AttemptOutcome, Category, Message, Phrase, Reason, Recipient, SendAttempt
 
 Status = Message.Status
+ASKED_BEFORE_ACCOUNT_IS_AT_FAULT = 3  # transactions of a message
 PutOff = dict[Recipient, Reply]
 
 GRAVEST_FIRST = [
@@ -117,23 +118,40 @@ def whom_to_ask(message: Message, now: datetime) -> tuple[list[Recipient], PutOf
     is behind them never. Put off since the message was due is in this try, because it is due again only after its end.
     """
     pending = [recipient for recipient in message.recipients.all() if recipient.status == Recipient.Status.PENDING]
-    put_off = {recipient: _heard(recipient, message) for recipient in pending if _is_put_off(recipient, message, now)}
+    put_off = {
+        recipient: _heard(recipient, message) for recipient in pending if _is_of_this_try(recipient, message, now)
+    }
     rest = [recipient for recipient in pending if recipient not in put_off]
     if not rest:
         rest, put_off = pending, {}
     return sorted(rest, key=lambda recipient: _was_looked_at(recipient, message)), put_off
 
 
-def stay_put_off(put_off: PutOff, now: datetime) -> None:
-    """Those who were put off are so in a try that continues when the message is due again, from now on."""
-    for recipient in put_off:
-        recipient.decided_at = now
+def others_were_judged(message: Message, judgement: Judgement, put_off: PutOff, now: datetime) -> bool:
+    """Whether what was said of recipients, as of any, is about them, because the server has judged others of the same
+    message by themselves, in a transaction of this try before.
+    """
+    if judgement.reply.stage != Stage.RCPT:
+        return False
+    is_settled = any(
+        recipient.status in (Recipient.Status.ACCEPTED, Recipient.Status.FAILED)
+        and _is_of_this_try(recipient, message, now)
+        for recipient in message.recipients.all()
+    )
+    return is_settled or any(judge(reply).scope == Scope.MESSAGE for reply in put_off.values())
 
 
-def _is_put_off(recipient: Recipient, message: Message, now: datetime) -> bool:
+def was_served(message: Message, now: datetime) -> bool:
+    """Whether a recipient of a message was accepted in a transaction of this try before."""
+    accepted = (each for each in message.recipients.all() if each.status == Recipient.Status.ACCEPTED)
+    return any(_is_of_this_try(recipient, message, now) for recipient in accepted)
+
+
+def _is_of_this_try(recipient: Recipient, message: Message, now: datetime) -> bool:
+    """Whether a recipient was heard of since the message was due; what is sent at once has one try."""
     heard_at, due_at = recipient.decided_at, message.not_before
     # What a clock that was ahead dated is not of this try.
-    return heard_at is not None and due_at is not None and due_at <= heard_at <= now + SKEW
+    return heard_at is not None and (due_at is None or due_at <= heard_at) and heard_at <= now + SKEW
 
 
 def _was_looked_at(recipient: Recipient, message: Message) -> bool:
@@ -148,13 +166,16 @@ def _heard(recipient: Recipient, message: Message) -> Reply:
     return Reply.recorded(Stage.RCPT, recipient.reply_code, text, said, recipient.address, message.reverse_path)
 
 
-def rest_at_once(pending: Sequence[Recipient], judgement: Judgement, result: Result) -> list[Recipient]:
+def rest_at_once(
+    pending: Sequence[Recipient], judgement: Judgement, result: Result, transaction: int
+) -> list[Recipient]:
     """Who is served in a further transaction right away, because the server takes only so many at a time.
 
-    No one where the content was not taken, where the account is at fault, or where no one else was answered: then there
-    would be no end to it.
+    No one where the content was not taken, or where no one else was answered: then there would be no end to it. Where
+    recipients were refused as any would be, the account is at fault only if others are as well: a few more are asked.
     """
-    if any(verdict.scope != Scope.MESSAGE for verdict in judgement.verdicts):
+    is_beyond = any(verdict.scope != Scope.MESSAGE for verdict in judgement.verdicts)
+    if is_beyond and (result.final.stage != Stage.RCPT or transaction >= ASKED_BEFORE_ACCOUNT_IS_AT_FAULT):
         return []
     was_heard = result.final.ok or result.final.stage == Stage.RCPT
     kinds = [verdict.kind for verdict in judgement.verdicts]
@@ -163,46 +184,60 @@ def rest_at_once(pending: Sequence[Recipient], judgement: Judgement, result: Res
 
 
 def go_on(
-    message: Message, pending: Sequence[Recipient], rest: Sequence[Recipient], result: Result, now: datetime
+    message: Message,
+    pending: Sequence[Recipient],
+    judgement: Judgement,
+    rest: Sequence[Recipient],
+    result: Result,
+    now: datetime,
 ) -> tuple[Decision, PutOff]:
     """Part of it is done, and the rest follows: set the outcome of those who were answered; it is still being sent.
 
     Returns:
-        What to write, and who of them was put off, and how: to be decided about when all is done.
+        What to write, and who of them was put off, and how: to be decided about when all is done. So is who was refused
+        as any would be, or in words that no one knows: what becomes of the others tells what that means.
     """
     put_off = {}
-    for recipient in pending:
+    for recipient, verdict in zip(pending, judgement.verdicts, strict=True):
         if recipient not in rest:
             reply = result.reply_for(recipient.address)
             _hear(recipient, reply, now)
-            recipient.status = _recipient_status(judge(reply).confined().outcome, last_try=False)
-            if recipient.status == Recipient.Status.PENDING:
+            is_known = verdict.outcome == AttemptOutcome.PERMANENT and verdict.by_words
+            if is_known or verdict.outcome == AttemptOutcome.ACCEPTED:
+                recipient.status = _recipient_status(verdict.outcome, last_try=False)
+            else:
                 put_off[recipient] = reply
     reason = message.reason_category, message.reason
     standing = message.give_up_at, message.max_tries
     return Decision(Status.SENDING, message.tries, message.not_before, *reason, *standing), put_off
 
 
-def with_put_off(
-    pending: list[Recipient], result: Result, put_off: PutOff
-) -> tuple[list[Recipient], Result, Judgement]:
-    """The last transaction and those who were put off before it, as if all had been in one.
-
-    Others were served before the last one began, so nothing that was said then is about the account.
-    """
-    everybody = [*put_off, *pending]
+def with_put_off(pending: list[Recipient], result: Result, put_off: PutOff) -> tuple[list[Recipient], Result]:
+    """The last transaction and those who were put off before it, as if all had been in one."""
     heard = {recipient.address: reply for recipient, reply in put_off.items()}
-    result = Result(result.final, result.recipients | heard)
-    return everybody, result, limit_to_message(judge_result(everybody, result), everybody, result)
+    return [*put_off, *pending], Result(result.final, result.recipients | heard)
 
 
-def put_back(message: Message, leading: Verdict, stage: Stage, now: datetime, put_off: PutOff) -> Decision:
+def leave_for_later(
+    pending: Sequence[Recipient], judgement: Judgement, result: Result, put_off: PutOff, now: datetime
+) -> None:
+    """A try breaks off because the account is at fault. Who was put off stays so in the try that continues; who was
+    refused as any would be is asked anew, after those who were not asked yet: see `whom_to_ask`.
+    """
+    kinds = [verdict.kind for verdict in judgement.verdicts]
+    for recipient, kind in zip(pending, kinds, strict=True):
+        if Kind.REST_AT_ONCE in kinds and kind != Kind.REST_AT_ONCE:
+            _hear(recipient, result.reply_for(recipient.address), now)
+            recipient.decided_at = None
+    for recipient, reply in put_off.items():
+        recipient.decided_at = now if judge(reply).scope == Scope.MESSAGE else None
+
+
+def put_back(message: Message, leading: Verdict, stage: Stage, now: datetime) -> Decision:
     """Nothing of it was the message's fault: it waits, its try unspent.
 
-    One that got as far as MAIL goes behind the others, lest it alone is what the server minds. Who was put off in this
-    try stays so, see `whom_to_ask`.
+    One that got as far as MAIL goes behind the others, lest it alone is what the server minds.
     """
-    stay_put_off(put_off, now)
     not_before = message.not_before if stage in OPENING_STAGES else now
     return Decision(
         Status.QUEUED,

@@ -23,7 +23,7 @@ from messaging.company.options import RetryLimits, retry_limits
 from messaging.content import assembly
 from messaging.delivery import opt_file_block, pauses, streaks, unanswered
 from messaging.delivery.outcomes import retry
-from messaging.delivery.outcomes.verdict import LocalError, Reply, Scope, Stage, Verdict
+from messaging.delivery.outcomes.verdict import LocalError, Reply, Scope, Stage, Verdict, judge
 from messaging.delivery.smtp.dialogue import Patience, Say, StageFailed, is_out_of_files
 from messaging.delivery.smtp.steps import Hear
 from messaging.delivery.smtp.transaction import Abandoned, BareLineEnd, Connection, Envelope, Result, was_asked
@@ -46,12 +46,13 @@ from .decision import (
     forget_words,
     go_on,
     judge_result,
+    leave_for_later,
     limit_to_message,
+    others_were_judged,
     put_back,
     put_off_alone,
     replies_of,
     rest_at_once,
-    stay_put_off,
     whom_to_ask,
     with_put_off,
 )
@@ -330,7 +331,8 @@ class Lane:
 
         has_leave = _persistently(ask)
         if not has_leave:
-            self._end_probe(result.final, now)
+            if judge(result.final).scope == Scope.MESSAGE:
+                self._end_probe(result.final, now)
             _persistently(lambda: claims.give_back(self.owner, message))
         return has_leave
 
@@ -440,63 +442,52 @@ class Lane:
         now = self.clock()
         attempt.finished_at = max(now, attempt.started_at)  # the clock may have been put back
         judgement = judge_result(pending, result)
-        is_witness = True
+        confine = limit_to_message
         if judgement.leading.scope != Scope.MESSAGE:
             if judgement.reply.stage in ledger.MESSAGE_STAGES and _persistently(lambda: ledger.is_notice(message)):
                 # It comes from no one, which the server may mind, and its pause would be told by the next notice.
-                judgement, is_witness = put_off_alone(judgement, pending, result), False
-            elif _persistently(lambda: ledger.is_minded_alone(message)):
-                judgement = limit_to_message(judgement, pending, result)
+                confine = put_off_alone
+                judgement = confine(judgement, pending, result)
+            elif others_were_judged(message, judgement, put_off, now) or _persistently(
+                lambda: ledger.is_minded_alone(message)
+            ):
+                judgement = confine(judgement, pending, result)
         complete(attempt, pending, result, judgement)
-        refusals = streaks.unknown_refusals(pending, judgement, result)
-        rest = rest_at_once(pending, judgement, result)
+        rest = rest_at_once(pending, judgement, result, self.transaction)
         if rest:
-            asked, heard = pending, result
-
-            def part() -> ledger.Decision:
-                decision, put_off_now = go_on(message, asked, rest, heard, now)
-                put_off.update(put_off_now)
-                return decision
-
-            if refusals:
-                self._settle()
-                waits = not message.is_immediate
-                ruling = self._record_unknown(message, attempt, pending, judgement.leading, refusals, part, waits=waits)
-                message.may_be_accepted = False
-                return [] if waits and ruling.others is not None else rest
-            self._write(message, attempt, pending, part())
+            decision, put_off_now = go_on(message, pending, judgement, rest, result, now)
+            put_off |= put_off_now
+            self._write(message, attempt, pending, decision)
             self._wait_for_commit()
             message.may_be_accepted = False
             return rest
-        verdict = judgement.leading
+        verdict, stage = judgement.leading, judgement.reply.stage
+        is_message = verdict.scope == Scope.MESSAGE
+        if not is_message and not message.is_immediate:
+            leave_for_later(pending, judgement, result, put_off, now)
         if put_off:
-            pending, result, judgement = with_put_off(pending, result, put_off)
-        if refusals:
+            pending, result = with_put_off(pending, result, put_off)
+            judgement = confine(judge_result(pending, result), pending, result)
+        if is_message and (refusals := streaks.unknown_refusals(message, pending, judgement, result, now)):
             self._settle()
             self._end_probe(result.final, now)
-            everyone, all_heard, together = pending, result, judgement
-
-            def whole() -> ledger.Decision:
-                return decide(message, everyone, together, all_heard, now, self.retry_limits)
-
-            stay_put_off(put_off, now)
-            self._record_unknown(message, attempt, pending, verdict, refusals, whole)
+            self._record_unknown(message, attempt, pending, judgement, result, refusals)
             return []
         if verdict.outcome == AttemptOutcome.UNKNOWN:
             self._settle()
             self._record_unanswered(message, attempt, pending, judgement, result)
             return []
-        if verdict.scope != Scope.MESSAGE:
+        if not is_message:
             if result.final.stage == Stage.END and self.is_probe:
                 _persistently(lambda: pauses.clear(self.account_id, now, (AccountPause.Kind.UNANSWERED,)))
             self._halt(attempt, verdict, now)
             if message.is_immediate:
                 decision = fail_once(message, pending, judgement, result, now)
             else:
-                decision = put_back(message, verdict, judgement.reply.stage, now, put_off)
+                decision = put_back(message, verdict, stage, now)
         else:
             decision = decide(message, pending, judgement, result, now, self.retry_limits)
-            if is_witness:
+            if confine is not put_off_alone:
                 self._end_probe(result.final, now)
         self._write(message, attempt, pending, decision)
         return []
@@ -530,17 +521,11 @@ class Lane:
         message: Message,
         attempt: SendAttempt,
         pending: list[Recipient],
-        leading: Verdict,
+        judgement: Judgement,
+        result: Result,
         refusals: list[streaks.Refusal],
-        otherwise: Callable[[], ledger.Decision],
-        *,
-        waits: bool = False,
-    ) -> streaks.Ruling:
-        """Record a refusal in words that no one knows, in one transaction with what it means for the account.
-
-        `otherwise` decides where it is the message's own. With `waits`, in the middle of a message, all of it waits for
-        the answer where a person is asked.
-        """
+    ) -> None:
+        """Record a refusal in words that no one knows, in one transaction with what it means for the account."""
         now = self.clock()
         heard = attempt.outcome, attempt.category, attempt.reason
 
@@ -548,10 +533,10 @@ class Lane:
             attempt.outcome, attempt.category, attempt.reason = heard
             with transaction.atomic():
                 ruling = streaks.note(message, refusals, attempt, now) if does_count else streaks.ALONE
-                if ruling.is_ours or (waits and ruling.others is not None):
-                    decision = streaks.put_back(message, attempt, ruling, now)
+                if ruling.is_ours:
+                    decision = streaks.put_back(message, attempt, pending, ruling, now)
                 else:
-                    decision = ruling.tell(otherwise())
+                    decision = ruling.tell(decide(message, pending, judgement, result, now, self.retry_limits))
                 ledger.record(message, attempt, pending, decision)
             return ruling
 
@@ -562,8 +547,7 @@ class Lane:
             ruling = _persistently(lambda: write(does_count=False))
         self.delivered += 1
         if ruling.others is not None:
-            self.halted_by = leading
-        return ruling
+            self.halted_by = judgement.leading
 
     def _record_unanswered(
         self,

@@ -35,7 +35,7 @@ from messaging.models import (
     SendAttempt,
 )
 
-from .decision import Judgement
+from .decision import Judgement, was_served
 from .pauses import MOST_LOOKED_AT
 
 Answer = RefusalStreak.Answer
@@ -91,9 +91,13 @@ class Refusal:
         return [pauses.domain_of(recipient.address) for recipient in self.recipients]
 
 
-def unknown_refusals(pending: Sequence[Recipient], judgement: Judgement, result: Result) -> list[Refusal]:
-    """The refusals for good in words that no one knows, by wording; none where the stage was passed by someone."""
-    if judgement.leading.outcome == AttemptOutcome.ACCEPTED:
+def unknown_refusals(
+    message: Message, pending: Sequence[Recipient], judgement: Judgement, result: Result, now: datetime
+) -> list[Refusal]:
+    """The refusals for good in words that no one knows, by wording; none where the stage was passed by someone, be it
+    in a transaction of this try before.
+    """
+    if judgement.leading.outcome == AttemptOutcome.ACCEPTED or was_served(message, now):
         return []
     replies = [result.reply_for(recipient.address) for recipient in pending]
     found: dict[str, Refusal] = {}
@@ -236,8 +240,14 @@ def change_each(ids: Sequence[int], **values: object) -> None:
         Message.objects.filter(pk__in=ids[start : start + CHUNK]).update(**values)
 
 
-def put_back(message: Message, attempt: SendAttempt, ruling: Ruling, now: datetime) -> Decision:
-    """The message waits for the answer, its try unspent; one that is urgent tries again, less and less often."""
+def put_back(
+    message: Message, attempt: SendAttempt, pending: Sequence[Recipient], ruling: Ruling, now: datetime
+) -> Decision:
+    """The message waits for the answer, its try unspent, and then asks everyone anew; one that is urgent tries again,
+    less and less often.
+    """
+    for recipient in pending:
+        recipient.decided_at = None
     attempt.outcome, attempt.category = AttemptOutcome.SETUP, Category.SETUP
     attempt.reason = ruling.reason(attempt.reason)
     again = limits.next_probe(message.fence, now) if message.urgent else now

@@ -222,6 +222,87 @@ def test_outcome_unknown_of_the_second_part_is_that_of_its_recipients_alone(serv
     check_invariants(server, queued=[message], beside=[])
 
 
+# --- Refused as any would be ---------------------------------------------------------------------------
+
+AS_ANY = ["554 5.7.1 Relay access denied", "450 4.7.1 you send too fast, slow down"]
+
+
+@pytest.mark.parametrize("refusal", AS_ANY)
+@pytest.mark.parametrize("bad", [[0], [0, 1], [1], [2]])
+@pytest.mark.parametrize("limit", [1, 2])
+@pytest.mark.parametrize("record", [True, False])
+def test_what_is_said_of_some_keeps_no_one_else_from_being_asked_for(server, refusal, bad, limit, record):
+    server.at("EHLO", f"250-fault.example\n250-PIPELINING\n250 LIMITS RCPTMAX={limit}")
+    for number in bad:
+        server.at("RCPT", refusal, recipient=people(3)[number])
+    if not record:
+        hold_mail(hold=False, record=False)
+        assert send_mail(people(3)) == 1
+    else:
+        message = make_message(*people(3))
+        run_lane()
+        assert message.attempts.count() == -(-3 // limit)
+        assert [each.status for each in message.recipients.all()] == [
+            ("failed" if refusal.startswith("5") else "pending") if number in bad else "accepted" for number in range(3)
+        ]
+        message.refresh_from_db()
+        assert message.tries == 1
+    assert got(server) == [address for number, address in enumerate(people(3)) if number not in bad]
+    assert not AccountPause.history.exists()
+
+
+@pytest.mark.parametrize("refusal", AS_ANY)
+def test_account_whose_server_refuses_everyone_asks_for_a_few_and_then_for_others(server, clock, refusal):
+    server.at("EHLO", "250-fault.example\n250-PIPELINING\n250 LIMITS RCPTMAX=1")
+    server.at("RCPT", refusal)
+    message = make_message(*people(8))
+    clock.goes_on(seconds=1)
+    asked = []
+    for _ in range(3):
+        run_lane(clock=clock)
+        assert (statuses(message), message.tries) == (["queued"], 0)
+        asked.append(len(server.heard("RCPT")))
+        clock.now = AccountPause.objects.get().until
+    assert asked == [3, 6, 9]
+    assert set(message.recipients.values_list("status", flat=True)) == {"pending"}
+    assert len(set(server.heard("RCPT")[:8])) == 8, "each time others"
+    server.mend()
+    run_lane(clock=clock)
+    assert statuses(message) == ["sent"], "what was said while the account was at fault is said of no recipient"
+    assert got(server) == people(8)
+    assert not AccountPause.objects.exists()
+
+
+def test_those_who_are_refused_as_any_would_be_do_not_keep_the_others_waiting_for_long(server, clock):
+    server.at("EHLO", "250-fault.example\n250-PIPELINING\n250 LIMITS RCPTMAX=1")
+    for address in people(8)[:6]:
+        server.at("RCPT", AS_ANY[0], recipient=address)
+    message = make_message(*people(8))
+    clock.goes_on(seconds=1)
+    for _ in range(3):
+        run_lane(clock=clock)
+        clock.goes_on(minutes=2)
+    assert got(server) == people(8)[6:]
+    assert statuses(message) == ["failed"]
+    assert not AccountPause.objects.exists()
+
+
+def test_refusal_as_of_any_that_met_our_limit_ends_no_pause(server, clock):
+    server.at("EHLO", "250-fault.example\n250-PIPELINING\n250 LIMITS RCPTMAX=1")
+    server.at("RCPT", AS_ANY[0])
+    set_up(server, per_minute=3)
+    message = make_message(*people(8))
+    clock.goes_on(seconds=1)
+    run_lane(clock=clock)
+    assert AccountPause.objects.filter(kind="fault").exists()
+    set_up(server, per_minute=1)
+    clock.goes_on(minutes=2)
+    run_lane(clock=clock)
+    assert len(server.heard("RCPT")) == 4
+    assert AccountPause.objects.filter(kind="fault").exists()
+    assert statuses(message) == ["queued"]
+
+
 # --- Limits ------------------------------------------------------------------------------------------
 
 

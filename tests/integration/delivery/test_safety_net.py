@@ -122,9 +122,38 @@ def test_what_is_sent_at_once_to_one_after_another_fails_where_a_person_is_asked
     server.at("EHLO", "250-fault.example\n250-PIPELINING\n250 LIMITS RCPTMAX=1")
     refuse(server)
     list(submit.submit([submission(*people)]))
+    assert not is_paused(), "it is one message"
+    list(submit.submit([submission(*people)]))
     assert is_paused()
-    assert states() == ["failed"]
-    assert len(server.heard("MAIL")) == 3
+    assert states() == ["failed"] * 2
+    assert len(server.heard("MAIL")) == 6
+
+
+def test_message_of_which_one_recipient_after_another_is_refused_waits_whole_while_a_person_is_asked(server, boss):
+    server.at("EHLO", "250-fault.example\n250-PIPELINING\n250 LIMITS RCPTMAX=1")
+    refuse(server)
+    queue(5)
+    run_lane()
+    late = make_message(*(f"a@late{number}.example" for number in range(3)), urgent=True)
+    run_lane()
+    assert (statuses(late), late.tries) == (["queued"], 0)
+    assert set(late.recipients.values_list("status", flat=True)) == {"pending"}
+    server.mend()
+    server.at("EHLO", "250-fault.example\n250-PIPELINING\n250 LIMITS RCPTMAX=1")
+    run_lane(after=dt.timedelta(hours=1))
+    assert statuses(late) == ["sent"]
+    assert late.tries == 1
+
+
+def test_recipient_whom_one_transaction_let_past_ends_it_for_the_whole_message(server):
+    server.at("EHLO", "250-fault.example\n250-PIPELINING\n250 LIMITS RCPTMAX=1")
+    refuse(server)
+    server.at("RCPT", "250 ok", recipient="copy@ours.example")
+    for number in range(8):
+        make_message(f"kunde@domain{number}.example", "copy@ours.example")
+    run_lane()
+    assert states() == ["failed"] * 8
+    assert not is_paused()
 
 
 @pytest.mark.parametrize("domain", ["evil.example", "evil.co.uk"])
