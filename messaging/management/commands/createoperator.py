@@ -47,13 +47,19 @@ class Command(BaseCommand):
         if options["without_second_factor"] and not options["new_password"]:
             raise CommandError("--without-second-factor goes with --new-password: a new user has none.")
         password, is_generated = _password(options)
+        with transaction.atomic():
+            self._carry_out(username, user, password, is_generated, options)
+            self.stdout.flush()  # a password that could not be told is given to no one
+
+    def _carry_out(
+        self, username: str, user: User | None, password: str, is_generated: bool, options: dict[str, Any]
+    ) -> None:
         try:
             if user:
-                with transaction.atomic():
-                    users.set_password(user, password, via="createoperator")
-                    if options["without_second_factor"]:
-                        had_one = second_factor.reset(user, via="createoperator")
-                        self.stdout.write(f"Second factor: {'taken away' if had_one else 'there was none'}.")
+                users.set_password(user, password, via="createoperator")
+                if options["without_second_factor"]:
+                    had_one = second_factor.reset(user, via="createoperator")
+                    self.stdout.write(f"Second factor: {'taken away' if had_one else 'there was none'}.")
             else:
                 first_name, _, last_name = options["full_name"].partition(" ")
                 users.create(

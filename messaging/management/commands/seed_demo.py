@@ -6,6 +6,10 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from messaging import demo
+from messaging.management import arguments
+
+MOST = 10_000_000
+MOST_MONTHS = 240
 
 
 class Command(BaseCommand):
@@ -15,8 +19,9 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--messages", type=int, metavar="N", help="how many more")
-        parser.add_argument("--months", type=float, default=0, metavar="M", help="as history of so many months")
+        parser.add_argument("--messages", type=arguments.number(int, 1, MOST), metavar="N", help="how many more")
+        months = arguments.number(float, 0, MOST_MONTHS)
+        parser.add_argument("--months", type=months, default=0, metavar="M", help="as history of so many months")
         parser.add_argument("--seed", type=int, help="the same number makes the same messages")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -27,8 +32,6 @@ class Command(BaseCommand):
             demo.first_run()
             self.stdout.write("The demo's messages are in the queue.")
             return
-        if count < 1 or months < 0:
-            raise CommandError("--messages wants a number of at least 1, --months one of at least 0.")
         began = time.monotonic()
         counts = demo.add_messages(count, months=months, seed=options["seed"])
         told = ", ".join(f"{number:,} {status}" for status, number in counts.most_common())
