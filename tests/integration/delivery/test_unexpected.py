@@ -70,7 +70,9 @@ def test_error_while_a_connection_is_opened_pauses_the_account_and_costs_no_try(
 def test_outcome_that_cannot_be_judged_is_told_as_this_servers_error(server, monkeypatch, error):
     server.at("RCPT", ["550 5.1.1 no such user"])
     messages = [make_message("a@example.com"), make_message("b@example.com")]
-    with broken(monkeypatch, lane, "rest_at_once", error, lambda pending, judged, result: not result.final.error):
+    with broken(
+        monkeypatch, lane, "rest_at_once", error, lambda pending, judged, result, number: not result.final.error
+    ):
         run_lane()
     assert statuses(*messages) == ["queued", "queued"]
     assert messages[0].attempts.get().said.key == "unexpected error"
@@ -81,7 +83,9 @@ def test_outcome_that_cannot_be_judged_is_told_as_this_servers_error(server, mon
 
 def test_outcome_after_the_content_that_cannot_be_judged_is_unknown(server, monkeypatch):
     message = make_message("a@example.com")
-    with broken(monkeypatch, lane, "rest_at_once", LookupError(), lambda pending, judged, result: result.final.ok):
+    with broken(
+        monkeypatch, lane, "rest_at_once", LookupError(), lambda pending, judged, result, number: result.final.ok
+    ):
         run_lane()
     assert statuses(message) == ["unknown"]
     assert heard(message.attempts.get()) == "LookupError; the log says more"
