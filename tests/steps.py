@@ -30,6 +30,16 @@ def still_there():
     UserSession.objects.update(active_at=now, started_at=now, expires_at=now + dt.timedelta(days=14))
 
 
+def sweeps_within(scheduler, clock, seconds):
+    """Let beat tick for so long, by the tests' clock: how many sweeps it sent."""
+    scheduler.sent.clear()
+    for _ in range(seconds):
+        clock.goes_on(seconds=1)
+        while scheduler.tick() == 0:
+            pass
+    return scheduler.sent.count("messaging.tasks.sweep")
+
+
 def in_threads(count, work):
     """Call `work` in so many threads that start together; the errors it raised."""
     start, errors = threading.Barrier(count), []

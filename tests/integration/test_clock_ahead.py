@@ -3,12 +3,9 @@
 import datetime as dt
 
 import pytest
-from celery import current_app
-from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
 from messaging import health, housekeeping, submit
-from messaging.broker import beat
 from messaging.company import options
 from messaging.compose import form_submissions
 from messaging.delivery import opt_file_block
@@ -35,7 +32,7 @@ from messaging.queue import actions, batches
 from messaging.scheduling import schedules
 from tests.factories import fitting, make_message, put, submission
 from tests.pages import source, words
-from tests.steps import days_pass, still_there
+from tests.steps import days_pass, still_there, sweeps_within
 
 pytestmark = pytest.mark.django_db
 
@@ -144,35 +141,6 @@ def test_old_runs_go_and_the_last_that_counts_stays(evening, noon, ahead):
 
 
 # --- Beat ----------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def beats(monkeypatch, clock, transactional_db):
-    """Beat with the sweep alone, and what it sent."""
-    sent = []
-    monkeypatch.setattr(beat.Entry, "_default_now", lambda entry: timezone.now())
-    monkeypatch.setattr(beat.Scheduler, "producer", None)
-    monkeypatch.setattr(
-        beat.Scheduler, "install_default_entries", lambda *args: None
-    )  # these have a clock of their own
-    monkeypatch.setattr(beat.Scheduler, "apply_async", lambda self, entry, **options: sent.append(entry.task))
-
-    def begin():
-        scheduler = beat.Scheduler(app=current_app._get_current_object())
-        scheduler._finalize.cancel()  # it would write when the tests end
-        scheduler.sent = sent
-        return scheduler
-
-    return begin
-
-
-def sweeps_within(scheduler, clock, seconds):
-    scheduler.sent.clear()
-    for _ in range(seconds):
-        clock.goes_on(seconds=1)
-        while scheduler.tick() == 0:
-            pass
-    return scheduler.sent.count("messaging.tasks.sweep")
 
 
 def test_beat_goes_on_when_the_clock_is_right_again(beats, clock, ahead):
