@@ -441,17 +441,7 @@ class Lane:
         """
         now = self.clock()
         attempt.finished_at = max(now, attempt.started_at)  # the clock may have been put back
-        judgement = judge_result(pending, result)
-        confine = limit_to_message
-        if judgement.leading.scope != Scope.MESSAGE:
-            if judgement.reply.stage in ledger.MESSAGE_STAGES and _persistently(lambda: ledger.is_notice(message)):
-                # It comes from no one, which the server may mind, and its pause would be told by the next notice.
-                confine = put_off_alone
-                judgement = confine(judgement, pending, result)
-            elif others_were_judged(message, judgement, put_off, now) or _persistently(
-                lambda: ledger.is_minded_alone(message)
-            ):
-                judgement = confine(judgement, pending, result)
+        judgement, is_witness = self._judge(message, pending, result, put_off, now)
         complete(attempt, pending, result, judgement)
         rest = rest_at_once(pending, judgement, result, self.transaction)
         if rest:
@@ -461,13 +451,17 @@ class Lane:
             self._wait_for_commit()
             message.may_be_accepted = False
             return rest
-        verdict, stage = judgement.leading, judgement.reply.stage
+        everybody, heard = with_put_off(pending, result, put_off)
+        together = judgement
+        if put_off and judgement.leading.scope == Scope.MESSAGE:
+            together, is_witness = self._judge(message, everybody, heard, put_off, now)
+        verdict, stage = together.leading, together.reply.stage
         is_message = verdict.scope == Scope.MESSAGE
         if not is_message and not message.is_immediate:
             leave_for_later(pending, judgement, result, put_off, now)
-        if put_off:
-            pending, result = with_put_off(pending, result, put_off)
-            judgement = confine(judge_result(pending, result), pending, result)
+        if put_off and not is_message:
+            together = limit_to_message(judge_result(everybody, heard), everybody, heard)
+        pending, result, judgement = everybody, heard, together
         if is_message and (refusals := streaks.unknown_refusals(message, pending, judgement, result, now)):
             self._settle()
             self._end_probe(result.final, now)
@@ -487,10 +481,29 @@ class Lane:
                 decision = put_back(message, verdict, stage, now)
         else:
             decision = decide(message, pending, judgement, result, now, self.retry_limits)
-            if confine is not put_off_alone:
+            if is_witness:
                 self._end_probe(result.final, now)
         self._write(message, attempt, pending, decision)
         return []
+
+    def _judge(
+        self, message: Message, pending: Sequence[Recipient], result: Result, put_off: PutOff, now: datetime
+    ) -> tuple[Judgement, bool]:
+        """What it means that was heard, and whether it tells anything about the account.
+
+        Nothing of a notice does from MAIL on: it comes from no one, which the server may mind, and its pause would be
+        told by the next notice.
+        """
+        judgement = judge_result(pending, result)
+        if judgement.leading.scope == Scope.MESSAGE:
+            return judgement, True
+        if judgement.reply.stage in ledger.MESSAGE_STAGES and _persistently(lambda: ledger.is_notice(message)):
+            return put_off_alone(judgement, pending, result), False
+        if others_were_judged(message, judgement, put_off, now) or _persistently(
+            lambda: ledger.is_minded_alone(message)
+        ):
+            return limit_to_message(judgement, pending, result), True
+        return judgement, True
 
     def _write(
         self, message: Message, attempt: SendAttempt, pending: Sequence[Recipient], decision: ledger.Decision
