@@ -241,7 +241,14 @@ class Channel(HTTPChannel):
         self.answers_since = 0.0  # 0: there is nothing to be read
         self.largest = 0
         super().__init__(*args, **options)
-        self.client = _client(self.addr[0])
+        self._peer = _client(self.addr[0])
+
+    @property
+    def client(self) -> str:
+        """Whose it is, as far as that can be believed: behind a proxy its request says so, once its head is there."""
+        request = next(iter(self.requests), self.request)
+        forwarded = getattr(request, "headers", {}).get("X_FORWARDED_FOR", "")
+        return _client(self.addr[0], forwarded) if forwarded else self._peer
 
     def received(self, data: bytes) -> bool:
         if self.is_kept:
@@ -253,9 +260,7 @@ class Channel(HTTPChannel):
         from messaging.console import askers
 
         headers = getattr(self.requests[0], "headers", {})
-        forwarded = headers.get("X_FORWARDED_FOR", "")
-        address = _client(self.addr[0], forwarded) if forwarded else self.client
-        return askers.user_of(headers.get("COOKIE", "")) or address
+        return askers.user_of(headers.get("COOKIE", "")) or self.client
 
     def service(self) -> None:
         if getattr(self.requests[0], "command", "") in SAFE and self.check_client_disconnected():
@@ -399,10 +404,11 @@ class Server(TcpWSGIServer):
 
     def _close_oldest(self) -> None:
         """Of those of the address that has the most: one that opens any number closes its own."""
-        number = Counter(each.client for each in self.active_channels.values())
-        free = [each for each in self.active_channels.values() if not each.requests]
+        clients = {each: each.client for each in self.active_channels.values()}
+        number = Counter(clients.values())
+        free = [each for each in clients if not each.requests]
         if free:
-            min(free, key=lambda each: (-number[each.client], each.waits_since)).handle_close()
+            min(free, key=lambda each: (-number[clients[each]], each.waits_since)).handle_close()
 
     def maintenance(self, now: float) -> None:
         """Nothing: waitress asks for it by the clock on the wall, which may be put back."""
@@ -421,14 +427,17 @@ class Server(TcpWSGIServer):
         """Close uploads and downloads that the client does not end, those of the address that takes the most first."""
         held = {each: each.held() for each in self.active_channels.values()}
         excess = sum(held.values()) - SPOOLED
+        if excess <= 0:
+            return
+        clients = {each: each.client for each in held}
         by_address = Counter[str]()
         for channel, size in held.items():
-            by_address[channel.client] += size
+            by_address[clients[channel]] += size
         waiting = [each for each in held if each.request is not None or each.total_outbufs_len]
-        for channel in sorted(waiting, key=lambda each: (by_address[each.client], held[each]), reverse=True):
+        for channel in sorted(waiting, key=lambda each: (by_address[clients[each]], held[each]), reverse=True):
             if excess <= 0:
                 return
-            log.warning("A transfer with %s was ended: unfinished ones took too much of the disk", channel.client)
+            log.warning("A transfer with %s was ended: unfinished ones took too much of the disk", clients[channel])
             channel.handle_close()
             excess -= held[channel]
 

@@ -593,15 +593,31 @@ def test_behind_a_proxy_the_addresses_are_those_that_it_names(tmp_path):
         pool.shutdown(cancel_futures=True)
 
 
-def test_connections_of_one_address_close_none_of_another(tmp_path):
+def begun(length, whose=""):
+    """The head of an upload; behind a proxy, it says whose it is."""
+    of = f"X-Forwarded-For: {whose}\r\n" if whose else ""
+    return f"POST /taken HTTP/1.1\r\nHost: localhost\r\n{of}Content-Length: {length}\r\n\r\n".encode()
+
+
+# A stranger and a user, by their own addresses, or by those that a proxy names.
+WHOSE = [
+    pytest.param({}, ("127.0.0.2", ""), ("127.0.0.1", ""), id="direct"),
+    pytest.param({"BEHIND_PROXY": "on"}, ("127.0.0.1", "192.0.2.7"), ("127.0.0.1", "192.0.2.8"), id="proxy"),
+]
+
+
+@pytest.mark.parametrize(("variables", "stranger", "user"), WHOSE)
+def test_connections_of_one_address_close_none_of_another(tmp_path, variables, stranger, user):
     """A stranger opens 600, where a process has 100; a user of another address uploads meanwhile."""
-    with Web(tmp_path, TEST_CONNECTIONS="100") as web, contextlib.ExitStack() as sockets:
+    with Web(tmp_path, TEST_CONNECTIONS="100", **variables) as web, contextlib.ExitStack() as sockets:
         address = "127.0.0.1", web.port
-        uploads = [sockets.enter_context(socket.create_connection(address, 20)) for _ in range(4)]
+        uploads = [sockets.enter_context(socket.create_connection(address, 20, (user[0], 0))) for _ in range(4)]
         for each in uploads:
-            each.sendall(b"POST /taken HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nx")
+            each.sendall(begun(100, user[1]) + b"x")
         for _ in range(600):
-            sockets.enter_context(socket.create_connection(address, 20, ("127.0.0.2", 0)))
+            other = sockets.enter_context(socket.create_connection(address, 20, (stranger[0], 0)))
+            if stranger[1]:
+                other.sendall(begun(100, stranger[1]))
         for each in uploads:
             each.sendall(b"x" * 99)
             assert answer_on(each)[1].startswith("100 ")
@@ -633,24 +649,24 @@ def test_killed_uploads_leave_no_files(tmp_path):
     assert [each for each in folder.rglob("*") if each.stat().st_size] == []
 
 
-def test_unfinished_uploads_leave_room_on_the_disk(tmp_path):
+@pytest.mark.parametrize(("variables", "stranger", "user"), WHOSE)
+def test_unfinished_uploads_leave_room_on_the_disk(tmp_path, variables, stranger, user):
     """Ten of 60 MB, of which 150 MB fit in a process, beside a small one from another address."""
     folder = tmp_path / "temporary"
     folder.mkdir()
-    with Web(tmp_path, TMPDIR=str(folder)) as web, contextlib.ExitStack() as sockets:
+    with Web(tmp_path, TMPDIR=str(folder), **variables) as web, contextlib.ExitStack() as sockets:
         address = "127.0.0.1", web.port
-        other = sockets.enter_context(socket.create_connection(address, 20))
-        other.sendall(b"POST /taken HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n" + b"y" * 900_000)
-        head = b"POST /taken HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99000000\r\n\r\n"
+        other = sockets.enter_context(socket.create_connection(address, 20, (user[0], 0)))
+        other.sendall(begun(1_000_000, user[1]) + b"y" * 900_000)
         for _ in range(10):
-            stranger = sockets.enter_context(socket.create_connection(address, 20, ("127.0.0.2", 0)))
+            each = sockets.enter_context(socket.create_connection(address, 20, (stranger[0], 0)))
             with contextlib.suppress(OSError):  # closed meanwhile
-                stranger.sendall(head + b"x" * 60_000_000)
+                each.sendall(begun(99_000_000, stranger[1]) + b"x" * 60_000_000)
         assert wait_for(lambda: _spooled(web) < 310_000_000, seconds=10)
         other.sendall(b"y" * 100_000)
         assert answer_on(other)[1].startswith("1000000 ")
-        assert "A transfer with 127.0.0.2 was ended" in web.said()
-        assert "with 127.0.0.1" not in web.said()
+        assert f"A transfer with {stranger[1] or stranger[0]} was ended" in web.said()
+        assert f"with {user[1] or user[0]} was" not in web.said()
 
 
 def test_downloads_that_nobody_reads_leave_room_on_the_disk(tmp_path):
