@@ -28,7 +28,7 @@ def test_planned_move_is_one_click(site, signed_in):
     page.goto(f"{site.url}/sending/")
     look(page, "restored-sending")
     page.get_by_role("link", name="Answer, and resume sending").click()
-    expect(page.get_by_text(re.compile(r"\d+ messages had not been sent by then\."))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"\d+ messages\s+had not been sent by\s+then\."))).to_be_visible()
     look(page, "restored")
     for width, height_of_an_answer in ((1280, 250), (390, 400)):
         page.set_viewport_size({"width": width, "height": 844})

@@ -35,10 +35,8 @@ def page_of(office, message):
 def shown(office, message):
     """What is read there in its order: documents in frames, texts, and texts that are folded away."""
     found = []
-    for frame, fold, words_of_text in re.findall(
-        r'<iframe[^>]* src="([^"]*)"|(<details class="fold"><summary>Text version</summary>)?<pre[^>]*>(.*?)</pre>',
-        page_of(office, message),
-    ):
+    folded = r'(<details class="fold">\s*<summary>Text version</summary>\s*)?<pre[^>]*>(.*?)</pre>'
+    for frame, fold, words_of_text in re.findall(rf'<iframe[^>]* src="([^"]*)"|{folded}', page_of(office, message)):
         if frame:
             found.append(("frame", office.get(unescape(frame)).text))
         else:

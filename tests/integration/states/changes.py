@@ -170,7 +170,7 @@ def _asked(office):
     office.choose_options(hold=True)
     made = []
     for _ in range(4):
-        address = f"a@{office.next_number()}.example.com"
+        address = f"a@domain{office.next_number()}.example"  # each of another owner
         made.append(gate.accept(gate.Submission(raw([address]), OFFICE, [address])).pk)
         office.messages[made[-1]] = Expected("", None, {address: "pending"})
         office.change(made[-1], "queue", None, status="queued")
