@@ -26,7 +26,7 @@ class NotAsPromised(NotPossible):
     """Something else than its page said would become of it now; nothing was done."""
 
     def __init__(self) -> None:
-        super().__init__("This is not what the page said when you opened it. Look at it again.")
+        super().__init__("What this does has changed since you opened the page. Look at it again.")
 
 
 class Going(NamedTuple):

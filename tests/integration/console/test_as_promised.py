@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.attack, pytest.mark.usefixtures
 NEW = "/messages/new/"
 LETTER = {"to": "b@example.com", "subject": "Offer", "text": "Dear Bo", "sender": "Anna <anna@office.example>"}
 BERLIN, NEW_YORK = "Europe/Berlin", "America/New_York"
-CHANGED = "is not what it said when you opened it"
+CHANGED = "has changed since you opened the page"
 DO = ("send", "queue", "at", "open")
 
 
