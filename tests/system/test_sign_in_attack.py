@@ -1,9 +1,11 @@
 """Guessing passwords over HTTP, with two web processes and real password hashes. `make drills` replays it."""
 
 import threading
+import time
 
 import pytest
 
+from messaging.access.sign_ins import FIRST_DELAY
 from tests import services
 from tests.installation import Installation
 from tests.sizes import STACKS
@@ -32,9 +34,12 @@ def test_sixty_wrong_passwords_and_the_right_one_elsewhere(site):
 
 
 def test_fifty_at_once_in_two_processes_are_five_tries(site):
+    begun = time.monotonic()
     found = site.at_once([("vera", WRONG, "203.0.113.10")] * 50)
     assert found.count(200) == 5 and found.count(429) == 45
-    assert site.at_once([("vera", WRONG, "203.0.113.10")] * 20) == [429] * 20
+    again = site.at_once([("vera", WRONG, "203.0.113.10")] * 20)
+    is_over = time.monotonic() - begun > FIRST_DELAY.total_seconds()  # on a busy machine: then one more is let in
+    assert again.count(429) == 20 or (is_over and again.count(200) == 1)
     assert site.sign_in("vera", RIGHT, "203.0.113.11")[0] == 302
 
 

@@ -60,7 +60,7 @@ EXPECTED = {  # name: (answers to GET, answers to an empty POST)
     "message-newer": (GO_ON, NO_POST),
     "message-older": (GO_ON, NO_POST),
     "message-action": (NO_GET, (LOGIN, 403, 403, 422, 422)),
-    "message-new": (OPERATE, (LOGIN, 403, 403, 422, 422)),
+    "message-new": (OPERATE, (LOGIN, 403, 403, 409, 409)),
     "message-addresses": (OPERATE, NO_GET),
     "message-submitted": ((LOGIN, 403, 403, 404, 404), NO_GET),
     "message-edit": (OPERATE, (LOGIN, 403, 403, 422, 422)),
