@@ -227,11 +227,11 @@ def _deliver(rows: Rows, account: User | None, witness: Witness, source: str, *,
     """From here on it is recorded, so it runs to its end whether someone watches or not."""
     tell = witness.tell
 
-    def tell_whoever_is_there(step: Step) -> None:
+    def tell_who_watches(step: Step) -> None:
         with suppress(Gone):
             tell(step)
 
-    witness.tell = tell_whoever_is_there
+    witness.tell = tell_who_watches
     message = rows.message
     message.account = account
     message.notified_at = message.created_at  # its sender sees what comes of it
