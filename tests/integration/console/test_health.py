@@ -279,7 +279,7 @@ def test_part_that_hangs_is_told_of_and_asked_once(client, works, hanging):
 
 
 def test_person_is_looked_for_apart_and_nothing_is_written(office, works, django_assert_num_queries):
-    """A session that was used some minutes ago: a page would note that, and wait for the one that keeps the row locked."""
+    """A session that was used some minutes ago: a page would note that, and wait for a row that is locked."""
     UserSession.objects.update(active_at=timezone.now() - timedelta(minutes=10))
     before = dump()
     with django_assert_num_queries(0):
