@@ -115,7 +115,8 @@ def whom_to_ask(message: Message, now: datetime) -> tuple[list[Recipient], PutOf
 
     A rate, a pause, a fault or the end of a worker may break a try off between two transactions. The next claim
     continues with it, so that each recipient is asked once in a try: else those put off would be asked again and again,
-    and those behind them never. Put off since the message was due is in this try, because it is due again only after its end.
+    and those behind them never. Put off since the message was due is in this try, because it is due again only after
+    its end.
     """
     pending = [recipient for recipient in message.recipients.all() if recipient.status == Recipient.Status.PENDING]
     put_off = {
