@@ -249,6 +249,7 @@ def test_batch_is_not_sent_with_other_settings_than_the_review_showed(setting, o
     changes.save(None, setting, by=None)
     again = press(office, page, f"{review}confirm/")
     assert "Nothing is confirmed yet: the settings of this batch have changed since its review" in words(again)
+    assert '<details class="fold" open> <summary>Which settings' in " ".join(again.text.split())
     assert Batch.objects.get().status == "draft"
     press(office, again, f"{review}confirm/")
     assert Batch.objects.get().status == "confirmed"
