@@ -43,7 +43,7 @@ def test_status_filter_and_search_narrow_the_list(site, signed_in):
     expect(row(page, "findme@narrow.example")).to_be_visible()
     assert "q=findme" in page.url
     page.get_by_role("link", name=re.compile("^Sent")).click()
-    expect(page.get_by_text("No sent message fits this filter.")).to_be_visible()
+    expect(page.get_by_text("No sent messages match this filter.")).to_be_visible()
     look(page, "empty")
 
 

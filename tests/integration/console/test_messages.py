@@ -173,7 +173,7 @@ def test_htmx_gets_the_list_alone_and_a_clean_address(office, queue):
 
 def test_empty_states_say_what_to_do(office):
     assert "Nothing waits in the queue" in office.get("/messages/").content.decode()
-    assert "No message fits this filter" in office.get("/messages/?status=all&q=zzz").content.decode()
+    assert "No messages match this filter" in office.get("/messages/?status=all&q=zzz").content.decode()
     assert "No message is failed" in office.get("/messages/?status=failed").content.decode()
     assert "No message has come in yet" in office.get("/messages/?status=all").content.decode()
 
