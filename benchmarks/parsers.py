@@ -181,7 +181,7 @@ def parsers() -> dict[str, Parser]:
     from messaging.delivery.outcomes.reply import Reply, Stage
     from messaging.delivery.outcomes.verdict import judge
     from messaging.delivery.smtp.dialogue import reply_of
-    from messaging.intake import addresses, doubts, message_ids, typed, unicode_files, wire
+    from messaging.intake import address_warnings, addresses, message_ids, typed_addresses, unicode_files, wire
     from messaging.local.catcher import _MESSAGE_ID
     from messaging.setup import opt_files
 
@@ -249,13 +249,13 @@ def parsers() -> dict[str, Parser]:
         "mailboxes": addresses.mailboxes,
         "header value": addresses.header_value,
         "header value 8-bit": lambda text: addresses.header_value(f"ä {text}"),
-        "typed": typed.read,
-        "typed one": typed.one,
+        "typed": typed_addresses.read,
+        "typed one": typed_addresses.one,
         "as typed": lambda text: rewrite.same(addresses.Mailbox(text, "a@b.example")),
         "list": address_list.split,
         "comments": address_list.without_comments,
         "message-id": message_ids.read,
-        "doubt": doubts.doubt,
+        "doubt": address_warnings.warning,
         "words": mime.decoded_words,
         "runs": mime.encoded_runs,
         "encoded": lambda text: mime.encoded_words(text, field="Subject"),

@@ -257,10 +257,10 @@ class Channel(HTTPChannel):
 
     def asker(self) -> str | int:
         """Who asks next: a user, by their number, or else an address, as far as that can be believed."""
-        from messaging.console import askers
+        from messaging.console import requesters
 
         headers = getattr(self.requests[0], "headers", {})
-        return askers.user_of(headers.get("COOKIE", "")) or self.client
+        return requesters.user_of(headers.get("COOKIE", "")) or self.client
 
     def service(self) -> None:
         if getattr(self.requests[0], "command", "") in SAFE and self.check_client_disconnected():
@@ -315,7 +315,7 @@ class Channel(HTTPChannel):
 
 
 def _client(address: str, forwarded: str = "") -> str:
-    from messaging.access.sign_ins.client import address_in
+    from messaging.access.sign_in_throttling.client import address_in
 
     return address_in({"REMOTE_ADDR": address, "HTTP_X_FORWARDED_FOR": forwarded})
 
@@ -481,9 +481,9 @@ class Worker(BaseWorker):
         for server in servers:
             server.del_channel(connections)  # takes no more connections
         end = time.monotonic() + self.cfg.graceful_timeout
-        from messaging import immediate  # not before Django is set up
+        from messaging import send_at_once  # not before Django is set up
 
-        while (any(each.is_busy() for each in servers) or immediate.is_at_work()) and time.monotonic() < end:
+        while (any(each.is_busy() for each in servers) or send_at_once.is_at_work()) and time.monotonic() < end:
             self.notify()
             for server in servers:
                 server.look()

@@ -73,7 +73,7 @@ SESSION_COOKIE_SECURE = HTTPS
 CSRF_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_HTTPONLY = True
 SESSION_ENGINE = "messaging.access.sessions.store"
-CSRF_FAILURE_VIEW = "messaging.console.signed_out.csrf_failure"
+CSRF_FAILURE_VIEW = "messaging.console.session_end.csrf_failure"
 X_FRAME_OPTIONS = "DENY"
 DEFAULT_EXCEPTION_REPORTER_FILTER = "messaging.console.error_pages.ReportFilter"
 BEHIND_PROXY = env.switch("BEHIND_PROXY", False)
@@ -123,23 +123,23 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "messaging.console.views.health.HealthMiddleware",
-    "messaging.console.busy.BusyMiddleware",
+    "messaging.console.overload.BusyMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "messaging.console.caching.PrivateMiddleware",
-    "messaging.console.signed_out.Sessions",
+    "messaging.console.session_end.Sessions",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "messaging.console.bodies.BodyMiddleware",
-    "messaging.console.signed_out.Limits",
-    "messaging.console.signed_out.SignInRequired",
+    "messaging.console.request_bodies.BodyMiddleware",
+    "messaging.console.session_end.Limits",
+    "messaging.console.session_end.SignInRequired",
     "messaging.console.sign_in_limits.SignInMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "messaging.console.views.guard.RoleMiddleware",
     "messaging.console.views.guard.SecondFactorMiddleware",
     "messaging.console.company.CompanyMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "messaging.console.signed_out.FormsAgain",
+    "messaging.console.session_end.FormsAgain",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "csp.middleware.CSPMiddleware",
     "django_htmx.middleware.HtmxMiddleware",

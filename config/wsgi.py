@@ -68,11 +68,11 @@ def look_at_the_database() -> None:
     from django.db import DatabaseError, connection
     from django.utils import timezone
 
-    from messaging.delivery.store import lineage
+    from messaging.delivery.store import restore_detection
 
     while True:
         try:
-            lineage.check(timezone.now())
+            restore_detection.check(timezone.now())
             break
         except DatabaseError:  # it is away, locked, or not migrated yet
             time.sleep(PATIENCE_SECONDS)

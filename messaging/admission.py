@@ -24,7 +24,7 @@ from messaging.models import CompanyOptions, UserSession
 ADMITTED = "admitted"  # attribute of the person at the browser
 
 
-class NoLonger(PermissionDenied):
+class AdmissionEnded(PermissionDenied):
     """The person who ordered it may not do so any more. `is_over`: they are signed in no more, and nothing was done.
 
     Of an order in parts, `done` is for how many messages it was carried out before.
@@ -93,7 +93,7 @@ def confirm(by: User | None, *others: User | None) -> dict[int, User]:
 def _check(row: User | None, admitted: Admission) -> None:
     """With another statement than the one that waited for the lock: that one saw the groups as they were before."""
     if row is None or not row.is_active:
-        raise NoLonger(is_over=True)
+        raise AdmissionEnded(is_over=True)
     session = admitted.session
     signed_in = Value(True) if session is None else Exists(UserSession.objects.filter(pk=session, user=row))
     asked: list[Combinable] = [holds(name) for name in sorted(admitted.rights)] if not row.is_superuser else []
@@ -101,9 +101,9 @@ def _check(row: User | None, admitted: Admission) -> None:
         asked.append(~Exists(CompanyOptions.objects.filter(operators_see_all=False)))
     is_signed_in, *held = User.objects.values_list(signed_in, *asked).get(pk=row.pk)
     if not is_signed_in:
-        raise NoLonger(is_over=True)
+        raise AdmissionEnded(is_over=True)
     if not all(held):
-        raise NoLonger
+        raise AdmissionEnded
 
 
 def holds(permission: str) -> Exists:

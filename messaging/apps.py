@@ -9,9 +9,9 @@ class MessagingConfig(AppConfig):
 
     def ready(self) -> None:
         from messaging.access import roles, sessions
-        from messaging.access.sign_ins import devices
+        from messaging.access.sign_in_throttling import devices
         from messaging.setup import checks  # noqa: F401  (registers them)
 
         post_migrate.connect(roles.make_groups, sender=self, dispatch_uid="messaging.access.roles")
-        user_logged_in.connect(devices.note, dispatch_uid="messaging.access.sign_ins")
+        user_logged_in.connect(devices.note, dispatch_uid="messaging.access.sign_in_throttling")
         user_logged_in.connect(sessions.begin, dispatch_uid="messaging.access.sessions")

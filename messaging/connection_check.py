@@ -26,7 +26,7 @@ from messaging.delivery.smtp.diagnosis import Finding, diagnose
 from messaging.delivery.smtp.dialogue import Patience, StageFailed
 from messaging.delivery.smtp.steps import STEP_NAMES, Gone, Step, own_words
 from messaging.delivery.smtp.transaction import Connection
-from messaging.intake import written
+from messaging.intake import own_mail
 from messaging.intake.addresses import Mailbox
 from messaging.intake.gate import Refused, Rows, Submission, prepare, store
 from messaging.lifecycle import limits
@@ -84,7 +84,7 @@ class Progress:
                 raise event
             yield event
 
-    def tell(self, step: Step) -> None:
+    def report(self, step: Step) -> None:
         """Raises Gone."""
         if self._is_over:
             raise Gone
@@ -96,23 +96,23 @@ class Progress:
 
 
 @dataclass
-class Witness:
-    """Hears the steps and the dialogue of one connection, and passes the steps on with their times."""
+class Transcript:
+    """Takes down the steps and the dialogue of one connection, and passes the steps on with their times."""
 
-    tell: Callable[[Step], None]
+    report: Callable[[Step], None]
     started: float = field(default_factory=time.monotonic)
     dialogue: list[tuple[str, str, int]] = field(default_factory=list)
 
-    def hear(self, step: Step) -> None:
-        self.tell(replace(step, at_ms=self._now()))
+    def on_step(self, step: Step) -> None:
+        self.report(replace(step, at_ms=self._now()))
 
-    def say(self, direction: str, line: str) -> None:
+    def on_line(self, direction: str, line: str) -> None:
         self.dialogue.append((direction, line, self._now()))
 
     def fail(self, reply: Reply, explanation: str) -> None:
         """Tell the step that the dialogue ended with."""
         name = "Name" if reply.error in OF_THE_NAME else STEP_NAMES[reply.stage]
-        self.hear(Step(name, explanation, (own_words(reply),), "failed"))
+        self.on_step(Step(name, explanation, (own_words(reply),), "failed"))
 
     def _now(self) -> int:
         return round((time.monotonic() - self.started) * 1000)
@@ -127,45 +127,45 @@ def check_connection(account: User | None, *, may_try_ports: bool) -> Progress:
     Raises:
         Busy: too many do so at the moment.
     """
-    return _watched(lambda tell: _check(account, Witness(tell), may_try_ports))
+    return _watched(lambda report: _check(account, Transcript(report), may_try_ports))
 
 
-def _check(account: User | None, witness: Witness, may_try_ports: bool) -> Conclusion:
+def _check(account: User | None, transcript: Transcript, may_try_ports: bool) -> Conclusion:
     setup = resolve(account)
-    if not _settings_fit(setup, witness):
+    if not _settings_fit(setup, transcript):
         return _not_set_up(setup)
-    connection = Connection(setup, PATIENCE.within(CHECK_SECONDS), witness.say, witness.hear)
+    connection = Connection(setup, PATIENCE.within(CHECK_SECONDS), transcript.on_line, transcript.on_step)
     try:
         connection.open()
     except StageFailed as failure:
         reason = judge(failure.reply).reason
-        witness.fail(failure.reply, in_words(reason))
+        transcript.fail(failure.reply, in_words(reason))
         finding = diagnose(connection, failure.reply, may_try_ports=may_try_ports)
-        return Conclusion(False, in_words(reason), advice(reason, is_over=True), finding, witness.dialogue)
+        return Conclusion(False, in_words(reason), advice(reason, is_over=True), finding, transcript.dialogue)
     connection.close(politely=True)
     if setup.signs_in:
-        return Conclusion(True, "The mail server can be reached and takes the sign-in.", dialogue=witness.dialogue)
+        return Conclusion(True, "The mail server can be reached and takes the sign-in.", dialogue=transcript.dialogue)
     return Conclusion(
         True,
         "The mail server can be reached.",
         "Send type 2 does not sign in. Whether the server takes mail that way, only Send test message shows.",
-        dialogue=witness.dialogue,
+        dialogue=transcript.dialogue,
     )
 
 
-def _settings_fit(setup: EmailSetup, witness: Witness) -> bool:
+def _settings_fit(setup: EmailSetup, transcript: Transcript) -> bool:
     """Tell which settings are used and from where, and what is the matter with them; False: nothing can be tried."""
     problems = setup.problems()
     if problems:
-        witness.hear(Step("Settings", " ".join(map(in_words, problems)), state="failed"))
+        transcript.on_step(Step("Settings", " ".join(map(in_words, problems)), state="failed"))
         return False
     names = {"host": "Server", "port": "Port", "auth_type": "Auth type", "send_type": "Send type"}
     if setup.signs_in:
         names["username"] = "User name"
     facts = tuple((word, f"{setup.values[name].value} ({setup.values[name].source})") for name, word in names.items())
-    witness.hear(Step("Settings", f"{setup.server} with auth type {setup.auth_type}.", facts))
+    transcript.on_step(Step("Settings", f"{setup.server} with auth type {setup.auth_type}.", facts))
     for warning in setup.warnings():
-        witness.hear(Step("Settings", warning, state="note"))
+        transcript.on_step(Step("Settings", warning, state="note"))
     return True
 
 
@@ -187,7 +187,7 @@ def send_test_message(account: User | None, recipient: str, by: User) -> Progres
     sender, source = _sender(account, setup, recipient, by)
     if charsets.one_line(recipient) != recipient:
         raise Refused("The recipient is not an address: it has more than one line.")
-    raw = written.text_mail(
+    raw = own_mail.text_mail(
         Mailbox("", sender),
         [recipient],
         "Test message from Outtray",
@@ -195,9 +195,9 @@ def send_test_message(account: User | None, recipient: str, by: User) -> Progres
         "If you read it, Email Setup works.\n",
     )
 
-    def send(tell: Callable[[Step], None]) -> Conclusion:
-        witness = Witness(tell)
-        if not _settings_fit(setup, witness):
+    def send(report: Callable[[Step], None]) -> Conclusion:
+        transcript = Transcript(report)
+        if not _settings_fit(setup, transcript):
             return _not_set_up(setup)
         try:
             submission = Submission(
@@ -206,7 +206,7 @@ def send_test_message(account: User | None, recipient: str, by: User) -> Progres
             rows = prepare(submission, timezone.now())
         except Refused as error:
             return Conclusion(False, "The test message could not be made.", str(error))
-        return _deliver(rows, account, witness, source, may_try_ports=roles.is_admin(by))
+        return _deliver(rows, account, transcript, source, may_try_ports=roles.is_admin(by))
 
     return _watched(send)
 
@@ -223,20 +223,25 @@ def _sender(account: User | None, setup: EmailSetup, recipient: str, by: User) -
     return recipient, "the recipient’s own address, as Email Setup has no from address"
 
 
-def _deliver(rows: Rows, account: User | None, witness: Witness, source: str, *, may_try_ports: bool) -> Conclusion:
+def _deliver(
+    rows: Rows, account: User | None, transcript: Transcript, source: str, *, may_try_ports: bool
+) -> Conclusion:
     """From here on it is recorded, so it runs to its end whether someone watches or not."""
-    tell = witness.tell
+    report = transcript.report
 
-    def tell_who_watches(step: Step) -> None:
+    def report_to_viewer(step: Step) -> None:
         with suppress(Gone):
-            tell(step)
+            report(step)
 
-    witness.tell = tell_who_watches
+    transcript.report = report_to_viewer
     message = rows.message
     message.account = account
     message.notified_at = message.created_at  # its sender sees what comes of it
     lane = Lane(
-        account.pk if account else None, say=witness.say, hear=witness.hear, patience=PATIENCE.within(CHECK_SECONDS)
+        account.pk if account else None,
+        on_line=transcript.on_line,
+        on_step=transcript.on_step,
+        patience=PATIENCE.within(CHECK_SECONDS),
     )
     try:
         with limits.seat(str(message.author_id or "")), lane.at_once():
@@ -244,30 +249,30 @@ def _deliver(rows: Rows, account: User | None, witness: Witness, source: str, *,
             lane.deliver_at_once(message)
     except limits.NotNow as obstacle:
         words = in_words(Phrase(Reason.NOT_SENT, why=obstacle.reason))
-        witness.hear(Step("Limits", words, state="failed"))
-        return Conclusion(False, words, "Send another test message in a while.", dialogue=witness.dialogue)
+        transcript.on_step(Step("Limits", words, state="failed"))
+        return Conclusion(False, words, "Send another test message in a while.", dialogue=transcript.dialogue)
     message.refresh_from_db()
     attempt = message.attempts.last()
     if attempt is None:
-        return Conclusion(explanation="The test message was not sent.", dialogue=witness.dialogue, message=message)
+        return Conclusion(explanation="The test message was not sent.", dialogue=transcript.dialogue, message=message)
     reply = Reply.recorded(attempt.stage, attempt.reply_code, attempt.reply_text, attempt.said)
     conclusion = Conclusion(
         message.status == Message.Status.SENT,
         in_words(attempt.reason),
         advice(attempt.reason, is_over=True),
-        dialogue=witness.dialogue,
+        dialogue=transcript.dialogue,
         message=message,
     )
     if conclusion.ok:
         facts = (("From", f"{message.reverse_path} ({source})"), ("To", message.recipients_text))
-        witness.hear(Step("Message", conclusion.explanation, (*facts, own_words(reply))))
+        transcript.on_step(Step("Message", conclusion.explanation, (*facts, own_words(reply))))
         conclusion.explanation = "The mail server accepted the test message."
         return conclusion
     if attempt.outcome == AttemptOutcome.TRANSIENT:
         conclusion.advice = "A test message is not tried again: send another one in a while."
     if lane.connection is not None and lane.connection.failure is not None:
         reply = lane.connection.failure
-    witness.fail(reply, conclusion.explanation)
+    transcript.fail(reply, conclusion.explanation)
     if lane.connection is not None:
         conclusion.finding = diagnose(lane.connection, reply, may_try_ports=may_try_ports)
     if judge(reply).meaning in (FROM_NOT_ALLOWED, NOT_OUR_SENDER, BAD_SENDER):
@@ -291,7 +296,7 @@ def _watched(work: Callable[[Callable[[Step], None]], Conclusion]) -> Progress:
     def run() -> None:
         end: Conclusion | Exception
         try:
-            end = work(progress.tell)
+            end = work(progress.report)
         except Exception as error:
             end = error
         finally:

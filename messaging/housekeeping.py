@@ -11,7 +11,7 @@ from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery, Value
 
 from messaging import notices
-from messaging.access import kept_forms, sessions, sign_ins
+from messaging.access import kept_forms, sessions, sign_in_throttling
 from messaging.company.options import options, retry_limits
 from messaging.compose import form_submissions
 from messaging.content import blobs, uploads
@@ -19,7 +19,7 @@ from messaging.delivery import opt_file_block, pauses, streaks, unanswered
 from messaging.delivery.outcomes import retry
 from messaging.delivery.outcomes.reply import sign_in_failed
 from messaging.delivery.outcomes.verdict import judge
-from messaging.delivery.store import claims, lineage
+from messaging.delivery.store import claims, restore_detection
 from messaging.delivery.store.group_commit import is_away, is_locked
 from messaging.delivery.store.rescue import rescue
 from messaging.lifecycle import limits, transitions
@@ -47,7 +47,7 @@ from messaging.models import (
     Upload,
     UserSession,
 )
-from messaging.queue import batches, leaving, wake
+from messaging.queue import batches, offboarding, wake
 from messaging.scheduling import schedules
 from messaging.setup import opt_files
 from messaging.setup.layers import resolve_each
@@ -116,13 +116,13 @@ def sweep(now: datetime, *, clock_jumped: bool = False) -> None:
     waits for the next sweep: by then the clock may be right again. So does a message that is locked: none is waited
     for, or one that stays locked would stop all sending.
     """
-    lineage.check(now)  # before anything else: what the others do with a restored database would not be true
+    restore_detection.check(now)  # before anything else: what the others do with a restored database would not be true
     if clock_jumped:
         _see_to_jump(now)
     by_time = [lambda: _end_waiting(now), lambda: pauses.end_due(now)]
     later = [lambda: schedules.run_due(now), lambda: notices.look_after(now)]
     _each(
-        lambda: opt_file_block.tell(opt_files.read(), now),
+        lambda: opt_file_block.note_errors(opt_files.read(), now),
         lambda: rescue(now, lambda: _was_away(now)),
         lambda: _show_sweep(now),
         *([] if clock_jumped else by_time),
@@ -212,7 +212,7 @@ def _past(now: datetime) -> list[Callable[[], object]]:
         lambda: AccessToken.objects.filter(updated_at__lt=now - TOKENS_KEPT).delete(),
         lambda: uploads.forget(now),
         lambda: form_submissions.forget(now),
-        lambda: sign_ins.forget(now),
+        lambda: sign_in_throttling.forget(now),
         lambda: kept_forms.forget(now),
         lambda: sessions.forget(now, options()),
         lambda: _forget_blobs(now),
@@ -319,13 +319,13 @@ def _end_waiting(now: datetime) -> None:
     """
     holds = _holds_over(now)
     limit = CompanyOptions.objects.exclude(expire_days=None).annotate(what=Value(EXPIRES))
-    recalled = leaving.come_back().annotate(what=Value(RECALLED))
+    recalled = offboarding.come_back().annotate(what=Value(RECALLED))
     found = limit.values_list("expire_days", "what").union(
         holds.order_by().values_list("pk", "status"), recalled.values_list("pk", "what"), all=True
     )
     rows = list(found.order_by()[:CHUNK])
     if any(what == RECALLED for _, what in rows):
-        leaving.carry_on()
+        offboarding.carry_on()
     if ended := [pk for pk, what in rows if pk and what == Message.Status.HELD]:
         _end_holds(holds.filter(pk__in=ended), now)
     for days, what in rows:

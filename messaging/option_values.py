@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from messaging.access import roles
 from messaging.company import windows
 from messaging.company.options import WAYS_IN
-from messaging.intake import typed
+from messaging.intake import typed_addresses
 from messaging.intake.errors import BadAddress
 from messaging.setup.servers import CONTROL, BadServer, parse_patterns, server_name
 
@@ -41,7 +41,7 @@ def company_name(text: str) -> str:
 
 def company_address(text: str) -> str:
     try:
-        return _at_most(typed.one(text) if text.strip() else "", 320)
+        return _at_most(typed_addresses.one(text) if text.strip() else "", 320)
     except BadAddress as error:
         raise BadOption(str(error)) from error
 
@@ -93,7 +93,7 @@ def user_senders(text: str) -> str:
         if not address or _has_odd(line):
             raise BadOption(f"“{_short(line)}” is not a user name and an address, such as “anna office@example.com”.")
         try:
-            found.append(f"{user} {typed.one(address)}")
+            found.append(f"{user} {typed_addresses.one(address)}")
         except BadAddress as error:
             raise BadOption(f"“{_short(line)}”: {error}") from error
     return "\n".join(_each_once(found))

@@ -25,7 +25,7 @@ from messaging.delivery.outcomes.reply import OPENING_STAGES, Stage
 from messaging.delivery.outcomes.verdict import Reply, judge
 from messaging.delivery.smtp.dialogue import Patience
 from messaging.delivery.smtp.transaction import Result
-from messaging.delivery.store import lineage
+from messaging.delivery.store import restore_detection
 from messaging.intake import gate
 from messaging.lifecycle import limits
 from messaging.models import Category, CompanyOptions, Message, MessageEvent, Phrase, Reason, Recipient
@@ -57,7 +57,7 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True)
-class Refusal:
+class RefusedRecipient:
     """A recipient who was refused: by which reply, and what that means."""
 
     address: str
@@ -84,7 +84,7 @@ class Outcome:
     reason: Phrase | None = None
     advice: str = ""
     accepted: tuple[str, ...] = ()
-    refused: tuple[Refusal, ...] = ()
+    refused: tuple[RefusedRecipient, ...] = ()
     reply: Reply | None = None
     may_queue: bool = False
     result: Result | None = None
@@ -150,7 +150,7 @@ def submit(
         is_due = queue_instead and not company.hold_mail
         yield from _queue(submissions, now, stored, keep, is_due=is_due, promised=promised, in_place_of=in_place_of)
         return
-    lineage.check(now)
+    restore_detection.check(now)
     with closing(_AtOnce(company, stays if is_watched else None, patience, in_place_of, stored, keep)) as at_once:
         for submission, rows in prepared:
             if submission.not_before is not None:
@@ -399,7 +399,7 @@ def _unopened_too(first: Outcome, rows: gate.Rows) -> Outcome:
     """What came of a message that was not tried, because no connection came about for the one before."""
     reply = first.reply
     assert reply is not None
-    refused = tuple(Refusal(each.address, reply, judge(reply).reason) for each in rows.recipients)
+    refused = tuple(RefusedRecipient(each.address, reply, judge(reply).reason) for each in rows.recipients)
     return replace(first, message=rows.message, accepted=(), refused=refused, result=Result(reply))
 
 
@@ -415,7 +415,7 @@ def _outcome(message: Message, lane: Lane, is_recorded: bool) -> Outcome:
     if attempt is not None and is_answered and not is_recorded and getattr(attempt, "ends_unanswered", False):
         unanswered.end_counting(lane.account_id, attempt.server)
     refused = tuple(
-        Refusal(each.address, reply, judge(reply).reason)
+        RefusedRecipient(each.address, reply, judge(reply).reason)
         for each in recipients
         if each.status == Recipient.Status.FAILED and result is not None
         for reply in [result.reply_for(each.address)]

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from messaging import housekeeping
 from messaging.delivery.lane import Lane
-from messaging.delivery.store import lineage
+from messaging.delivery.store import restore_detection
 from messaging.delivery.store.group_commit import is_away
 from messaging.queue import wake
 from messaging.scheduling import schedules
@@ -59,7 +59,7 @@ def _keep_showing_life(name: str) -> None:
 def _beat_heart(name: str) -> None:
     while True:
         try:
-            lineage.check(timezone.now())  # so that the witness of each machine is up to date
+            restore_detection.check(timezone.now())  # so that the witness of each machine is up to date
             housekeeping.sign_of_life(name, timezone.now())
         except DatabaseError:
             log.warning("the database is away; %s shows that it lives when it is back", name)
@@ -117,5 +117,5 @@ def tidy() -> None:
 def run_schedule(pk: int) -> None:
     """Beat's wake-up for one schedule (S14); whether it is due, the database says."""
     with _unless_away("the schedule"):
-        lineage.check(timezone.now())
+        restore_detection.check(timezone.now())
         schedules.run_due(timezone.now(), only=pk)

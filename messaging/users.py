@@ -15,11 +15,11 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from messaging import admission, audit
-from messaging.access import passwords, roles, sessions, sign_ins
+from messaging.access import passwords, roles, sessions, sign_in_throttling
 from messaging.audit import Action, Area, ChangedMeanwhile, Source, Subject
 from messaging.company import options
 from messaging.models import AuditEntry, CompanyOptions, UserSession
-from messaging.queue import leaving
+from messaging.queue import offboarding
 from messaging.wording import person
 
 CONSONANTS = "bdfghklmnprstvz"
@@ -97,11 +97,11 @@ def set_password(
 
     Raises:
         ValidationError: it is too weak.
-        sessions.Over: they have another one by now, or that session has ended.
+        sessions.SessionEnded: they have another one by now, or that session has ended.
     """
     validate_password(password, user)
     compared = copy(user)
-    with passwords.asked_by(sign_ins.account_of(by.get_username()) if by else ""):
+    with passwords.asked_by(sign_in_throttling.account_of(by.get_username()) if by else ""):
         user.set_password(password)
     with transaction.atomic():
         if here is not None:
@@ -110,7 +110,7 @@ def set_password(
         user.save(update_fields=["password"])
         audit.record(_subject(user), user, {"password": Action.SECRET_CHANGED}, Source(by, via))
         sessions.end_all(user, but=here)
-        sign_ins.clear(user.get_username())
+        sign_in_throttling.clear(user.get_username())
 
 
 def sign_out(user: User, *, by: User, session: int | None = None) -> int:
@@ -127,15 +127,15 @@ def sign_out(user: User, *, by: User, session: int | None = None) -> int:
 def end_delay(user: User, *, by: User) -> None:
     """Let a user try to sign in again at once."""
     with admission.ordered_by(by):
-        if sign_ins.clear(user.get_username()):
-            sign_ins.record(_subject(user), {"what": "cleared"}, Source(by))
+        if sign_in_throttling.clear(user.get_username()):
+            sign_in_throttling.record(_subject(user), {"what": "cleared"}, Source(by))
 
 
 def end_delay_of(address: str, *, by: User) -> None:
     """Let all users of an address try to sign in again at once."""
     with admission.ordered_by(by):
-        if sign_ins.clear_address(address):
-            sign_ins.record(Subject(Area.USERS, "", address), {"what": "cleared"}, Source(by))
+        if sign_in_throttling.clear_address(address):
+            sign_in_throttling.record(Subject(Area.USERS, "", address), {"what": "cleared"}, Source(by))
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ class Change:
 
     entries: list[AuditEntry]
     may_send_again: bool = False
-    left: leaving.Outcome | None = None
+    left: offboarding.Outcome | None = None
 
 
 def version_of(pk: int) -> int:
@@ -159,7 +159,7 @@ def change(
     values: Mapping[str, Any],
     *,
     by: User,
-    decision: leaving.Decision | None = None,
+    decision: offboarding.Decision | None = None,
     seen: int | None = None,
 ) -> Change:
     """Set some of FIELDS and `role` of a user; what is so already is left alone. Deactivating, and another role, end
@@ -172,8 +172,8 @@ def change(
     Raises:
         ChangedMeanwhile: another person changed the user.
         NotAllowed: no administrator would be left, a person would shut themselves out, or the name cannot be theirs.
-        leaving.Undecided: something is under way in their name, and there is no decision, or more than it is based on.
-        leaving.BadSuccessor: it cannot be passed on to that account.
+        offboarding.Undecided: something is under way in their name with no decision, or more than it covers.
+        offboarding.BadSuccessor: it cannot be passed on to that account.
     """
     if "username" in values:  # the sign-in looks for the normal form
         values = {**values, "username": User.normalize_username(values["username"])}
@@ -200,7 +200,7 @@ def change(
         user.save()
         may_send_again = not could_send and roles.may_send(user)
         if may_send_again:
-            leaving.call_back(user)
+            offboarding.call_back(user)
         if "role" in changed or changed.get("is_active") is False:
             sessions.end_all(user)  # for good: they sign in again with what they may do now
         return Change(found, may_send_again, left)
@@ -221,31 +221,31 @@ def _leave(
     could_send: bool,
     changed: Mapping[str, Any],
     subject: Subject,
-    decision: leaving.Decision | None,
+    decision: offboarding.Decision | None,
     by: User,
-) -> leaving.Outcome | None:
+) -> offboarding.Outcome | None:
     """See to what is under way where this change takes from a user the right to send, or to sign in; they have the new
     role already.
     """
     is_deactivated = changed.get("is_active") is False
     if not is_deactivated and (not could_send or roles.may_send(user)):
         return None
-    found = leaving.under_way(user)
+    found = offboarding.under_way(user)
     if not found:
         return None
     if decision is None:
-        raise leaving.Undecided(found)
-    left = leaving.settle(user, decision, is_inactive=is_deactivated, by=by)
+        raise offboarding.Undecided(found)
+    left = offboarding.settle(user, decision, is_inactive=is_deactivated, by=by)
     successor = decision.successor
     kept = {"choice": decision.choice.value, "messages": left.done, "sending": left.sending}
-    if decision.choice == leaving.Choice.PASS_ON:
+    if decision.choice == offboarding.Choice.PASS_ON:
         kept["to"] = successor and {"id": successor.pk, "name": person(successor)}
     audit.record(subject, SimpleNamespace(under_way=None), {"under_way": kept}, Source(by))
     return left
 
 
 def _lock_admins(by: User | None, *others: User) -> dict[int, User]:
-    """Lock the rows of all administrators, and of others; by their keys. Raises admission.NoLonger."""
+    """Lock the rows of all administrators, and of others; by their keys. Raises admission.AdmissionEnded."""
     return admission.confirm(by, *roles.admins(), *others)
 
 

@@ -2,7 +2,7 @@
 
 from messaging.console import html_body
 from messaging.content import assembly, mime
-from messaging.intake import addresses, typed
+from messaging.intake import addresses, typed_addresses
 from messaging.intake.errors import BadAddress
 from messaging.setup import opt_files
 
@@ -29,7 +29,7 @@ def html(source):
 
 def addresses_in(text):
     addresses.mailboxes(text)
-    for read in (addresses.envelope_mailboxes, addresses.envelope_address, typed.read):
+    for read in (addresses.envelope_mailboxes, addresses.envelope_address, typed_addresses.read):
         try:
             read(text)
         except BadAddress as refusal:

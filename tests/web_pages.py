@@ -8,7 +8,7 @@ from pathlib import Path
 
 from config import server
 from config.wsgi import application as console
-from messaging import immediate
+from messaging import send_at_once
 
 server.COMPUTING_SECONDS = 1.0
 server.HEADER_SECONDS = 3.0
@@ -16,8 +16,8 @@ server.BODY_SECONDS = 3.0
 server.BYTES_PER_SECOND = 20_000
 server.SPOOLED = 150 * 1024 * 1024
 server.CONNECTIONS = int(os.environ.get("TEST_CONNECTIONS", server.CONNECTIONS))
-immediate.BEFORE_DATA = 4.0
-immediate.LOOKS_ON = 6.0
+send_at_once.BEFORE_DATA = 4.0
+send_at_once.LOOKS_ON = 6.0
 if CLOCK := os.environ.get("TEST_CLOCK"):  # a file with the seconds by which the clock on the wall is put forward
     right = time.time
     time.time = lambda: right() + float(Path(CLOCK).read_text())

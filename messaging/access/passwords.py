@@ -10,7 +10,7 @@ from contextvars import ContextVar
 
 from django.contrib.auth.hashers import PBKDF2PasswordHasher
 
-from messaging import turns
+from messaging import concurrency
 
 AT_ONCE = 1  # in a process
 WAITING = 3
@@ -19,21 +19,21 @@ SECONDS = 5.0
 # the user has signed in before always find a place, and one address leaves one for the others.
 STRANGERS, OF_STRANGERS = "strangers", 3
 OF_ADDRESS = 2
-_asker: ContextVar[tuple[str, Mapping[str, int]]] = ContextVar("asker", default=("", turns.ALONE))
+_asker: ContextVar[tuple[str, Mapping[str, int]]] = ContextVar("asker", default=("", concurrency.ALONE))
 
 
-class Busy(turns.Busy):
+class Busy(concurrency.Busy):
     """Too many passwords are being checked, and this one was not."""
 
 
 class Hasher(PBKDF2PasswordHasher):
     """Django's own hashes, each computed in its turn."""
 
-    turns = turns.Turns(AT_ONCE, WAITING, SECONDS, Busy)
+    limit = concurrency.ConcurrencyLimit(AT_ONCE, WAITING, SECONDS, Busy)
 
     def encode(self, password: str, salt: str, iterations: int | None = None) -> str:
         """Raises Busy."""
-        with self.turns.one(*_asker.get()):
+        with self.limit.one(*_asker.get()):
             return super().encode(password, salt, iterations)
 
 
@@ -43,7 +43,7 @@ def asked_by(name: str) -> Iterator[None]:
 
     The right password may be entered without a limit; without this one user could keep all others from signing in.
     """
-    with _asked_by(name, turns.ALONE):
+    with _asked_by(name, concurrency.ALONE):
         yield
 
 

@@ -5,6 +5,7 @@ LEFT, which permits nothing; so they are told apart from a program's account, wh
 """
 
 import functools
+from dataclasses import dataclass
 from typing import Any
 
 from allauth.mfa.models import Authenticator
@@ -16,23 +17,36 @@ from django.db.models.functions import JSONObject
 from django.http import HttpRequest
 
 from messaging import admission
-from messaging.access import sign_ins
+from messaging.access import sign_in_throttling
 from messaging.company.options import options
-from messaging.models import CompanyOptions
+from messaging.models import CompanyOptions, Message
 
 VIEWER, OPERATOR, ADMIN = "Viewer", "Operator", "Administrator"
 ROLES = (VIEWER, OPERATOR, ADMIN)
 LEFT = "Role taken away"
 SENDS_NOTHING = (VIEWER, LEFT)
 VIEW, OPERATE, ADMINISTER = "view_message", "operate_message", "change_companyoptions"
-COMPANY = "company"  # attributes of the person at the browser, see RoleBackend
-SECOND_FACTOR = "holds_second_factor"
+READ_WITH_USER = "read_with_user"  # the attribute of the person at the browser that has a ReadWithUser
 OPTIONS = {
     field.attname: field
     for field in CompanyOptions._meta.concrete_fields
     if field.name not in ("updated_at", "updated_by")
 }
 PERMISSIONS = {VIEWER: (VIEW,), OPERATOR: (VIEW, OPERATE), ADMIN: (VIEW, OPERATE, ADMINISTER)}
+
+
+@dataclass(frozen=True)
+class ReadWithUser:
+    """What each page asks about the person at the browser, read in one statement with their row (RoleBackend)."""
+
+    company: CompanyOptions
+    permissions: frozenset[str]
+    has_second_factor: bool
+
+    @classmethod
+    def of(cls, user: User) -> "ReadWithUser | None":
+        """None: another way read them, so each question takes a statement."""
+        return getattr(user, READ_WITH_USER, None)
 
 
 def may_view(user: User) -> bool:
@@ -57,22 +71,27 @@ def sees_all(user: User) -> bool:
     return company_of(user).operators_see_all
 
 
+def visible_messages(user: User) -> QuerySet[Message]:
+    """The messages that a person may see, and so act on: everyone's, or those they are the author of."""
+    return Message.objects.all() if sees_all(user) else Message.objects.filter(author=user)
+
+
 def company_of(user: User) -> CompanyOptions:
     """The company's options: those read with the person at the browser, or as they are now."""
-    read: CompanyOptions | None = getattr(user, COMPANY, None)
-    return read if read is not None else options()
+    read = ReadWithUser.of(user)
+    return read.company if read is not None else options()
 
 
 def has_second_factor(user: User) -> bool:
     """Whether a person enters with a code as well: as read with the person at the browser, or as it is now."""
-    read: bool | None = getattr(user, SECOND_FACTOR, None)
-    return with_second_factor().filter(user=user).exists() if read is None else read
+    read = ReadWithUser.of(user)
+    return read.has_second_factor if read is not None else with_second_factor().filter(user=user).exists()
 
 
-def forget_second_factor(user: User) -> None:
-    """Whether this person has one is read again when someone asks."""
-    if hasattr(user, SECOND_FACTOR):
-        delattr(user, SECOND_FACTOR)
+def read_again(user: User) -> None:
+    """What was read with this person may have changed: it is asked for anew."""
+    if ReadWithUser.of(user) is not None:
+        delattr(user, READ_WITH_USER)
 
 
 def with_second_factor() -> QuerySet[Authenticator]:
@@ -116,8 +135,9 @@ def give(user: User, role: str) -> None:
         if user.is_superuser and role != ADMIN:
             user.is_superuser = False
             user.save(update_fields=["is_superuser"])
-    for cache in ("_perm_cache", "_user_perm_cache", "_group_perm_cache", *map(_read_with_user, PERMISSIONS[ADMIN])):
+    for cache in ("_perm_cache", "_user_perm_cache", "_group_perm_cache"):
         user.__dict__.pop(cache, None)
+    read_again(user)
 
 
 def admins() -> QuerySet[User]:
@@ -167,44 +187,55 @@ def make_groups(**kwargs: Any) -> None:
 
 
 class RoleBackend(ModelBackend):
-    """Django's own, but the person at the browser is read together with the permissions of the roles, with the
-    company's options as `company`, and with whether they have a second factor: each page asks for them, and is to cost
-    no statement more for it. Every password is compared here, whatever page asks for it, and wrong ones are counted.
+    """Django's own, but the person at the browser is read with what each page asks about them (ReadWithUser). Every
+    password is compared here, whatever page asks for it, and wrong ones are counted.
     """
 
     def authenticate(
         self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **kwargs: Any
     ) -> User | None:
-        """Raises sign_ins.TooSoon."""
+        """Raises sign_in_throttling.TooSoon."""
         if username is None or password is None:
             return None
         compare = super().authenticate
-        return sign_ins.counted(request, username, lambda: compare(request, username=username, password=password))
+        return sign_in_throttling.counted(
+            request, username, lambda: compare(request, username=username, password=password)
+        )
 
     def get_user(self, user_id: Any) -> User | None:
         user = _people().filter(pk=user_id).first()
         if user is None or not self.user_can_authenticate(user):
             return None
-        row = user.__dict__.pop("row") or {"version": 0}
-        values = {name: OPTIONS[name].to_python(value) for name, value in row.items()}
-        user.__dict__[COMPANY] = CompanyOptions(**values)
+        saved = getattr(user, _COMPANY) or {"version": 0}
+        read = ReadWithUser(
+            company=CompanyOptions(**{name: OPTIONS[name].to_python(value) for name, value in saved.items()}),
+            permissions=frozenset(name for name in PERMISSIONS[ADMIN] if getattr(user, _held(name))),
+            has_second_factor=getattr(user, _SECOND_FACTOR),
+        )
+        setattr(user, READ_WITH_USER, read)
         return user
 
     def has_perm(self, user_obj: Any, perm: str, obj: Model | None = None) -> bool:
         app, _, name = perm.partition(".")
-        held = user_obj.__dict__.get(_read_with_user(name)) if app == "messaging" and obj is None else None
-        return bool(user_obj.is_active and held) if held is not None else super().has_perm(user_obj, perm, obj)
+        read = ReadWithUser.of(user_obj)
+        if read is None or app != "messaging" or name not in PERMISSIONS[ADMIN] or obj is not None:
+            return super().has_perm(user_obj, perm, obj)
+        return user_obj.is_active and name in read.permissions
+
+
+_COMPANY, _SECOND_FACTOR = "company_read", "second_factor_read"  # columns of the statement
+
+
+def _held(permission: str) -> str:
+    """The column for whether a user holds a permission."""
+    return f"{permission}_read"
 
 
 @functools.cache
 def _people() -> QuerySet[User]:
     """Made once: putting this statement together takes longer than asking the database."""
-    held = {_read_with_user(name): admission.holds(name) for name in PERMISSIONS[ADMIN]}
-    held[SECOND_FACTOR] = Exists(with_second_factor().filter(user=OuterRef("pk")))
+    columns: dict[str, Exists | Subquery] = {_held(name): admission.holds(name) for name in PERMISSIONS[ADMIN]}
+    columns[_SECOND_FACTOR] = Exists(with_second_factor().filter(user=OuterRef("pk")))
     saved = CompanyOptions.objects.annotate(row=JSONObject(**{name: F(name) for name in OPTIONS})).values("row")
-    return User.objects.annotate(**held, row=Subquery(saved[:1]))
-
-
-def _read_with_user(permission: str) -> str:
-    """The attribute of a user for whether they hold a permission."""
-    return f"holds_{permission}"
+    columns[_COMPANY] = Subquery(saved[:1])
+    return User.objects.annotate(**columns)

@@ -111,7 +111,7 @@ def switch_on(user: User, key: str, code: str, *, replaces: bool, here: UserSess
     Raises:
         WrongCode: the app does not have the key, or its clock is wrong. Nothing was changed.
         Overtaken: there is another by now, or none. Nothing was changed.
-        sessions.Over: they have another password by now, or that session has ended. Nothing was changed.
+        sessions.SessionEnded: they have another password by now, or that session has ended. Nothing was changed.
     """
     step = _step_of(key, code, last_step=0)
     if step is None:
@@ -125,12 +125,12 @@ def switch_on(user: User, key: str, code: str, *, replaces: bool, here: UserSess
         codes = _make_codes(user)
         _record(user, "second_factor", audit.of_secret(was_stored=replaces, is_stored=True), Source(user))
         sessions.end_all(user, but=here)
-    roles.forget_second_factor(user)
+    roles.read_again(user)
     return codes
 
 
 def renew_codes(user: User, *, here: UserSession | None = None) -> list[str]:
-    """New recovery codes in place of the old ones; nothing shows them again. Raises sessions.Over, as switch_on."""
+    """New recovery codes in place of the old ones; nothing shows them again. Raises SessionEnded, as switch_on."""
     with transaction.atomic():
         sessions.confirm(user, here)
         admission.confirm(user)
@@ -141,13 +141,13 @@ def renew_codes(user: User, *, here: UserSession | None = None) -> list[str]:
 
 
 def switch_off(user: User, *, here: UserSession | None = None) -> None:
-    """The user has no second factor any more, by their own wish. Raises sessions.Over, as switch_on."""
+    """The user has no second factor any more, by their own wish. Raises SessionEnded, as switch_on."""
     with transaction.atomic():
         sessions.confirm(user, here)
         admission.confirm(user)
         if _delete(user):
             _record(user, "second_factor", Action.SECRET_REMOVED, Source(user))
-    roles.forget_second_factor(user)
+    roles.read_again(user)
 
 
 def reset(user: User, *, by: User | None = None, via: str = "") -> bool:

@@ -16,7 +16,7 @@ from django.db import Error, close_old_connections, connection
 from django.utils import timezone
 from django_celery_beat.schedulers import DatabaseScheduler, ModelEntry
 
-from messaging.broker.refusals import PATIENCE_SECONDS, Complaint
+from messaging.broker.failures import PATIENCE_SECONDS, Complaint
 
 log = logging.getLogger(__name__)
 complaint = Complaint(log)

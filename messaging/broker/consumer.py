@@ -10,7 +10,7 @@ from typing import Any
 from celery.worker import consumer
 from celery.worker.state import maybe_shutdown
 
-from messaging.broker.refusals import PATIENCE_SECONDS, Complaint
+from messaging.broker.failures import PATIENCE_SECONDS, Complaint
 
 complaint = Complaint(logging.getLogger(__name__))
 

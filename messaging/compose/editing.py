@@ -17,7 +17,7 @@ from messaging.content.sealed import is_sealed
 from messaging.content.uploads import File
 from messaging.delivery.outcomes.reply import Reply
 from messaging.delivery.outcomes.verdict import judge
-from messaging.intake import gate, written
+from messaging.intake import gate, own_mail
 from messaging.intake.addresses import Mailbox
 from messaging.lifecycle import transitions
 from messaging.models import (
@@ -264,7 +264,7 @@ def _exchanged(given: bytes, before: Current, edit: Edit) -> bytes:
             others = [text for address, text in named.items() if address not in gone | _addresses(old, new)]
             raw = rewrite.with_mailboxes(raw, name, new, before=given, kept=[*before.to, *before.cc], others=others)
     if edit.subject != before.subject:
-        field = written.subject_field(edit.subject) if edit.subject else b""
+        field = own_mail.subject_field(edit.subject) if edit.subject else b""
         raw = rewrite.with_field(raw, "Subject", field)
     return raw
 

@@ -51,7 +51,7 @@ def break_off(row: FormSubmission) -> None:
     end(row, State.BROKEN_OFF, BROKEN_OFF)
 
 
-def told_by(row: FormSubmission) -> Message | None:
+def message_to_show(row: FormSubmission) -> Message | None:
     """The message whose page tells what came of it; None while it is being sent, as it may be deleted after that."""
     is_being_sent = row.message is not None and row.message.status == Message.Status.SENDING
     return None if row.state == State.SENDING and is_being_sent else row.message

@@ -9,7 +9,7 @@ from email.message import EmailMessage
 from messaging.compose.links import linked
 from messaging.content import charsets
 from messaging.content.uploads import File
-from messaging.intake import typed, written
+from messaging.intake import own_mail, typed_addresses
 from messaging.intake.addresses import Mailbox
 
 _PARAGRAPHS = re.compile(r"\n[ \t]*\n\s*")
@@ -39,20 +39,20 @@ def read_mailboxes(text: str) -> list[Mailbox]:
     Raises:
         BadAddress: one of them is not; it says which.
     """
-    return typed.read(text)
+    return typed_addresses.read(text)
 
 
 def as_typed(mailboxes: Iterable[Mailbox]) -> str:
     """Mailboxes as a person would type them, non-ASCII names left as they are."""
-    return ", ".join(map(written.as_typed, mailboxes))
+    return ", ".join(map(own_mail.as_typed, mailboxes))
 
 
 def raw_of(letter: Letter) -> bytes:
     """The message without Bcc, Date and Message-ID: the gate adds what is missing."""
-    fields = [written.address_field("From", [letter.sender])]
-    fields += [written.address_field(name, who) for name, who in (("To", letter.to), ("Cc", letter.cc)) if who]
+    fields = [own_mail.address_field("From", [letter.sender])]
+    fields += [own_mail.address_field(name, who) for name, who in (("To", letter.to), ("Cc", letter.cc)) if who]
     if letter.subject:
-        fields.append(written.subject_field(letter.subject))
+        fields.append(own_mail.subject_field(letter.subject))
     mail = EmailMessage(policy=policy.SMTP)
     mail.set_content(plain(letter.text))
     if letter.text.strip():

@@ -15,7 +15,7 @@ from messaging.content import address_list, assembly, charsets, mime, transfer_e
 from messaging.content.charsets import Reading
 from messaging.content.sealed import is_sealed, is_text_sealed
 from messaging.content.uploads import File
-from messaging.intake import addresses, written
+from messaging.intake import addresses, own_mail
 from messaging.intake.addresses import Mailbox
 from messaging.intake.errors import BadAddress, Refused
 
@@ -64,7 +64,7 @@ def with_mailboxes(
     values = [
         as_written[mailbox.address]
         if same(mailbox) in known and mailbox.address in as_written
-        else written.address_value([mailbox])
+        else own_mail.address_value([mailbox])
         for mailbox in new
     ]
     values += others

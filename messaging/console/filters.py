@@ -13,7 +13,7 @@ from django.db import connection
 from django.db.models import QuerySet
 from django.http import QueryDict
 
-from messaging.console.signed_out import KEPT
+from messaging.console.session_end import KEPT
 from messaging.models import Message
 from messaging.queue import selection
 from messaging.queue.selection import ALL, LAST_ID

@@ -14,7 +14,7 @@ from typing import Any
 
 from django.conf import settings
 
-from messaging import turns
+from messaging import concurrency
 from messaging.console import html_process
 from messaging.console.html_body import MAX_HTML, Clean, NotShown
 
@@ -28,7 +28,7 @@ REMEMBERED = 1_000  # documents that took too long
 PATIENCE = 20.0  # seconds for an answer, and for a turn: a busy machine gives the processor to others first
 
 
-class Busy(turns.Busy):
+class Busy(concurrency.Busy):
     """Too many documents are being read."""
 
 
@@ -36,7 +36,7 @@ class Ended(Exception):
     """The document took too much time or memory, and its process was ended."""
 
 
-_turns = turns.Turns(AT_ONCE, WAITING, PATIENCE, Busy, OF_ONE)
+_limit = concurrency.ConcurrencyLimit(AT_ONCE, WAITING, PATIENCE, Busy, OF_ONE)
 _idle: list[subprocess.Popen[bytes]] = []
 _too_long: dict[bytes, None] = {}  # digests of requests, the oldest first
 os.register_at_fork(after_in_child=_idle.clear)
@@ -92,7 +92,7 @@ def _turn_for(digest: bytes, who: str) -> Iterator[None]:
     """A turn, if the document needs one: it may be known by now, too, from those before it. Raises Ended and Busy."""
     if digest in _too_long:
         raise Ended
-    with _turns.one(who):
+    with _limit.one(who):
         if digest in _too_long:
             raise Ended
         yield

@@ -9,8 +9,8 @@ from typing import Concatenate, ParamSpec
 
 from django.http import HttpRequest, HttpResponse
 
-from messaging.turns import Busy as NoTurn
-from messaging.turns import Turns
+from messaging.concurrency import Busy as NoTurn
+from messaging.concurrency import ConcurrencyLimit
 
 AT_ONCE = 1  # in a process
 WAITING = 3
@@ -27,8 +27,8 @@ class BusyOrdering(NoTurn):
     """Too many orders for all that match are being carried out, and this one was not."""
 
 
-turns = Turns(AT_ONCE, WAITING, SECONDS, Busy)
-large_orders = Turns(AT_ONCE, WAITING, SECONDS, BusyOrdering)
+search_limit = ConcurrencyLimit(AT_ONCE, WAITING, SECONDS, Busy)
+large_orders = ConcurrencyLimit(AT_ONCE, WAITING, SECONDS, BusyOrdering)
 
 
 def in_turn(
@@ -41,7 +41,7 @@ def in_turn(
         if request.POST.get("all_matching") == "1":
             wanted = large_orders
         elif any(request.GET.get(name) for name in IN_WORDS):
-            wanted = turns
+            wanted = search_limit
         else:
             return view(request, *args, **kwargs)
         with wanted.one(str(request.user.pk)):

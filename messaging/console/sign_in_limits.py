@@ -6,7 +6,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 
-from messaging.access.sign_ins import Door, TooSoon, devices
+from messaging.access.sign_in_throttling import Door, TooSoon, devices
 
 
 class SignInMiddleware:

@@ -138,7 +138,7 @@ def assemble(message: Message) -> Octets:
             when that happened meanwhile.
         OSError: a large text found no room on the disk.
     """
-    attachments = list(message.attachments.all()) if message.attachment_count else []
+    attachments = message.attachment_rows
     skeleton = skeletons.read(message, message.size - sum(attachment.encoded_size for attachment in attachments))
     return put_together(skeleton, attachments)
 

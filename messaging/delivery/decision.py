@@ -118,9 +118,11 @@ def whom_to_ask(message: Message, now: datetime) -> tuple[list[Recipient], PutOf
     and those behind them never. Put off since the message was due is in this try, because it is due again only after
     its end.
     """
-    pending = [recipient for recipient in message.recipients.all() if recipient.status == Recipient.Status.PENDING]
+    pending = [recipient for recipient in message.recipient_rows if recipient.status == Recipient.Status.PENDING]
     put_off = {
-        recipient: _heard(recipient, message) for recipient in pending if _is_of_this_try(recipient, message, now)
+        recipient: _recorded_reply(recipient, message)
+        for recipient in pending
+        if _is_of_this_try(recipient, message, now)
     }
     rest = [recipient for recipient in pending if recipient not in put_off]
     if not rest:
@@ -137,14 +139,14 @@ def others_were_judged(message: Message, judgement: Judgement, put_off: PutOff, 
     is_settled = any(
         recipient.status in (Recipient.Status.ACCEPTED, Recipient.Status.FAILED)
         and _is_of_this_try(recipient, message, now)
-        for recipient in message.recipients.all()
+        for recipient in message.recipient_rows
     )
     return is_settled or any(judge(reply).scope == Scope.MESSAGE for reply in put_off.values())
 
 
 def was_served(message: Message, now: datetime) -> bool:
     """Whether a recipient of a message was accepted in a transaction of this try before."""
-    accepted = (each for each in message.recipients.all() if each.status == Recipient.Status.ACCEPTED)
+    accepted = (each for each in message.recipient_rows if each.status == Recipient.Status.ACCEPTED)
     return any(_is_of_this_try(recipient, message, now) for recipient in accepted)
 
 
@@ -158,10 +160,10 @@ def _is_of_this_try(recipient: Recipient, message: Message, now: datetime) -> bo
 def _was_looked_at(recipient: Recipient, message: Message) -> bool:
     if recipient.reply_code is None:
         return False
-    return recipient.said is not None or judge(_heard(recipient, message)).kind != Kind.REST_AT_ONCE
+    return recipient.said is not None or judge(_recorded_reply(recipient, message)).kind != Kind.REST_AT_ONCE
 
 
-def _heard(recipient: Recipient, message: Message) -> Reply:
+def _recorded_reply(recipient: Recipient, message: Message) -> Reply:
     """What was heard of a recipient last, as it would have been at RCPT: who is put off in a try was put off there."""
     text, said = recipient.reply_text, recipient.said
     return Reply.recorded(Stage.RCPT, recipient.reply_code, text, said, recipient.address, message.reverse_path)
@@ -202,7 +204,7 @@ def go_on(
     for recipient, verdict in zip(pending, judgement.verdicts, strict=True):
         if recipient not in rest:
             reply = result.reply_for(recipient.address)
-            _hear(recipient, reply, now)
+            _note_reply(recipient, reply, now)
             is_known = verdict.outcome == AttemptOutcome.PERMANENT and verdict.by_words
             if is_known or verdict.outcome == AttemptOutcome.ACCEPTED:
                 recipient.status = _recipient_status(verdict.outcome, last_try=False)
@@ -228,7 +230,7 @@ def leave_for_later(
     kinds = [verdict.kind for verdict in judgement.verdicts]
     for recipient, kind in zip(pending, kinds, strict=True):
         if Kind.REST_AT_ONCE in kinds and kind != Kind.REST_AT_ONCE:
-            _hear(recipient, result.reply_for(recipient.address), now)
+            _note_reply(recipient, result.reply_for(recipient.address), now)
             recipient.decided_at = None
     for recipient, reply in put_off.items():
         recipient.decided_at = now if judge(reply).scope == Scope.MESSAGE else None
@@ -256,13 +258,13 @@ def fail_once(
 ) -> Decision:
     """What is sent at once has one try, also where all messages are concerned: it has failed, and does not wait."""
     for recipient in pending:
-        _hear(recipient, result.reply_for(recipient.address), now)
+        _note_reply(recipient, result.reply_for(recipient.address), now)
         recipient.status = Recipient.Status.FAILED
     leading = judgement.leading
     return Decision(Status.FAILED, message.tries + 1, None, leading.category, leading.reason)
 
 
-def _hear(recipient: Recipient, reply: Reply, now: datetime) -> None:
+def _note_reply(recipient: Recipient, reply: Reply, now: datetime) -> None:
     recipient.decided_at = now
     # That there was no room for it tells less than what was said of it before, see `whom_to_ask`.
     if recipient.reply_code is None or judge(reply).kind != Kind.REST_AT_ONCE:
@@ -288,10 +290,10 @@ def decide(
         again = retry.next_try(tries, longest, now, give_up_at, limits)
         max_tries = retry.max_tries(longest, limits)
     for recipient, verdict in zip(pending, judgement.verdicts, strict=True):
-        _hear(recipient, result.reply_for(recipient.address), now)
+        _note_reply(recipient, result.reply_for(recipient.address), now)
         recipient.status = _recipient_status(verdict.outcome, last_try=again is None)
     leading = judgement.leading
-    everyone = {recipient.status for recipient in message.recipients.all()}
+    everyone = {recipient.status for recipient in message.recipient_rows}
     if not everyone:
         return Decision(Status.FAILED, tries, None, Category.ADDRESS, Phrase(Reason.NOBODY_NAMED), give_up_at)
     if Recipient.Status.UNKNOWN in everyone:

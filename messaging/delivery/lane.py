@@ -24,10 +24,10 @@ from messaging.content import assembly
 from messaging.delivery import opt_file_block, pauses, streaks, unanswered
 from messaging.delivery.outcomes import retry
 from messaging.delivery.outcomes.verdict import LocalError, Reply, Scope, Stage, Verdict, judge
-from messaging.delivery.smtp.dialogue import Patience, Say, StageFailed, is_out_of_files
-from messaging.delivery.smtp.steps import Hear
+from messaging.delivery.smtp.dialogue import OnLine, Patience, StageFailed, is_out_of_files
+from messaging.delivery.smtp.steps import OnStep
 from messaging.delivery.smtp.transaction import Abandoned, BareLineEnd, Connection, Envelope, Result, was_asked
-from messaging.delivery.store import claims, ledger, lineage, witness
+from messaging.delivery.store import claims, ledger, restore_detection, witness
 from messaging.delivery.store.group_commit import is_away
 from messaging.delivery.store.ledger import DATABASE_PATIENCE, LeaseLost
 from messaging.lifecycle import limits
@@ -65,7 +65,7 @@ T = TypeVar("T")
 Clock = Callable[[], datetime]
 
 
-class Refused(Exception):
+class OptFilesBlock(Exception):
     """Nothing is sent by this server until its `.opt` files are corrected: what was claimed goes back to the queue."""
 
 
@@ -78,7 +78,7 @@ class Lane:
         stop: asked between messages; the message at hand is always finished.
         turn_seconds: after that long the lane ends between two messages, so that others get a turn.
         clock: what time it is.
-        say, hear: are told the dialogue and the steps of opening, for the test message.
+        on_line, on_step: are given the dialogue and the steps of opening, for the test message.
         patience: how long to wait for the server.
     """
 
@@ -86,8 +86,8 @@ class Lane:
     stop: Callable[[], bool] = lambda: False
     turn_seconds: float = math.inf
     clock: Clock = lambda: timezone.now()
-    say: Say | None = None
-    hear: Hear | None = None
+    on_line: OnLine | None = None
+    on_step: OnStep | None = None
     patience: Patience = field(
         default_factory=lambda: Patience(settings.SMTP_TIMEOUT_SCALE, settings.SMTP_FINAL_REPLY_TIMEOUT)
     )
@@ -112,7 +112,7 @@ class Lane:
 
     def run(self) -> int:
         """Deliver whatever is due and allowed; how many transactions were recorded."""
-        self.database = lineage.check(self.clock())
+        self.database = restore_detection.check(self.clock())
         self.turn_ends = time.monotonic() + self.turn_seconds
         setup = self._resolve()
         if self._is_kept_back(setup.files):
@@ -145,7 +145,7 @@ class Lane:
         """
         self.is_alone = True
         self.retry_limits = retry.ONCE
-        self.database = lineage.check(self.clock())
+        self.database = restore_detection.check(self.clock())
         patience = limits.PATIENCE if patience is None else patience
         limits.wait_for_place(self.account_id, self.owner, self._resolve().max_connections, self.clock, patience)
         with self._leases():
@@ -183,7 +183,7 @@ class Lane:
         """
         self.is_probe, self.result, self.error = True, None, None
         if not connection.in_atomic_block:  # of a caller: nothing of it is in a backup before they commit
-            lineage.goes_on(self.database, self.clock())
+            restore_detection.goes_on(self.database, self.clock())
         claims.read_recipients([message])
         self.deliver(message)
         self._settle()
@@ -216,7 +216,7 @@ class Lane:
         for wait in leave.waits:
             if wait.until is not None:
                 pauses.wait_until(self.account_id, wait, now)
-        if claimed and not lineage.goes_on(self.database, now):
+        if claimed and not restore_detection.goes_on(self.database, now):
             return []  # it is given back when the lane ends
         return claimed
 
@@ -235,7 +235,9 @@ class Lane:
         try:
             yield
             self._settle()
-            is_settled = not self.delivered or _persistently(lambda: lineage.goes_on(self.database, self.clock()))
+            is_settled = not self.delivered or _persistently(
+                lambda: restore_detection.goes_on(self.database, self.clock())
+            )
         finally:
             self.journal.close(is_settled=is_settled)
 
@@ -289,13 +291,13 @@ class Lane:
                 )
                 self.transaction += 1
                 result = self._transact(message, attempt, pending)
-                self._hear(result)
+                self._note_result(result)
                 pending = self._record(message, attempt, pending, result, put_off)
                 is_over = not pending or not self._has_leave_to_go_on(message, result)
             self._tell_unsigned(message)
         except Abandoned:
             log.info("message %d was taken back before it was sent", message.pk)
-        except Refused:
+        except OptFilesBlock:
             pass  # told already; it goes back with what was not started
         except LeaseLost as lost:
             log.warning("lease lost: %s", lost)
@@ -312,7 +314,7 @@ class Lane:
         log.exception("message %d", message.pk)
         stage = Stage.END if message.may_be_accepted else Stage.PREPARE
         result = Result(Reply(stage, None, "", LocalError.UNEXPECTED, {"error": type(error).__name__}))
-        self._hear(result)
+        self._note_result(result)
         with suppress(LeaseLost):  # it was recorded before the error
             self._record(message, attempt, pending, result, put_off)
 
@@ -336,7 +338,7 @@ class Lane:
             _persistently(lambda: claims.give_back(self.owner, message))
         return has_leave
 
-    def _hear(self, result: Result) -> None:
+    def _note_result(self, result: Result) -> None:
         """Keep what was heard of a message in all its transactions."""
         before = self.result or Result(result.final)
         refused = {address: reply for address, reply in before.recipients.items() if not reply.ok}
@@ -387,7 +389,7 @@ class Lane:
             return Result(Reply(Stage.PREPARE, None, "", lost, {"attachment": str(error.attachment)}))
         except BareLineEnd:
             return Result(Reply(Stage.PREPARE, None, "", LocalError.BARE_LINE_END))
-        except (Abandoned, Refused):
+        except (Abandoned, OptFilesBlock):
             raise
         except Exception as error:
             if isinstance(error, DatabaseError) and (self.is_alone or is_away(error)):
@@ -400,7 +402,7 @@ class Lane:
             return Result(Reply(stage, None, f"{type(error).__name__}: {words_of(error)}", LocalError.NOT_PREPARED))
         if result.final.stage in (Stage.DATA, Stage.END) and not result.final.ok:
             names = _persistently(lambda: _names_in(message))
-            result.final = replace(result.final, told=(*result.final.told, *names))
+            result.final = replace(result.final, known_to_server=(*result.final.known_to_server, *names))
         return result
 
     def _connected(self, attempt: SendAttempt) -> Connection:
@@ -414,8 +416,8 @@ class Lane:
         setup = self._resolve()
         if setup.files.errors and not self.is_alone:  # a test message fails, and says why
             self._is_kept_back(setup.files)
-            raise Refused
-        self.connection = connection = Connection(setup, self.patience, self.say, self.hear)
+            raise OptFilesBlock
+        self.connection = connection = Connection(setup, self.patience, self.on_line, self.on_step)
         attempt.server = setup.server
         connection.open()
         attempt.tls = connection.tls
@@ -451,17 +453,17 @@ class Lane:
             self._wait_for_commit()
             message.may_be_accepted = False
             return rest
-        everybody, heard = with_put_off(pending, result, put_off)
+        every_recipient, heard = with_put_off(pending, result, put_off)
         together = judgement
         if put_off and judgement.leading.scope == Scope.MESSAGE:
-            together, is_witness = self._judge(message, everybody, heard, put_off, now)
+            together, is_witness = self._judge(message, every_recipient, heard, put_off, now)
         verdict, stage = together.leading, together.reply.stage
         is_message = verdict.scope == Scope.MESSAGE
         if not is_message and not message.is_immediate:
             leave_for_later(pending, judgement, result, put_off, now)
         if put_off and not is_message:
-            together = limit_to_message(judge_result(everybody, heard), everybody, heard)
-        pending, result, judgement = everybody, heard, together
+            together = limit_to_message(judge_result(every_recipient, heard), every_recipient, heard)
+        pending, result, judgement = every_recipient, heard, together
         if is_message and (refusals := streaks.unknown_refusals(message, pending, judgement, result, now)):
             self._settle()
             self._end_probe(result.final, now)
@@ -536,7 +538,7 @@ class Lane:
         pending: list[Recipient],
         judgement: Judgement,
         result: Result,
-        refusals: list[streaks.Refusal],
+        refusals: list[streaks.UnknownRefusal],
     ) -> None:
         """Record a refusal in words that no one knows, in one transaction with what it means for the account."""
         now = self.clock()
@@ -549,7 +551,7 @@ class Lane:
                 if ruling.is_ours:
                     decision = streaks.put_back(message, attempt, pending, ruling, now)
                 else:
-                    decision = ruling.tell(decide(message, pending, judgement, result, now, self.retry_limits))
+                    decision = ruling.applied_to(decide(message, pending, judgement, result, now, self.retry_limits))
                 ledger.record(message, attempt, pending, decision)
             return ruling
 

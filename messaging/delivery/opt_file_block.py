@@ -21,14 +21,14 @@ FRESH = timedelta(seconds=60)
 
 
 @dataclass
-class _Told:
+class _Noted:
     """What this process last said, and when; None before the first sweep."""
 
     errors: tuple[OptError, ...] | None = None
     at: float = 0.0
 
 
-_told = _Told()
+_noted = _Noted()
 _lock = threading.Lock()
 
 
@@ -39,20 +39,20 @@ def server_name() -> str:
 
 def keeps_back(files: OptFiles, now: datetime) -> bool:
     """Whether the files keep this server from sending; costs nothing while all is well."""
-    if files.errors or _told.errors:
-        tell(files, now)
+    if files.errors or _noted.errors:
+        note_errors(files, now)
     return bool(files.errors)
 
 
-def tell(files: OptFiles, now: datetime) -> None:
+def note_errors(files: OptFiles, now: datetime) -> None:
     """Keep a note of what is wrong with the files, for the console; a log line when that changes or is over."""
     errors = tuple(files.errors)
     with _lock:
-        before = _told.errors
+        before = _noted.errors
         has_changed = errors != before
-        if not has_changed and (not errors or time.monotonic() - _told.at < REFRESHED_AFTER):
+        if not has_changed and (not errors or time.monotonic() - _noted.at < REFRESHED_AFTER):
             return
-        _told.errors, _told.at = errors, time.monotonic()
+        _noted.errors, _noted.at = errors, time.monotonic()
     if errors:
         if has_changed:
             log.warning("nothing is sent by %s: %s", server_name(), "; ".join(map(str, errors)))

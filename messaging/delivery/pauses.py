@@ -51,7 +51,7 @@ def pause(
     kind = Kind.BUSY if verdict.scope == Scope.PACE else Kind.FAULT
     with transaction.atomic():
         row, created = (
-            limits.told(now)
+            limits.current_pauses(now)
             .select_for_update(of=("self",))
             .get_or_create(
                 account_id=account_id,
@@ -166,7 +166,7 @@ def end_due(now: datetime) -> None:
 
     Where a person's pause or a doubt holds, what a lane claimed at that very moment is taken from it, too.
     """
-    for row in limits.told(now):
+    for row in limits.current_pauses(now):
         if row.kind in AccountPause.PROBED:
             is_ahead = not row.is_in_force and row.until is not None and row.until > now  # by a clock that was wrong
             if is_ahead or (row.is_in_force and _may_mind_one_message(row, now)):
@@ -174,7 +174,7 @@ def end_due(now: datetime) -> None:
         elif not row.is_in_force:
             _end(row)
         elif row.kind not in limits.OF_SETTINGS:
-            claims.take_back(row.account_id, everybody=row.kind == Kind.ALL)
+            claims.take_back(row.account_id, all_accounts=row.kind == Kind.ALL)
 
 
 def _may_mind_one_message(row: AccountPause, now: datetime) -> bool:

@@ -15,8 +15,8 @@ from django.db.models.functions import Coalesce
 
 from messaging.company.options import options
 from messaging.delivery import pauses
+from messaging.delivery.outcomes.echoed_words import plain
 from messaging.delivery.outcomes.masking import masked
-from messaging.delivery.outcomes.repeated import plain
 from messaging.delivery.outcomes.verdict import Reply, Stage
 from messaging.delivery.smtp.transaction import Result
 from messaging.delivery.store import claims, ledger
@@ -67,7 +67,7 @@ class Ruling:
         """Of the message that had `reason` by the reply's code alone."""
         return Phrase(Reason.REFUSED_ALIKE, others=self.others, reason=reason)
 
-    def tell(self, decision: Decision) -> Decision:
+    def applied_to(self, decision: Decision) -> Decision:
         """The same, which blackens no address where a person is asked."""
         if self.others is None or decision.status != Message.Status.FAILED:
             return decision
@@ -78,7 +78,7 @@ ALONE = Ruling()
 
 
 @dataclass
-class Refusal:
+class UnknownRefusal:
     """What one message met at a stage: a reply in words that no one knows, and whom it refused."""
 
     reply: Reply
@@ -93,19 +93,19 @@ class Refusal:
 
 def unknown_refusals(
     message: Message, pending: Sequence[Recipient], judgement: Judgement, result: Result, now: datetime
-) -> list[Refusal]:
+) -> list[UnknownRefusal]:
     """The refusals for good in words that no one knows, by wording; none where the stage was passed by someone, be it
     in a transaction of this try before.
     """
     if judgement.leading.outcome == AttemptOutcome.ACCEPTED or was_served(message, now):
         return []
     replies = [result.reply_for(recipient.address) for recipient in pending]
-    found: dict[str, Refusal] = {}
+    found: dict[str, UnknownRefusal] = {}
     for recipient, reply, verdict in zip(pending, replies, judgement.verdicts, strict=True):
         is_unknown = verdict.outcome == AttemptOutcome.PERMANENT and not verdict.by_words
         if is_unknown and not any(other.stage in BEYOND.get(reply.stage, ()) for other in replies):
             wording = _digest(reply, recipient)
-            found.setdefault(wording, Refusal(reply, wording)).recipients.append(recipient)
+            found.setdefault(wording, UnknownRefusal(reply, wording)).recipients.append(recipient)
     return [found[wording] for wording in sorted(found)]
 
 
@@ -119,7 +119,7 @@ def _digest(reply: Reply, recipient: Recipient) -> str:
 # --- What a refusal means -----------------------------------------------------------------------------
 
 
-def note(message: Message, refusals: Sequence[Refusal], attempt: SendAttempt, now: datetime) -> Ruling:
+def note(message: Message, refusals: Sequence[UnknownRefusal], attempt: SendAttempt, now: datetime) -> Ruling:
     """Count the refusals of a message, and pause its account where they are too many; within a transaction."""
     most = options().same_refusals
     if not most:
@@ -145,7 +145,7 @@ def note(message: Message, refusals: Sequence[Refusal], attempt: SendAttempt, no
     return Ruling(max(asked) - 1) if asked else ALONE
 
 
-def _current(account_id: int | None, refusal: Refusal, now: datetime) -> RefusalStreak:
+def _current(account_id: int | None, refusal: UnknownRefusal, now: datetime) -> RefusalStreak:
     """The streak that a refusal continues, locked; a new one where that is over."""
     which = {"account_id": account_id, "stage": refusal.reply.stage, "wording": refusal.wording}
     rows = RefusalStreak.objects.filter(ended_at=None).select_for_update(of=("self",))
@@ -184,7 +184,7 @@ def _has_passed(reply: dict[str, str], stage: str) -> bool:
     return reply.get("outcome") == AttemptOutcome.ACCEPTED or reply.get("stage") in BEYOND.get(stage, ())
 
 
-def _count(streak: RefusalStreak, refusal: Refusal, attempt: SendAttempt, now: datetime) -> None:
+def _count(streak: RefusalStreak, refusal: UnknownRefusal, attempt: SendAttempt, now: datetime) -> None:
     another = next((domain for domain in refusal.domains if domain not in streak.domains), None)
     if another is not None and len(streak.domains) < MOST_DOMAINS:
         streak.domains.append(another)

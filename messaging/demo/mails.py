@@ -59,8 +59,8 @@ def compose(
     bcc: Sequence[Customer] = (),
 ) -> Mail:
     """Write a mail; `token` makes its Message-ID and boundaries."""
-    everybody = [*to, *cc, *bcc]
-    needs_utf8 = not all(customer.address.isascii() for customer in everybody)
+    recipients = [*to, *cc, *bcc]
+    needs_utf8 = not all(customer.address.isascii() for customer in recipients)
     mail = EmailMessage(policy=POLICY.clone(utf8=True) if needs_utf8 else POLICY)
     mail["From"] = Address(writer.name, addr_spec=writer.address)
     for field, customers in (("To", to), ("Cc", cc), ("Bcc", bcc)):
@@ -79,7 +79,7 @@ def compose(
     for number, part in enumerate(mail.walk()):
         if part.is_multipart():
             part.set_boundary(f"=_{number}_{token}")
-    return Mail(mail.as_bytes(), tuple(customer.address for customer in everybody), writer, at)
+    return Mail(mail.as_bytes(), tuple(customer.address for customer in recipients), writer, at)
 
 
 def _mailbox(customer: Customer) -> Address:

@@ -14,7 +14,6 @@ from email_validator import EmailNotValidError, ValidatedEmail, validate_email
 
 from messaging.content import address_list, mime
 
-from .doubts import doubt as doubt
 from .errors import BadAddress
 
 # An office's own names (office.local, localhost) are for its own smart host to judge, not for this library.

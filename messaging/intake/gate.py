@@ -17,7 +17,7 @@ from messaging import admission
 from messaging.content import assembly, blobs, mime, skeletons
 from messaging.models import Attachment, Category, Message, MessageContent, MessageEvent, Phrase, Reason, Recipient
 
-from . import addresses, message_ids, wire
+from . import address_warnings, addresses, message_ids, wire
 from .errors import BadAddress, Refused, TooLarge
 
 __all__ = ["BadAddress", "Refused", "Rows", "Submission", "TooLarge", "accept", "accept_many", "prepare", "store"]
@@ -74,7 +74,7 @@ def accept_many(submissions: Sequence[Submission]) -> list[Message]:
 
 
 def store(prepared: Sequence[Rows]) -> list[Message]:
-    """Commit prepared rows, all or none. Raises admission.NoLonger."""
+    """Commit prepared rows, all or none. Raises admission.AdmissionEnded."""
     authors = {rows.message.author_id: rows.message.author for rows in prepared}
     with transaction.atomic():
         for author in authors.values():
@@ -112,7 +112,7 @@ def prepare(submission: Submission, now: datetime) -> Rows:
         not_before=submission.not_before,
         urgent=submission.urgent,
         category=submission.category[:40],
-        doubt=next(filter(None, map(addresses.doubt, envelope)), None),
+        doubt=next(filter(None, map(address_warnings.warning, envelope)), None),
     )
     _set_status(message, submission.hold_reason)
     recipients = _recipients(message, envelope, fitted.fields)

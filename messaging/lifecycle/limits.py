@@ -172,7 +172,7 @@ def standing(account_id: int | None, setup: EmailSetup, now: datetime) -> Standi
     free, used_up = _allowance(account_id, setup.rates, now) if setup.rates else (NO_LIMIT, None)
     concerned = Q(account_id=account_id) | Q(kind__in=AccountPause.OF_EVERYBODY)
     # Mostly there is none, and Django builds the question in a fraction of what it takes to build the other one.
-    rows = list(told(now).filter(concerned)) if AccountPause.objects.filter(concerned).exists() else []
+    rows = list(current_pauses(now).filter(concerned)) if AccountPause.objects.filter(concerned).exists() else []
     return Standing(
         now,
         [pause for pause in rows if pause.is_in_force],
@@ -206,7 +206,7 @@ def in_force(now: datetime) -> Q:
     return Q(until=None) | to_come
 
 
-def told(now: datetime) -> QuerySet[AccountPause]:
+def current_pauses(now: datetime) -> QuerySet[AccountPause]:
     """The current pauses, each with `is_in_force`."""
     is_in_force = ExpressionWrapper(in_force(now), BooleanField())
     return AccountPause.objects.annotate(**{"is_in_force": is_in_force})  # noqa: PIE804  (mypy knows the name already)

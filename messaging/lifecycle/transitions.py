@@ -16,7 +16,7 @@ from django.db import connection, transaction
 from django.db.models import Case, Exists, F, OuterRef, Q, QuerySet, Subquery, Value, When
 
 from messaging.access import roles
-from messaging.lifecycle.keys import marks, with_keys
+from messaging.lifecycle.many_keys import placeholders, with_keys
 from messaging.models import Batch, BatchItem, Category, Message, MessageEvent, Phrase, Reason, Recipient
 
 Status = Message.Status
@@ -306,7 +306,7 @@ def carry_out(
         if transition.leaves != Leaves.STAYS:
             leave_batch(part, "" if transition.leaves == Leaves.AS_IT_WAS else transition.leaves.value)
         if transition.heard is not None:
-            hear(transition, Recipient.objects.filter(message__in=part), at, heard)
+            record_reply(transition, Recipient.objects.filter(message__in=part), at, heard)
         if values:
             with_keys(Message.objects.all(), part).update(**values)
         if transition.event is not None:
@@ -315,7 +315,7 @@ def carry_out(
             leave_cancelled_batch(part, at)
 
 
-def hear(
+def record_reply(
     transition: Transition, recipients: QuerySet[Recipient], at: datetime, more: Mapping[str, Any] | None = None
 ) -> None:
     """Change the outcomes of recipients as the transition says."""
@@ -372,4 +372,4 @@ def _write_down(what: Phrase, ids: Sequence[int], by: User | None, at: datetime)
         columns[name].get_db_prep_save(getattr(event, name), connection) for name in ("at", "by_id", "kind", "params")
     ]
     with connection.cursor() as cursor:
-        cursor.execute(_EVENT.format(marks(ids)), [*row, *ids])
+        cursor.execute(_EVENT.format(placeholders(ids)), [*row, *ids])

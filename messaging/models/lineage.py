@@ -7,7 +7,7 @@ from .phrase import PhraseField
 
 
 class Lineage(models.Model):
-    """One row: the name of this database's history, and how far it has come (delivery/lineage.py).
+    """One row: the name of this database's history, and how far it has come (delivery/store/restore_detection.py).
 
     `key` is a new one after each restore. `mark` grows with every claim, so that what is behind another mark of the
     same key is an earlier state. `place` is where the database was last seen: {"system", "timeline", "database",

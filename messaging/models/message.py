@@ -1,6 +1,7 @@
 """What must be said, to whom, and who did what to it."""
 
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 from django.conf import settings
@@ -194,6 +195,16 @@ class Message(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("message", args=[self.pk])
+
+    @cached_property
+    def recipient_rows(self) -> "list[Recipient]":
+        """Its recipients, read once; delivery changes these very rows. `claims.read_recipients` reads those of many."""
+        return list(self.recipients.all())
+
+    @cached_property
+    def attachment_rows(self) -> "list[Attachment]":
+        """Its attachments, read once, in their order in the message."""
+        return list(self.attachments.all()) if self.attachment_count else []
 
 
 class MessageContent(models.Model):

@@ -63,7 +63,7 @@ class AccountPause(models.Model):
     ended_at = models.DateTimeField(null=True, blank=True)
     ended_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
 
-    # Set by lifecycle/limits.told: its end, or the next try, is still to come.
+    # Set by lifecycle/limits.current_pauses: its end, or the next try, is still to come.
     is_in_force = False
 
     history = models.Manager()  # first, so that Django itself sees all rows

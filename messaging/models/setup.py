@@ -52,7 +52,9 @@ class EmailSettings(models.Model):
     refresh_token_encrypted = models.TextField(blank=True)
     service_account_encrypted = models.TextField(blank=True)
     secrets_for = models.JSONField(
-        default=dict, blank=True, help_text="By secret, the place that it was entered for: see setup/bound.py."
+        default=dict,
+        blank=True,
+        help_text="By secret, the place that it was entered for.",
     )
     token_url = models.CharField("sign-in server", max_length=500, blank=True)
     scope = models.CharField(max_length=500, blank=True)

@@ -1,8 +1,8 @@
 """Who is told about failures, and when (S2 and S15).
 
 Failures are noted as items (collect.py). When the oldest of a kind has waited for as long as its rule says, all that
-wait, and are still so (standing.py), are told together (telling.py), in the console and by mail (mail.py). Idempotent,
-as the sweep is.
+wait and are still so (relevance.py) are told together (dispatch.py), in the console and by mail (mail.py).
+Idempotent, as the sweep is.
 """
 
 from datetime import datetime, timedelta
@@ -15,7 +15,7 @@ from django.db.models.functions import Coalesce
 from messaging.access import roles
 from messaging.models import Notice, NoticeItem, NoticesSeen
 
-from . import mail, telling
+from . import dispatch, mail
 from .collect import collect, note_unrecorded, unnoted
 
 __all__ = ["forget", "look_after", "mark_seen", "meant_for", "note_unrecorded", "unseen", "visible_to"]
@@ -42,7 +42,7 @@ def look_after(now: datetime) -> None:
     if has_news:
         collect(now)
     if has_news or is_waiting:
-        has_mail = telling.tell(now) or has_mail
+        has_mail = dispatch.make_notices(now) or has_mail
     if has_mail:
         mail.send_due(now)
     if has_to_move:

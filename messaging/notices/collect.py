@@ -8,7 +8,7 @@ from django.utils import timezone
 from messaging.models import AccountPause, Message, Notice, NoticeItem, NoticeKind, Phrase
 from messaging.wording import person
 
-from . import standing
+from . import relevance
 
 CHUNK = 1000
 # The very words of the partial index message_to_notify, which SQLite would not choose by itself.
@@ -73,7 +73,7 @@ def _collect_messages(now: datetime) -> int:
 
 def _item(message: Message, now: datetime) -> NoticeItem:
     return NoticeItem(
-        kind=standing.kind_of(message) or NoticeKind.FAILED,
+        kind=relevance.kind_of(message) or NoticeKind.FAILED,
         at=now,
         author_id=message.author_id,
         message=message,

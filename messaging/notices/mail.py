@@ -12,7 +12,7 @@ from messaging.access import roles
 from messaging.company.options import local, notice_rules, options
 from messaging.delivery.store.group_commit import is_away
 from messaging.delivery.store.ledger import MESSAGE_STAGES
-from messaging.intake import gate, written
+from messaging.intake import gate, own_mail
 from messaging.intake.addresses import Mailbox
 from messaging.lifecycle import transitions
 from messaging.models import (
@@ -30,7 +30,7 @@ from messaging.setup.layers import EmailSetup, resolve_each
 from messaging.wording import person
 
 from . import text
-from .telling import mailed_to
+from .dispatch import mailed_to
 
 log = logging.getLogger(__name__)
 
@@ -147,11 +147,11 @@ def _queue(notice: Notice, items: list[NoticeItem], through: Sender, company: Co
     account, setup = through
     recipients = notice.mail_to.splitlines()
     with local(company):
-        told = text.told(notice, items, company)
+        told = text.notice_words(notice, items, company)
     address = setup.from_address or company.company_address or recipients[0]
     name = " ".join(company.company_name.split()) or "Outtray"
     sender = Mailbox(name, address)
-    raw = written.text_mail(sender, recipients, told.subject, told.text, b"Auto-Submitted: auto-generated\r\n")
+    raw = own_mail.text_mail(sender, recipients, told.subject, told.text, b"Auto-Submitted: auto-generated\r\n")
     submission = gate.Submission(raw, "", recipients, not_before=now, urgent=True, category="notice", via="notice")
     rows = gate.prepare(submission, now)
     rows.message.account = account

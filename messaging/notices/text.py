@@ -11,12 +11,12 @@ from django.utils.http import urlencode
 from messaging.models import CompanyOptions, Message, Notice, NoticeItem, NoticeKind, Reason
 from messaging.wording import advice, in_words, moment, person, sentence
 
-from . import standing
+from . import relevance
 
 NOT_NEEDED = [
     f"message__{field.name}"
     for field in Message._meta.concrete_fields
-    if field.name not in ("id", "reason_category", *standing.FIELDS)
+    if field.name not in ("id", "reason_category", *relevance.FIELDS)
 ]
 DEALT_WITH = "Nothing is left to do here."
 NAMED = 20
@@ -71,14 +71,14 @@ def items_of(notice: Notice) -> list[NoticeItem]:
 
 def items_left(notice: Notice) -> list[NoticeItem]:
     """Of these, what is still so, and no other notice tells anew."""
-    return [item for item in _with_all(standing.latest(notice.items.all())) if standing.is_so(item)]
+    return [item for item in _with_all(relevance.latest(notice.items.all())) if relevance.is_so(item)]
 
 
 def _with_all(items: QuerySet[NoticeItem]) -> QuerySet[NoticeItem]:
     return items.select_related("author", "message", "pause").defer(*NOT_NEEDED).order_by("pk")
 
 
-def told(notice: Notice, items: list[NoticeItem], company: CompanyOptions) -> Words:
+def notice_words(notice: Notice, items: list[NoticeItem], company: CompanyOptions) -> Words:
     """What a notice says of items of its (at least one), in the time zone and language that are active."""
     kind = NoticeKind(notice.kind)
     subject = subject_of(notice, items, len(items))
@@ -100,11 +100,11 @@ def told(notice: Notice, items: list[NoticeItem], company: CompanyOptions) -> Wo
 
 def next_step(items: list[NoticeItem]) -> str:
     """What to do about items as they stand now; about what is over, nothing."""
-    kinds = dict.fromkeys(kind for kind in map(standing.now, items) if kind is not None)
+    kinds = dict.fromkeys(kind for kind in map(relevance.now, items) if kind is not None)
     if not kinds:
         return DEALT_WITH
-    left = [item for item in items if standing.now(item) is not None]
-    keys = {item.reason.key if item.reason is not None and standing.is_so(item) else "" for item in left}
+    left = [item for item in items if relevance.now(item) is not None]
+    keys = {item.reason.key if item.reason is not None and relevance.is_so(item) else "" for item in left}
     own = [words for key, words in OWN_STEPS.items() if key in keys]
     return " ".join(own if keys <= set(OWN_STEPS) else [*(NEXT[kind] for kind in kinds), *own])
 
@@ -114,7 +114,7 @@ def subject_of(notice: Notice, items: list[NoticeItem], number: int) -> str:
     if not items:
         return notice.get_kind_display()
     if notice.kind == NoticeKind.PAUSED:
-        state = "is" if any(map(standing.is_so, items)) else "was"
+        state = "is" if any(map(relevance.is_so, items)) else "was"
         return (
             f"{what_of(items[0])} {state} paused" if number == 1 else f"Sending {state} paused for {number:,} accounts"
         )

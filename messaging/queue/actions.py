@@ -20,8 +20,8 @@ from messaging.lifecycle import transitions
 from messaging.lifecycle.transitions import Transition
 from messaging.models import Category, Message, MessageVersion, Phrase, Reason, Recipient
 from messaging.queue import wake
-from messaging.queue.parts import in_parts
-from messaging.queue.seen import Mark
+from messaging.queue.chunks import in_chunks
+from messaging.queue.snapshots import Snapshot
 from messaging.setup.layers import EmailSetup, resolve
 from messaging.wording import in_words, person, whom
 
@@ -72,14 +72,6 @@ def shown_of(message: Message) -> Shown:
     """What there is to show of a message now."""
     edits = message.versions.aggregate(last=Coalesce(Max("number"), 0))["last"]
     return Shown(edits, message.attempts.count(), message.events.count())
-
-
-# --- Whose messages ----------------------------------------------------------------------------------
-
-
-def visible_to(user: User) -> QuerySet[Message]:
-    """The messages a person may see, and so act on: everyone's, or those they are the author of."""
-    return Message.objects.all() if roles.sees_all(user) else Message.objects.filter(author=user)
 
 
 # --- Sending on --------------------------------------------------------------------------------------
@@ -180,7 +172,7 @@ def lock_account(account: User | None, *, by: User | None) -> Iterator[None]:
     in it, theirs. Begun before messages are locked, as users.change does.
 
     Raises:
-        NotPossible: the account may not send (any more); admission.NoLonger.
+        NotPossible: the account may not send (any more); admission.AdmissionEnded.
     """
     with transaction.atomic():
         rows = admission.confirm(by, account)
@@ -268,7 +260,7 @@ def carry_out_for_all(
     *,
     by: User,
     seen: Mapping[int, int] | None = None,
-    since: Mark | None = None,
+    since: Snapshot | None = None,
 ) -> Tally:
     """The same as for each message alone, with the same events and the same words for its batch, some at a time.
 
@@ -282,12 +274,12 @@ def carry_out_for_all(
     tally = Tally()
     ids = list(messages.order_by("pk").values_list("pk", flat=True))
     left = len(ids)
-    for part in in_parts(ids, CHUNK):
+    for part in in_chunks(ids, CHUNK):
         try:
             with admission.ordered_by(by):
                 found = _carry_out_part(order, part, by, seen, since)
-        except admission.NoLonger as error:
-            raise admission.NoLonger(is_over=error.is_over, done=tally.done) from error
+        except admission.AdmissionEnded as error:
+            raise admission.AdmissionEnded(is_over=error.is_over, done=tally.done) from error
         except DatabaseError as error:
             if not (tally.done and is_kept_waiting(error)):
                 raise
@@ -301,7 +293,7 @@ def carry_out_for_all(
 
 
 def _carry_out_part(
-    order: Order, part: Sequence[int], by: User, seen: Mapping[int, int] | None, since: Mark | None
+    order: Order, part: Sequence[int], by: User, seen: Mapping[int, int] | None, since: Snapshot | None
 ) -> Tally:
     tally = Tally()
     rows = transitions.lock(Message.objects.filter(pk__in=part))

@@ -38,14 +38,14 @@ from django.utils import timezone
 from messaging import admission
 from messaging.access import roles
 from messaging.lifecycle import transitions
-from messaging.lifecycle.keys import marks, with_keys
+from messaging.lifecycle.many_keys import placeholders, with_keys
 from messaging.lifecycle.transitions import carry_out, lock
 from messaging.lifecycle.waiting import FREE, waiting
 from messaging.models import Batch, BatchItem, Message, MessageVersion, Phrase, PhraseField
 from messaging.queue import wake
-from messaging.queue.actions import NotPossible, lock_account, visible_to
-from messaging.queue.parts import in_parts
-from messaging.queue.seen import Mark
+from messaging.queue.actions import NotPossible, lock_account
+from messaging.queue.chunks import in_chunks
+from messaging.queue.snapshots import Snapshot
 from messaging.setup.fields import SECRETS
 from messaging.setup.layers import resolve
 from messaging.wording import in_words, person
@@ -93,7 +93,7 @@ class Review:
         settings: a digest of the account and of its settings, as they are shown.
     """
 
-    mark: Mark = field(default_factory=Mark)
+    mark: Snapshot = field(default_factory=Snapshot)
     sees_all: bool = True
     settings: str = ""
 
@@ -124,7 +124,7 @@ def choose(
         raise NothingChosen("No message was chosen. Tick the messages to process.")
     batch = _begin(by, created_by=by, account=account, source=source, retry_of=retry_of)
     try:
-        for part in in_parts(ids, PART):
+        for part in in_chunks(ids, PART):
             _add(batch, part)
         batch.status = Batch.Status.DRAFT
         batch.save(update_fields=["status"])
@@ -161,7 +161,7 @@ _ITEMS = f"""INSERT INTO {BatchItem._meta.db_table} (batch_id, message_id, state
 def _add(batch: Batch, ids: Sequence[int]) -> None:
     """Make the items of a draft in one statement: thousands of them as objects take seconds."""
     with connection.cursor() as cursor:
-        cursor.execute(_ITEMS.format(marks(ids)), [batch.pk, State.CHOSEN, "", *ids])
+        cursor.execute(_ITEMS.format(placeholders(ids)), [batch.pk, State.CHOSEN, "", *ids])
 
 
 def forget(before: datetime) -> None:
@@ -176,7 +176,7 @@ def _drop(batch: Batch) -> None:
     unconfirmed = Batch.objects.filter(pk=batch.pk, confirmed_at=None)
     if not unconfirmed.update(status=Batch.INCOMPLETE):
         return
-    for part in in_parts(list(batch.items.order_by("pk").values_list("pk", flat=True)), PART):
+    for part in in_chunks(list(batch.items.order_by("pk").values_list("pk", flat=True)), PART):
         with_keys(BatchItem.objects.all(), part).delete()
     unconfirmed.delete()
 
@@ -192,7 +192,7 @@ def sending_account(batch: Batch, by: User | None) -> User | None:
 
 def review(batch: Batch, by: User) -> Review:
     """To be asked for before a review is read: what is shown may be newer, never older."""
-    return Review(Mark.now(), roles.sees_all(by), _settings_shown(sending_account(batch, by)))
+    return Review(Snapshot.now(), roles.sees_all(by), _settings_shown(sending_account(batch, by)))
 
 
 def _settings_shown(account: User | None) -> str:
@@ -263,7 +263,7 @@ def confirm(batch: Batch, *, by: User | None, seen: Review | None = None) -> boo
 
 def _theirs(by: User | None) -> QuerySet[Message]:
     """The messages that a person may act on now; a command and a clock may act on all."""
-    return Message.objects.all() if by is None else visible_to(by)
+    return Message.objects.all() if by is None else roles.visible_messages(by)
 
 
 def _release(batch: Batch, theirs: QuerySet[Message], now: datetime, seen: Review | None) -> None:
@@ -282,7 +282,7 @@ def _release(batch: Batch, theirs: QuerySet[Message], now: datetime, seen: Revie
     )  # fmt: skip
     # By their keys: no statistics know yet what this transaction has written, and PostgreSQL would go through it by
     # the square.
-    for part in in_parts(ids, CHUNK):
+    for part in in_chunks(ids, CHUNK):
         with_keys(batch.items.filter(state=State.CHOSEN), part, "message_id").update(state=State.RELEASED)
     _skip_the_rest(batch)
 

@@ -92,7 +92,7 @@ def pause(whose: Whose, *, by: User, why: str, until: datetime | None = None, se
             _end(AccountPause.objects.filter(pk=row.pk), by, now)
             row = AccountPause.objects.create(account=_account(whose), kind=_kind(whose), **wanted)
         # Not before the pause is committed: a lane that asked for leave earlier may still claim.
-        wake.help_after_commit(lambda: claims.take_back(_key(_account(whose)), everybody=whose is ALL))
+        wake.help_after_commit(lambda: claims.take_back(_key(_account(whose)), all_accounts=whose is ALL))
     return row
 
 

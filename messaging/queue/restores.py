@@ -1,6 +1,6 @@
 """A database that was restored from a backup, or moved: what an administrator says became of the mail since.
 
-All sending is paused until then (delivery/lineage.py), and all that was unsent is unknown.
+All sending is paused until then (delivery/store/restore_detection.py), and all that was unsent is unknown.
 """
 
 from django.contrib.auth.models import User

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from messaging.models import Category, Message, Recipient
 
-from . import leaving
+from . import offboarding
 from .actions import NotPossible
 
 ALL = "all"
@@ -132,7 +132,7 @@ class AnyStatus(Selection):
         return messages.filter(pk__in=Recipient.objects.filter(streak=int(value)).values("message_id"))
 
     def in_name_of(self, messages: QuerySet[Message], name: str, value: int) -> QuerySet[Message]:
-        return messages.filter(leaving.in_name_of(int(value)))
+        return messages.filter(offboarding.in_name_of(int(value)))
 
 
 def matching(messages: QuerySet[Message], query: str) -> QuerySet[Message]:

@@ -10,7 +10,7 @@ from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
-from messaging.broker.refusals import Complaint
+from messaging.broker.failures import Complaint
 from messaging.delivery.store import claims
 from messaging.lifecycle import limits
 from messaging.setup.layers import resolve

@@ -17,7 +17,7 @@ from messaging import admission, audit
 from messaging.audit import Action, Area, ChangedMeanwhile, Source, Subject
 from messaging.models import AccountPause, AuditEntry, EmailSettings
 
-from . import bound, certificates
+from . import certificates, secret_destinations
 from .fields import LIMITS, NAMES, SECRETS, column
 from .layers import place_of
 from .secrets import LostKey, Secret, decrypt, encrypt
@@ -30,7 +30,7 @@ def save(
     by: User | None,
     seen: int | None = None,
     via: str = "",
-    meant_for: bound.Place | None = None,
+    meant_for: secret_destinations.Place | None = None,
 ) -> list[AuditEntry]:
     """Set fields of one layer, and let accounts that are paused try at once.
 

@@ -22,7 +22,7 @@ from django.db.models import Field, Q
 
 from messaging.company import windows
 from messaging.models import EmailSettings, Phrase
-from messaging.setup import bound, opt_files
+from messaging.setup import opt_files, secret_destinations
 
 from .fields import FOR_ANY_MAILBOX, LIMITS, NAMES, NEEDS, SECRETS, WAYS, column
 from .opt_files import OptFiles
@@ -62,7 +62,7 @@ class Value:
     within: str = ""
     beneath: tuple["Value", ...] = ()
     unused: str = ""
-    meant_for: bound.Place | None = None
+    meant_for: secret_destinations.Place | None = None
 
     @property
     def source(self) -> str:
@@ -195,7 +195,7 @@ class EmailSetup:
         return f"{host}:{self.port}"
 
     @property
-    def place(self) -> bound.Place:
+    def place(self) -> secret_destinations.Place:
         """Where secrets that are entered now would go."""
         return _place(self.values)
 
@@ -299,7 +299,7 @@ def place_of(row: EmailSettings, company: EmailSettings | None) -> dict[str, Any
 
 
 def _place(values: Mapping[str, Value]) -> dict[str, Any]:
-    return bound.place({part: values[part].value for part in bound.PARTS})
+    return secret_destinations.place({part: values[part].value for part in secret_destinations.PARTS})
 
 
 def _open_values(layers: Sequence[dict[str, Value]]) -> tuple[dict[str, Value], dict[str, Value]]:
@@ -347,7 +347,7 @@ def _resolved(layers: Sequence[dict[str, Value]], files: OptFiles) -> EmailSetup
     return EmailSetup({name: values[name] for name in (*NAMES, *LIMITS)}, tuple(lost), unfit, files)
 
 
-def _judged(name: str, number: int, layers: Sequence[dict[str, Value]], now: bound.Place) -> Value:
+def _judged(name: str, number: int, layers: Sequence[dict[str, Value]], now: secret_destinations.Place) -> Value:
     """A secret of a layer, and why it is not for the place that all layers together name."""
     secret = layers[number][name]
     if secret.layer == Layer.BUILTIN or not secret.value:
@@ -355,7 +355,7 @@ def _judged(name: str, number: int, layers: Sequence[dict[str, Value]], now: bou
     # What a file says is for what files and the company name: not for what an account names for itself.
     own = [layers[number], *layers[-2:]] if secret.layer == Layer.OPT else layers[number:]
     meant_for = secret.meant_for or _place(_open_values(own)[0])
-    return replace(secret, unused=bound.why_not(name, meant_for, now))
+    return replace(secret, unused=secret_destinations.why_not(name, meant_for, now))
 
 
 def _readable(secret: Value) -> Secret:

@@ -1,7 +1,7 @@
 """Words for people: names, times, and the sentences that rows stand for by a key. Nothing decides by them."""
 
-from .basics import at, changed, dated, moment, person, sentence
 from .pauses import ended_by, paused_by
+from .people_and_times import at, changed, dated, moment, person, sentence
 from .sentences import (
     advice,
     banner,

@@ -58,6 +58,6 @@ _TOLD = {
 }
 
 
-def told_afterwards(advice: str) -> str:
+def advice_afterwards(advice: str) -> str:
     """The same for advice that a row keeps in words."""
     return _TOLD.get(advice, advice)

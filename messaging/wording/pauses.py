@@ -5,7 +5,7 @@ from datetime import datetime
 
 from messaging.models import AccountPause
 
-from .basics import at, moment, on, person, sentence
+from .people_and_times import at, moment, on, person, sentence
 
 Kind = AccountPause.Kind
 

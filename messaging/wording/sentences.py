@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from messaging.delivery.outcomes import meanings, reply
-from messaging.intake import doubts
+from messaging.intake import address_warnings
 from messaging.models import AccountPause, MessageEvent, MessageVersion, Phrase, Reason, Words
 from messaging.setup import opt_files
 
-from .afterwards import afterwards, told_afterwards
-from .basics import as_time, changed, dated, moment, person, sentence
+from .afterwards import advice_afterwards, afterwards
 from .pauses import Paused
+from .people_and_times import as_time, changed, dated, moment, person, sentence
 
 Kind = MessageEvent.Kind
 Change = Mapping[str, str]  # of an edit, as in MessageVersion.changes
@@ -62,7 +62,7 @@ def advice(reason: Phrase | None, *, is_over: bool = False) -> str:
         return OWN_ADVICE[reason.key]
     if reason.key == Reason.TOLD:
         told = str(reason.params.get("advice", ""))
-        return told_afterwards(told) if is_over else told
+        return advice_afterwards(told) if is_over else told
     meaning = meanings.MEANINGS.get(reason.key)
     if meaning is None:
         return ""
@@ -343,5 +343,5 @@ OWN: dict[str, Words] = {
         f"Given to {account or 'the company’s account'}: the account it was to use is paused"
     ),
 }
-TABLES = (reply.WORDS, opt_files.WORDS, doubts.WORDS, meanings.WORDS, OWN)
+TABLES = (reply.WORDS, opt_files.WORDS, address_warnings.WORDS, meanings.WORDS, OWN)
 WORDS = {key: words for table in TABLES for key, words in table.items()}

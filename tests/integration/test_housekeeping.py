@@ -10,7 +10,7 @@ from messaging import housekeeping, tasks
 from messaging.access import roles
 from messaging.company import options
 from messaging.models import AccountPause, Batch, Heartbeat, Message, MessageEvent, Notice, Schedule, ScheduleRun
-from messaging.notices import telling, text
+from messaging.notices import dispatch, text
 from messaging.queue import actions, batches
 from messaging.scheduling import schedules, timetable
 from messaging.wording import in_words
@@ -82,7 +82,7 @@ def fail(*args, **options):
 
 
 PARTS = [
-    "messaging.delivery.opt_file_block.tell",
+    "messaging.delivery.opt_file_block.note_errors",
     "messaging.housekeeping.rescue",
     "messaging.housekeeping._end_waiting",
     "messaging.delivery.pauses.end_due",
@@ -142,8 +142,8 @@ def test_one_kind_of_notice_that_fails_keeps_no_other_from_being_told(monkeypatc
     Message.objects.update(**fitting(status="failed"))
     other = make_message("b@example.com")
     Message.objects.filter(pk=other.pk).update(**fitting(status="unknown"))
-    make = telling._make
-    monkeypatch.setattr(telling, "_make", lambda rule, *rest: fail() if rule.kind == "failed" else make(rule, *rest))
+    make = dispatch._make
+    monkeypatch.setattr(dispatch, "_make", lambda rule, *rest: fail() if rule.kind == "failed" else make(rule, *rest))
     housekeeping.sweep(clock.now)
     housekeeping.sweep(clock.goes_on(minutes=20))
     assert [notice.kind for notice in Notice.objects.all()] == ["unknown"]
@@ -156,19 +156,19 @@ def test_one_notice_that_cannot_be_mailed_keeps_no_other(
     make_user("boss", "boss@office.example", role=roles.ADMIN)
     for status in ("failed", "unknown"):
         put(make_message("nobody@example.com"), status=status, not_before=None)
-    told = text.told
+    told = text.notice_words
 
     def told_of_one(notice, *rest):
         if notice.kind == "failed":
             raise error
         return told(notice, *rest)
 
-    monkeypatch.setattr(text, "told", told_of_one)
+    monkeypatch.setattr(text, "notice_words", told_of_one)
     housekeeping.sweep(clock.now)
     housekeeping.sweep(clock.goes_on(minutes=20))
     assert dict(Notice.objects.values_list("kind", "mail_due")) == {"failed": is_tried_again, "unknown": False}
     assert "mailed" in caplog.text
-    monkeypatch.setattr(text, "told", told)
+    monkeypatch.setattr(text, "notice_words", told)
     housekeeping.sweep(clock.now)
     mailed = dict(Notice.objects.values_list("kind", "mail"))
     assert (mailed["failed"] is not None, mailed["unknown"] is not None) == (is_tried_again, True)

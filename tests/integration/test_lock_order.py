@@ -33,7 +33,7 @@ from messaging.models import (
     Schedule,
     SendAttempt,
 )
-from messaging.queue import actions, answers, batches, leaving, pausing, restores
+from messaging.queue import actions, batches, offboarding, pausing, refusal_answers, restores
 from messaging.scheduling import schedules
 from tests import services
 from tests.factories import make_user, set_up, submission
@@ -179,7 +179,9 @@ def rescue_again(office):
 
 
 def deactivate(office):
-    users.change(office.lea, {"is_active": False}, by=office.admin, decision=leaving.Decision(leaving.Choice.HOLD))
+    users.change(
+        office.lea, {"is_active": False}, by=office.admin, decision=offboarding.Decision(offboarding.Choice.HOLD)
+    )
 
 
 def change_options(office):
@@ -243,9 +245,9 @@ ORDERS = {
     "cancel": Order(WAITING, in_bulk(actions.to_cancel)),
     "expiry": Order(WAITING, sweep),
     "end of holds": Order(HELD, sweep),
-    "it was us": Order(FAILED, answer(answers.it_was_us), ask, "failed"),
-    "go on": Order(FAILED, answer(answers.go_on), ask, "failed"),
-    "pause": Order(CLAIMED, lambda office: claims.take_back(None, everybody=True)),
+    "it was us": Order(FAILED, answer(refusal_answers.it_was_us), ask, "failed"),
+    "go on": Order(FAILED, answer(refusal_answers.go_on), ask, "failed"),
+    "pause": Order(CLAIMED, lambda office: claims.take_back(None, all_accounts=True)),
     "rescue": Order(LEFT, lambda office: [rescue(NOW) for _ in range(3)]),
     "renewal": Order(CLAIMED, renew),
     "rescue of leases that are ahead": Order(AHEAD, lambda office: rescue(NOW)),

@@ -78,7 +78,7 @@ def fail_many(number, **values):
 def told(notice):
     """Subject and text of a notice."""
     with local() as company:
-        return notice_text.told(notice, notice_text.items_of(notice), company)
+        return notice_text.notice_words(notice, notice_text.items_of(notice), company)
 
 
 def rules(by=None, **kinds):

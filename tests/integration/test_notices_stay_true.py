@@ -41,7 +41,7 @@ def told():
     """What was told so far, in the order of telling: subject, and why each."""
     with local() as company:
         return [
-            notice_text.told(notice, notice_text.items_of(notice), company).subject
+            notice_text.notice_words(notice, notice_text.items_of(notice), company).subject
             for notice in Notice.objects.order_by("pk")
         ]
 

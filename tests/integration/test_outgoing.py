@@ -150,7 +150,7 @@ def test_sent_at_once(chosen, way, category, outcome, server, operator, sendmail
         assert told_from_row == (line["recorded"] in ("failed", "unknown"))
     for row in (*Message.objects.all(), *NoticeItem.objects.all()):
         assert row.author == operator
-    assert not AccountPause.objects.exclude(kind="all").exists(), "whoever sends at once pauses nobody"
+    assert not AccountPause.objects.exclude(kind="all").exists(), "sending at once pauses no account"
     before = len(server.transactions)
     run_lane(operator.pk)
     run_lane()

@@ -83,7 +83,7 @@ def test_what_a_person_orders_is_sent_by_the_workers_like_any_other(server, oper
 
 @pytest.mark.django_db
 def test_marked_as_sent_it_is_not_sent_to_those_who_were_asked_to_wait(server, operator):
-    """Whoever sent it at once has one try: the recipient who was refused for now has failed."""
+    """Sending at once has one try: the recipient who was refused for now has failed."""
     hold_mail(hold=False)
     message = Message.objects.get(pk=killed_in_data(server).pk)
     assert message.status == "unknown"

@@ -15,8 +15,8 @@ from messaging.delivery import lane
 from tests.sizes import several
 
 from .states.changes import answer_restore
-from .states.leaving import come_back
 from .states.moves import possible
+from .states.offboarding import come_back
 from .states.office import FULL, Office
 from .states.server import MailServer
 from .states.stories import STORIES, often

@@ -30,7 +30,7 @@ answer = None
 DEACTIVATE = """
 from django.contrib.auth.models import User
 from messaging import users
-from messaging.queue.leaving import Decision
+from messaging.queue.offboarding import Decision
 from messaging.models import Recall
 boss = User.objects.get(username="boss")
 answer = {{}}

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from messaging.access.sign_ins import FIRST_DELAY
+from messaging.access.sign_in_throttling import FIRST_DELAY
 from tests import services
 from tests.installation import Installation
 from tests.sizes import STACKS
@@ -55,7 +55,7 @@ def test_known_device_is_spared_when_many_addresses_guess(site):
     tries = [("kim", WRONG, f"2001:db8:0:{number:x}::1") for number in range(40) for _ in range(2)]
     found = site.at_once(tries)
     assert found.count(200) == 50 and found.count(429) == 30
-    assert site.sign_in("kim", RIGHT, "2001:db8:0:fff::1")[0] == 429, "a device that nobody knows"
+    assert site.sign_in("kim", RIGHT, "2001:db8:0:fff::1")[0] == 429, "a device that no one knows"
     assert site.sign_in("kim", RIGHT, "2001:db8:0:fff::1", device=device)[0] == 302
 
 

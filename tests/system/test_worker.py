@@ -169,7 +169,7 @@ def test_beat_itself_wakes_the_schedule_in_time(tmp_path):
         installation.ask(QUEUE_AND_SCHEDULE.format(port=server.port, count=5) + not_yet_due)
         installation.start(BEAT)
         settled = "answer = not Message.objects.exclude(status__in=['sent', 'failed', 'unknown']).exists()"
-        assert wait_for(lambda: installation.ask(settled), seconds=100, every=0.5), "beat woke nobody"
+        assert wait_for(lambda: installation.ask(settled), seconds=100, every=0.5), "beat woke no one"
         states = installation.ask(STATES)
         assert set(states.values()) == {"sent"}
         run = installation.ask(

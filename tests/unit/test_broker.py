@@ -4,7 +4,7 @@ import pytest
 import redis
 from celery import Celery
 
-from messaging.broker.refusals import known_reason, reason
+from messaging.broker.failures import known_reason, reason
 
 
 @pytest.fixture(autouse=True)

@@ -27,7 +27,7 @@ def test_name_that_is_shown_can_be_sent_back(name):
     mailboxes = [Mailbox("", "a@example.com"), Mailbox(name, "b@example.com"), Mailbox("Zoë", "z@example.com")]
     found = read_mailboxes(as_typed(mailboxes))
     assert [each.address for each in found] == [each.address for each in mailboxes]
-    assert list(map(same, found)) == list(map(same, mailboxes)), "so that nobody's name counts as changed"
+    assert list(map(same, found)) == list(map(same, mailboxes)), "so that no one’s name counts as changed"
 
 
 def test_completion_quotes_the_names_that_a_form_quotes():

@@ -8,7 +8,7 @@ from django.apps import apps
 from django.conf import settings
 
 from config import processes, server
-from messaging import connection_check, health, housekeeping, immediate, notices, option_values, tasks
+from messaging import connection_check, health, housekeeping, notices, option_values, send_at_once, tasks
 from messaging.compose import form_submissions
 from messaging.console.forms import compose, options
 from messaging.console.views import batches as batch_pages
@@ -22,7 +22,7 @@ from messaging.delivery.store import ledger
 from messaging.intake import addresses, gate, message_ids
 from messaging.lifecycle import limits, transitions
 from messaging.models import Message
-from messaging.notices import mail, telling
+from messaging.notices import dispatch, mail
 from messaging.notices.collect import CHUNK as COLLECTED
 from messaging.queue import actions, batches, export, pausing, wake
 from messaging.scheduling import schedules
@@ -73,15 +73,15 @@ IN_ORDER = [
     (form_submissions.longest(), form_submissions.KEPT, "its key is kept for as long"),
     (
         limits.SEAT_PATIENCE + limits.PATIENCE,
-        immediate.BEFORE_DATA,
+        send_at_once.BEFORE_DATA,
         "who waited for a seat and a connection can still send",
     ),
     (
-        immediate.BEFORE_DATA,
-        immediate.LOOKS_ON,
+        send_at_once.BEFORE_DATA,
+        send_at_once.LOOKS_ON,
         "a user who leaves before that is told it is being sent, though nothing was",
     ),
-    (immediate.LOOKS_ON, 30, "their page comes before a proxy gives up"),
+    (send_at_once.LOOKS_ON, 30, "their page comes before a proxy gives up"),
     (
         limits.MOST_SEATS + limits.MOST_WAITING + connection_check.AT_ONCE + 1,
         WEB_THREADS,
@@ -136,7 +136,7 @@ CHUNKS = [
     batches.CHUNK,
     transitions.CHUNK,
     COLLECTED,
-    telling.CHUNK,
+    dispatch.CHUNK,
     actions.CHUNK,
     streaks.CHUNK,
     housekeeping.CHUNK,

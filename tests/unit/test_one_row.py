@@ -9,8 +9,8 @@ from django.db.models import UniqueConstraint
 
 # Each place by its file and the model, with what it looks rows up by.
 PLACES = {
-    ("delivery/store/lineage.py", "AccountPause"): {"account", "kind"},
-    ("delivery/store/lineage.py", "Lineage"): {"pk"},
+    ("delivery/store/restore_detection.py", "AccountPause"): {"account", "kind"},
+    ("delivery/store/restore_detection.py", "Lineage"): {"pk"},
     ("delivery/pauses.py", "AccountPause"): {"account", "kind"},
     ("delivery/streaks.py", "RefusalStreak"): {"account", "stage", "wording"},
     ("delivery/unanswered.py", "UnansweredStreak"): {"account", "server"},

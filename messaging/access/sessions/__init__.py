@@ -11,7 +11,7 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
-from messaging.access.sign_ins.client import UNKNOWN, address_of
+from messaging.access.sign_in_throttling.client import UNKNOWN, address_of
 from messaging.models import CompanyOptions, UserSession
 
 NOTED_EACH = timedelta(seconds=30)  # a user who is active at one address costs one statement in that time
@@ -20,7 +20,7 @@ SKEW = timedelta(seconds=5)  # clocks of several machines differ
 CHUNK = 500
 
 
-class Over(Exception):
+class SessionEnded(Exception):
     """In plain words: why what was asked with a password is not done. Let it pass: the console leads to the sign-in."""
 
 
@@ -108,9 +108,9 @@ def confirm(user: User, here: UserSession | None) -> None:
     """
     now = User.objects.select_for_update(no_key=True).filter(pk=user.pk).first()
     if now is not None and now.password != user.password:
-        raise Over("Your password was changed meanwhile. Sign in again.")
+        raise SessionEnded("Your password was changed meanwhile. Sign in again.")
     if now is None or (here is not None and not UserSession.objects.filter(pk=here.pk, user=user).exists()):
-        raise Over("You were signed out meanwhile. Sign in again.")
+        raise SessionEnded("You were signed out meanwhile. Sign in again.")
 
 
 def row_of(request: HttpRequest) -> UserSession | None:

@@ -6,7 +6,7 @@ from typing import Any
 from django import forms
 from django.utils import timezone
 
-from messaging.console import promised
+from messaging.console import promise_field
 from messaging.queue.pausing import LONGEST_REASON
 
 CLOCKS_CHANGE = "The clocks change at that time: it comes twice, or not at all. Choose a time an hour earlier or later."
@@ -43,11 +43,11 @@ class _UntilForm(_InWords):
 
     @property
     def promised(self) -> str:
-        return promised.zone("until")
+        return promise_field.zone("until")
 
     def clean_until(self) -> datetime | None:
         until: datetime | None = self.cleaned_data["until"]
-        if until is not None and self.promised not in promised.of(self.data):
+        if until is not None and self.promised not in promise_field.of(self.data):
             raise forms.ValidationError(self.ANOTHER_ZONE.format(self.zone))
         return until
 

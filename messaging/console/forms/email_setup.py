@@ -17,10 +17,10 @@ from messaging.audit import ChangedMeanwhile
 from messaging.company import windows
 from messaging.console.forms.helper import fields_alone
 from messaging.console.presentation.settings import setting_value
-from messaging.intake import typed
+from messaging.intake import typed_addresses
 from messaging.intake.errors import BadAddress
 from messaging.models import AuditEntry, EmailSettings
-from messaging.setup import bound, certificates, changes, servers
+from messaging.setup import certificates, changes, secret_destinations, servers
 from messaging.setup.certificates import BadBundle
 from messaging.setup.fields import FOR_ANY_MAILBOX, LABELS, LIMITS, NAMES, OF_USERS, SECRETS, column, label_within
 from messaging.setup.layers import DEFAULT_PORTS, RATES, EmailSetup, Layer, Value, place_of, resolve
@@ -216,7 +216,7 @@ class EmailSetupForm(OvertakenMixin, ZoneMixin, ModelForm[EmailSettings]):
     def clean_from_address(self) -> str:
         address = self.cleaned_data["from_address"]
         try:
-            return typed.one(address) if address not in ("", "<>") else ""
+            return typed_addresses.one(address) if address not in ("", "<>") else ""
         except BadAddress as error:
             raise ValidationError(str(error)) from error
 
@@ -262,11 +262,11 @@ class EmailSetupForm(OvertakenMixin, ZoneMixin, ModelForm[EmailSettings]):
 
     def _check_secrets_stay_home(self) -> None:
         """A stored secret is for the place it was entered for: a person who names another one has to know it."""
-        if any(self.has_error(part) for part in bound.PARTS):
+        if any(self.has_error(part) for part in secret_destinations.PARTS):
             return
         stored = EmailSettings.objects.filter(account=self.account).first() or EmailSettings(account=self.account)
         entered = copy(stored)
-        for part in bound.PARTS:
+        for part in secret_destinations.PARTS:
             if part in self.cleaned_data:
                 setattr(entered, part, self.cleaned_data[part])
         before, after = place_of(stored, self.company), place_of(entered, self.company)
@@ -276,11 +276,17 @@ class EmailSetupForm(OvertakenMixin, ZoneMixin, ModelForm[EmailSettings]):
         for name in SECRETS:
             keeps = f"forget_{name}" in self.fields and not self.cleaned_data.get(f"forget_{name}")
             # What has moved already is not asked for: it is not used, and the page says so.
-            part = bound.moved(name, before, after, bound.PARTS) if keeps and not self.cleaned_data.get(name) else ""
+            part = (
+                secret_destinations.moved(name, before, after, secret_destinations.PARTS)
+                if keeps and not self.cleaned_data.get(name)
+                else ""
+            )
             if part:
-                self.add_error(name, f"Enter the {label_within(name)} again, because {bound.AGAIN[part]}.")
+                self.add_error(
+                    name, f"Enter the {label_within(name)} again, because {secret_destinations.AGAIN[part]}."
+                )
 
-    def _ask_again_for_the_company_moved(self, now: bound.Place) -> None:
+    def _ask_again_for_the_company_moved(self, now: secret_destinations.Place) -> None:
         """A secret was typed for the server on the page, and what the company says beneath may be another by now."""
         for name in SECRETS:
             if self.cleaned_data.get(name):
@@ -366,7 +372,7 @@ class TestMessageForm(forms.Form):
 
     def clean_recipient(self) -> str:
         try:
-            return typed.one(self.cleaned_data["recipient"])
+            return typed_addresses.one(self.cleaned_data["recipient"])
         except BadAddress as error:
             raise ValidationError(str(error)) from error
 

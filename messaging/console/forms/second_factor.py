@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 
 from messaging.access import roles, second_factor
-from messaging.access.sign_ins import Door, counted
+from messaging.access.sign_in_throttling import Door, counted
 from messaging.setup.secrets import LostKey
 
 from .helper import fields_alone

@@ -13,7 +13,7 @@ from messaging import users
 from messaging.access import roles
 from messaging.audit import ChangedMeanwhile
 from messaging.console.forms.helper import fields_alone
-from messaging.queue.leaving import Decision
+from messaging.queue.offboarding import Decision
 
 from .generic import ModelForm
 from .overtaken import OvertakenMixin, VersionField

@@ -7,7 +7,7 @@ from typing import Any
 from django.db.models import QuerySet
 from django.http import QueryDict
 
-from messaging.access.sign_ins import SIGN_IN
+from messaging.access.sign_in_throttling import SIGN_IN
 from messaging.audit import Action, Area
 from messaging.console.paging import part_of
 from messaging.models import AuditEntry, NoticeKind, Phrase, Restore, Schedule

@@ -15,7 +15,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
 from messaging.access import kept_forms
-from messaging.console.signed_out import page_of
+from messaging.console.session_end import page_of
 
 register = template.Library()
 

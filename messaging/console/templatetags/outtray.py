@@ -23,7 +23,7 @@ from messaging.console.presentation.reply import STAGE_WORDS, said, said_to
 from messaging.console.presentation.settings import sending_account, setting_value
 from messaging.intake import addresses
 from messaging.models import Message, ScheduleRun
-from messaging.notices import standing, text
+from messaging.notices import relevance, text
 from messaging.setup.fields import LABELS
 
 register = template.Library()
@@ -35,7 +35,7 @@ register.filter("said", said)
 register.filter("said_to", said_to)
 register.filter("what_of", text.what_of)
 register.filter("why_of", text.why_of)
-register.filter("is_so", standing.is_so)
+register.filter("is_so", relevance.is_so)
 register.filter("person", wording.person)
 register.filter("sending_account", sending_account)
 register.filter("moment", wording.moment)

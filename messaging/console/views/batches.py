@@ -24,7 +24,7 @@ from messaging.lifecycle.waiting import FREE, waiting
 from messaging.models import Batch, BatchItem, Message
 from messaging.queue import actions, batches, pausing
 from messaging.queue.actions import NotPossible
-from messaging.queue.seen import Mark
+from messaging.queue.snapshots import Snapshot
 from messaging.setup.layers import resolve
 from messaging.wording import changes_in_words, moment, person
 
@@ -39,7 +39,7 @@ BAR_ORDER = ("sent", "failed", "unknown", "held", "cancelled", "skipped", "retry
 
 def free(user: User) -> QuerySet[Message]:
     """What a batch of this person may take, also before its time: in no other batch, and theirs to see."""
-    return actions.visible_to(user).filter(FREE)
+    return roles.visible_messages(user).filter(FREE)
 
 
 @operators_only
@@ -85,7 +85,7 @@ def _chosen(request: HttpRequest) -> QuerySet[Message]:
     if request.POST.get("all_matching") == "1":
         filters = WaitingFilter(QueryDict(request.POST.get("filter", "")), queryset=free(who(request)))
         return filters.all_that_match.filter(waiting(timezone.now()))
-    return actions.visible_to(who(request)).filter(pk__in=ids_in(request.POST.getlist("message")))
+    return roles.visible_messages(who(request)).filter(pk__in=ids_in(request.POST.getlist("message")))
 
 
 @require_safe
@@ -187,7 +187,7 @@ def _review_in(text: str | None) -> batches.Review | None:
     """The reverse of _named; None for what is none."""
     mark, _, rest = (text or "").rpartition("_")
     mark, _, sees_all = mark.rpartition("_")
-    found = Mark.of(mark)
+    found = Snapshot.of(mark)
     return None if found is None else batches.Review(found, sees_all == "1", rest)
 
 

@@ -16,7 +16,7 @@ from messaging.console.presentation.bulk import done_for_many, had_matched, unse
 from messaging.models import Message
 from messaging.queue import actions
 from messaging.queue.actions import NotPossible, Order
-from messaging.queue.seen import Mark
+from messaging.queue.snapshots import Snapshot
 
 from .guard import back_to, operators_only, post_only, who
 
@@ -55,7 +55,7 @@ OFFERED = {"queued": ("hold", "cancel"), "held": ("release", "cancel"), "all": (
 class AsOf(NamedTuple):
     """What there was before the list was read, and what its filter stood for (WaitingFilter.meaning)."""
 
-    mark: Mark
+    mark: Snapshot
     meaning: str
 
 
@@ -88,7 +88,7 @@ def act(request: HttpRequest) -> HttpResponse:
 
 def _chosen(request: HttpRequest, as_of: AsOf | None) -> QuerySet[Message]:
     """The messages ticked, or all that match the filter: of those no more than were there when the list was read."""
-    visible = actions.visible_to(who(request))
+    visible = roles.visible_messages(who(request))
     if as_of is None or not _is_for_all(request):
         return visible.filter(pk__in=ids_in(request.POST.getlist("message")))
     filters = MessageFilter(QueryDict(request.POST.get("filter", "")), queryset=visible)
@@ -118,7 +118,7 @@ def _seen(request: HttpRequest) -> dict[int, int] | None:
 
 def _as_of(request: HttpRequest) -> AsOf:
     mark, _, meaning = request.POST.get("as_of", "").rpartition("_")
-    found = Mark.of(mark)
+    found = Snapshot.of(mark)
     if found is None:
         raise NotPossible("Nothing was changed: the list has to be loaded again first. Choose once more.")
     return AsOf(found, meaning)

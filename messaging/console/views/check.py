@@ -13,7 +13,7 @@ from django.template.loader import render_to_string
 
 from messaging import connection_check
 from messaging.access import roles
-from messaging.admission import NoLonger
+from messaging.admission import AdmissionEnded
 from messaging.console.forms.email_setup import TestMessageForm
 from messaging.delivery.smtp.steps import Step
 from messaging.intake.errors import Refused
@@ -79,7 +79,7 @@ def _pieces(page: str, progress: connection_check.Progress, account: User | None
                     yield render_to_string("setup/_check_step.html", {"step": event})
                 else:
                     yield between + render_to_string("setup/_check_end.html", {"end": event})
-    except NoLonger as error:
+    except AdmissionEnded as error:
         yield between + render_to_string("setup/_check_end.html", {"trouble": str(error)})
     except Exception:
         log.exception("check of the settings of %s", account or "the company")

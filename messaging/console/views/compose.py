@@ -14,16 +14,16 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
-from messaging import immediate
-from messaging.admission import NoLonger
+from messaging import send_at_once
+from messaging.admission import AdmissionEnded
 from messaging.company.options import options
 from messaging.compose import form_submissions
 from messaging.compose.letters import Letter, as_typed, raw_of
-from messaging.console import promised, shown
+from messaging.console import promise_field, shown
 from messaging.console.filters import ids_in
 from messaging.console.forms.compose import NewMessageForm, senders_of
 from messaging.console.presentation.outcome import not_sent, result_of
-from messaging.console.signed_out import typed_again
+from messaging.console.session_end import typed_again
 from messaging.intake import gate
 from messaging.models import CompanyOptions, FormSubmission, Message, Phrase, Reason
 from messaging.queue import actions, promises
@@ -70,12 +70,12 @@ class _Writing:
             found = {OPEN: f"{OPEN}:"} | found
         elif not self.company.hold_mail:
             found = {SEND: f"{SEND}:{Promise.AT_ONCE}"} | found
-        return found if self.setup.problems() else found | {AT: promised.zone(AT)}
+        return found if self.setup.problems() else found | {AT: promise_field.zone(AT)}
 
     def promise(self, do: str) -> Promise | None:
         """What becomes of the message; None: it is opened in a mail program. Raises NotAsPromised."""
         button = QUEUE if do == INSTEAD else do
-        if self.ways.get(button) not in promised.of(self.request.POST):
+        if self.ways.get(button) not in promise_field.of(self.request.POST):
             raise NotAsPromised
         return {SEND: Promise.AT_ONCE, QUEUE: self.goes.promise, AT: Promise.OWN}.get(button)
 
@@ -147,7 +147,7 @@ def _post(writing: _Writing) -> HttpResponse:
         return _again(writing, before, form, files)
     try:
         return _hand_in(writing, row, letter, do, promise, form, files)
-    except NoLonger:
+    except AdmissionEnded:
         form_submissions.withdraw(row)
         raise
     except NotAsPromised:
@@ -208,13 +208,13 @@ def _send(
         form_submissions.end(row, FORM_STATES[outcome.state], result_of(outcome))
 
     def break_off(error: Exception) -> None:
-        if isinstance(error, gate.Refused | actions.NotPossible | NoLonger):
+        if isinstance(error, gate.Refused | actions.NotPossible | AdmissionEnded):
             why = Phrase(Reason.SAID, words=str(error))
             form_submissions.end(row, FormSubmission.State.NOT_SENT, Phrase("form-not-sent", why=why))
         else:
             form_submissions.break_off(row)
 
-    outcome = immediate.submit_watched(
+    outcome = send_at_once.submit_watched(
         submission, stored, keep, break_off, queue_instead=do in (QUEUE, INSTEAD), promised=promise,
         in_place_of=writing.earlier(), has_gone=writing.request.META.get("waitress.client_disconnected", lambda: False),
     )  # fmt: skip
@@ -273,7 +273,7 @@ def _again(writing: _Writing, before: FormSubmission | None, form: NewMessageFor
     """Nothing is sent: what became of the form when it was sent first."""
     if before is None or before.by_id != writing.user.pk:
         return writing.show(form, files.keep(), status=409, again="Send it again, please: this page was out of date.")
-    if (message := form_submissions.told_by(before)) is not None:
+    if (message := form_submissions.message_to_show(before)) is not None:
         notes.info(writing.request, "This form was sent already, and not again. Here is what became of it.")
         return redirect(message)
     state, told = form_submissions.what_became(before)

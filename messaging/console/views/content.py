@@ -12,13 +12,13 @@ from django.utils.http import content_disposition_header
 from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_safe
 
+from messaging.access import roles
 from messaging.compose import eml_draft
 from messaging.console import html_reader
 from messaging.console.html_body import InlineImages, NotShown, framed
 from messaging.content import assembly, charsets, file_types
 from messaging.content.octets import CHUNK
 from messaging.models import Attachment, Message
-from messaging.queue import actions
 
 from .guard import who
 
@@ -40,7 +40,7 @@ def html_body(request: HttpRequest, pk: int) -> HttpResponse:
     """The HTML body, or the next with `?body=2`; `?images=1` lets remote images in. Nothing in it can run, submit or
     reach the console.
     """
-    message = get_object_or_404(actions.visible_to(who(request)), pk=pk)
+    message = get_object_or_404(roles.visible_messages(who(request)), pk=pk)
     if request.headers.get("Sec-Fetch-Dest", "iframe") != "iframe":  # a page of its own would speak for the console
         return redirect(message)
     documents = {str(number): html for number, html in enumerate(assembly.bodies(message).documents, start=1)}
@@ -80,7 +80,7 @@ def _read(attachment: Attachment) -> bytes:
 @require_safe
 def attachment(request: HttpRequest, pk: int, number: int) -> HttpResponseBase:
     """One attachment, streamed: opened by the browser where that is safe, else (or with ?download=1) saved."""
-    visible = actions.visible_to(who(request)).filter(pk=pk)
+    visible = roles.visible_messages(who(request)).filter(pk=pk)
     row = get_object_or_404(Attachment, message__in=visible, number=number)
     try:
         body = assembly.open_attachment(row)
@@ -123,7 +123,7 @@ def _text(row: Attachment, data: bytes) -> tuple[bytes, str]:
 @require_safe
 def eml(request: HttpRequest, pk: int) -> HttpResponseBase:
     """The message exactly as it goes over the wire, as a file."""
-    message = get_object_or_404(actions.visible_to(who(request)), pk=pk)
+    message = get_object_or_404(roles.visible_messages(who(request)), pk=pk)
     try:
         body = assembly.assemble(message)
     except assembly.MissingContent as error:
@@ -134,7 +134,7 @@ def eml(request: HttpRequest, pk: int) -> HttpResponseBase:
 @require_safe
 def draft(request: HttpRequest, pk: int) -> HttpResponseBase:
     """The message as a draft for the person's mail program, only while it is handed over to this person."""
-    theirs = actions.visible_to(who(request)).filter(status=Message.Status.HELD, handed_to=who(request))
+    theirs = roles.visible_messages(who(request)).filter(status=Message.Status.HELD, handed_to=who(request))
     message = get_object_or_404(theirs, pk=pk)
     try:
         made = eml_draft.draft_of(message)

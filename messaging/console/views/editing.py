@@ -10,18 +10,18 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_safe
 
+from messaging.access import roles
 from messaging.compose import editing, versions
-from messaging.console import promised
+from messaging.console import promise_field
 from messaging.console.filters import ids_in
 from messaging.console.forms.edited import EditedForm, shown
 from messaging.console.history import ATTACHMENTS, RECIPIENTS
 from messaging.console.paging import page_of_list
-from messaging.console.signed_out import form_again
+from messaging.console.session_end import form_again
 from messaging.content import assembly
 from messaging.content.octets import Octets
 from messaging.intake.errors import Refused
 from messaging.models import Attachment, Message, MessageVersion
-from messaging.queue import actions
 from messaging.queue.actions import NotPossible
 from messaging.queue.promises import NotAsPromised
 from messaging.wording import changes_in_words, moment, person
@@ -100,7 +100,7 @@ class _Editing:
 
     def promised(self) -> set[str]:
         """What the page of the form said that saving does."""
-        named = promised.of(self.given or {})
+        named = promise_field.of(self.given or {})
         return {each.removeprefix(SAVE) for each in named if each.startswith(SAVE)}
 
     def edit(self) -> editing.Edit:
@@ -175,7 +175,7 @@ def _by(version: MessageVersion) -> str:
 def edit(request: HttpRequest, pk: int) -> HttpResponse:
     """The form, and what it changes; what was typed is kept whatever stands against it (409, 422)."""
     message = get_object_or_404(
-        actions.visible_to(who(request)).select_related("handed_to", "content", "author"), pk=pk
+        roles.visible_messages(who(request)).select_related("handed_to", "content", "author"), pk=pk
     )
     obstacle = editing.why_not(message)
     try:
@@ -256,5 +256,5 @@ def version_eml(request: HttpRequest, pk: int, number: int) -> HttpResponseBase:
 
 
 def _version(request: HttpRequest, pk: int, number: int) -> MessageVersion:
-    found = MessageVersion.objects.filter(message__in=actions.visible_to(who(request)))
+    found = MessageVersion.objects.filter(message__in=roles.visible_messages(who(request)))
     return get_object_or_404(found.select_related("message", "by"), message_id=pk, number=number)

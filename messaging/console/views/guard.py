@@ -16,8 +16,8 @@ from django_htmx.http import HttpResponseClientRedirect
 from django_htmx.middleware import HtmxDetails
 
 from messaging.access import roles, second_factor
-from messaging.console.filled_in import ACCOUNT_KEY
 from messaging.console.filters import query_of
+from messaging.console.form_refill import ACCOUNT_KEY
 
 P = ParamSpec("P")
 # Pages about one's own account, for users without a role as well.

@@ -9,7 +9,7 @@ from django.template.defaultfilters import filesizeformat
 
 from messaging.compose.editing import Unread
 from messaging.console.forms.compose import LetterForm
-from messaging.console.signed_out import typed_again
+from messaging.console.session_end import typed_again
 from messaging.content import uploads
 from messaging.content.uploads import File
 from messaging.intake.errors import BadAddress, TooLarge

@@ -16,7 +16,7 @@ from django.utils.decorators import method_decorator
 
 from messaging import users
 from messaging.access import sessions
-from messaging.access.sign_ins import counted, devices
+from messaging.access.sign_in_throttling import counted, devices
 from messaging.console import half_signed_in
 from messaging.console.forms.helper import fields_alone
 
@@ -92,7 +92,7 @@ class OwnPassword(PasswordChangeView):
         return {**super().get_form_kwargs(), "request": self.request}
 
     def form_valid(self, form: Any) -> HttpResponse:
-        """Raises sessions.Over."""
+        """Raises sessions.SessionEnded."""
         response = super().form_valid(form)
         notes.success(self.request, "Your password was changed. You are signed out everywhere else.")
         devices.remember(self.request, form.user)

@@ -42,7 +42,7 @@ from messaging.lifecycle.waiting import stays
 from messaging.models import AccountPause, Batch, Message
 from messaging.queue import actions, pausing
 from messaging.queue.actions import Shown
-from messaging.queue.seen import Mark
+from messaging.queue.snapshots import Snapshot
 from messaging.setup.layers import EmailSetup, resolve
 from messaging.wording import event, waits
 
@@ -73,8 +73,8 @@ def rows_for_a_list() -> QuerySet[Message]:
 @searches.in_turn
 def queue_list(request: HttpRequest) -> HttpResponse:
     """The list under the toolbar; with htmx only the part below the toolbar."""
-    mark = Mark.now()
-    filters = MessageFilter(request.GET, queryset=actions.visible_to(who(request)))
+    mark = Snapshot.now()
+    filters = MessageFilter(request.GET, queryset=roles.visible_messages(who(request)))
     found = filters.qs
     counts = filters.counts()
     page = page_of(found, rows_for_a_list(), request.GET.get("page"), total=counts[filters.shown])
@@ -114,7 +114,7 @@ def _page(
     request: HttpRequest, pk: int, given: QueryDict, hold_form: HoldForm | None = None, status: int = 200
 ) -> HttpResponse:
     """The page of a message; `given` is its query, `hold_form` one that was refused."""
-    found = actions.visible_to(who(request)).select_related(
+    found = roles.visible_messages(who(request)).select_related(
         "author", "account", "batch__created_by", "batch__confirmed_by", "handed_to"
     )
     # What it shows with it, and not later: what is read after that may be newer, never older.
@@ -138,7 +138,7 @@ def _page(
         "send_obstacle": "" if "hand_over" in offered else actions.why_not_sent(message, setup),
         "hold_form": hold_form or HoldForm(),
         "cancel_form": CancelForm(),
-        "doubts": doubts(message, pending_of(message, history.recipients), actions.visible_to(who(request))),
+        "doubts": doubts(message, pending_of(message, history.recipients), roles.visible_messages(who(request))),
         "history": history,
         "bodies": bodies,
         "images_wanted": "images" in given,
@@ -164,7 +164,7 @@ def _page(
 @require_safe
 def attempt_page(request: HttpRequest, pk: int, attempt: int) -> HttpResponse:
     """What each recipient was told in one attempt, those first that it was not accepted for."""
-    message = get_object_or_404(actions.visible_to(who(request)), pk=pk)
+    message = get_object_or_404(roles.visible_messages(who(request)), pk=pk)
     row = get_object_or_404(message.attempts, pk=attempt)
     page = page_of_list(gravest_first(row.recipients), request.GET.get("page"), size=REPLIES_PER_PAGE)
     context = {"message": message, "attempt": row, "page": page, "query": query_of(request.GET, "page")}
@@ -260,7 +260,7 @@ def _actions(message: Message, pauses: list[AccountPause], setup: EmailSetup) ->
 @searches.in_turn
 def neighbour(request: HttpRequest, pk: int, newer: bool) -> HttpResponse:
     """Redirect to the next message of the list as filtered, in its order (newest first)."""
-    visible = actions.visible_to(who(request))
+    visible = roles.visible_messages(who(request))
     get_object_or_404(visible.only("pk"), pk=pk)
     found = MessageFilter(request.GET, queryset=visible).qs.order_by("pk" if newer else "-pk")
     other = found.filter(Q(pk__gt=pk) if newer else Q(pk__lt=pk)).values_list("pk", flat=True).first()
@@ -367,7 +367,7 @@ def act(request: HttpRequest, pk: int, action: str) -> HttpResponse:
     """One of ACTIONS on a message; back to its page, which says what came of it."""
     if action not in ACTIONS:
         raise Http404
-    message = get_object_or_404(actions.visible_to(who(request)), pk=pk)
+    message = get_object_or_404(roles.visible_messages(who(request)), pk=pk)
     try:
         notes.success(request, ACTIONS[action](request, message, shown.of(request)))
     except _NotHeld as error:

@@ -12,7 +12,7 @@ from messaging import notices
 from messaging.access import roles
 from messaging.console.paging import page_of
 from messaging.models import Message, Notice, NoticeItem
-from messaging.notices import standing
+from messaging.notices import relevance
 from messaging.notices.mail import TRIED_FOR
 from messaging.notices.text import NAMED, next_step, shared_reason, subject_of
 from messaging.wording import in_words, person
@@ -58,7 +58,7 @@ def _listed(notice: Notice, is_unread: bool) -> Listed:
     named: list[NoticeItem] = notice.named  # type: ignore[attr-defined]  # prefetched
     subject = subject_of(notice, named, notice.number)  # type: ignore[attr-defined]  # annotated
     is_all = notice.number == len(named)  # type: ignore[attr-defined]
-    todo = next_step(named) if is_all or any(map(standing.now, named)) else ""
+    todo = next_step(named) if is_all or any(map(relevance.now, named)) else ""
     return Listed(notice, subject, is_unread, _mailed(notice), todo, named, shared_reason(named))
 
 

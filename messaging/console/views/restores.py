@@ -8,7 +8,7 @@ from django.views.decorators.http import require_safe
 
 from messaging.access import roles
 from messaging.models import Message, Reason, Restore
-from messaging.queue import actions, restores
+from messaging.queue import restores
 
 from .guard import post_only, who
 
@@ -18,7 +18,9 @@ ANSWERS_SHOWN = 20
 @require_safe
 def overview(request: HttpRequest) -> HttpResponse:
     """How it stands, and the restores so far."""
-    unknown = actions.visible_to(who(request)).filter(status=Message.Status.UNKNOWN, reason__key=Reason.SINCE_BACKUP)
+    unknown = roles.visible_messages(who(request)).filter(
+        status=Message.Status.UNKNOWN, reason__key=Reason.SINCE_BACKUP
+    )
     context = {
         "restore": restores.unanswered(),
         "unknown": unknown.count(),

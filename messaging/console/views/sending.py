@@ -21,7 +21,7 @@ from messaging.console.presentation.settings import setting_value
 from messaging.delivery.streaks import of_streak
 from messaging.lifecycle.limits import OF_SETTINGS, gravest_first
 from messaging.models import AccountPause, Message, Phrase, RefusalStreak
-from messaging.queue import actions, answers, pausing
+from messaging.queue import actions, pausing, refusal_answers
 from messaging.queue.pausing import ALL, AccountState, Everybody, Whose
 from messaging.setup.fields import LABELS, LIMITS
 from messaging.setup.layers import EmailSetup
@@ -152,7 +152,7 @@ def _try_now(request: HttpRequest, whose: Whose) -> HttpResponse:
 
 
 def _it_was_us(request: HttpRequest, whose: Whose) -> HttpResponse:
-    number = answers.it_was_us(_asked(request, whose), by=who(request), seen=_failed(request))
+    number = refusal_answers.it_was_us(_asked(request, whose), by=who(request), seen=_failed(request))
     several = f"{number:,} messages are queued again with all their tries. "
     what = {0: "", 1: "1 message is queued again with all its tries. "}.get(number, several)
     notes.success(request, f"{what}{_resumed(whose)}")
@@ -160,7 +160,7 @@ def _it_was_us(request: HttpRequest, whose: Whose) -> HttpResponse:
 
 
 def _go_on(request: HttpRequest, whose: Whose) -> HttpResponse:
-    number = answers.go_on(_asked(request, whose), by=who(request), seen=_failed(request))
+    number = refusal_answers.go_on(_asked(request, whose), by=who(request), seen=_failed(request))
     what = {0: "", 1: "1 message stays failed. "}.get(number, f"{number:,} messages stay failed. ")
     notes.success(request, f"{what}{_resumed(whose)} These words do not pause it again for a day.")
     return redirect("sending")
@@ -262,12 +262,14 @@ def _questions(request: HttpRequest, found: pausing.Overview) -> dict[User | Non
     if not any(pause.kind == AccountPause.Kind.DOUBT for state in found.accounts for pause in state.pauses):
         return {}
     asked: dict[User | None, list[Question]] = {}
-    for streak in answers.open_questions():
-        failed = actions.visible_to(who(request)).filter(pk__in=of_streak(streak, Message.Status.FAILED).values("pk"))
+    for streak in refusal_answers.open_questions():
+        failed = roles.visible_messages(who(request)).filter(
+            pk__in=of_streak(streak, Message.Status.FAILED).values("pk")
+        )
         named = list(failed.order_by("pk").only("subject", "recipients_text")[:NAMED])
         counts = failed.aggregate(all=Count("pk"), once=Count("pk", filter=Q(is_immediate=True)))
         asked.setdefault(streak.account, []).append(
-            Question(streak, counts["all"], counts["once"], named, answers.mark_of(streak))
+            Question(streak, counts["all"], counts["once"], named, refusal_answers.mark_of(streak))
         )
     return asked
 

@@ -19,7 +19,7 @@ from messaging.console.caching import forget_all
 from messaging.console.company import company_of
 from messaging.console.filters import ids_in
 from messaging.console.paging import Page, part_of
-from messaging.console.signed_out import tell_why
+from messaging.console.session_end import tell_why
 from messaging.models import UserSession
 from messaging.wording import person
 

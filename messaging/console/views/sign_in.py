@@ -8,7 +8,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 from django_htmx.http import HttpResponseClientRedirect
 
-from messaging import turns
+from messaging import concurrency
 from messaging.access import policy
 from messaging.delivery.outcomes.reply import sign_in_failed
 from messaging.delivery.outcomes.verdict import judge
@@ -23,12 +23,12 @@ from .guard import is_part, operators_only, who
 from .target import Target, of_target
 
 
-class Busy(turns.Busy):
+class Busy(concurrency.Busy):
     """Too many people wait for the sign-in server, and it was not asked."""
 
 
 # Each takes a thread of the web server for as long as the sign-in server takes.
-TURNS = turns.Turns(at_once=3, waiting=0, seconds=0.0, error=Busy)
+TURNS = concurrency.ConcurrencyLimit(at_once=3, waiting=0, seconds=0.0, error=Busy)
 BUSY = "Others are waiting for the sign-in server at the moment. Open this page again in a minute."
 NOT_YET = "Microsoft does not know of it yet. Enter the code there and finish the sign-in, then continue here."
 

@@ -18,7 +18,7 @@ from .guard import operators_only, who
 def submitted(request: HttpRequest, key: UUID) -> HttpResponse:
     """What became of a form where no message is recorded, also while it is being sent."""
     row = get_object_or_404(FormSubmission.objects.select_related("message"), key=key.hex, by=who(request))
-    if (message := form_submissions.told_by(row)) is not None:
+    if (message := form_submissions.message_to_show(row)) is not None:
         return redirect(message)
     state, told = form_submissions.what_became(row)
     context = {"words": in_words(told), "is_sent": state == FormSubmission.State.SENT}

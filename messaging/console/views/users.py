@@ -14,12 +14,12 @@ from django.views.decorators.http import require_http_methods
 
 from messaging import users
 from messaging.access import roles, second_factor
-from messaging.access.sign_ins import delays
-from messaging.console.forms.leaving import MORE, UNASKED, LeavingForm
+from messaging.access.sign_in_throttling import delays
+from messaging.console.forms.offboarding import MORE, UNASKED, LeavingForm
 from messaging.console.forms.users import NewUserForm, UserForm
 from messaging.console.paging import page_of_list
 from messaging.console.presentation.audit import change_lines, changes_so_far
-from messaging.queue import leaving
+from messaging.queue import offboarding
 from messaging.wording import person
 
 from .guard import admins_only, post_only, who
@@ -84,7 +84,7 @@ def one(request: HttpRequest, pk: int) -> HttpResponse:
     form = UserForm(given, instance=user, initial={"role": roles.given(user)}, seen=version)
     if request.method != "POST":
         return _one(request, user, form)
-    asked = LeavingForm(request.POST, leaving.successors(user)) if "leaving-asked" in request.POST else None
+    asked = LeavingForm(request.POST, offboarding.successors(user)) if "leaving-asked" in request.POST else None
     is_valid = form.is_valid()
     if asked is not None and not asked.is_valid():
         return _one(request, user, form, asked)
@@ -93,11 +93,11 @@ def one(request: HttpRequest, pk: int) -> HttpResponse:
             change = form.save_as(who(request), asked.decision if asked is not None else None)
         except ValidationError as error:
             form.add_error(None, error)
-        except leaving.Undecided:
+        except offboarding.Undecided:
             if asked is not None and asked.decision is not None:
                 asked.add_error("choice", MORE)
-            return _one(request, user, form, asked or LeavingForm(None, leaving.successors(user)))
-        except leaving.BadSuccessor as error:
+            return _one(request, user, form, asked or LeavingForm(None, offboarding.successors(user)))
+        except offboarding.BadSuccessor as error:
             assert asked is not None
             asked.add_error("successor", str(error))
             return _one(request, user, form, asked)
@@ -119,7 +119,7 @@ def _one(request: HttpRequest, user: User, form: UserForm, asked: LeavingForm | 
         "has_second_factor": roles.with_second_factor().filter(user=account).exists(),
         "form": form,
         "asked": asked,
-        "under_way": leaving.under_way(account) if asked is not None or not roles.may_send(account) else None,
+        "under_way": offboarding.under_way(account) if asked is not None or not roles.may_send(account) else None,
         "overtaken": change_lines(form.overtaken),
         **changes_so_far(users.log(account), request.GET),
     }
@@ -141,7 +141,7 @@ def _tell(request: HttpRequest, account: User, change: users.Change) -> None:
             "try is dealt with as you chose."
         )
     undone = _undone(change)
-    if undone and (number := leaving.number_held(account)):
+    if undone and (number := offboarding.number_held(account)):
         words.append(
             f"{_messages(number)} still held under this account: {undone} is not undone. Release or cancel what "
             "is held in the message queue."

@@ -9,7 +9,7 @@ from typing import Any
 
 from messaging.content import mime
 from messaging.content.assembly import MISSING
-from messaging.delivery.outcomes import repeated
+from messaging.delivery.outcomes import echoed_words
 from messaging.models import Phrase, Words
 from messaging.setup import problems
 from messaging.setup.oauth import grants
@@ -149,8 +149,8 @@ class Reply:
 
     `text` are words of others: the server's, the operating system's, a provider's. Where the error has none, `params`
     is what our own need (see WORDS). An `error` beside a code says what the code alone does not: that it was a token
-    that was refused. `after_accepted`: at RCPT, when the server had accepted others of the same transaction. `told` is
-    what the server knows from us, addresses and names, and may repeat.
+    that was refused. `after_accepted`: at RCPT, when the server had accepted others of the same transaction.
+    `known_to_server` are the addresses and names that the server has from us, and may repeat.
 
     However one is made: every database takes its words and params, and on a page they deceive no one.
     """
@@ -161,7 +161,7 @@ class Reply:
     error: LocalError | None = None
     params: Mapping[str, Any] = field(default_factory=dict, compare=False)
     after_accepted: bool = False
-    told: tuple[str, ...] = field(default=(), compare=False)
+    known_to_server: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "text", mime.undeceptive(self.text))
@@ -169,10 +169,10 @@ class Reply:
             object.__setattr__(self, "params", {name: _undeceptive(value) for name, value in self.params.items()})
 
     @classmethod
-    def recorded(cls, stage: str, code: int | None, text: str, said: Phrase | None, *told: str) -> "Reply":
+    def recorded(cls, stage: str, code: int | None, text: str, said: Phrase | None, *known: str) -> "Reply":
         """The reply that an attempt keeps."""
         if said is None:
-            return cls(Stage(stage), code, text, told=told)
+            return cls(Stage(stage), code, text, known_to_server=known)
         return cls(Stage(stage), code, text, LocalError(said.key), said.params)
 
     @property
@@ -200,27 +200,27 @@ class Reply:
     @cached_property
     def bare(self) -> "Reply":
         """The same without addresses: what a server says of many recipients is then the same."""
-        return self._with(repeated.without_addresses(self.text, self.told))
+        return self._with(echoed_words.without_addresses(self.text, self.known_to_server))
 
     @cached_property
     def own(self) -> "Reply":
         """The same without what may be the words of others; no server asks another before it knows a recipient."""
         of_content = self.stage in (Stage.DATA, Stage.END)
-        words = repeated.without_quotations(self.text, self.told, of_content=of_content)
-        return self._with(words if self.stage == Stage.MAIL else repeated.without_other_servers(words))
+        words = echoed_words.without_quotations(self.text, self.known_to_server, of_content=of_content)
+        return self._with(words if self.stage == Stage.MAIL else echoed_words.without_other_servers(words))
 
     @cached_property
     def nameless(self) -> "Reply":
         """The same also without plain words that the server was told, which it may as well say itself."""
-        return self._with(repeated.without_plain_words(self.own.text, self.told))
+        return self._with(echoed_words.without_plain_words(self.own.text, self.known_to_server))
 
     @property
     def plain_words(self) -> list[str]:
         """Those plain words."""
-        return repeated.plain_words(self.own.text, self.told)
+        return echoed_words.plain_words(self.own.text, self.known_to_server)
 
     def _with(self, text: str) -> "Reply":
-        return self if text == self.text and not self.told else replace(self, text=text, told=())
+        return self if text == self.text and not self.known_to_server else replace(self, text=text, known_to_server=())
 
     @property
     def ok(self) -> bool:

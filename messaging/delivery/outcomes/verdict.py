@@ -1,6 +1,6 @@
 """From a server's reply, or its silence, to an outcome, plain words and what to do next.
 
-table.py holds the table, meanings.py the words; here is how it is read.
+outcome_table.py holds the table, meanings.py the words; here is how it is read.
 """
 
 import re
@@ -11,8 +11,8 @@ from functools import lru_cache
 
 from messaging.delivery.outcomes import meanings
 from messaging.delivery.outcomes.meanings import Kind, Meaning
+from messaging.delivery.outcomes.outcome_table import TABLE, Line, Pace
 from messaging.delivery.outcomes.reply import OPENING_STAGES, LocalError, Reply, Stage
-from messaging.delivery.outcomes.table import TABLE, Line, Pace
 from messaging.models import AttemptOutcome, Phrase
 
 __all__ = ["Kind", "LocalError", "Meaning", "Pace", "Reply", "Scope", "Stage", "Verdict", "judge"]
@@ -90,7 +90,7 @@ def judge(reply: Reply) -> Verdict:
         Phrase(line.meaning.key, **(reply.params if reply.error == LocalError.SETUP else {})),
         scope=_scope(outcome, line.pace),
         pace=line.pace,
-        wait=timedelta() if outcome == AttemptOutcome.PERMANENT else _wait_told(reply, heard),
+        wait=timedelta() if outcome == AttemptOutcome.PERMANENT else _announced_wait(reply, heard),
         alone=by_code,
         by_words=by_words,
     )
@@ -159,13 +159,13 @@ _ASKS_TO_WAIT = re.compile(
 )
 
 
-def _wait_told(reply: Reply, heard: Reply) -> timedelta:
+def _announced_wait(reply: Reply, heard: Reply) -> timedelta:
     """How long a server asks to wait in its own words; `heard` is the reply as it was judged."""
-    wait = wait_told(heard.words)
-    return wait_told(reply.own.words) if wait and reply.stage not in OPENING_STAGES else wait
+    wait = announced_wait(heard.words)
+    return announced_wait(reply.own.words) if wait and reply.stage not in OPENING_STAGES else wait
 
 
-def wait_told(words: str) -> timedelta:
+def announced_wait(words: str) -> timedelta:
     """How long a server asks to wait: "try again in 300 seconds", "come back in 00:05:00". Zero to a day."""
     found = _ASKS_TO_WAIT.search(words)
     if found is None:

@@ -15,7 +15,7 @@ from django.utils import timezone
 from messaging.delivery.outcomes.meanings import WANTS_SIGN_IN
 from messaging.delivery.outcomes.reply import CERTIFICATE_ERRORS
 from messaging.delivery.outcomes.verdict import LocalError, Reply, Stage, judge
-from messaging.delivery.smtp.dialogue import Client, Patience, StageFailed, told_as
+from messaging.delivery.smtp.dialogue import Client, Patience, StageFailed, failing_at
 from messaging.delivery.smtp.steps import Facts, certificate_facts, day, mechanisms
 from messaging.delivery.smtp.transaction import Connection
 from messaging.setup import certificates
@@ -263,7 +263,7 @@ def _greeted(setup: EmailSetup, addresses: Sequence[Checked]) -> Client:
     client.sock = connect_to(addresses, TRY_SECONDS)
     try:
         client.expect(Stage.GREETING)
-        with told_as(Stage.EHLO):
+        with failing_at(Stage.EHLO):
             client.reply_seconds = patience.seconds(Stage.EHLO)
             client.ehlo(setup.ehlo_name or address_literal(client.sock))
     except BaseException:

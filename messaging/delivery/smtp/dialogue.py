@@ -43,7 +43,7 @@ LONGEST_WORD = 16  # letters of a word that replies may use
 
 _STARTS_REPLY = re.compile(rb"[2-5]\d\d(?:[ -]|$)")
 
-Say = Callable[[str, str], None]
+OnLine = Callable[[str, str], None]
 
 # By OpenSSL's verify_code (x509_vfy.h); the others are told as LocalError.CERTIFICATE.
 _CERTIFICATE_ERRORS = {
@@ -144,10 +144,10 @@ class Patience:
 class Client(smtplib.SMTP):
     """smtplib's client with replies read under one deadline and every line told to `say`."""
 
-    def __init__(self, patience: Patience, say: Say) -> None:
+    def __init__(self, patience: Patience, on_line: OnLine) -> None:
         super().__init__(local_hostname="localhost", timeout=patience.seconds(Stage.CONNECT))
         self.patience = patience
-        self.say = say
+        self.on_line = on_line
         self.hidden = False
         self._concealed: set[bytes] = set()
         self.reply_seconds = 0.0
@@ -156,7 +156,7 @@ class Client(smtplib.SMTP):
     def putcmd(self, cmd: str, args: str = "") -> None:
         self._be_in_step()
         line = f"{cmd.upper()} {args}" if args else cmd  # smtplib says "ehlo name", we say whole lines
-        self.say("C", "***" if self.hidden else line)
+        self.on_line("C", "***" if self.hidden else line)
         super().putcmd(line)
 
     def ehlo(self, name: str = "") -> tuple[int, bytes]:
@@ -180,10 +180,10 @@ class Client(smtplib.SMTP):
         while len(texts) < MAX_REPLY_LINES:
             line = self._read_line(deadline)
             if line is None:
-                self.say("S", f"(a line of more than {MAX_REPLY_LINE} octets)")
+                self.on_line("S", f"(a line of more than {MAX_REPLY_LINE} octets)")
                 return ENDLESS_LINE, b""
             line = self._without_secrets(line)
-            self.say("S", decoded(line))
+            self.on_line("S", decoded(line))
             if not _STARTS_REPLY.match(line) or not line.startswith(kind):
                 return -1, line
             kind = line[:1]  # RFC 5321 4.2.1: of one reply, all lines have the same code
@@ -266,25 +266,25 @@ class Client(smtplib.SMTP):
             return
         self._be_in_step()
         for line in lines:
-            self.say("C", line)
+            self.on_line("C", line)
         self.send("\r\n".join(lines) + "\r\n")
 
-    def hear(self, stage: Stage) -> Reply:
+    def read_reply(self, stage: Stage) -> Reply:
         """The next reply, of whatever code. Raises StageFailed: there is none, or it is not SMTP."""
         self.reply_seconds = self.patience.seconds(stage)
-        with told_as(stage):
+        with failing_at(stage):
             code, text = self.getreply()
         return reply_of(stage, code, text)
 
     def ask(self, stage: Stage, line: str) -> Reply:
         """Say a command and hear its reply. Raises StageFailed."""
-        with told_as(stage):
+        with failing_at(stage):
             self.put([line])
-        return self.hear(stage)
+        return self.read_reply(stage)
 
     def expect(self, stage: Stage, line: str = "") -> None:
-        """Hear a 2xx reply, to a command if there is one. Raises StageFailed when it is another."""
-        reply = self.ask(stage, line) if line else self.hear(stage)
+        """OnStep a 2xx reply, to a command if there is one. Raises StageFailed when it is another."""
+        reply = self.ask(stage, line) if line else self.read_reply(stage)
         if not reply.ok:
             raise StageFailed(reply)
 
@@ -309,7 +309,7 @@ def reply_of(stage: Stage, code: int, text: bytes) -> Reply:
 
 
 @contextmanager
-def told_as(stage: Stage) -> Iterator[None]:
+def failing_at(stage: Stage) -> Iterator[None]:
     """Turn an error of the socket, of TLS or of smtplib into StageFailed at `stage`."""
     try:
         yield

@@ -5,7 +5,7 @@ import hmac
 from collections.abc import Callable
 
 from messaging.delivery.outcomes.verdict import LocalError, Reply, Stage
-from messaging.delivery.smtp.dialogue import Client, StageFailed, told_as
+from messaging.delivery.smtp.dialogue import Client, StageFailed, failing_at
 from messaging.delivery.smtp.mechanisms import sign_in_with
 from messaging.setup.layers import EmailSetup
 
@@ -38,7 +38,7 @@ def _auth(client: Client, mechanism: str, setup: EmailSetup) -> Reply:
         "LOGIN": [lambda challenge: _base64(user), lambda challenge: _base64(password)],
         "CRAM-MD5": [lambda challenge: _cram_md5(user, password, challenge)],
     }
-    client.say("C", f"AUTH {mechanism} ***")
+    client.on_line("C", f"AUTH {mechanism} ***")
     client.hidden = True
     client.conceal(plain)
     client.conceal(password)
@@ -47,7 +47,7 @@ def _auth(client: Client, mechanism: str, setup: EmailSetup) -> Reply:
         for answer in answers[mechanism]:
             if reply.code != 334:
                 return reply
-            with told_as(Stage.AUTH):
+            with failing_at(Stage.AUTH):
                 line = answer(reply.text)
             reply = client.ask(Stage.AUTH, line)
         # Still asking: broken off (RFC 4954 4), and the reply to that is 501.

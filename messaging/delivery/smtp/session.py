@@ -17,17 +17,17 @@ from messaging.delivery.outcomes.verdict import LocalError, Reply, Stage
 from messaging.delivery.smtp import password_sign_in, token_sign_in
 from messaging.delivery.smtp.dialogue import (
     Client,
+    OnLine,
     Patience,
-    Say,
     StageFailed,
+    failing_at,
     is_out_of_files,
     local_failure,
     reply_of,
-    told_as,
 )
 from messaging.delivery.smtp.steps import (
     Gone,
-    Hear,
+    OnStep,
     Step,
     connected,
     introduced,
@@ -57,17 +57,19 @@ class Session:
     Args:
         setup: the resolved settings.
         patience: time-outs.
-        say: called with "C" or "S" and the line, secrets masked; for the test message's dialogue.
-        hear: called with each step of opening that is done.
+        on_line: called with "C" or "S" and the line, secrets masked; for the test message's dialogue.
+        on_step: called with each step of opening that is done.
 
     `addresses` and `features` are what the name led to and what EHLO brought; `failure` is why opening failed.
     """
 
-    def __init__(self, setup: EmailSetup, patience: Patience, say: Say | None = None, hear: Hear | None = None) -> None:
+    def __init__(
+        self, setup: EmailSetup, patience: Patience, on_line: OnLine | None = None, on_step: OnStep | None = None
+    ) -> None:
         self.setup = setup
         self.patience = patience
-        self.say = say or (lambda direction, line: None)
-        self.hear = hear
+        self.on_line = on_line or (lambda direction, line: None)
+        self.on_step = on_step
         self.addresses: list[Checked] = []
         self.features: dict[str, str] = {}
         self.failure: Reply | None = None
@@ -95,13 +97,13 @@ class Session:
         if problems:
             raise StageFailed(Reply(Stage.CONNECT, None, "", LocalError.SETUP, {"problems": problems}))
         try:
-            with _unexpected_told(self.server):
+            with _unexpected_reported(self.server):
                 self._find()
                 self._open_any()
         except BaseException as error:
             if isinstance(error, StageFailed):
                 self.failure = error.reply
-                self._tell(error)
+                self._report(error)
             self.close()
             raise
         self.transactions = 0
@@ -117,13 +119,13 @@ class Session:
                 client.docmd("QUIT")
         client.close()
 
-    def _tell(self, failure: StageFailed) -> None:
+    def _report(self, failure: StageFailed) -> None:
         """An error of this machine belongs into the dialogue; what the server said is there already."""
         if failure.reply.error is not None:
-            self.say("*", failure.reply.said)
+            self.on_line("*", failure.reply.said)
 
     def _find(self) -> None:
-        self.say("*", f"connecting to {self.server}")
+        self.on_line("*", f"connecting to {self.server}")
         try:
             self.addresses = well_first(checked_addresses(self._host, self.setup.port))
         except (OSError, UnicodeError) as error:
@@ -154,7 +156,7 @@ class Session:
             else:
                 unwell.forget(address)
                 return
-        telling, address = max(failures, key=lambda each: _told(each[0].reply))
+        telling, address = max(failures, key=lambda each: _fault_of(each[0].reply))
         self.addresses.sort(key=lambda other: other != address)  # for those who find out more
         raise telling
 
@@ -163,7 +165,7 @@ class Session:
 
         One that was only slower stays, as the last.
         """
-        self._client = client = Client(self.patience, self.say)
+        self._client = client = Client(self.patience, self.on_line)
 
         def passed(address: Checked, error: OSError) -> None:
             left.remove(address)
@@ -188,7 +190,7 @@ class Session:
         unwell.note(address)
         if len(self.addresses) > 1:
             said = f"{reply.code} {reply.said}" if reply.code else reply.said
-            self.say("*", f"{address[1][0]}: {said}")
+            self.on_line("*", f"{address[1][0]}: {said}")
             self._note(passed_over, address, reply)
 
     def _open_session(self) -> None:
@@ -209,7 +211,7 @@ class Session:
     def _hello(self, client: Client) -> None:
         assert client.sock is not None
         name = self.setup.ehlo_name or address_literal(client.sock)
-        with told_as(Stage.EHLO):
+        with failing_at(Stage.EHLO):
             client.reply_seconds = self.patience.seconds(Stage.EHLO)
             code, text = client.ehlo(name)
             if 500 <= code < 600:
@@ -231,24 +233,24 @@ class Session:
 
     def _secure(self, client: Client) -> None:
         """The TLS handshake, with the certificate verified for the host that Email Setup names."""
-        with told_as(Stage.STARTTLS):
+        with failing_at(Stage.STARTTLS):
             assert client.sock is not None
             client.sock.settimeout(self.patience.seconds(Stage.STARTTLS))
             context = tls_context(self.setup.ca_bundle)
             client.sock = sock = context.wrap_socket(client.sock, server_hostname=self._host.rstrip("."))
         cipher = sock.cipher()
         self.tls = f"{sock.version()} {cipher[0] if cipher else ''}".strip()
-        self.say("*", f"secured with {self.tls}, certificate verified for {self._host}")
+        self.on_line("*", f"secured with {self.tls}, certificate verified for {self._host}")
         self._note(secured, sock)
 
     def _note(self, step: Callable[..., Step], *about: object) -> None:
         """Tell a step, which is put into words only for someone who hears it."""
-        if self.hear is not None:
-            self.hear(step(*about))
+        if self.on_step is not None:
+            self.on_step(step(*about))
 
 
 @contextmanager
-def _unexpected_told(server: str) -> Iterator[None]:
+def _unexpected_reported(server: str) -> Iterator[None]:
     """Turn an error that no one expects into StageFailed: it is recorded, and each message would meet it again.
 
     Only its name is told, as its words may hold a secret.
@@ -279,6 +281,6 @@ def is_of_one_machine(reply: Reply) -> bool:
     return False
 
 
-def _told(reply: Reply) -> tuple[int, bool]:
+def _fault_of(reply: Reply) -> tuple[int, bool]:
     """How much a failure tells: the further the dialogue came, the more; a server's reply more than none."""
     return list(Stage).index(reply.stage), reply.code is not None

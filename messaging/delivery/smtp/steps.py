@@ -36,7 +36,7 @@ class Gone(Exception):
     """No one watches any more."""
 
 
-Hear = Callable[[Step], None]  # raises Gone
+OnStep = Callable[[Step], None]  # raises Gone
 
 STEP_NAMES = {
     Stage.PREPARE: "Message",

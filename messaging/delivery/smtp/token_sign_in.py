@@ -52,7 +52,7 @@ def _token(client: Client, setup: EmailSetup, refused: str = "") -> str:
 
 def _auth(client: Client, mechanism: str, setup: EmailSetup, token: str) -> Reply:
     """The reply that decides; where the server gave its reason before it (334), with that."""
-    client.say("C", f"AUTH {mechanism} ***")
+    client.on_line("C", f"AUTH {mechanism} ***")
     words = _first_words(mechanism, setup, token)
     client.hidden = True
     client.conceal(words)

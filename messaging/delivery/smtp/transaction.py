@@ -16,7 +16,7 @@ from messaging.content.octets import Joined, Octets, Pieces
 from messaging.content.sealed import Sealed
 from messaging.content.transfer_encoding import to_7bit
 from messaging.delivery.outcomes.verdict import Kind, LocalError, Reply, Stage, judge
-from messaging.delivery.smtp.dialogue import Client, StageFailed, local_failure, told_as
+from messaging.delivery.smtp.dialogue import Client, StageFailed, failing_at, local_failure
 from messaging.delivery.smtp.session import Session
 
 CONTENT_SECONDS = 180
@@ -127,13 +127,13 @@ class Connection(Session):
         except Sealed:
             result.final = Reply(Stage.MAIL, None, "", LocalError.NO_8BITMIME)
         except StageFailed as failure:
-            self._tell(failure)
+            self._report(failure)
             result.final = failure.reply
         except BaseException:
             self.close()
             raise
-        if not result.final.ok and not result.final.told:
-            result.final = replace(result.final, told=(*envelope.recipients, envelope.reverse_path))
+        if not result.final.ok and not result.final.known_to_server:
+            result.final = replace(result.final, known_to_server=(*envelope.recipients, envelope.reverse_path))
         self._tidy(result)
         return result
 
@@ -147,7 +147,7 @@ class Connection(Session):
         Raises:
             StageFailed: at MAIL, as if the connection had ended between the two.
         """
-        with told_as(Stage.MAIL):
+        with failing_at(Stage.MAIL):
             is_in_step = not self.transactions or not client.has_spoken()
         if not is_in_step:
             raise StageFailed(Reply(Stage.MAIL, None, "", LocalError.CONNECTION_LOST))
@@ -228,11 +228,11 @@ class Connection(Session):
         data = None
         for start in range(0, len(waiting), step):
             group = waiting[start : start + step]
-            with told_as(group[0][0]):
+            with failing_at(group[0][0]):
                 client.put([line for _, line, _ in group])
             for stage, _, address in group:
                 try:
-                    reply = client.hear(stage)
+                    reply = client.read_reply(stage)
                 except StageFailed:
                     if stage != Stage.MAIL and not result.final.ok:
                         # Refused at MAIL and hung up: the refusal counts, not that the rest went unanswered.
@@ -240,7 +240,7 @@ class Connection(Session):
                         break
                     raise
                 if stage == Stage.RCPT and not reply.ok:
-                    reply = replace(reply, told=(address, envelope.reverse_path))
+                    reply = replace(reply, known_to_server=(address, envelope.reverse_path))
                 if stage == Stage.MAIL:
                     result.final = reply
                 elif stage == Stage.RCPT:
@@ -287,7 +287,7 @@ class Connection(Session):
             return
         try:
             client.send_content(b".\r\n")
-            client.hear(Stage.DATA)
+            client.read_reply(Stage.DATA)
         except (OSError, StageFailed):
             self.close()  # the refusal was heard; how the server ends this changes nothing
 
@@ -326,12 +326,12 @@ class Connection(Session):
             stage = Stage.END
             client.sock.settimeout(self.patience.seconds(Stage.END))
             client.send_content(pending + b".\r\n")
-            self.say("C", f"(content, {octets + len(pending)} octets, and the final dot)")
+            self.on_line("C", f"(content, {octets + len(pending)} octets, and the final dot)")
         except OSError as error:
             if stage == Stage.DATA and (reason := self._last_words(client)) is not None:
                 return reason
             raise StageFailed(local_failure(stage, error)) from error
-        answer = client.hear(Stage.END)
+        answer = client.read_reply(Stage.END)
         return replace(answer, error=LocalError.NOT_SMTP) if _is_about_connection(answer) else answer
 
     def _interrupted(self, client: Client) -> Reply:
@@ -340,7 +340,7 @@ class Connection(Session):
         Raises:
             StageFailed: it hung up, or it is not SMTP.
         """
-        reply = client.hear(Stage.DATA)
+        reply = client.read_reply(Stage.DATA)
         self.close()  # in the middle of the content there is no other way out of it
         if reply.code is not None and reply.code >= 500:
             return reply

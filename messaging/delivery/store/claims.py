@@ -4,6 +4,7 @@ A claim is (owner, fence): every write of a lane names both (ledger.py), so a la
 PostgreSQL locks the rows (SKIP LOCKED); SQLite takes the write lock at BEGIN (IMMEDIATE). The same code serves both.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
@@ -15,6 +16,7 @@ from django.utils import timezone
 from messaging.delivery.store.ledger import MESSAGE_STAGES
 from messaging.lifecycle import limits, transitions
 from messaging.lifecycle.limits import lease_end
+from messaging.lifecycle.many_keys import placeholders
 from messaging.models import Attachment, AttemptOutcome, Batch, Message, MessageContent, Recipient
 
 Status = Message.Status
@@ -94,38 +96,35 @@ def _adapted(value: Any) -> Any:
 
 
 def read_recipients(messages: Sequence[Message]) -> None:
-    """What prefetch_related would do, and the texts of small messages, in a tenth of its time."""
-    _read_rows(messages, Recipient, "recipients")
-    _read_rows([message for message in messages if message.attachment_count], Attachment, "attachments")
+    """The rows of recipients and attachments, and the texts of small messages, in a tenth of a prefetch's time."""
+    recipients = _rows_of(messages, Recipient)
+    attachments = _rows_of([message for message in messages if message.attachment_count], Attachment)
+    for message in messages:
+        message.recipient_rows, message.attachment_rows = recipients[message.pk], attachments[message.pk]
     small = {message.pk: message for message in messages if _text_size(message) <= CONTENT_READ_AHEAD}
-    for content in _of_messages(MessageContent, list(small)):
+    for content in _read(MessageContent, list(small)):
         small[content.pk].content = content
 
 
-def _read_rows(messages: Sequence[Message], model: type[Row], name: str) -> None:
-    found: dict[int, list[Row]] = {message.pk: [] for message in messages}
-    for row in _of_messages(model, list(found)):
+def _rows_of(messages: Sequence[Message], model: type[Row]) -> dict[int, list[Row]]:
+    found = defaultdict[int, list[Row]](list)
+    for row in _read(model, [message.pk for message in messages]):
         found[row.message_id].append(row)
-    for message in messages:
-        rows: QuerySet[Row] = model.objects.all()
-        rows._result_cache = found[message.pk]
-        message.__dict__.setdefault("_prefetched_objects_cache", {})[name] = rows
+    return found
 
 
-def _of_messages(model: type[Row], ids: Sequence[int]) -> Iterable[Row]:
+def _read(model: type[Row], ids: Sequence[int]) -> Iterable[Row]:
     if not ids:
         return ()
-    marks = ", ".join(["%s"] * len(ids))
     order = model._meta.pk.column
     return model.objects.raw(
-        f"SELECT * FROM {model._meta.db_table} WHERE message_id IN ({marks}) ORDER BY {order}",  # noqa: S608
+        f"SELECT * FROM {model._meta.db_table} WHERE message_id IN ({placeholders(ids)}) ORDER BY {order}",  # noqa: S608
         ids,
     )
 
 
 def _text_size(message: Message) -> int:
-    attachments = message.attachments.all() if message.attachment_count else ()
-    return message.size - sum(attachment.encoded_size for attachment in attachments)
+    return message.size - sum(attachment.encoded_size for attachment in message.attachment_rows)
 
 
 def renew(owner: str, now: datetime) -> int:
@@ -153,11 +152,11 @@ def give_back(owner: str, message: Message | None = None) -> int:
     return _give_back(which if message is None else which & Q(pk=message.pk))
 
 
-def take_back(account_id: int | None, *, everybody: bool = False, urgent_too: bool = False) -> int:
+def take_back(account_id: int | None, *, all_accounts: bool = False, urgent_too: bool = False) -> int:
     """Take from the lanes of an account (or of all) what they have claimed and not started; without `urgent_too`,
     urgent messages are still sent.
     """
-    which = Q() if everybody else Q(account_id=account_id)
+    which = Q() if all_accounts else Q(account_id=account_id)
     return _give_back(which if urgent_too else which & Q(urgent=False))
 
 

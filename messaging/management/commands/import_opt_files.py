@@ -13,7 +13,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from messaging.audit import ChangedMeanwhile
 from messaging.models import EmailSettings
-from messaging.setup import bound, changes, opt_files
+from messaging.setup import changes, opt_files, secret_destinations
 from messaging.setup.fields import LABELS, SECRETS, column
 from messaging.setup.layers import place_of
 from messaging.setup.opt_files import OptFiles
@@ -107,7 +107,9 @@ def _differences(stored: EmailSettings, files: OptFiles) -> list[Difference]:
         if difference.name not in SECRETS:
             setattr(taken, difference.name, files.values[difference.name][0])
     for name in SECRETS:
-        why = bound.why_not(name, place_of(stored, None), place_of(taken, None), bound.PARTS)
+        why = secret_destinations.why_not(
+            name, place_of(stored, None), place_of(taken, None), secret_destinations.PARTS
+        )
         if why and getattr(stored, column(name)) and name not in files.values:
             found.append(Difference(name, "stored", "none", why.removeprefix("not used: ")))
     return found

@@ -12,7 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from messaging.delivery.lane import Lane
-from messaging.delivery.store import lineage
+from messaging.delivery.store import restore_detection
 from messaging.lifecycle import limits
 from messaging.management import arguments
 from messaging.models import Batch, Message
@@ -37,7 +37,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         account = _account(options["account"])
-        lineage.check(timezone.now())
+        restore_detection.check(timezone.now())
         if (restored := pausing.after_restore()) is not None:
             raise CommandError(f"{state(restored)} On its page an administrator says what became of the mail since.")
         try:

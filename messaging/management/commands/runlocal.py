@@ -25,7 +25,7 @@ from config import processes
 from config.environment import make_folder
 from messaging import demo, users
 from messaging.access import roles
-from messaging.broker.refusals import known_reason
+from messaging.broker.failures import known_reason
 from messaging.company import options
 from messaging.housekeeping import SWEEP
 from messaging.local.supervisor import Ended, Supervisor

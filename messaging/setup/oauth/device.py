@@ -8,7 +8,7 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 
 from messaging.models import Phrase
-from messaging.setup import bound
+from messaging.setup import secret_destinations
 from messaging.setup.fields import LABELS
 from messaging.setup.layers import EmailSetup, SignIn
 from messaging.setup.oauth.grants import SignInFailed, Trouble
@@ -72,7 +72,7 @@ class SignedIn:
     """The person has signed in: the refresh token, and the place that it is for."""
 
     refresh_token: Secret
-    place: bound.Place
+    place: secret_destinations.Place
 
 
 def finish_device_sign_in(setup: EmailSetup, state: str) -> DeviceSignIn | SignedIn:
@@ -97,9 +97,9 @@ def finish_device_sign_in(setup: EmailSetup, state: str) -> DeviceSignIn | Signe
     return SignedIn(said.refresh_token, flow[PLACE])
 
 
-def check_place(setup: EmailSetup, place: bound.Place) -> None:
+def check_place(setup: EmailSetup, place: secret_destinations.Place) -> None:
     """Raises NotDone: the settings name another place than that of a sign-in."""
-    if bound.moved("refresh_token", place, setup.place):
+    if secret_destinations.moved("refresh_token", place, setup.place):
         raise NotDone(MOVED)
 
 

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 import pytest
 from django.utils import timezone
 
-from messaging import immediate
+from messaging import send_at_once
 from messaging.company import options
 from messaging.models import AccountPause, EmailSettings, Message, UserSession
 from messaging.queue import actions
@@ -179,13 +179,13 @@ def test_what_is_decided_while_the_form_is_on_its_way_counts_as_well(
     """After the view has looked: where the message is made."""
     decide(operator, before, mail_server)
     page = office.get(NEW)
-    genuine = immediate.submit_watched
+    genuine = send_at_once.submit_watched
 
     def late(*arguments, **values):
         decide(operator, after, mail_server)
         return genuine(*arguments, **values)
 
-    monkeypatch.setattr(immediate, "submit_watched", late)
+    monkeypatch.setattr(send_at_once, "submit_watched", late)
     answer = pressed(office, page, button)
     assert (answer.status_code, made(answer, mail_server)) == (409, None)
     assert CHANGED in words(answer)

@@ -231,7 +231,7 @@ def test_others_messages_are_not_chosen_by_their_numbers(client, waiting, django
 @pytest.fixture
 def in_twos(monkeypatch):
     """Parts of two messages; the list given holds what happens before the second one."""
-    real, happens = actions.in_parts, []
+    real, happens = actions.in_chunks, []
 
     def parts(ids, size):
         for number, part in enumerate(real(ids, 2)):
@@ -239,7 +239,7 @@ def in_twos(monkeypatch):
                 happens[0]()
             yield part
 
-    monkeypatch.setattr(actions, "in_parts", parts)
+    monkeypatch.setattr(actions, "in_chunks", parts)
     return happens
 
 

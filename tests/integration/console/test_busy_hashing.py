@@ -7,9 +7,9 @@ import pytest
 from django.contrib.auth.hashers import PBKDF2PasswordHasher, check_password, make_password
 from django.db import connection
 
-from messaging import turns
+from messaging import concurrency
 from messaging.access import passwords
-from messaging.access.sign_ins import account_of
+from messaging.access.sign_in_throttling import account_of
 from tests.attacks import ELSEWHERE, HOME, RIGHT, WRONG, device_of, sign_in
 
 PASSWORD = "Kofi-writes-4-letters"
@@ -36,14 +36,14 @@ def busy(monkeypatch, who=""):
         with passwords.asked_by(who):
             make_password("x")
 
-    number = turns.OF_ONE if who else passwords.AT_ONCE + passwords.WAITING
+    number = concurrency.OF_ONE if who else passwords.AT_ONCE + passwords.WAITING
     threads = [threading.Thread(target=check) for _ in range(number)]
     for each in threads:
         each.start()
     for _ in range(passwords.AT_ONCE):
         begun.acquire()
     assert not begun.acquire(timeout=0.2), "one at a time"
-    while passwords.Hasher.turns.are_free(who):  # the others are not in the queue yet
+    while passwords.Hasher.limit.are_free(who):  # the others are not in the queue yet
         threading.Event().wait(0.01)
     try:
         yield release

@@ -300,7 +300,7 @@ def test_what_is_queued_instead_takes_the_place_of_the_refused_one(office, opera
     assert (refused.status, in_words(refused.reason)) == ("cancelled", "Written again: another message takes its place")
     office.post(f"/messages/{refused.pk}/retry/")
     run_lane(operator.pk)
-    assert len(mail_server.received) == 1, "once, whoever retries the refused one"
+    assert len(mail_server.received) == 1, "once, and the refused one may be retried by anyone"
 
 
 def test_what_somebody_retried_meanwhile_is_not_sent_beside_it(office, operator, recording, mail_server):

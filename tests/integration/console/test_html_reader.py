@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
-from messaging import turns
+from messaging import concurrency
 from messaging.console import html_reader
 from messaging.console.html_body import NotShown
 from tests.factories import make_message
@@ -78,7 +78,7 @@ def test_who_waits_with_a_document_that_takes_too_long_does_not_try_it_again(unw
     begin = html_reader._started
     monkeypatch.setattr(html_reader, "_started", lambda: started.append(1) or begin())
     monkeypatch.setattr(html_reader, "_took_too_long", lambda process: True)  # also on a machine that is very busy
-    monkeypatch.setattr(html_reader, "_turns", turns.Turns(1, 6, 60.0, html_reader.Busy, 4))
+    monkeypatch.setattr(html_reader, "_limit", concurrency.ConcurrencyLimit(1, 6, 60.0, html_reader.Busy, 4))
     with ThreadPoolExecutor(4) as pool:
         assert all(pool.map(_is_not_shown, [FOR_EVER] * 4))
     assert len(started) == 1
@@ -120,10 +120,10 @@ def test_a_process_is_told_no_secret_and_can_take_no_more_memory_than_its_limit(
 
 @pytest.fixture
 def no_turn_left(monkeypatch):
-    monkeypatch.setattr(html_reader._turns, "seconds", 0.05)
+    monkeypatch.setattr(html_reader._limit, "seconds", 0.05)
     with ExitStack() as stack:
         for _ in range(html_reader.AT_ONCE):
-            stack.enter_context(html_reader._turns.one())
+            stack.enter_context(html_reader._limit.one())
         yield
 
 

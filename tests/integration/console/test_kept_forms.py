@@ -12,7 +12,7 @@ from django.test import Client
 from messaging import housekeeping
 from messaging.access import kept_forms, roles
 from messaging.compose.letters import Letter, raw_of
-from messaging.console.filled_in import fill_in
+from messaging.console.form_refill import fill_in
 from messaging.console.history import ATTACHMENTS
 from messaging.content.uploads import File
 from messaging.intake.addresses import Mailbox

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from messaging import housekeeping
 from messaging.models import Batch, BatchItem, Heartbeat, Message
-from messaging.queue import actions, batches, parts
+from messaging.queue import actions, batches, chunks
 from messaging.wording import in_words
 from tests.factories import confirmed_batch, draft_batch, make_message, make_messages, put, said
 from tests.pages import as_of, choose, source
@@ -120,7 +120,7 @@ def test_a_draft_that_the_database_refuses_leaves_nothing(office, five):
 def test_a_writer_on_sqlite_pauses_between_its_parts(office, five, monkeypatch, order):
     """Who waits there looks for their turn ten times a second: one who went on at once would keep them out."""
     pauses = []
-    monkeypatch.setattr(parts, "sleep", lambda seconds: pauses.append((seconds, connection.in_atomic_block)))
+    monkeypatch.setattr(chunks, "sleep", lambda seconds: pauses.append((seconds, connection.in_atomic_block)))
     monkeypatch.setattr(actions, "CHUNK", 2)
     if order == "a draft":
         office.post("/batches/new/", EVERYTHING)
@@ -130,7 +130,7 @@ def test_a_writer_on_sqlite_pauses_between_its_parts(office, five, monkeypatch, 
         assert {message.status for message in Message.objects.all()} == {"cancelled"}
     expected = 2 if connection.vendor == "sqlite" else 0
     assert len(pauses) == expected
-    assert all(parts.LEAST <= seconds <= parts.MOST and not is_within for seconds, is_within in pauses)
+    assert all(chunks.LEAST <= seconds <= chunks.MOST and not is_within for seconds, is_within in pauses)
 
 
 # --- So many of one person -------------------------------------------------------------------------

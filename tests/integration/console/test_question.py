@@ -6,7 +6,7 @@ from django.utils import timezone
 from messaging.access import roles
 from messaging.company import options
 from messaging.models import AccountPause, EmailSettings, Heartbeat, Message, RefusalStreak
-from messaging.queue import answers, pausing
+from messaging.queue import pausing, refusal_answers
 from messaging.wording import advice
 from tests.factories import browser_of, confirmed_batch, make_message, make_user, put, set_up
 from tests.fault_server import FaultServer
@@ -38,7 +38,7 @@ def asked(operator):
 def press(browser, what, whose="company", **values):
     """By a page that shows how it stands."""
     streak = RefusalStreak.objects.filter(pk__in=[pk for pk in [values.get("question")] if isinstance(pk, int)]).first()
-    values.setdefault("failed", answers.mark_of(streak) if streak else "")
+    values.setdefault("failed", refusal_answers.mark_of(streak) if streak else "")
     return browser.post(f"/sending/{whose}/{what}/", values, follow=True)
 
 
@@ -121,7 +121,7 @@ def test_batch_and_messages_say_why_they_wait_or_failed(admin, asked):
     assert "answers on the Sending page" in words(admin.get(failed.get_absolute_url()))
     assert "An administrator has to answer on the Sending page." in words(admin.get(waiting.get_absolute_url()))
     listed = admin.get("/messages/?status=failed&reason=address")
-    assert not listed.context["page"].rows, "nobody’s address is blackened"
+    assert not listed.context["page"].rows, "no one’s address is blackened"
 
 
 @pytest.mark.parametrize("status_filter", ["alike=0", "alike=abc", "alike=999999999999999999999", "alike=77"])

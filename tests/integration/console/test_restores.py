@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from messaging import housekeeping
 from messaging.access import kept_forms
-from messaging.delivery.store import lineage, witness
+from messaging.delivery.store import restore_detection, witness
 from messaging.models import AccountPause, Heartbeat, Lineage, Restore, UserSession
 from tests.factories import make_message, make_messages, set_up
 from tests.fault_server import FaultServer
@@ -32,13 +32,13 @@ def witness_dir(settings, tmp_path):
 def restore():
     row = Lineage.objects.get()
     witness.note(row.key, row.mark + 1)
-    lineage.check(timezone.now())
+    restore_detection.check(timezone.now())
 
 
 @pytest.fixture
 def restored(email_setup):
     """Three messages were unsent in the backup."""
-    lineage.check(timezone.now())
+    restore_detection.check(timezone.now())
     messages = make_messages(3)
     Heartbeat.objects.create(name="sweep", at=timezone.now())
     restore()

@@ -1,6 +1,6 @@
 """Rights are asked again where an order is carried out: a request that is under way when they end does nothing.
 
-Whoever expects to be put out may keep a request under way, with the rights of before.
+A user who expects to be put out may keep a request under way, with the rights of before.
 """
 
 import datetime as dt
@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from messaging import users
 from messaging.access import roles, second_factor, sessions
-from messaging.access.sign_ins import account_of
+from messaging.access.sign_in_throttling import account_of
 from messaging.company import options
 from messaging.models import (
     AccountPause,
@@ -29,7 +29,7 @@ from messaging.models import (
     Schedule,
     SignInTries,
 )
-from messaging.queue import answers, batches, leaving
+from messaging.queue import batches, offboarding, refusal_answers
 from tests import services
 from tests.authenticator import code_of, key_on
 from tests.factories import browser_of, confirmed_batch, draft_batch, hold_mail, make_message, make_user, put
@@ -153,7 +153,7 @@ def an_answer(action):
         )
         message = put(make_message("a@example.com"), status="failed")
         Recipient.objects.filter(message=message).update(status="failed", streak=streak)
-        return f"/sending/company/{action}/", {"question": streak.pk, "failed": answers.mark_of(streak)}
+        return f"/sending/company/{action}/", {"question": streak.pk, "failed": refusal_answers.mark_of(streak)}
 
     return order
 
@@ -294,11 +294,13 @@ ORDERS = {
 
 
 def role_taken(office):
-    users.change(office.xena, {"role": ""}, by=office.boss, decision=leaving.Decision(leaving.Choice.LET_GO))
+    users.change(office.xena, {"role": ""}, by=office.boss, decision=offboarding.Decision(offboarding.Choice.LET_GO))
 
 
 def deactivated(office):
-    users.change(office.xena, {"is_active": False}, by=office.boss, decision=leaving.Decision(leaving.Choice.LET_GO))
+    users.change(
+        office.xena, {"is_active": False}, by=office.boss, decision=offboarding.Decision(offboarding.Choice.LET_GO)
+    )
 
 
 def signed_out(office):

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 import pytest
 from django.db import connection, transaction
 
+from messaging.concurrency import OF_ONE
 from messaging.console import searches
-from messaging.turns import OF_ONE
 from tests.factories import make_message, make_user
 from tests.pages import as_of, words
 from tests.rows import states
@@ -18,12 +18,12 @@ SEARCHES = ("/messages/?q=a", "/messages/?sender=a", "/messages/?q=a&status=all"
 
 
 @contextmanager
-def busy(who="", turns=searches.turns):
+def busy(who="", limit=searches.search_limit):
     """As many searches (of one user) are made, and wait for it, as may."""
     begun, release = threading.Semaphore(0), threading.Event()
 
     def search():
-        with turns.one(who):
+        with limit.one(who):
             begun.release()
             release.wait(20)
 
@@ -33,7 +33,7 @@ def busy(who="", turns=searches.turns):
         each.start()
     for _ in range(searches.AT_ONCE):
         begun.acquire()
-    while turns.are_free(who):
+    while limit.are_free(who):
         threading.Event().wait(0.01)
     try:
         yield release
@@ -76,7 +76,7 @@ def test_pages_without_a_search_do_not_wait(office, path):
 def test_orders_for_all_that_match_take_their_turn(office, email_setup, path, query):
     make_message("a@example.com", due=False)
     sent = {"all_matching": "1", "filter": query, "action": "cancel", "as_of": as_of(office, query)}
-    with busy(turns=searches.large_orders):
+    with busy(limit=searches.large_orders):
         answer = office.post(path, sent)
     assert answer.status_code == 503
     assert "Too many large changes at the moment" in words(answer)
@@ -86,7 +86,7 @@ def test_orders_for_all_that_match_take_their_turn(office, email_setup, path, qu
 @pytest.mark.django_db
 @pytest.mark.parametrize("path", ["/messages/?q=a", "/messages/", "/batches/new/"])
 def test_pages_do_not_wait_for_orders(office, path):
-    with busy(turns=searches.large_orders):
+    with busy(limit=searches.large_orders):
         assert office.get(path).status_code == 200
 
 

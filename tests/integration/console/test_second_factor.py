@@ -15,7 +15,7 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 
 from messaging import users
-from messaging.access import roles, second_factor, sign_ins
+from messaging.access import roles, second_factor, sign_in_throttling
 from messaging.company import options
 from messaging.console import half_signed_in
 from messaging.models import AuditEntry
@@ -238,7 +238,7 @@ def with_data(**changes):
 def test_clock_that_was_ahead_keeps_nobody_out(key, clock):
     clock.goes_on(days=400)
     at_the_code().post(CODE, {"code": code_of(key)})
-    for _ in range(sign_ins.PLACE.free + 3):
+    for _ in range(sign_in_throttling.PLACE.free + 3):
         at_the_code().post(CODE, {"code": wrong_code(key)})
     clock.goes_on(days=-400)
     assert status_of(code_of(key)) == 429
@@ -260,7 +260,7 @@ def test_five_wrong_codes_end_what_the_password_began(key, ben, clock):
     assert not is_signed_in(browser)
 
 
-def type_wrong(key, times=sign_ins.PLACE.free, at=HOME):
+def type_wrong(key, times=sign_in_throttling.PLACE.free, at=HOME):
     for _ in range(times):
         assert at_the_code().post(CODE, {"code": wrong_code(key)}, REMOTE_ADDR=at).status_code == 200
 
@@ -290,7 +290,7 @@ def test_right_code_after_the_delay_enters_and_ends_it(key, clock):
     type_wrong(key)
     clock.goes_on(seconds=5)
     assert status_of(code_of(key)) == 302
-    type_wrong(key, sign_ins.PLACE.free - 1)
+    type_wrong(key, sign_in_throttling.PLACE.free - 1)
     clock.goes_on(minutes=1)
     assert status_of(code_of(key)) == 302
 
@@ -304,10 +304,10 @@ def test_who_knows_the_password_delays_no_code_elsewhere_nor_on_a_known_device(k
     type_wrong(key)
     assert status_of(code_of(key)) == 429
     assert status_of(code_of(key), at="198.51.100.23") == 302
-    for number in range(sign_ins.CODES.free // sign_ins.PLACE.free - 1):
+    for number in range(sign_in_throttling.CODES.free // sign_in_throttling.PLACE.free - 1):
         type_wrong(key, at=f"192.0.2.{number}")
     clock.goes_on(seconds=1)
-    assert status_of(code_of(key), at="192.0.2.99") == 429, "a device that nobody knows"
+    assert status_of(code_of(key), at="192.0.2.99") == 429, "a device that no one knows"
     assert enter_password(known)["Location"] == CODE
     assert status_of(code_of(key, 1), at="192.0.2.99", browser=known) == 302
 
@@ -319,7 +319,7 @@ def test_many_codes_at_once_are_five_tries(ben):
     answers, browsers = [], [at_the_code() for _ in range(12)]
     turns = iter(browsers)
     assert in_threads(12, lambda: answers.append(status_of(wrong_code(key), browser=next(turns)))) == []
-    assert answers.count(200) <= sign_ins.PLACE.free
+    assert answers.count(200) <= sign_in_throttling.PLACE.free
     assert answers.count(429) == 12 - answers.count(200)
 
 

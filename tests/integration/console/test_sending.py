@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from messaging.access import roles
-from messaging.console import promised
+from messaging.console import promise_field
 from messaging.delivery.store import claims
 from messaging.lifecycle import limits
 from messaging.models import AccountPause, Batch, EmailSettings, Heartbeat, Message, Phrase
@@ -50,7 +50,7 @@ def end_of(pause):
 
 def pause_by_form(browser, whose="all", why=WHY, until="", **options):
     """By a page that shows how it stands."""
-    given = {"why": why, "until": until, "pause": mark(whose), "promised": promised.zone("until")}
+    given = {"why": why, "until": until, "pause": mark(whose), "promised": promise_field.zone("until")}
     return browser.post(f"/sending/{whose}/pause/", given, **options)
 
 

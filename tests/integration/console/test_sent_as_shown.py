@@ -18,7 +18,7 @@ from messaging.console.filters import LAST_ID
 from messaging.delivery.store import claims
 from messaging.models import Batch, Message, MessageVersion, Phrase
 from messaging.queue import actions, batches
-from messaging.queue.seen import Mark
+from messaging.queue.snapshots import Snapshot
 from messaging.setup import changes
 from tests.factories import draft_batch, fitting, make_message, make_messages, put
 from tests.letter_form import saved
@@ -666,7 +666,7 @@ def test_ticked_messages_that_were_edited_are_held_but_not_cancelled(office, ben
 
 
 def test_whether_messages_changed_is_asked_once_for_a_thousand(operator, held):
-    now, everything = Mark.now(), Message.objects.all()
+    now, everything = Snapshot.now(), Message.objects.all()
     with CaptureQueriesContext(connection) as context:
         assert actions.carry_out_for_all(actions.to_release(), everything, by=operator, since=now).done == 3
     asked = [each["sql"].lstrip("(") for each in context]

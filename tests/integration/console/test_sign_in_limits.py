@@ -8,7 +8,7 @@ from django.contrib.auth.hashers import MD5PasswordHasher
 from django.test import Client
 
 from messaging import housekeeping, users
-from messaging.access.sign_ins import CODES, Door, TooSoon, counted
+from messaging.access.sign_in_throttling import CODES, Door, TooSoon, counted
 from messaging.models import AuditEntry, SignInTries
 from tests.attacks import ELSEWHERE, HOME, RIGHT, WRONG, device_of, shown, sign_in, statuses
 from tests.factories import make_user
@@ -114,7 +114,7 @@ ALIKE = [("m.gross", "m.groß"), ("odysseus", "Odysseus"), ("nikos.σ", "nikos.�
 
 @pytest.mark.parametrize("names", [*ALIKE, *(pair[::-1] for pair in ALIKE)])
 def test_users_with_names_that_look_alike_share_no_count(clock, names):
-    """Whoever has one of them takes back their own tries alone, and delays no one but themselves."""
+    """A user with one of them takes back their own tries alone, and delays no one but themselves."""
     guessed, own = names
     user, _ = make_user(guessed, password=RIGHT), make_user(own, password=RIGHT)
     for _ in range(5):
@@ -439,8 +439,8 @@ def test_old_tries_are_tidied(ben, clock):
 
 
 def test_flood_of_names_from_many_addresses_keeps_a_bounded_number_of_rows(ben, clock, monkeypatch):
-    monkeypatch.setattr("messaging.access.sign_ins.MOST_ROWS", 60)
-    monkeypatch.setattr("messaging.access.sign_ins.TRIMMED_EACH", 10)
+    monkeypatch.setattr("messaging.access.sign_in_throttling.MOST_ROWS", 60)
+    monkeypatch.setattr("messaging.access.sign_in_throttling.TRIMMED_EACH", 10)
     statuses(5, "ben")
     for each in range(150):
         sign_in(f"name{each}", WRONG, f"192.0.2.{each}")

@@ -12,7 +12,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connections
 from django.utils import timezone
 
-from messaging import connection_check, housekeeping, immediate
+from messaging import connection_check, housekeeping, send_at_once
 from messaging.delivery.store.rescue import rescue
 from messaging.lifecycle import limits
 from messaging.models import ActiveLane, Message, NoticeItem
@@ -42,22 +42,22 @@ MORE = [(stage, how) for stage in ("EHLO", "STARTTLS", "AUTH", "MAIL") for how i
 @pytest.fixture
 def little_time(monkeypatch):
     """Before the data, in the place of 20 seconds; the user stays for the outcome, however busy this machine is."""
-    monkeypatch.setattr(immediate, "BEFORE_DATA", 0.5)
-    monkeypatch.setattr(immediate, "LOOKS_ON", 100)
+    monkeypatch.setattr(send_at_once, "BEFORE_DATA", 0.5)
+    monkeypatch.setattr(send_at_once, "LOOKS_ON", 100)
 
 
 @pytest.fixture
 def leaves_soon(monkeypatch):
     """The user, in the place of 25 seconds; the dialogue has the time it needs."""
-    monkeypatch.setattr(immediate, "BEFORE_DATA", 100)
-    monkeypatch.setattr(immediate, "LOOKS_ON", 0.5)
+    monkeypatch.setattr(send_at_once, "BEFORE_DATA", 100)
+    monkeypatch.setattr(send_at_once, "LOOKS_ON", 0.5)
 
 
 @pytest.fixture
 def threads():
     """Nothing that was begun goes on beyond the test."""
     yield
-    assert wait_for(lambda: not immediate.is_at_work())
+    assert wait_for(lambda: not send_at_once.is_at_work())
 
 
 def press_send(user, **values):
@@ -141,7 +141,7 @@ def test_after_the_dot_the_user_need_not_wait_and_nothing_is_lost(
     assert "It is being sent." in page_of(operator, told)
     assert wait_for(lambda: states() == ["sending"] and server.transactions)
     late.comes.set()
-    assert wait_for(lambda: not immediate.is_at_work())
+    assert wait_for(lambda: not send_at_once.is_at_work())
     assert len(server.transactions) == 1
     is_kept = record or status != "sent"
     assert states() == ([status] if is_kept else [])
@@ -151,7 +151,7 @@ def test_after_the_dot_the_user_need_not_wait_and_nothing_is_lost(
     if status != "sent":
         message = Message.objects.get()
         assert browser_of(operator).get(told.url).url == f"/messages/{message.pk}/"
-        assert message.notified_at is None, "nobody looked on, so it is told like any other"
+        assert message.notified_at is None, "no one looked on, so it is told like any other"
 
 
 def test_the_same_form_again_sends_nothing_while_it_is_being_sent(server, operator, recording, leaves_soon, threads):
@@ -200,7 +200,7 @@ def test_an_error_after_the_user_left_does_not_hide_what_became_of_the_message(
     monkeypatch.setattr("messaging.submit._outcome", fails)
     told = press_send(operator)
     late.comes.set()
-    assert wait_for(lambda: not immediate.is_at_work())
+    assert wait_for(lambda: not send_at_once.is_at_work())
     assert "is-sent" in page_of(operator, told), "the message knows better than the error"
     assert states() == ["sent"]
 
@@ -218,7 +218,7 @@ def test_a_process_that_is_killed_meanwhile_leaves_it_unknown(server, operator, 
     assert "is-unknown" in shown and "It is being sent." not in shown
     assert press_send(operator, key=key).url == f"/messages/{Message.objects.get().pk}/", "and the same form again"
     late.comes.set()
-    assert wait_for(lambda: not immediate.is_at_work())
+    assert wait_for(lambda: not send_at_once.is_at_work())
     assert states() == ["unknown"]
 
 

@@ -9,7 +9,7 @@ from django.utils import timezone
 from messaging.access import roles
 from messaging.company import options
 from messaging.models import Heartbeat, Message
-from messaging.queue import actions, batches
+from messaging.queue import batches
 from tests.factories import draft_batch, make_message, put, said
 
 pytestmark = [pytest.mark.django_db, pytest.mark.attack]
@@ -144,9 +144,9 @@ def test_no_statement_is_spent_on_whose_messages_these_are(office, operator, min
 
 
 def test_visible_to_is_what_the_options_say_at_this_moment(operator, mine, bens):
-    assert actions.visible_to(operator).count() == 2
+    assert roles.visible_messages(operator).count() == 2
     options.save({"operators_see_all": False}, by=None)
-    assert [message.pk for message in actions.visible_to(operator)] == [mine.pk]
+    assert [message.pk for message in roles.visible_messages(operator)] == [mine.pk]
 
 
 def test_another_browser_needs_no_new_sign_in_for_a_changed_role(operator, bens, own_only):

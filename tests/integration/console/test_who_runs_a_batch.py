@@ -1,4 +1,4 @@
-"""Whoever confirms a batch runs it (S9): with their settings, in their name, for what they may act on now."""
+"""The user who confirms a batch runs it (S9): with their settings, in their name, for what they may act on now."""
 
 import pytest
 

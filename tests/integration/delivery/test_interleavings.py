@@ -97,9 +97,9 @@ class Claims(RuleBasedStateMachine):
     def renew(self, owner):
         claims.renew(owner, self.now)
 
-    @rule(everybody=st.booleans())
-    def person_pauses_sending(self, everybody):
-        claims.take_back(None, everybody=everybody)
+    @rule(all_accounts=st.booleans())
+    def person_pauses_sending(self, all_accounts):
+        claims.take_back(None, all_accounts=all_accounts)
 
     @rule()
     def clock_is_put_back_or_forward(self):

@@ -174,7 +174,7 @@ def test_what_is_said_of_one_while_others_are_served_is_decided_with_those_put_o
     server.mend()
     run_lane(after=3 * AN_HOUR)
     assert statuses(message) == ["failed" if is_final else "sent"]
-    assert server.ledger.total() == 4 - is_final, "nobody got it twice"
+    assert server.ledger.total() == 4 - is_final, "no one got it twice"
 
 
 @pytest.mark.parametrize("record", [True, False])
@@ -193,7 +193,7 @@ def test_what_fails_after_all_is_told_to_whoever_sent_it_at_once(server):
     hold_mail(hold=False)
     server.most_recipients = 2
     server.at("END", ["250 2.0.0 taken", "451 4.3.0 later"])
-    assert send_mail(people(5)) == 1, "as Django has it, where somebody has it"
+    assert send_mail(people(5)) == 1, "as Django has it, where someone has it"
     message = Message.objects.get()
     assert message.status == "failed"
     assert list(message.recipients.values_list("status", flat=True)) == ["accepted"] * 2 + ["failed"] * 3

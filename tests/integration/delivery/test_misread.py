@@ -85,7 +85,7 @@ def test_bare_552_after_accepted_recipients_asks_for_another_transaction(server)
     run_lane()
     assert statuses(message) == ["sent"]
     assert [len(each.recipients) for each in server.accepted] == [3, 2], "at once, in a transaction of its own"
-    assert max(server.ledger.values()) == 1, "nobody gets it twice"
+    assert max(server.ledger.values()) == 1, "no one gets it twice"
 
 
 def test_bare_552_for_the_first_recipient_is_of_the_mailbox(server):

@@ -84,7 +84,7 @@ def test_all_lanes_turned_away_together_pause_the_account(server, settings, coun
         assert not in_threads(count, run_lane)
         unpaused += not AccountPause.objects.exists()
         AccountPause.objects.all().delete()
-    assert not unpaused, f"{unpaused} of 3 rounds: everybody was turned away, nobody paused"
+    assert not unpaused, f"{unpaused} of 3 rounds: everybody was turned away, no one paused"
 
 
 def test_server_that_wants_it_slower_twice_costs_no_try(server):

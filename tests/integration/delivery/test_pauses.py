@@ -212,7 +212,7 @@ def test_urgent_message_goes_out_whatever_the_window(mail_server, clock, woken):
     assert mail_server.received == []
     (urgent,) = queue(1, urgent=True)
     housekeeping.sweep(clock.now)
-    assert woken == [None], "the window keeps nobody from waking a lane for an urgent message"
+    assert woken == [None], "the window keeps no one from waking a lane for an urgent message"
     run_lane(clock=clock)
     urgent.refresh_from_db()
     assert (urgent.status, len(mail_server.received)) == ("sent", 1)
@@ -382,7 +382,7 @@ def test_server_that_is_not_there_is_a_set_up_fault_until_a_try_gets_through(mai
     assert [pause.kind for pause in AccountPause.objects.all()] == ["fault"]
     set_up(mail_server)
     run_lane(clock=clock)
-    assert mail_server.received == [], "nobody tries before the time, unless somebody says so"
+    assert mail_server.received == [], "no one tries before the time, unless a person says so"
     assert pausing.try_now(None)
     assert woken == [None]
     run_lane(clock=clock)

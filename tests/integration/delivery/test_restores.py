@@ -18,7 +18,7 @@ from django.utils import timezone
 from messaging import housekeeping, submit, tasks
 from messaging.access import roles
 from messaging.company import options
-from messaging.delivery.store import claims, lineage, set_aside, witness
+from messaging.delivery.store import claims, restore_detection, set_aside, witness
 from messaging.models import (
     AccountPause,
     AuditEntry,
@@ -152,7 +152,7 @@ def killed(at_work):
     """A lane was killed after it had handed a message over, as its journal says; the message of it."""
     message = make_message("c@example.com")
     [claimed] = claims.take(None, "gone", 1, timezone.now())
-    lineage.goes_on(at_work.key, timezone.now())
+    restore_detection.goes_on(at_work.key, timezone.now())
     journal = witness.Journal(at_work.key, "gone")
     journal.note(claimed.pk, claimed.fence, 1)
     journal.close(is_settled=False)
@@ -204,7 +204,7 @@ def test_lane_raises_the_mark_in_the_end_and_leaves_nothing(at_work, settings):
 def test_many_who_notice_at_once_do_it_once(at_work):
     make_messages(5)
     goes_back()
-    assert in_threads(6, lambda: lineage.check(timezone.now())) == []
+    assert in_threads(6, lambda: restore_detection.check(timezone.now())) == []
     assert Restore.objects.get().unsent == 5
     assert MessageEvent.objects.filter(kind="since-backup").count() == 5
     assert AuditEntry.objects.filter(area="restores").count() == 1
@@ -230,7 +230,7 @@ def test_any_number_of_messages_takes_the_same_few_statements(at_work, count):
     )
     goes_back()
     with CaptureQueriesContext(connection) as statements:
-        lineage.check(timezone.now())
+        restore_detection.check(timezone.now())
     assert len(statements) < 30
     assert Restore.objects.get().unsent == count + count // 10
 
@@ -287,7 +287,7 @@ def elsewhere(name):
 @pytest.mark.parametrize("name", PLACES)
 def test_database_in_another_place_is_noticed(at_work, settings, tmp_path, monkeypatch, name):
     (tmp_path / "machine").write_text("this one")
-    monkeypatch.setattr(lineage, "MACHINE_ID", tmp_path / "machine")
+    monkeypatch.setattr(restore_detection, "MACHINE_ID", tmp_path / "machine")
     run_lane()
     assert name in Lineage.objects.get().place
     settings.WITNESS_DIR = tmp_path / "of-this-machine"
@@ -337,7 +337,7 @@ def test_witness_beside_the_file_may_be_restored_with_it_and_knows_no_better(ema
 
 @pytest.mark.skipif(not POSTGRESQL, reason="of a server")
 def test_server_that_does_not_tell_everything_is_no_other_server(at_work, mail_server, monkeypatch):
-    monkeypatch.setitem(lineage._STATEMENTS, "system", "SELECT * FROM pg_authid_that_is_forbidden")
+    monkeypatch.setitem(restore_detection._STATEMENTS, "system", "SELECT * FROM pg_authid_that_is_forbidden")
     connection.close()
     assert sends(mail_server)
     assert "system" in Lineage.objects.get().place
@@ -352,11 +352,11 @@ def test_server_that_cannot_tell_for_a_moment_is_asked_again(at_work, monkeypatc
         fails = f"BEGIN RAISE SQLSTATE '{state}'; END"
         cursor.execute(f"CREATE FUNCTION pg_temp.fails() RETURNS text LANGUAGE plpgsql AS $${fails}$$")
     with monkeypatch.context() as for_a_moment:
-        for_a_moment.setitem(lineage._STATEMENTS, "system", "SELECT pg_temp.fails()")
+        for_a_moment.setitem(restore_detection._STATEMENTS, "system", "SELECT pg_temp.fails()")
         with contextlib.suppress(DatabaseError):
-            lineage.check(timezone.now())
+            restore_detection.check(timezone.now())
     elsewhere("system")
-    lineage.check(timezone.now())
+    restore_detection.check(timezone.now())
     assert is_paused()
 
 
@@ -469,7 +469,7 @@ def test_where_nothing_was_sent_since_all_is_as_it_was(at_work, operator, boss, 
     message = unsent(operator)
     before = row_of(message)
     goes_back()
-    lineage.check(timezone.now())
+    restore_detection.check(timezone.now())
     assert status(message) == "unknown"
     assert actions.possible_actions(message) == ["mark_as_sent", "send_again"]
     assert restores.answer(restores.unanswered(), MOVED, by=boss) == 1

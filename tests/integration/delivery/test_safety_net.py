@@ -14,7 +14,7 @@ from messaging.company import options
 from messaging.console.preflight import refused_before
 from messaging.delivery.lane import Lane
 from messaging.models import AccountPause, BatchItem, EmailSettings, Message, Recipient, RefusalStreak, SendAttempt
-from messaging.queue import answers, batches
+from messaging.queue import batches, refusal_answers
 from messaging.queue.actions import NotPossible
 from messaging.setup import changes
 from messaging.wording import in_words
@@ -55,7 +55,7 @@ def queue(number, first=0, **values):
 def answer(boss, which):
     """Press a button on the Sending page."""
     streak = RefusalStreak.objects.get(asked_at__isnull=False, answer="", ended_at=None)
-    given = {"question": streak.pk, "failed": answers.mark_of(streak)}
+    given = {"question": streak.pk, "failed": refusal_answers.mark_of(streak)}
     response = browser_of(boss).post(f"/sending/company/{which}/", given, follow=True)
     assert response.status_code == 200
     return response
@@ -503,14 +503,14 @@ def test_two_questions_at_a_time_are_answered_one_by_one(server, boss):
     for place in range(2):
         make_message(f"kunde@urgent{place}.example", urgent=True)
     run_lane()
-    first, second = answers.open_questions()
+    first, second = refusal_answers.open_questions()
     assert AccountPause.objects.count() == 1
     page = browser_of(boss).get("/sending/").text
     assert all(words[4:] in page for words in no.values())
-    answers.go_on(second, by=boss)
+    refusal_answers.go_on(second, by=boss)
     assert is_paused()
     assert in_words(AccountPause.objects.get().reason).endswith("The fault may be ours.")
-    answers.it_was_us(first, by=boss)
+    refusal_answers.it_was_us(first, by=boss)
     assert not is_paused()
     assert Counter(states()) == {"queued": 2, "failed": 2}
 
@@ -543,7 +543,7 @@ def test_answer_that_comes_second_is_told_so_and_changes_nothing(server, boss):
     assert states() == ["failed"] * 5
 
 
-@pytest.mark.parametrize("answered", [answers.it_was_us, answers.go_on])
+@pytest.mark.parametrize("answered", [refusal_answers.it_was_us, refusal_answers.go_on])
 def test_answer_for_an_account_that_was_deleted_meanwhile_is_told_so(server, boss, operator, answered):
     refuse(server)
     queue(5)
@@ -604,7 +604,7 @@ def test_administrators_are_notified(server, boss):
     housekeeping.sweep(timezone.now() + dt.timedelta(minutes=20))
     page = browser_of(boss).get("/notices/").text
     assert "Their failure may be our fault: an administrator answers on Sending" in page
-    assert "Correct what is wrong" not in page, "before there is an answer, nobody knows what is"
+    assert "Correct what is wrong" not in page, "before there is an answer, no one knows what is"
 
 
 def test_notice_goes_rather_through_an_account_that_nobody_doubts(server, boss):

@@ -15,7 +15,7 @@ from messaging.delivery.lane import Lane
 from messaging.delivery.outcomes.verdict import Reply, Stage
 from messaging.delivery.smtp.transaction import Result
 from messaging.models import AccountPause, EmailSettings, Message, RefusalStreak
-from messaging.queue import answers
+from messaging.queue import refusal_answers
 from tests.factories import fitting, make_message, make_user
 from tests.rows import status
 from tests.sizes import several
@@ -35,7 +35,7 @@ class Streaks(RuleBasedStateMachine):
         AccountPause.history.all().delete()
         EmailSettings.objects.update_or_create(account=None, defaults={"send_type": 2, "host": "127.0.0.1"})
         options.save({"same_refusals": MOST}, by=None)
-        self.boss = answers.User.objects.filter(username="boss").first() or make_user("boss")
+        self.boss = refusal_answers.User.objects.filter(username="boss").first() or make_user("boss")
         self.now, self.number = timezone.now(), 0
         self.domains = {word: set() for word in WORDS}
         self.answers = {}  # wording -> the answer, and when it was given
@@ -89,14 +89,14 @@ class Streaks(RuleBasedStateMachine):
     def wait_meanwhile(self, domain):
         assert self.deliver(domain, Reply(Stage.END, 250, "ok")) == "queued"
 
-    @rule(answer=st.sampled_from([answers.it_was_us, answers.go_on]))
+    @rule(answer=st.sampled_from([refusal_answers.it_was_us, refusal_answers.go_on]))
     @precondition(lambda self: self.asked is not None)
     def reply(self, answer):
         failed = Message.objects.filter(status="failed", recipients__streak__asked_at__isnull=False)
         failed = set(failed.filter(recipients__streak__answer="").values_list("pk", flat=True))
-        streak = answers.open_questions().get()
+        streak = refusal_answers.open_questions().get()
         assert answer(streak, by=self.boss) == len(failed)
-        is_us = answer is answers.it_was_us
+        is_us = answer is refusal_answers.it_was_us
         assert Message.objects.filter(pk__in=failed, status="queued" if is_us else "failed").count() == len(failed)
         Message.objects.filter(status="queued").update(**fitting(status="cancelled"))
         RefusalStreak.objects.filter(pk=streak.pk).update(answered_at=self.now)
@@ -109,8 +109,8 @@ class Streaks(RuleBasedStateMachine):
 
     @invariant()
     def it_pauses_just_when_a_person_is_asked(self):
-        assert AccountPause.objects.filter(kind="doubt").count() == answers.open_questions().count()
-        assert answers.open_questions().exists() == (self.asked is not None)
+        assert AccountPause.objects.filter(kind="doubt").count() == refusal_answers.open_questions().count()
+        assert refusal_answers.open_questions().exists() == (self.asked is not None)
         assert not Message.objects.filter(status="sending").exists()
 
 

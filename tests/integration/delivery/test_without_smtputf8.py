@@ -112,7 +112,7 @@ def test_all_addresses_beyond_ascii(server):
 def test_sent_at_once(server, queue_backend):
     hold_mail(hold=False)
     mail = EmailMessage("News", "Dear all", OFFICE, ["ann@example.com", "jörg@example.com"])
-    assert mail.send() == 1, "as Django has it, where somebody has it"
+    assert mail.send() == 1, "as Django has it, where someone has it"
     assert outcomes(Message.objects.get()) == {"ann@example.com": "accepted", "jörg@example.com": "failed"}
 
 

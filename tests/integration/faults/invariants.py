@@ -108,7 +108,7 @@ def _says_what_the_server_knows(row, ledger):
         assert {recipient.status for recipient in everybody} == {"accepted"}, f"I3: not everybody was sent {row}"
         assert row.sent_at, f"I3: {row} has no date and time"
     if row.status == "failed":
-        assert "failed" in {recipient.status for recipient in everybody} or not everybody, f"I3: nobody refused {row}"
+        assert "failed" in {recipient.status for recipient in everybody} or not everybody, f"I3: no one refused {row}"
     if row.status == "unknown":
         assert "unknown" in {recipient.status for recipient in everybody}, f"I3: of {row} all is known"
 

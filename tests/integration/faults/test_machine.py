@@ -251,7 +251,7 @@ def attachment_file(media, message):
     ],
 )
 def test_attachment_missing_or_changed_fails_its_own_message_only(server, media, harm):
-    bad, good = make_report("bad@example.com"), make_report("good@example.com", PDF + b"of somebody else")
+    bad, good = make_report("bad@example.com"), make_report("good@example.com", PDF + b"of another")
     harm(attachment_file(media, bad))
     run_lane()
     assert statuses(bad, good) == ["failed", "sent"]

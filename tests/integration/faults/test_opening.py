@@ -34,7 +34,7 @@ def assert_account_waits_and_goes_on(server, words, patience=TIGHT):
     check_invariants(server, queued=messages, beside=messages[1:])
     connections = server.connections
     run_lane(patience=patience)
-    assert server.connections == connections, "nobody tries before the probe is due"
+    assert server.connections == connections, "no one tries before the probe is due"
     if server.refuses:
         server.listen()
     server.mend()

@@ -149,7 +149,7 @@ def test_server_that_closes_among_the_recipients(either_server):
     good = make_message("good@example.com")
     run_lane()
     assert status(message) == "queued"
-    assert set(reached(either_server)) <= {"good"}, "nobody was sent anything: the transaction was cut off"
+    assert set(reached(either_server)) <= {"good"}, "no one was sent anything: the transaction was cut off"
     check_invariants(either_server, queued=[message, good], beside=[good])
     run_lane(after=AN_HOUR)
     assert reached(either_server) == ["a", "b", "c", "good"]
@@ -262,7 +262,7 @@ def test_no_reply_to_the_content_is_unknown_until_a_person_decides(server, behav
     check_invariants(server, queued=everybody, beside=[before, good])
     for days in range(3):
         run_lane(after=days * 24 * AN_HOUR)
-    assert status(message) == "unknown", "nobody sends it again unasked"
+    assert status(message) == "unknown", "no one sends it again unasked"
     check_invariants(server, queued=everybody, beside=[before, good])
     actions.send_again(message, by=operator)
     Message.objects.filter(pk=message.pk).update(account=None)

@@ -101,7 +101,7 @@ def test_lease_that_ended_while_the_server_had_the_content_leaves_it_unknown(ser
         housekeeping.sweep(lease(1))
         assert status(message) == "sending", "the outcome may still be on its way"
         housekeeping.sweep(lease(2))
-        assert status(message) == "sending", "nobody swept for so long: who lived through an outage writes first"
+        assert status(message) == "sending", "no one swept for so long: who lived through an outage writes first"
         for number in range(3, 8):
             housekeeping.sweep(lease(2 + number / 2))
         assert status(message) == "unknown"

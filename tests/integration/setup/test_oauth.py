@@ -465,7 +465,7 @@ def test_turn_left_by_the_dead_ends_before_anybody_stops_waiting_and_that_before
 
 
 def test_turn_is_put_off_as_long_as_the_provider_takes(sign_in_by, identity, settings):
-    """Whoever is slow keeps its turn, however long that is: a refresh token used twice may end the sign-in."""
+    """A slow one keeps its turn, however long that is: a refresh token used twice may end the sign-in."""
     settings.LEASE_SECONDS = 0.6
     setup = sign_in_by("microsoft-user")
     identity.gate.clear()

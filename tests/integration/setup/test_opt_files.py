@@ -28,7 +28,7 @@ SERVER = opt_file_block.server_name()
 
 @pytest.fixture(autouse=True)
 def nothing_told_yet(monkeypatch):
-    monkeypatch.setattr(opt_file_block, "_told", opt_file_block._Told())
+    monkeypatch.setattr(opt_file_block, "_noted", opt_file_block._Noted())
 
 
 # --- The seed's list, sentence by sentence -----------------------------------------------------------
@@ -239,13 +239,13 @@ def test_worker_notes_it_once_and_that_it_is_mended(opt_folder, caplog):
 def test_note_is_refreshed_now_and_then_only(opt_folder, monkeypatch, django_assert_num_queries, caplog):
     write_opt_files(opt_folder, port="abc")
     files = opt_files.read()
-    opt_file_block.tell(files, timezone.now())
+    opt_file_block.note_errors(files, timezone.now())
     with django_assert_num_queries(0):
-        opt_file_block.tell(files, timezone.now())
+        opt_file_block.note_errors(files, timezone.now())
     monkeypatch.setattr(opt_file_block, "REFRESHED_AFTER", 0.0)
     later = timezone.now()
     with django_assert_num_queries(1):
-        opt_file_block.tell(files, later)
+        opt_file_block.note_errors(files, later)
     assert Heartbeat.objects.get().at == later
     assert len(caplog.records) == 1
 

@@ -1,5 +1,6 @@
 """Batches: drafts, two of them with the same messages, retries, cancelling."""
 
+from messaging.access import roles
 from messaging.models import Batch, Message
 from messaging.queue import actions, batches
 
@@ -94,7 +95,7 @@ def retry_draft(office, choose, pk):
     ]
     before = office.everything()
     try:
-        made = batches.retry_failed(Batch.objects.get(pk=pk), by=person, among=actions.visible_to(person))
+        made = batches.retry_failed(Batch.objects.get(pk=pk), by=person, among=roles.visible_messages(person))
     except actions.NotPossible:
         assert not wanted
         assert office.everything() == before

@@ -8,12 +8,12 @@ import pytest
 from messaging import housekeeping
 from messaging.intake import gate
 from messaging.models import AccountPause, Message, Notice, Restore
-from messaging.queue import actions, answers, pausing, restores
+from messaging.queue import actions, pausing, refusal_answers, restores
 from tests.factories import OFFICE
 
 from .delivery import given_back
-from .leaving import recalled
 from .model import Expected
+from .offboarding import recalled
 from .office import EXPIRE_DAYS, LEASE, SECOND, raw
 from .orders import ordered
 
@@ -146,9 +146,9 @@ def question(office, choose, answer):
         ordered(office, pk, "retry", office.ada)
         made.remove(pk)
     if answer == "it was us":
-        assert answers.it_was_us(streak, by=office.ada) == len(made)
+        assert refusal_answers.it_was_us(streak, by=office.ada) == len(made)
     else:
-        assert answers.go_on(streak, by=office.ada) == len(made)
+        assert refusal_answers.go_on(streak, by=office.ada) == len(made)
     for pk in made:
         if answer == "it was us":
             values = office.anew(office.quentin.pk, office.now)
@@ -158,7 +158,7 @@ def question(office, choose, answer):
             office.change(pk, "go on", office.ada)
             office.explained(pk)
     before = office.everything()
-    for how in (answers.it_was_us, answers.go_on):
+    for how in (refusal_answers.it_was_us, refusal_answers.go_on):
         with pytest.raises(actions.NotPossible):
             how(streak, by=office.ada)
     assert office.everything() == before

@@ -7,8 +7,8 @@ from messaging.models import Recall
 from .batching import BATCH, draft, process_all
 from .changes import GAPS, answer_restore, pause, question, reroute, restore, sweep
 from .delivery import at_once, come_in, due, lane
-from .leaving import come_back, leave
 from .model import IN_BULK, OFFERED
+from .offboarding import come_back, leave
 from .office import MESSAGES
 from .orders import carry_out, change_rights, in_bulk, not_found, orphan, refuse_all, write_again
 from .server import ENDS, HEARD

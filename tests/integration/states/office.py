@@ -28,7 +28,7 @@ from messaging.models import (
     UserSession,
 )
 from messaging.queue import batches
-from messaging.queue.answers import open_questions
+from messaging.queue.refusal_answers import open_questions
 from messaging.setup.layers import resolve
 from tests.factories import OFFICE, make_user
 from tests.steps import still_there

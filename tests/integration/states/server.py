@@ -35,7 +35,7 @@ class MailServer:
         self.is_killed = True
         raise Killed
 
-    def connection(self, setup, patience, say=None, hear=None):
+    def connection(self, setup, patience, on_line=None, on_step=None):
         return _Connection(self, setup)
 
 

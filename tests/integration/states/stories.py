@@ -5,8 +5,8 @@ import functools
 from .batching import cancel_batch, confirm, process_all, retry_draft
 from .changes import answer_restore, pause, question, reroute, restore, sweep
 from .delivery import at_once, come_in, due, lane
-from .leaving import come_back, leave
 from .model import REFUSALS, WAYS
+from .offboarding import come_back, leave
 from .orders import carry_out, in_bulk, not_found, orphan, refuse_all, write_again
 
 

@@ -84,7 +84,7 @@ def test_restored_backup_sends_nothing_twice(stack, count, way, tmp_path):
         backup.restore(way)
 
         start(installation)
-        assert wait_for(office.restores_noticed, seconds=60), "nobody noticed"
+        assert wait_for(office.restores_noticed, seconds=60), "no one noticed"
         new = office.fill(count=9, seed=3)
         office.sweep()
         assert len(sink.ledger) == before, "something was sent before a person had answered"
@@ -125,7 +125,7 @@ def test_backup_of_a_claim_that_its_worker_did_not_live_to_finish_sends_nothing_
         backup.restore("in place")
 
         start(installation)
-        assert wait_for(office.restores_noticed, seconds=60), "nobody noticed"
+        assert wait_for(office.restores_noticed, seconds=60), "no one noticed"
         assert office.counts()["unknown"] == 3
         office.answer(what="sent-since")
         office.sweep()

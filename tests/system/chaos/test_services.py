@@ -113,7 +113,7 @@ def test_broker_killed_and_restarted(stand, ended_after_the_broker_was_killed):
 @pytest.mark.xfail(
     strict=False,
     reason="kombu fails to give tasks back that the worker had taken and not begun: the worker ends with exit code 1, "
-    "and only whoever supervises it starts it again. Not strict: it depends on what the worker has in hand",
+    "and only its supervisor starts it again. Not strict: it depends on what the worker has in hand",
 )
 def test_worker_outlives_the_broker(ended_after_the_broker_was_killed):
     assert ended_after_the_broker_was_killed == []

@@ -29,7 +29,7 @@ def after_two_beats(tmp_path_factory):
             office.schedule()
             for _ in range(2):
                 installation.start(BEAT)
-            assert wait_for(lambda: connection.execute(WAITING).fetchone()[0]), "nobody runs the schedule"
+            assert wait_for(lambda: connection.execute(WAITING).fetchone()[0]), "no one runs the schedule"
             time.sleep(3)  # sweeps of both beats come by meanwhile
             assert connection.execute(WAITING).fetchone()[0] == 1, "a second run makes a batch, too"
         assert wait_for(lambda: office.counts()["queued"] == 0), "the schedule did not run"

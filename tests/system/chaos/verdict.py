@@ -74,7 +74,7 @@ def _nothing_lost(verdict, accepted, rows, ledger):
         if told is None:
             verdict.damaged.append(f"{entry.message_id} arrived and was never queued")
         elif entry.digest != told["digest"] or not set(entry.recipients) <= set(told["recipients"]):
-            verdict.damaged.append(f"{entry.message_id} arrived with other content or for somebody else")
+            verdict.damaged.append(f"{entry.message_id} arrived with other content or for someone else")
 
 
 def _status_is_true(verdict, row):

@@ -9,7 +9,7 @@ from django.apps import apps
 
 from messaging import console, option_values
 from messaging.console.forms import compose
-from messaging.intake import typed
+from messaging.intake import typed_addresses
 from messaging.queue import pausing
 from messaging.scheduling import timetable
 from messaging.setup import servers
@@ -119,7 +119,7 @@ GROWS = [
     ("EmailSettings.host", servers.server_name, UMLAUTS),
     ("EmailSettings.ehlo_name", servers.server_name, UMLAUTS),
     ("EmailSettings.token_url", servers.sign_in_url, f"https://{UMLAUTS}/{'a' * 350}"),
-    ("EmailSettings.from_address", typed.one, f"{'a' * 60}@{UMLAUTS}"),
+    ("EmailSettings.from_address", typed_addresses.one, f"{'a' * 60}@{UMLAUTS}"),
     ("CompanyOptions.company_address", option_values.company_address, f"{'a' * 60}@{UMLAUTS}"),
     ("CompanyOptions.console_url", option_values.console_url, f"https://{'ü' * 20}.{'ü' * 20}.example/{'a' * 140}"),
     ("CompanyOptions.company_name", option_values.company_name, "ﷺ" * 120),

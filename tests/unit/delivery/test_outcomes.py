@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from messaging.delivery.outcomes import meanings as m
 from messaging.delivery.outcomes.meanings import MEANINGS
-from messaging.delivery.outcomes.table import TABLE
+from messaging.delivery.outcomes.outcome_table import TABLE
 from messaging.delivery.outcomes.verdict import Kind, LocalError, Pace, Reply, Scope, Stage, judge
 from messaging.models import AttemptOutcome, Category, Phrase, Recipient, SendAttempt
 from messaging.wording import advice, in_words
@@ -633,8 +633,8 @@ def test_where_others_are_served_a_reply_is_about_its_message_only(code, text, o
     ("reply", "by_words"),
     [
         (Reply(S.RCPT, 550, "relay not permitted"), True),
-        (Reply(S.RCPT, 550, "5.1.1 words that nobody knows"), False),
-        (Reply(S.RCPT, 550, "words that nobody knows"), False),
+        (Reply(S.RCPT, 550, "5.1.1 words that no one knows"), False),
+        (Reply(S.RCPT, 550, "words that no one knows"), False),
         (Reply(S.CONNECT, None, "", E.CONNECTION_REFUSED), True),
         (Reply(S.RCPT, 250, "2.1.5 Ok"), True),
     ],

@@ -12,10 +12,10 @@ M = TypeVar("M", bound=Model)
 def with_keys(rows: QuerySet[M], ids: Sequence[int], column: str = "") -> QuerySet[M]:
     """Those of some rows that have one of these keys: their own, or in the column that is named."""
     table = rows.model._meta
-    condition = f"{table.db_table}.{column or table.pk.column} IN ({marks(ids)})"
+    condition = f"{table.db_table}.{column or table.pk.column} IN ({placeholders(ids)})"
     return rows.filter(RawSQL(condition, tuple(ids), output_field=BooleanField()))  # noqa: S611
 
 
-def marks(ids: Sequence[int]) -> str:
+def placeholders(ids: Sequence[int]) -> str:
     """The places of keys in a statement."""
     return ", ".join(["%s"] * len(ids))

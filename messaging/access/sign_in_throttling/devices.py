@@ -10,11 +10,11 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.crypto import constant_time_compare, salted_hmac
 
-from messaging.access.sign_ins.client import address_of
+from messaging.access.sign_in_throttling.client import address_of
 from messaging.models import SignedIn
 
 COOKIE = "device"
-SALT = "messaging.access.sign_ins.devices"
+SALT = "messaging.access.sign_in_throttling.devices"
 KEPT_SECONDS = 180 * 24 * 3600
 MOST_USERS = 5  # of one browser: those who signed in last
 JUST_SIGNED_IN = "just_signed_in"  # an attribute of the request

@@ -19,7 +19,7 @@ from messaging.lifecycle import transitions
 from messaging.models import Batch, Message, MessageEvent, Phrase, Recall, Schedule
 from messaging.queue import wake
 from messaging.queue.actions import Order, carry_out_for_all
-from messaging.queue.seen import Rows
+from messaging.queue.snapshots import Rows
 from messaging.setup.layers import resolve_each
 from messaging.wording import person
 

@@ -1,10 +1,10 @@
-"""What is doubtful about an address, and how it may have been meant."""
+"""What an address is warned about, and how it may have been meant."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from messaging.intake.addresses import doubt
+from messaging.intake.address_warnings import warning
 from messaging.wording import in_words
 
 
@@ -35,8 +35,8 @@ from messaging.wording import in_words
     ],
 )
 def test_says_why_an_address_cannot_be_right(address, words):
-    assert words in in_words(doubt(address))
-    assert address in in_words(doubt(address))
+    assert words in in_words(warning(address))
+    assert address in in_words(warning(address))
 
 
 @pytest.mark.parametrize(
@@ -45,11 +45,11 @@ def test_says_why_an_address_cannot_be_right(address, words):
      "anna@[8.8.8.8]", "anna@xn--bcher-kva.example", "anna@bücher.de", "jörg@example.com", "a@mail.com", "a@ymail.com",
      "a@www.de", "a@tata.tata", "a@baba.com", "anna@t.co"],
 )  # fmt: skip
-def test_has_no_doubt_of_what_may_well_be_right(address):
-    assert doubt(address) is None
+def test_has_no_warning_for_what_may_well_be_right(address):
+    assert warning(address) is None
 
 
 @given(st.one_of(st.text(), st.tuples(st.text(), st.text(".[]:0123456789abcm-", max_size=400)).map("@".join)))
 def test_never_fails_whatever_it_is_asked(text):
-    found = doubt(text)
+    found = warning(text)
     assert found is None or in_words(found) != found.key

@@ -59,19 +59,19 @@ def plain(words: str) -> str:
     return unicodedata.normalize("NFC", "".join(letter for letter in letters if not "\u0300" <= letter <= "\u036f"))
 
 
-def without_addresses(text: str, told: Collection[str]) -> str:
+def without_addresses(text: str, known: Collection[str]) -> str:
     """A reply, plain, with ADDRESS for each address: those that the server was `told`, and what looks like one."""
-    return _without_other_addresses(_without(plain(text), _addresses(told)))
+    return _without_other_addresses(_without(plain(text), _addresses(known)))
 
 
-def without_quotations(text: str, told: Collection[str], *, of_content: bool) -> str:
+def without_quotations(text: str, known: Collection[str], *, of_content: bool) -> str:
     """A reply, plain, without what may be someone else's words: addresses, what the server was told, what is quoted,
     pages that are named in a reply to the content.
 
     A plain word stays: it may as well be the server's own.
     """
-    names = [name for name in _names(told) if not _PLAIN_WORD.fullmatch(name)]
-    text = _without_other_addresses(_without(plain(text), [*_addresses(told), *names]))
+    names = [name for name in _names(known) if not _PLAIN_WORD.fullmatch(name)]
+    text = _without_other_addresses(_without(plain(text), [*_addresses(known), *names]))
     if all_quoted := _ALL_QUOTED.fullmatch(text):
         text = all_quoted[1] + all_quoted[3]
     text = _QUOTATION.sub(SOMETHING, text)
@@ -83,15 +83,15 @@ def without_other_servers(text: str) -> str:
     return _HOST.sub(SOMETHING, _ANOTHER_SPEAKS.sub(SOMETHING, text))
 
 
-def without_plain_words(text: str, told: Collection[str]) -> str:
+def without_plain_words(text: str, known: Collection[str]) -> str:
     """A plain reply without the plain words that the server was told."""
-    return _without(text, plain_words(text, told))
+    return _without(text, plain_words(text, known))
 
 
-def plain_words(text: str, told: Collection[str]) -> list[str]:
+def plain_words(text: str, known: Collection[str]) -> list[str]:
     """The plain words that the server was told and that are in a plain reply."""
     lower = _lower(text)
-    return [name for name in _names(told) if _PLAIN_WORD.fullmatch(name) and _squeezed(name) in lower]
+    return [name for name in _names(known) if _PLAIN_WORD.fullmatch(name) and _squeezed(name) in lower]
 
 
 def _without_other_addresses(text: str) -> str:
@@ -102,14 +102,14 @@ def _without_other_addresses(text: str) -> str:
     return _ADDRESS.sub(ADDRESS, text) if "@" in text else text
 
 
-def _addresses(told: Collection[str]) -> Iterator[str]:
+def _addresses(known: Collection[str]) -> Iterator[str]:
     """Of each address what is before its domain, which a server may write in another way."""
-    return (each.rpartition("@")[0] + "@" for each in told if "@" in each)
+    return (each.rpartition("@")[0] + "@" for each in known if "@" in each)
 
 
-def _names(told: Collection[str]) -> Iterator[str]:
+def _names(known: Collection[str]) -> Iterator[str]:
     """What is told, and of an address each part: a server may name it without the other."""
-    for each in told:
+    for each in known:
         yield each
         local, _, domain = each.rpartition("@")
         if local:

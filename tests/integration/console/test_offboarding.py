@@ -27,8 +27,8 @@ from messaging.models import (
     ScheduleRun,
     SendAttempt,
 )
-from messaging.queue import actions, answers, batches, leaving
-from messaging.queue.leaving import Decision, Undecided
+from messaging.queue import actions, batches, offboarding, refusal_answers
+from messaging.queue.offboarding import Decision, Undecided
 from messaging.scheduling import schedules
 from messaging.wording import in_words
 from messaging.wording.sentences import event
@@ -51,7 +51,7 @@ def save(browser, user, **values):
 
 def decide(browser, user, choice, successor="", **values):
     """By a page that asked about all that is under way now."""
-    lines = leaving.under_way(user).lines
+    lines = offboarding.under_way(user).lines
     asked = f"{lines.number}-{lines.last}"
     answer = {"leaving-asked": asked, "leaving-choice": choice, "leaving-successor": successor}
     return save(browser, user, **{"is_active": None} | answer | values)
@@ -133,7 +133,7 @@ def test_what_was_typed_stays_in_the_form_while_it_is_asked(admin, ben, greylist
 
 
 def test_nothing_under_way_is_no_question(admin, ben):
-    make_message("waits@example.com", author=ben, due=False)  # for a batch, with the account of whoever runs it
+    make_message("waits@example.com", author=ben, due=False)  # for a batch, with the account of the user who runs it
     assert "Saved." in words(save(admin, ben, is_active=None))
 
 
@@ -160,14 +160,14 @@ def test_all_that_is_under_way_can_be_looked_at(admin, ben, operator, clock):
     tomorrow = clock() + dt.timedelta(days=1)
     for number in range(7):
         put(make_message(f"q{number}@example.com", subject="His"), account=ben, not_before=tomorrow)
-    put(make_message("other@example.com", subject="Of somebody else"), account=operator, not_before=tomorrow)
+    put(make_message("other@example.com", subject="Of another author"), account=operator, not_before=tomorrow)
     put(make_message("waits@example.com", subject="For a batch", due=False), account=ben)
     page = save(admin, ben, is_active=None)
     assert "… and 2 more: see all 7" in words(page)
     assert f'href="/messages/?account={ben.pk}&amp;status=queued"' in page.text
     found = admin.get("/messages/", {"account": ben.pk, "status": "queued"})
     assert len(re.findall(r">\s*His\s*</a>", found.text)) == 7
-    assert "Of somebody else" not in found.text
+    assert "Of another author" not in found.text
     assert "For a batch" not in found.text
     assert "Only what is under way in the name of one user" in words(found)
     assert f'href="/setup/users/{ben.pk}/"' in found.text
@@ -290,7 +290,7 @@ def test_what_is_being_sent_and_comes_back_is_dealt_with_as_well(choice, status,
     assert "1 message is being sent at this moment: that cannot be stopped" in words(page)
     housekeeping.sweep(clock.goes_on(seconds=5))
     message.refresh_from_db()
-    assert message.status == "sending", "nobody decides about it while its lane lives"
+    assert message.status == "sending", "no one decides about it while its lane lives"
     put(message, status="queued", may_be_accepted=False, lease_owner="", not_before=clock() + dt.timedelta(minutes=10))
     housekeeping.sweep(clock.goes_on(seconds=5))
     message.refresh_from_db()
@@ -355,13 +355,13 @@ def test_what_is_sent_at_once_is_tried_once_and_comes_back_never(admin, ben, clo
 
 def test_what_was_sent_and_came_back_while_it_is_decided_is_seen(admin, ben, clock, monkeypatch):
     message = being_sent(ben, clock)
-    look = leaving._sending
+    look = offboarding._sending
 
     def too_late(user):
         come_back(message, clock)
         return look(user)
 
-    monkeypatch.setattr(leaving, "_sending", too_late)
+    monkeypatch.setattr(offboarding, "_sending", too_late)
     decide(admin, ben, "hold")
     assert Message.objects.get(pk=message.pk).status == "held"
 
@@ -416,7 +416,7 @@ def test_schedule_of_a_deactivated_account_refuses_its_runs_and_says_why(admin, 
 @pytest.mark.postgresql
 @pytest.mark.django_db(transaction=True)
 def test_deactivating_and_a_lane_that_writes_down_an_attempt_do_not_wait_in_a_circle(ben, operator):
-    """The lane has a message and refers to its account; whoever deactivates has the account and wants the message."""
+    """The lane has a message and refers to its account; deactivating has the account and wants the message."""
     roles.give(operator, roles.ADMIN)
     message = put(make_message("c@example.com"), account=ben)
     errors = []
@@ -585,7 +585,7 @@ def test_it_was_us_queues_for_the_account_of_who_says_so_if_its_own_has_left(has
     message.recipients.update(status="failed", streak=streak)
     if has_left:
         save(admin, ben, is_active=None)
-    answers.it_was_us(RefusalStreak.objects.get(), by=operator)
+    refusal_answers.it_was_us(RefusalStreak.objects.get(), by=operator)
     message.refresh_from_db()
     assert (message.status, message.account) == ("queued", operator if has_left else ben)
 
@@ -750,7 +750,7 @@ def test_what_was_being_sent_is_let_go_once_the_user_may_send_again(ben, operato
         message = put(make_message("a@example.com"), account=ben, not_before=timezone.now())
 
         def meanwhile():
-            decision = leaving.Decision(leaving.Choice.CANCEL)
+            decision = offboarding.Decision(offboarding.Choice.CANCEL)
             users.change(User.objects.get(pk=ben.pk), {"is_active": False}, by=operator, decision=decision)
             users.change(User.objects.get(pk=ben.pk), {"is_active": True}, by=operator)
             return "451 4.3.0 try later"

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from messaging.compose.letters import as_typed, read_mailboxes
 from messaging.intake.addresses import Mailbox
 from messaging.intake.errors import BadAddress
-from messaging.intake.typed import one
+from messaging.intake.typed_addresses import one
 
 A, B, J, R = "a@x.example", "b@x.example", "j@x.example", "r@x.example"
 JOHN, JANE = Mailbox("Doe, John", J), Mailbox("Roe, Jane", R)

@@ -8,7 +8,7 @@ from django.db import connection
 from django.db.models import BooleanField, Exists, Model, OuterRef, Q
 from django.db.models.expressions import RawSQL
 
-from messaging.lifecycle.keys import with_keys
+from messaging.lifecycle.many_keys import with_keys
 from messaging.models import Message, MessageEvent, MessageVersion, SendAttempt
 
 CHUNK = 5000  # messages in a statement, well below SQLite's limit of parameters
@@ -31,7 +31,7 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class Mark:
+class Snapshot:
     """How far the database had come before a page was read: what the page shows may be newer, never older.
 
     No time tells that: a change is given its time before it waits for a lock. The last keys of what is written with
@@ -52,7 +52,7 @@ class Mark:
     under_way: tuple[int, ...] = ()
 
     @classmethod
-    def now(cls) -> "Mark":
+    def now(cls) -> "Snapshot":
         """To be asked for before anything that is shown is read."""
         with connection.cursor() as cursor:
             cursor.execute(_STATE if connection.vendor == "postgresql" else _STATE_OF_A_FILE)
@@ -69,7 +69,7 @@ class Mark:
         return "_".join("-".join(map(str, each)) for each in (self.last, self.sent, (self.following, *self.under_way)))
 
     @classmethod
-    def of(cls, text: str) -> "Mark | None":
+    def of(cls, text: str) -> "Snapshot | None":
         """The reverse of `named`; None for what is none."""
         parts = text.split("_")
         if len(parts) != 3 or not all(map(NUMBERS.fullmatch, parts)):

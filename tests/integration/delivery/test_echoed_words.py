@@ -1,4 +1,4 @@
-"""What a server repeats of what it was told is not its own words: whoever chooses an address or a name stops no one."""
+"""What a server repeats of what it was told is not its own words: choosing an address or a name stops no account."""
 
 import pytest
 

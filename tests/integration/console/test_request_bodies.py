@@ -7,7 +7,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test.client import FakePayload
 from django.urls import reverse
 
-from messaging.console.bodies import WITH_FILES
+from messaging.console.request_bodies import WITH_FILES
 from messaging.models import AccountPause, Message
 from tests.factories import make_message
 from tests.pages import filled, words

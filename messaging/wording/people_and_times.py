@@ -17,9 +17,9 @@ AMERICAN = {
 }
 
 
-def person(user: User | None, nobody: str = "") -> str:
+def person(user: User | None, no_one: str = "") -> str:
     """A person's full name, or the user name where there is none."""
-    return (user.get_full_name() or user.get_username()) if user is not None else nobody
+    return (user.get_full_name() or user.get_username()) if user is not None else no_one
 
 
 def dated(value: datetime, form: str) -> str:

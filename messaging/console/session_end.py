@@ -25,11 +25,11 @@ from django.views import csrf
 from django_htmx.http import HttpResponseClientRedirect, HttpResponseClientRefresh
 
 from messaging.access import kept_forms, roles, sessions
-from messaging.admission import NoLonger
+from messaging.admission import AdmissionEnded
 from messaging.models import CompanyOptions, KeptForm
 
-from . import askers
-from .filled_in import fill_in
+from . import requesters
+from .form_refill import fill_in
 
 BACKGROUND = "X-Background"
 ASK_BY_THEMSELVES = {  # the parts of pages, by the names of their addresses, and how
@@ -52,11 +52,11 @@ class Sessions(SessionMiddleware):
             return _ended_meanwhile(request)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
-        if isinstance(error, NoLonger) and error.is_over:  # found where its order was to be carried out
+        if isinstance(error, AdmissionEnded) and error.is_over:  # found where its order was to be carried out
             request.session.flush()
             request.user = AnonymousUser()
             return to_sign_in(request)
-        if isinstance(error, sessions.Over):
+        if isinstance(error, sessions.SessionEnded):
             notes.warning(request, str(error))
             return _ended_meanwhile(request)
         return _ended_meanwhile(request) if isinstance(error, UpdateError) else None
@@ -79,7 +79,7 @@ class Limits:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         why = _look_at(request)
         setattr(request, WHY_OVER, why)
-        askers.remember(request)
+        requesters.remember(request)
         response = self.get_response(request)
         if why:
             response.headers["Clear-Site-Data"] = '"cache"'

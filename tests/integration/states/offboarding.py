@@ -6,7 +6,7 @@ import pytest
 
 from messaging import users
 from messaging.access import roles
-from messaging.queue import leaving
+from messaging.queue import offboarding
 
 from .delivery import given_back
 from .office import BACK
@@ -22,7 +22,7 @@ LEAVING = (
 def leave(office, choose, choice):
     lea, (why, change) = office.lea, choose(LEAVING)
     successor = choose([None, office.olga, office.ada]) if choice == "pass-on" else None
-    decision = leaving.Decision(leaving.Choice(choice), successor)
+    decision = offboarding.Decision(offboarding.Choice(choice), successor)
     is_asked = _is_under_way(office, lea.pk)
     if is_asked:
         _refuse(office, choice, change)
@@ -63,12 +63,12 @@ _HELD = ("held", "nobody's draft")
 def _refuse(office, choice, change):
     """Without a decision, or with one that cannot be carried out, nothing is changed."""
     before = office.everything()
-    with pytest.raises(leaving.Undecided):
+    with pytest.raises(offboarding.Undecided):
         users.change(office.lea, change, by=office.ada)
     office.seen["refused", "leave", "undecided"] += 1
     if choice == "pass-on":
-        wrong = leaving.Decision(leaving.Choice(choice), office.mia)  # who sends with a mail program
-        with pytest.raises(leaving.BadSuccessor):
+        wrong = offboarding.Decision(offboarding.Choice(choice), office.mia)  # who sends with a mail program
+        with pytest.raises(offboarding.BadSuccessor):
             users.change(office.lea, change, by=office.ada, decision=wrong)
         office.seen["refused", "leave", "bad successor"] += 1
     office.lea.refresh_from_db()

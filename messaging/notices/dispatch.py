@@ -16,7 +16,7 @@ from messaging.intake.addresses import envelope_address
 from messaging.intake.errors import BadAddress
 from messaging.models import CompanyOptions, Message, Notice, NoticeItem, NoticeRule
 
-from . import standing
+from . import relevance
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ CHUNK = 5000
 NOT_NEEDED = [
     f"message__{field.name}"
     for field in Message._meta.concrete_fields
-    if field.name not in ("id", "reason", *standing.FIELDS)
+    if field.name not in ("id", "reason", *relevance.FIELDS)
 ]
 
 
@@ -37,7 +37,7 @@ class Audience:
     mail_to: list[str]
 
 
-def tell(now: datetime) -> bool:
+def make_notices(now: datetime) -> bool:
     """Tell each kind whose oldest item has waited for as long as its rule says; whether a mail is due now."""
     _follow(now)
     rules, has_mail = notice_rules(), False
@@ -59,12 +59,12 @@ def _follow(now: datetime) -> None:
 
     In the order of the messages, as everyone locks them. A message that may fail again is noted again then.
     """
-    moved = standing.moved_on().select_related("message").defer(*NOT_NEEDED).order_by("message_id", "pk")
+    moved = relevance.moved_on().select_related("message").defer(*NOT_NEEDED).order_by("message_id", "pk")
     with transaction.atomic():
         for item in moved.select_for_update(of=("self",), skip_locked=True)[:CHUNK]:
             message = item.message
             assert message is not None
-            kind = standing.kind_of(message)
+            kind = relevance.kind_of(message)
             # As it was read: what changes at this moment is looked at by the next sweep.
             noted = Message.objects.filter(pk=message.pk, status=message.status, notified_at=message.notified_at)
             is_to_be_renoted = message.notified_at is None or (kind is None and noted.update(notified_at=None))
@@ -81,9 +81,9 @@ def _tell_kind(rule: NoticeRule, now: datetime) -> bool:
         rows = NoticeItem.objects.filter(kind=rule.kind, told_at=None).order_by("pk")
         rows = rows.select_related("author", "message", "pause").defer(*NOT_NEEDED)
         items = list(rows.select_for_update(of=("self",)))
-        still = [item for item in items if standing.is_so(item)]
+        still = [item for item in items if relevance.is_so(item)]
         # What becomes of a message that moves on at this moment the next sweep tells; a pause that is over, no one.
-        ids = [item.pk for item in items if item.message is None or standing.is_so(item)]
+        ids = [item.pk for item in items if item.message is None or relevance.is_so(item)]
         for start in range(0, len(ids), CHUNK):
             NoticeItem.objects.filter(pk__in=ids[start : start + CHUNK]).update(told_at=now)
         if not rule.is_on:

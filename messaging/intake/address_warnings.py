@@ -59,7 +59,7 @@ WORDS: dict[str, Words] = {
 }
 
 
-def doubt(address: str) -> Phrase | None:
+def warning(address: str) -> Phrase | None:
     """Why an address cannot be right; None where nothing speaks against it. Never raises."""
     _, at, domain = address.strip().rpartition("@")
     shown = mime.displayable(address.strip(), 80)

@@ -30,8 +30,8 @@ from django.utils.crypto import salted_hmac
 
 from messaging import audit
 from messaging.access import passwords
-from messaging.access.sign_ins import devices
-from messaging.access.sign_ins.client import UNKNOWN, address_of
+from messaging.access.sign_in_throttling import devices
+from messaging.access.sign_in_throttling.client import UNKNOWN, address_of
 from messaging.audit import Area, Source, Subject
 from messaging.models import AuditEntry, SignInTries
 
@@ -139,7 +139,7 @@ def account_of(name: str) -> str:
     No two users have one in common: a user who enters with one name takes back no try at the other. What is typed in
     another case is the name of no one, or of another user, and enters nowhere else.
     """
-    return salted_hmac("messaging.access.sign_ins", normalize("NFKC", name)).hexdigest()[:32]
+    return salted_hmac("messaging.access.sign_in_throttling", normalize("NFKC", name)).hexdigest()[:32]
 
 
 def limit_of(row: SignInTries) -> Limit:

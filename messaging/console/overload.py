@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views import defaults
 
-from messaging import turns
+from messaging import concurrency
 from messaging.access import passwords
 from messaging.console import html_reader, searches
 from messaging.delivery.store.group_commit import is_kept_waiting, is_read_only
@@ -17,7 +17,7 @@ from messaging.delivery.store.group_commit import is_kept_waiting, is_read_only
 log = logging.getLogger(__name__)
 
 # The heading, and why.
-WORDS: dict[type[turns.Busy], tuple[str, str]] = {
+WORDS: dict[type[concurrency.Busy], tuple[str, str]] = {
     passwords.Busy: (
         "Too many sign-ins at the moment", "The server is checking as many passwords as it can.",
     ),
@@ -46,7 +46,7 @@ class BusyMiddleware:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
-        if isinstance(error, turns.Busy):
+        if isinstance(error, concurrency.Busy):
             return _try_again(request, *WORDS[type(error)])
         if isinstance(error, OperationalError) and getattr(error.__cause__, "sqlstate", "") == QUERY_CANCELED:
             log.error("%s was ended: a statement took longer than it may", request.path)

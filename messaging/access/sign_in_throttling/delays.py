@@ -7,7 +7,16 @@ from datetime import datetime
 from django.contrib.auth.models import User
 from django.db.models import Q
 
-from messaging.access.sign_ins import ADDRESS, KEPT, KNOWN_DEVICE, PLACE, account_of, is_of_all, limit_of, wait
+from messaging.access.sign_in_throttling import (
+    ADDRESS,
+    KEPT,
+    KNOWN_DEVICE,
+    PLACE,
+    account_of,
+    is_of_all,
+    limit_of,
+    wait,
+)
 from messaging.models import SignInTries
 
 MOST = 200

@@ -8,7 +8,7 @@ from django.db import connection
 LEAST, MOST = 0.05, 0.5  # seconds of a pause
 
 
-def in_parts(ids: Sequence[int], size: int) -> Iterator[Sequence[int]]:
+def in_chunks(ids: Sequence[int], size: int) -> Iterator[Sequence[int]]:
     """A part after the other; a caller that asks for the next has committed the one before.
 
     SQLite has one writer at a time, and who waits for their turn looks for it now and then, ten times a second at

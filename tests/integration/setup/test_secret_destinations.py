@@ -7,7 +7,7 @@ from django.core.management import call_command
 from django.test import Client
 
 from messaging.models import AuditEntry, CompanyOptions, EmailSettings
-from messaging.setup import bound, changes
+from messaging.setup import changes, secret_destinations
 from messaging.setup.layers import resolve
 from tests.factories import make_message, put, write_opt_files
 from tests.fault_server import FaultServer
@@ -34,7 +34,7 @@ def browser_of(person):
     return browser
 
 
-# --- Whoever saves a layer has to know its secret ---------------------------------------------------------
+# --- To save a layer one has to know its secret -----------------------------------------------------------
 
 ELSEWHERE = [
     ("host", "other.example.com", "the server is another one now"),
@@ -98,7 +98,7 @@ def test_same_password_entered_for_another_place_goes_there(admin):
     assert resolve(None).password == "geheim"
 
 
-# --- And no one else gets it, whoever names another place ---------------------------------------------------
+# --- And no one else gets it by naming another place -------------------------------------------------------
 
 
 @pytest.fixture
@@ -237,8 +237,8 @@ def test_files_that_are_taken_over_drop_a_password_that_is_not_for_them(tmp_path
 def test_where_a_secret_is_meant_to_go_tells_nothing_of_it(ben):
     changes.save(None, COMPANY, by=None)
     row = EmailSettings.objects.get()
-    named = {part: COMPANY.get(part, "") for part in bound.PARTS}
-    assert row.secrets_for["password"] == bound.place(named | {"sign_in": "password"})
+    named = {part: COMPANY.get(part, "") for part in secret_destinations.PARTS}
+    assert row.secrets_for["password"] == secret_destinations.place(named | {"sign_in": "password"})
     assert not AuditEntry.objects.filter(field="secrets_for").exists()
     changes.save(None, {"password": ""}, by=None)
     assert EmailSettings.objects.get().secrets_for == {}

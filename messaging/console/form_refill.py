@@ -11,7 +11,7 @@ from html.parser import HTMLParser
 from urllib.parse import urlsplit
 
 from messaging.access.kept_forms import CSRF, OWNER
-from messaging.console import promised
+from messaging.console import promise_field
 
 BUTTONS = ("submit", "button", "image", "reset")
 AS_IT_IS = ("password", "file", *BUTTONS)
@@ -117,8 +117,8 @@ class _Filler(HTMLParser):
                 self.unfold()
         elif name == ACCOUNT_KEY and self.fields.get(name, [value]) != [value]:
             self.is_found = self.is_inside = False
-        elif name == promised.FIELD:  # the page it was typed into, and this one: both are to be true
-            both = sorted(promised.words(value or "") & promised.words(*self.fields.get(name, ())))
+        elif name == promise_field.FIELD:  # the page it was typed into, and this one: both are to be true
+            both = sorted(promise_field.words(value or "") & promise_field.words(*self.fields.get(name, ())))
             self.changes.add(self.replaced("input", _with(attrs, "value", " ".join(both))))
         elif kind == "hidden" and name not in HIDDEN:
             return

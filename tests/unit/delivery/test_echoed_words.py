@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from messaging.delivery.outcomes import repeated
+from messaging.delivery.outcomes import echoed_words
 from messaging.delivery.outcomes.verdict import Kind, Reply, Scope, Stage, judge
 from messaging.intake.addresses import envelope_address
 
@@ -106,7 +106,7 @@ def with_parts(inner):
 
 
 def told(stage, code, text, address):
-    verdict = judge(Reply(stage, code, text, told=(address, "office@sender.example")))
+    verdict = judge(Reply(stage, code, text, known_to_server=(address, "office@sender.example")))
     return verdict.outcome, verdict.scope, verdict.meaning.key, verdict.pace, verdict.wait, verdict.by_words
 
 
@@ -137,7 +137,7 @@ def test_part_of_an_address_stops_no_account(shape, address, part):
     stage, code, text = shape
     real, local, plain, _ = address
     said = {"local": local, "plain": plain, "cut": local[: max(24, len(local) * 2 // 3)]}[part]
-    verdict = judge(Reply(stage, code, text.replace("{}", said), told=(real, "office@sender.example")))
+    verdict = judge(Reply(stage, code, text.replace("{}", said), known_to_server=(real, "office@sender.example")))
     assert verdict.scope == Scope.MESSAGE, verdict.meaning.key
 
 
@@ -160,7 +160,7 @@ def test_word_that_alone_would_stop_an_account_does_not_where_it_is_a_name(word,
     code, _, said = text.format(word).partition(" ")
     for stage in (S.RCPT, S.END):
         assert judge(Reply(stage, int(code), said)).scope != Scope.MESSAGE or stage == S.END
-        assert judge(Reply(stage, int(code), said, told=(f"{word}@example.com",))).scope == Scope.MESSAGE
+        assert judge(Reply(stage, int(code), said, known_to_server=(f"{word}@example.com",))).scope == Scope.MESSAGE
 
 
 CONTENT_SHAPES = [
@@ -175,7 +175,7 @@ CONTENT_SHAPES = [
 @given(words.filter(lambda each: " " in each), st.sampled_from(CONTENT_SHAPES))
 @example("<x@example.com>: IP address is block listed sending quota exceeded", CONTENT_SHAPES[0])
 def test_name_in_the_content_stops_no_account(name, shape):
-    verdict = judge(Reply(S.END, 554, "5.7.1 " + shape.format(name), told=("anna@example.com", name)))
+    verdict = judge(Reply(S.END, 554, "5.7.1 " + shape.format(name), known_to_server=("anna@example.com", name)))
     assert verdict.scope == Scope.MESSAGE, verdict.meaning.key
 
 
@@ -224,7 +224,9 @@ NAMED_ELSEWHERE = [
 @example(REPEATED_ELSEWHERE[2], "too many connections from your host, try again in 1 day")
 def test_what_another_server_said_stops_no_account(shape, said):
     stage, code, text = shape
-    verdict = judge(Reply(stage, code, text.replace("{}", said), told=("x@a.example", "office@sender.example")))
+    verdict = judge(
+        Reply(stage, code, text.replace("{}", said), known_to_server=("x@a.example", "office@sender.example"))
+    )
     assert verdict.scope == Scope.MESSAGE, verdict.meaning.key
     assert not verdict.wait, "how long another server wants the relay to wait"
 
@@ -232,7 +234,9 @@ def test_what_another_server_said_stops_no_account(shape, said):
 @pytest.mark.parametrize("shape", REPEATED_ELSEWHERE, ids=lambda shape: shape[2][:40])
 def test_room_that_another_server_has_not_is_no_reason_to_try_the_recipient_again_at_once(shape):
     stage, code, text = shape
-    verdict = judge(Reply(stage, code, text.replace("{}", "452 4.5.3 too many recipients"), told=("x@a.example",)))
+    verdict = judge(
+        Reply(stage, code, text.replace("{}", "452 4.5.3 too many recipients"), known_to_server=("x@a.example",))
+    )
     assert verdict.kind != Kind.REST_AT_ONCE
 
 
@@ -243,7 +247,9 @@ def test_room_that_another_server_has_not_is_no_reason_to_try_the_recipient_agai
 def test_name_of_another_server_stops_no_account(shape, name, dashes):
     stage, code, text = shape
     name = (name.replace(".", "-") if dashes else name)[:200]
-    verdict = judge(Reply(stage, code, text.replace("{}", name), told=("x@a.example", "office@sender.example")))
+    verdict = judge(
+        Reply(stage, code, text.replace("{}", name), known_to_server=("x@a.example", "office@sender.example"))
+    )
     assert verdict.scope == Scope.MESSAGE, verdict.meaning.key
 
 
@@ -262,7 +268,9 @@ def test_name_of_another_server_stops_no_account(shape, name, dashes):
     ],
 )  # fmt: skip
 def test_own_words_of_the_server_count_as_before(stage, code, text, meaning):
-    assert judge(Reply(stage, code, text, told=("x@a.example", "office@sender.example"))).meaning.key == meaning
+    assert (
+        judge(Reply(stage, code, text, known_to_server=("x@a.example", "office@sender.example"))).meaning.key == meaning
+    )
 
 
 @pytest.mark.parametrize("heard", HEARD, ids=lambda heard: f"{heard.system} {heard.stage} {heard.code}")
@@ -274,7 +282,7 @@ def test_own_words_of_the_server_count_as_before(stage, code, text, meaning):
     ],
 )
 def test_published_reply_is_sorted_as_before_where_names_are_known(heard, names):
-    verdict = judge(Reply(heard.stage, heard.code, heard.text, told=names))
+    verdict = judge(Reply(heard.stage, heard.code, heard.text, known_to_server=names))
     assert (verdict.meaning.key, f"{verdict.outcome} {verdict.scope}") == (heard.meaning.key, heard.outcome)
 
 
@@ -292,7 +300,7 @@ def test_reply_is_read_in_time_that_grows_with_its_length(piece):
     def seconds(size):
         text = piece * (size // len(piece))
         began = time.process_time()
-        reply = Reply(S.END, 550, text, told=names)
+        reply = Reply(S.END, 550, text, known_to_server=names)
         assert isinstance(reply.nameless.words, str)
         return time.process_time() - began
 
@@ -302,9 +310,9 @@ def test_reply_is_read_in_time_that_grows_with_its_length(piece):
 
 @given(st.text(max_size=60), st.lists(st.text(max_size=20), max_size=3))
 def test_anything_can_be_taken_out_of_anything(text, names):
-    bare = repeated.without_addresses(text, names)
-    own = repeated.without_other_servers(repeated.without_quotations(bare, names, of_content=True))
-    repeated.without_plain_words(own, names)
+    bare = echoed_words.without_addresses(text, names)
+    own = echoed_words.without_other_servers(echoed_words.without_quotations(bare, names, of_content=True))
+    echoed_words.without_plain_words(own, names)
 
 
 def test_addresses_of_these_tests_are_some_that_the_gate_takes():

@@ -18,7 +18,7 @@ from messaging.access import roles
 from messaging.delivery.outcomes.meanings import MEANINGS
 from messaging.delivery.streaks import of_streak, question
 from messaging.lifecycle import transitions
-from messaging.lifecycle.transitions import carry_out, hear, leave_batch, lock
+from messaging.lifecycle.transitions import carry_out, leave_batch, lock, record_reply
 from messaging.models import AccountPause, Batch, Message, Phrase, Reason, Recipient, RefusalStreak
 from messaging.queue import wake
 from messaging.queue.actions import NotPossible, lock_account
@@ -59,7 +59,7 @@ def it_was_us(streak: RefusalStreak, *, by: User, seen: str | None = None) -> in
         found = lock(of_streak(streak, Status.FAILED, Status.QUEUED))
         rows = list(found.values_list("pk", "status"))
         refused = Recipient.objects.filter(streak=streak, message__in=[pk for pk, _ in rows])
-        hear(transitions.RETRY, refused, now)
+        record_reply(transitions.RETRY, refused, now)
         failed = [pk for pk, status in rows if status == Status.FAILED]
         cancelled = Message.objects.filter(pk__in=failed, batch__status=Batch.Status.CANCELLED)
         leave_batch(list(cancelled.values_list("pk", flat=True)))

@@ -1,4 +1,4 @@
-"""Work that takes a processor for long, so many at a time in one process: the others keep threads and processors."""
+"""A limit on how much costly work one process does at a time, so that the others keep threads and processors."""
 
 import threading
 from collections import Counter, deque
@@ -13,7 +13,7 @@ class Busy(Exception):
     """There was no turn, and nothing was done."""
 
 
-class Turns:
+class ConcurrencyLimit:
     """`at_once` work, `waiting` wait for `seconds` at most, first come, first served; who comes beyond that, or waits
     in vain, gets `error`. One user has at most `of_one` of all these places, so the others always find some.
     """

@@ -7,7 +7,7 @@ from django import forms
 from django.contrib.auth.models import User
 
 from messaging.console.filters import ids_in
-from messaging.queue.leaving import Choice, Decision, Lines
+from messaging.queue.offboarding import Choice, Decision, Lines
 from messaging.wording import person
 
 COMPANY = "company"
@@ -24,7 +24,7 @@ UNASKED = "Nothing was saved yet. Choose what becomes of it."
 class LeavingForm(forms.Form):
     """One of Choice; with pass-on, to which account. Without any choice there is no decision.
 
-    `asked` is what was shown as under way, as leaving.Lines; where the form does not say, nothing.
+    `asked` is what was shown as under way, as offboarding.Lines; where the form does not say, nothing.
     """
 
     asked = forms.CharField(required=False, widget=forms.HiddenInput)
