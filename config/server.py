@@ -14,9 +14,10 @@ import resource
 import socket
 import threading
 import time
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from heapq import heapify, heappop, heapreplace
 from typing import Any
 
 from gunicorn.workers.base import Worker as BaseWorker
@@ -38,6 +39,7 @@ BODY_SECONDS = 30.0
 ANSWER_SECONDS = 30.0
 BYTES_PER_SECOND = 4096  # body and answer get the time that they take at this rate, on top
 CONNECTIONS = 1000  # of a process; beyond that one without a request at work is closed
+ACCEPTED_AT_ONCE = 16
 FILES_EACH = 4  # a socket, a file each for request and answer, and what a page opens
 FILES_BESIDE = 40  # the rest of a process: libraries, the databases of its threads
 LOOK_SECONDS = 1.0  # between two looks at what is over its time
@@ -241,14 +243,19 @@ class Channel(HTTPChannel):
         self.answers_since = 0.0  # 0: there is nothing to be read
         self.largest = 0
         super().__init__(*args, **options)
-        self._peer = _client(self.addr[0])
+        self._peer = self._client = _client(self.addr[0])
+        self._forwarded = ""  # what `_client` was read from
 
     @property
     def client(self) -> str:
         """Whose it is, as far as that can be believed: behind a proxy its request says so, once its head is there."""
         request = next(iter(self.requests), self.request)
         forwarded = getattr(request, "headers", {}).get("X_FORWARDED_FOR", "")
-        return _client(self.addr[0], forwarded) if forwarded else self._peer
+        if not forwarded:
+            return self._peer
+        if forwarded != self._forwarded:
+            self._forwarded, self._client = forwarded, _client(self.addr[0], forwarded)
+        return self._client
 
     def received(self, data: bytes) -> bool:
         if self.is_kept:
@@ -389,6 +396,7 @@ class Server(TcpWSGIServer):
     def __init__(self, *args: Any, watch: Watch, most: int, **options: Any) -> None:
         self.watch = watch
         self.most = most  # connections
+        self.accepted_at_once = max(1, min(ACCEPTED_AT_ONCE, most // 16))
         self.monitors = {name: _threads(number) for name, number in (("up", 1), ("ready", 2))}
         super().__init__(*args, **options)
 
@@ -398,17 +406,38 @@ class Server(TcpWSGIServer):
         threads.add_task(Turn(task, threads))
 
     def handle_accept(self) -> None:
-        if len(self.active_channels) >= self.most:
-            self._close_oldest()
-        super().handle_accept()
+        """Several at once: each round of the loop looks at every connection, and so does the closing of some."""
+        for _ in range(self.accepted_at_once):
+            before = len(self.active_channels)
+            super().handle_accept()
+            if len(self.active_channels) == before:
+                break
+        if len(self.active_channels) > self.most:
+            self._close_oldest(len(self.active_channels) - self.most)
 
-    def _close_oldest(self) -> None:
-        """Of those of the address that has the most: one that opens any number closes its own."""
-        clients = {each: each.client for each in self.active_channels.values()}
-        number = Counter(clients.values())
-        free = [each for each in clients if not each.requests]
-        if free:
-            min(free, key=lambda each: (-number[clients[each]], each.waits_since)).handle_close()
+    def _close_oldest(self, number: int) -> None:
+        """Each time of those of the address that has the most: one that opens any number closes its own."""
+        free: dict[str, list[Channel]] = defaultdict(list)
+        has = Counter[str]()
+        for each in list(self.active_channels.values()):
+            client = each.client
+            has[client] += 1
+            if not each.requests:
+                free[client].append(each)
+        for theirs in free.values():
+            theirs.sort(key=lambda each: each.waits_since, reverse=True)
+        order = [(-has[client], theirs[-1].waits_since, client) for client, theirs in free.items()]
+        heapify(order)
+        for _ in range(number):
+            if not order:
+                break
+            negative, _since, client = order[0]
+            theirs = free[client]
+            theirs.pop().handle_close()
+            if theirs:
+                heapreplace(order, (negative + 1, theirs[-1].waits_since, client))
+            else:
+                heappop(order)
 
     def maintenance(self, now: float) -> None:
         """Nothing: waitress asks for it by the clock on the wall, which may be put back."""

@@ -623,6 +623,30 @@ def test_connections_of_one_address_close_none_of_another(tmp_path, variables, s
             assert answer_on(each)[1].startswith("100 ")
 
 
+# As many as a large provider of such proxies names.
+NETWORKS = ",".join(f"198.18.{number}.0/24" for number in range(22))
+
+
+@pytest.mark.parametrize(
+    "variables", [{}, {"BEHIND_PROXY": "on", "TRUSTED_PROXIES": NETWORKS}], ids=["direct", "proxy"]
+)
+def test_connections_beyond_the_limit_cost_little(tmp_path, variables):
+    """Each makes room for itself among 100, whose clients the server knows by now."""
+    with Web(tmp_path, TEST_CONNECTIONS="100", **variables) as web, contextlib.ExitStack() as sockets:
+
+        def upload(number):
+            client = sockets.enter_context(socket.create_connection(("127.0.0.1", web.port), 20))
+            client.sendall(begun(100, f"192.0.2.{number % 250}" if variables else ""))
+
+        for number in range(250):
+            upload(number)
+        before = web.processor_seconds()
+        for number in range(200):
+            upload(number)
+        assert web.get("/healthz")[0] == 200
+        assert web.processor_seconds() - before < 200 * 0.003
+
+
 def test_bodies_of_many_wait_on_the_disk_and_not_in_memory(tmp_path):
     folder = tmp_path / "temporary"
     folder.mkdir()

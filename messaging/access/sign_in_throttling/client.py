@@ -3,6 +3,7 @@
 import ipaddress
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from django.conf import settings
@@ -42,7 +43,12 @@ def address_in(meta: Mapping[str, Any]) -> str:
 
 
 def _is_trusted(address: Address) -> bool:
-    return any(address in ipaddress.ip_network(each) for each in settings.TRUSTED_PROXIES)
+    return any(address in network for network in _networks(tuple(settings.TRUSTED_PROXIES)))
+
+
+@lru_cache(maxsize=1)
+def _networks(written: tuple[str, ...]) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+    return [ipaddress.ip_network(each) for each in written]
 
 
 def _read(hop: str) -> Address | None:
