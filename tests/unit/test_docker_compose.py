@@ -5,7 +5,7 @@ import re
 import pytest
 import yaml
 
-from config import processes
+from config import processes, server
 from config.settings import env
 from tests.installation import ROOT
 
@@ -229,7 +229,7 @@ def test_as_many_web_processes_as_one_likes():
     nginx = (ROOT / "config" / "nginx.conf").read_text()
     assert "set $web http://web:8000;" in nginx
     assert "listen 8080;" in nginx
-    assert "./config/nginx.conf:/etc/nginx/conf.d/default.conf:ro" in SERVICES["proxy"]["volumes"]
+    assert "./config/nginx.conf:/etc/nginx/nginx.conf:ro" in SERVICES["proxy"]["volumes"]
 
 
 def test_proxy_leaves_it_to_a_web_process_how_much_of_a_body_is_taken():
@@ -239,6 +239,14 @@ def test_proxy_leaves_it_to_a_web_process_how_much_of_a_body_is_taken():
     nginx = (ROOT / "config" / "nginx.conf").read_text()
     assert re.search(r"^\s*proxy_request_buffering off;", nginx, re.MULTILINE)
     assert re.search(r"^\s*proxy_http_version 1.1;", nginx, re.MULTILINE), "a body in chunks would be kept all the same"
+
+
+def test_proxy_has_room_for_more_connections_than_the_web_processes_take():
+    """So these, who know whose each is, decide which to close; each request has two of the proxy's."""
+    nginx = (ROOT / "config" / "nginx.conf").read_text()
+    connections = int(re.search(r"^\s*worker_connections (\d+);", nginx, re.MULTILINE)[1])
+    files = int(re.search(r"^worker_rlimit_nofile (\d+);", nginx, re.MULTILINE)[1])
+    assert files > connections > 2 * 4 * 2 * server.CONNECTIONS, "four web containers of two processes, and one worker"
 
 
 def test_proxy_takes_in_whole_answers():
