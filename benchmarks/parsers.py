@@ -64,6 +64,9 @@ REPEATED: dict[str, tuple[str, str, str]] = {
     "letters": ("", "a", ""),
     "long word": ("http://", "a", ""),
     "umlauts": ("", "ä", ""),
+    "marks on a letter": ("x", "\u0315\u0300", ""),
+    "marks on a letter of a domain": ("a@x", "\u0315\u0300", ".example"),
+    "marks on a letter of a link": ("http://x", "\u0315\u0300", ".example"),
     "words": ("", "ab ", ""),
     "unicode words": ("", "äb ", ""),
     "dashes": ("", "-", ""),
@@ -161,6 +164,8 @@ def _nested(text: str) -> bytes:
 @lru_cache(maxsize=1)
 def parsers() -> dict[str, Parser]:
     """Parsers by name; what they raise is part of what they do."""
+    from messaging import option_values, users
+    from messaging.access import sign_in_throttling
     from messaging.compose import letters, rewrite
     from messaging.console import html_body, html_weight
     from messaging.console.templatetags.outtray import mailbox
@@ -183,7 +188,7 @@ def parsers() -> dict[str, Parser]:
     from messaging.delivery.smtp.dialogue import reply_of
     from messaging.intake import address_warnings, addresses, message_ids, typed_addresses, unicode_files, wire
     from messaging.local.catcher import _MESSAGE_ID
-    from messaging.setup import opt_files
+    from messaging.setup import opt_files, servers
 
     now = datetime(2026, 11, 29, tzinfo=UTC)
 
@@ -281,6 +286,11 @@ def parsers() -> dict[str, Parser]:
         "reply": lambda text: judge(reply_of(Stage.RCPT, 550, text.encode())),
         "reply's own words": lambda text: Reply(Stage.END, 550, text).nameless.words,
         "masked": masked,
+        "name at the sign-in": sign_in_throttling.account_of,
+        "name of a user": users._as_read,
+        "server name": servers.server_name,
+        "sign-in server": servers.sign_in_url,
+        "console address": option_values.console_url,
         "catcher id": lambda text: _MESSAGE_ID.search(text.encode()),
         **{f"opt {name}": opt(name) for name in opt_files.READERS},
     }

@@ -10,7 +10,7 @@ from messaging.company import windows
 from messaging.company.options import WAYS_IN
 from messaging.intake import typed_addresses
 from messaging.intake.errors import BadAddress
-from messaging.setup.servers import CONTROL, BadServer, parse_patterns, server_name
+from messaging.setup.servers import CONTROL, LONGEST_URL, BadServer, parse_patterns, server_name
 
 NUMBERS = {
     "max_tries": "Enter a number from 1 to 50, or leave it empty.",
@@ -145,6 +145,7 @@ def _console_url(text: str) -> str:
     if not text:
         return ""
     words = "Enter the address as the browser shows it, such as https://outtray.example.com."
+    _at_most(text, LONGEST_URL)
     try:
         parts = urlsplit(text)
         host, port = parts.hostname or "", parts.port

@@ -6,7 +6,6 @@ from copy import copy
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
-from unicodedata import normalize
 
 from django.contrib.auth.models import User
 from django.contrib.auth.password_validation import validate_password
@@ -18,6 +17,7 @@ from messaging import admission, audit
 from messaging.access import passwords, roles, sessions, sign_in_throttling
 from messaging.audit import Action, Area, ChangedMeanwhile, Source, Subject
 from messaging.company import options
+from messaging.content.normal_forms import normalize
 from messaging.models import AuditEntry, CompanyOptions, UserSession
 from messaging.queue import offboarding
 from messaging.wording import person
@@ -68,7 +68,7 @@ def create(
     Raises:
         ValidationError: the name is not allowed or taken, or the password is too weak.
     """
-    username = User.normalize_username(username)
+    username = normalize("NFKC", username)
     user = User(username=username, email=email, first_name=first_name, last_name=last_name)
     with transaction.atomic():
         _lock_admins(by)  # two administrators may add the same user
@@ -176,7 +176,7 @@ def change(
         offboarding.BadSuccessor: it cannot be passed on to that account.
     """
     if "username" in values:  # the sign-in looks for the normal form
-        values = {**values, "username": User.normalize_username(values["username"])}
+        values = {**values, "username": normalize("NFKC", values["username"])}
     with transaction.atomic():
         # One change at a time: two administrators must not take the role from each other. (Not a lock that keeps lanes
         # from writing down what they did with this account: they may hold messages that are wanted here.)

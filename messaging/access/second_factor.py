@@ -14,7 +14,6 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
-from unicodedata import normalize
 
 from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.mfa.models import Authenticator
@@ -27,6 +26,7 @@ from django.utils import timezone
 from messaging import admission, audit
 from messaging.access import roles, sessions
 from messaging.audit import Action, Area, Source, Subject
+from messaging.content.normal_forms import normalize
 from messaging.models import CompanyOptions, UserSession
 from messaging.setup.secrets import decrypt, encrypt
 

@@ -14,7 +14,9 @@ from messaging.models import Message, MessageEvent, MessageVersion, SendAttempt
 CHUNK = 5000  # messages in a statement, well below SQLite's limit of parameters
 MOST = 2**63 - 1  # above every key
 NAMED = 100  # of the transactions under way
+NAMED_SENT = 1500  # of the messages being sent: 30 lanes have no more, and a link has room for them
 TABLES: tuple[type[Model], ...] = (Message, MessageEvent, SendAttempt, MessageVersion)
+LONGEST = 20 * (NAMED + NAMED_SENT + 10)
 NUMBERS = re.compile(r"(?:[0-9]{1,19}(?:-[0-9]{1,19})*)?")
 
 
@@ -61,7 +63,7 @@ class Snapshot:
         if connection.vendor == "postgresql":
             following, *under_way = _transactions(*state)
             return cls(last, following=following, under_way=tuple(under_way))
-        return cls(last, sent=tuple(sorted(map(int, state[0].split(",")))) if state[0] else ())
+        return cls(last, sent=tuple(sorted(map(int, state[0].split(","))))[-NAMED_SENT:] if state[0] else ())
 
     @property
     def named(self) -> str:
@@ -70,14 +72,18 @@ class Snapshot:
 
     @classmethod
     def of(cls, text: str) -> "Snapshot | None":
-        """The reverse of `named`; None for what is none."""
-        parts = text.split("_")
+        """The reverse of `named`; None for what is none, be it that it names more than a page of ours does."""
+        parts = text.split("_") if len(text) <= LONGEST else []
         if len(parts) != 3 or not all(map(NUMBERS.fullmatch, parts)):
             return None
         last, sent, transactions = ([min(int(each), MOST) for each in part.split("-") if each] for part in parts)
-        if len(last) != len(TABLES) or not transactions:
+        following, *under_way = transactions or [0]
+        is_of_this_database = following == MOST or connection.vendor == "postgresql"
+        if len(last) != len(TABLES) or not is_of_this_database or not transactions:
             return None
-        return cls(tuple(last), tuple(sent), transactions[0], tuple(transactions[1:]))
+        if len(sent) > NAMED_SENT or len(under_way) > NAMED:
+            return None
+        return cls(tuple(last), tuple(sent), following, tuple(under_way))
 
     @property
     def later(self) -> Q:

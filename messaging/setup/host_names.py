@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from messaging.content import mime
 
+from .servers import LONGEST
+
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
@@ -43,6 +45,8 @@ class CertifiedNames:
         address = as_address(host)
         if address is not None:
             return address in self.addresses
+        if len(host) > LONGEST:
+            return False
         try:
             ascii_host = host.rstrip(".").encode("idna").decode("ascii")
         except UnicodeError:

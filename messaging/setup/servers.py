@@ -12,6 +12,7 @@ from messaging.models import Phrase, Words
 from .network import forbidden
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+LONGEST, LONGEST_URL = 300, 500  # characters; a name with letters beyond ASCII takes time by the square of its length
 USUAL_PORTS = (25, 465, 587)
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.IGNORECASE)
 
@@ -56,6 +57,8 @@ def server_name(name: str) -> str:
     name = name.strip()
     if not name:
         return ""
+    if len(name) > LONGEST:
+        raise BadServer.because(Fault.NO_NAME)
     if "://" in name or "/" in name:
         raise BadServer.because(Fault.NOT_ALONE)
     if CONTROL.search(name) or " " in name:
@@ -156,6 +159,8 @@ def sign_in_url(url: str) -> str:
     url = url.strip()
     if not url:
         return ""
+    if len(url) > LONGEST_URL:
+        raise BadServer(f"This address is longer than {LONGEST_URL} characters.")
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""

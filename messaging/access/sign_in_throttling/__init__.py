@@ -19,7 +19,6 @@ from enum import StrEnum
 from math import ceil
 from types import SimpleNamespace
 from typing import TypeVar
-from unicodedata import normalize
 
 from django.contrib.auth.models import User
 from django.db import transaction
@@ -33,6 +32,7 @@ from messaging.access import passwords
 from messaging.access.sign_in_throttling import devices
 from messaging.access.sign_in_throttling.client import UNKNOWN, address_of
 from messaging.audit import Area, Source, Subject
+from messaging.content.normal_forms import normalize
 from messaging.models import AuditEntry, SignInTries
 
 T = TypeVar("T")

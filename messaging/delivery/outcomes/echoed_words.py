@@ -5,11 +5,11 @@ server asks the recipient's first, that one's refusal is in the reply. All here 
 """
 
 import re
-import unicodedata
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 
 from messaging.content import mime
+from messaging.content.normal_forms import normalize
 
 ADDRESS = "(address)"
 SOMETHING = "( )"
@@ -55,8 +55,8 @@ def plain(words: str) -> str:
     words = _LATIN_1.sub(lambda octet: chr(int(octet[1], 16)), words).translate(_QUOTES)
     if words.isascii():
         return words
-    letters = unicodedata.normalize("NFKD", words)
-    return unicodedata.normalize("NFC", "".join(letter for letter in letters if not "\u0300" <= letter <= "\u036f"))
+    letters = normalize("NFKD", words)
+    return normalize("NFC", "".join(letter for letter in letters if not "\u0300" <= letter <= "\u036f"))
 
 
 def without_addresses(text: str, known: Collection[str]) -> str:

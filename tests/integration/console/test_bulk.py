@@ -99,7 +99,17 @@ def test_what_came_in_after_the_list_was_read_is_not_meant(office, waiting):
     assert "4 cancelled." in order(office, "cancel", **chosen)
     late.refresh_from_db()
     assert late.status == "queued"
-    for text in ("yesterday", "", "1-1-1-1_", "1-1-1_5_9_", "1-1-1-1__-9_", "x-1-1-1__9_", "1-1-1-1___", "_" * 9000):
+    for text in (
+        "yesterday",
+        "",
+        "1-1-1-1_",
+        "1-1-1_5_9_",
+        "1-1-1-1__-9_",
+        "x-1-1-1__9_",
+        "1-1-1-1___",
+        "_" * 9000,
+        f"1-1-1-1_{'-'.join(map(str, range(240_000)))}_{2**63 - 1}_",
+    ):
         assert "has to be loaded again" in order(office, "cancel", **chosen | {"as_of": text})
         assert "has to be loaded again" in order(office, "cancel", late, as_of=text)
 
