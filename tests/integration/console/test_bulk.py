@@ -108,6 +108,7 @@ def test_what_came_in_after_the_list_was_read_is_not_meant(office, waiting):
         "x-1-1-1__9_",
         "1-1-1-1___",
         "_" * 9000,
+        "1-1-1-0__1_" if connection.vendor == "sqlite" else "",  # it names a transaction of PostgreSQL
         f"1-1-1-1_{'-'.join(map(str, range(240_000)))}_{2**63 - 1}_",
     ):
         assert "has to be loaded again" in order(office, "cancel", **chosen | {"as_of": text})
