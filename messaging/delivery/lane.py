@@ -75,8 +75,8 @@ class Lane:
 
     Args:
         account_id: the sending account; None is the company's.
-        stop: asked between messages; the message at hand is always finished.
-        turn_seconds: after that long the lane ends between two messages, so that others get a turn.
+        stop: asked between transactions; the one at hand is always finished.
+        turn_seconds: after that long the lane ends between two transactions, so that others get a turn.
         clock: what time it is.
         on_line, on_step: are given the dialogue and the steps of opening, for the test message.
         patience: how long to wait for the server.
@@ -192,8 +192,10 @@ class Lane:
             _persistently(lambda: pauses.try_next(self.account_id, self.clock()))
 
     def _must_end(self) -> bool:
-        has_to = self.halted_by is not None or bool(self.refused_by)
-        return has_to or time.monotonic() > self.turn_ends or self.stop()
+        return self.halted_by is not None or bool(self.refused_by) or self._is_turn_over()
+
+    def _is_turn_over(self) -> bool:
+        return time.monotonic() > self.turn_ends or self.stop()
 
     def _is_kept_back(self, files: OptFiles) -> bool:
         """Whether `.opt` files that cannot be understood keep this server from sending; other servers keep sending."""
@@ -319,19 +321,20 @@ class Lane:
             self._record(message, attempt, pending, result, put_off)
 
     def _has_leave_to_go_on(self, message: Message, result: Result) -> bool:
-        """Whether the account's rates leave another transaction to a message; where not, the rest of it goes back.
+        """Whether the lane's turn and the account's rates leave another transaction to a message; where not, the rest
+        of it goes back, and the next lane continues with it.
 
         What is sent at once has one try, which is not broken off.
         """
         setup, now = self.setup or self._resolve(), self.clock()
-        if message.is_immediate or not setup.rates:
+        if message.is_immediate:
             return True
 
         def ask() -> bool:
             with limits.turn(self.account_id):
                 return limits.leave_another(self.account_id, setup.rates, now)
 
-        has_leave = _persistently(ask)
+        has_leave = not self._is_turn_over() and (not setup.rates or _persistently(ask))
         if not has_leave:
             if judge(result.final).scope == Scope.MESSAGE:
                 self._end_probe(result.final, now)

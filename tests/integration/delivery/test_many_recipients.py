@@ -449,12 +449,35 @@ def test_messages_behind_one_that_is_broken_off_again_and_again_are_sent(server,
     assert len(server.heard("RCPT")) == 3 + 3
 
 
+@pytest.mark.parametrize("ends", ["stop", "turn"])
+def test_a_lane_ends_between_two_transactions_of_a_message_and_the_next_one_continues(server, ends):
+    """Else a message of a thousand such recipients keeps the lane from all other accounts, and a worker from ending."""
+    server.at("EHLO", "250-fault.example\n250-PIPELINING\n250 LIMITS RCPTMAX=1")
+    message = make_message(*people(6))
+
+    def has_to_end():
+        if ends == "turn" and server.accepted:
+            lane.turn_ends = 0.0
+        return ends == "stop" and len(server.accepted) == 2
+
+    lane = Lane(None, stop=has_to_end)
+    lane.run()
+    assert (statuses(message), len(got(server))) == (["queued"], 2)
+    message.refresh_from_db()
+    assert message.tries == 0, "the try is not over"
+    run_lane()
+    message.refresh_from_db()
+    assert (statuses(message), message.tries) == (["sent"], 1)
+    assert got(server) == people(6)
+    check_invariants(server, queued=[message], beside=[])
+
+
 def test_message_that_was_taken_back_between_two_transactions_asks_no_one_more(server, clock, monkeypatch):
     server.at("EHLO", "250-fault.example\n250-PIPELINING\n250 LIMITS RCPTMAX=1")
     server.at("RCPT", "452 4.2.2 mailbox full")
     by_a_person(server, monkeypatch)
     message = make_message(*people(4))
-    run_lane(clock=clock, stop=lambda: bool(server.heard("MAIL")))
+    run_lane(clock=clock, stop=lambda: len(server.heard("RCPT")) > 1)
     assert (statuses(message), len(server.heard("RCPT"))) == (["queued"], 2)
 
 
