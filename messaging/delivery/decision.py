@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from messaging.company.options import RetryLimits
 from messaging.delivery.outcomes import retry
-from messaging.delivery.outcomes.reply import OPENING_STAGES
+from messaging.delivery.outcomes.reply import OPENING_STAGES, LocalError
 from messaging.delivery.outcomes.verdict import Kind, Reply, Scope, Stage, Verdict, judge
 from messaging.delivery.smtp.transaction import Result
 from messaging.delivery.store.ledger import Decision
@@ -88,10 +88,14 @@ def forget_words(attempt: SendAttempt, pending: Sequence[Recipient]) -> None:
 
 
 def replies_of(pending: Sequence[Recipient], result: Result) -> list[dict[str, object]]:
-    """The replies per recipient, for SendAttempt.recipients. Before the end of data, an accepted RCPT is unknown."""
+    """The replies per recipient who was asked for, for SendAttempt.recipients. Before the end of data, an accepted RCPT
+    is unknown.
+    """
     rows: list[dict[str, object]] = []
     for recipient in pending:
         reply = result.reply_for(recipient.address)
+        if reply.error == LocalError.MORE_RECIPIENTS:
+            continue
         outcome = judge(reply).outcome
         if outcome == AttemptOutcome.ACCEPTED and reply.stage != Stage.END:
             outcome = AttemptOutcome.UNKNOWN
@@ -200,9 +204,9 @@ def go_on(
         What to write, and who of them was put off, and how: to be decided about when all is done. So is who was refused
         as any would be, or in words that no one knows: what becomes of the others tells what that means.
     """
-    put_off = {}
+    put_off, follow = {}, set(rest)
     for recipient, verdict in zip(pending, judgement.verdicts, strict=True):
-        if recipient not in rest:
+        if recipient not in follow:
             reply = result.reply_for(recipient.address)
             _note_reply(recipient, reply, now)
             is_known = verdict.outcome == AttemptOutcome.PERMANENT and verdict.by_words

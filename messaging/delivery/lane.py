@@ -280,6 +280,8 @@ class Lane:
         """
         pending, put_off = whom_to_ask(message, self.clock())
         self.result, self.transaction = None, 0
+        if self.connection is not None:
+            self.connection.asked_at_once = None
         try:
             is_over = False
             while not is_over:
@@ -452,7 +454,8 @@ class Lane:
         if rest:
             decision, put_off_now = go_on(message, pending, judgement, rest, result, now)
             put_off |= put_off_now
-            self._write(message, attempt, pending, decision)
+            follow = set(rest)
+            self._write(message, attempt, [each for each in pending if each not in follow], decision)
             self._wait_for_commit()
             message.may_be_accepted = False
             return rest

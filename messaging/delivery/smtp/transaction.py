@@ -71,9 +71,14 @@ class Result:
 
 
 class Connection(Session):
-    """A session for many transactions; `most_recipients` is how many recipients the server took in one of them."""
+    """A session for many transactions.
+
+    `most_recipients` is how many recipients the server took in one of them; `asked_at_once` how many of the message at
+    hand it was asked for before it found them too many.
+    """
 
     most_recipients: int | None = None
+    asked_at_once: int | None = None
 
     def transact(self, envelope: Envelope, content: Octets, before_end: Callable[[Result], bool]) -> Result:
         """Hand one message over.
@@ -265,7 +270,7 @@ class Connection(Session):
         """How many recipients the server takes in a transaction, as it announced (RFC 9422) or did; None: unknown."""
         announced = _RCPTMAX.search(self.features.get("limits", ""))
         told = [int(announced[1])] if announced else []
-        return min([*told, *filter(None, [self.most_recipients])], default=None)
+        return min([*told, *filter(None, [self.most_recipients, self.asked_at_once])], default=None)
 
     def _note_room(self, asked: Sequence[Reply]) -> None:
         """Learn how many recipients the server takes: where it has taken some, and finds all others too many.
@@ -276,6 +281,8 @@ class Connection(Session):
         taken = sum(reply.ok for reply in asked)
         too_many = [judge(reply).kind == Kind.REST_AT_ONCE for reply in asked]
         rest = too_many[too_many.index(True) :] if any(too_many) else []
+        if rest:  # else each transaction would ask for all of them, and a thousand recipients take a million answers
+            self.asked_at_once = max(1, len(asked) - len(rest))
         if not taken:
             self.most_recipients = None
         elif len(rest) > 1 and all(rest):

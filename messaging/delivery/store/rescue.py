@@ -10,13 +10,15 @@ from django.db.models import Q
 from django.utils.dateparse import parse_datetime
 
 from messaging.delivery.outcomes.meanings import WORKER_STOPPED
-from messaging.delivery.outcomes.verdict import Stage
+from messaging.delivery.outcomes.verdict import LocalError, Reply, Stage
 from messaging.delivery.store import claims
 from messaging.lifecycle import limits, transitions
 from messaging.lifecycle.transitions import carry_out
 from messaging.models import AttemptOutcome, Message, Phrase, Recipient, SendAttempt
 
 log = logging.getLogger(__name__)
+
+NOT_ASKED_FOR = Reply(Stage.RCPT, None, "", LocalError.MORE_RECIPIENTS)
 
 Status = Message.Status
 
@@ -71,10 +73,12 @@ def _leave_unknown(message: Message, now: datetime) -> None:
     addressed = {reply["address"] for reply in attempt.recipients}
     for recipient in message.recipients.filter(status=Recipient.Status.PENDING):
         reply = refused.get(recipient.address)
-        if addressed and recipient.address not in addressed:  # put off in a transaction before
+        if addressed and recipient.address not in addressed:  # put off in a transaction before, or not asked for yet
             if not message.is_immediate:
                 continue
             recipient.status = Recipient.Status.FAILED
+            if recipient.reply_code is None and recipient.said is None:
+                recipient.said = NOT_ASKED_FOR.detail
         elif reply is None:
             recipient.status = Recipient.Status.UNKNOWN
         else:

@@ -449,6 +449,26 @@ def test_messages_behind_one_that_is_broken_off_again_and_again_are_sent(server,
     assert len(server.heard("RCPT")) == 3 + 3
 
 
+def announces_one(server):
+    server.at("EHLO", "250-fault.example\n250-PIPELINING\n250 LIMITS RCPTMAX=1")
+
+
+def refuses_the_first_for_now_and_finds_the_others_too_many(server):
+    server.at("RCPT", ["451 4.2.0 later", *["452 4.5.3 too many recipients"] * 11] + ["451 4.2.0 later"] * 11)
+
+
+@pytest.mark.parametrize("behaves", [announces_one, refuses_the_first_for_now_and_finds_the_others_too_many])
+def test_each_transaction_asks_for_a_few_and_keeps_what_was_said_of_these(server, behaves):
+    """Else a message for a thousand keeps the replies of a million, and judges as many."""
+    behaves(server)
+    message = make_message(*people(12))
+    run_lane()
+    asked = len(server.heard("RCPT"))
+    assert asked <= 2 * 12
+    assert sum(len(attempt.recipients) for attempt in message.attempts.all()) == asked
+    check_invariants(server, queued=[message], beside=[])
+
+
 @pytest.mark.parametrize("ends", ["stop", "turn"])
 def test_a_lane_ends_between_two_transactions_of_a_message_and_the_next_one_continues(server, ends):
     """Else a message of a thousand such recipients keeps the lane from all other accounts, and a worker from ending."""
