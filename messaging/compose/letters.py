@@ -1,7 +1,7 @@
 """What a person writes, as RFC 5322 bytes: header fields, the text with HTML made from it, and attachments."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from email import policy
 from email.message import EmailMessage
@@ -80,8 +80,11 @@ def plain(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def html_of(text: str) -> str:
-    """HTML that says the same: escaped, a paragraph for each, links that can be clicked."""
+def html_of(text: str, mark: Callable[[str], str] = linked) -> str:
+    """HTML that says the same: escaped, a paragraph for each, links that can be clicked.
+
+    `mark` makes HTML of a paragraph; `escape` leaves the links out, and the time they take.
+    """
     paragraphs = _PARAGRAPHS.split(plain(text).strip())
-    marked = ("<p>" + linked(paragraph).replace("\n", "<br>\n") + "</p>" for paragraph in paragraphs)
+    marked = ("<p>" + mark(paragraph).replace("\n", "<br>\n") + "</p>" for paragraph in paragraphs)
     return "<!doctype html>\n<html><body>\n" + "\n".join(marked) + "\n</body></html>\n"

@@ -8,8 +8,7 @@ from urllib.parse import quote
 
 from django.utils.html import format_html
 
-from messaging.intake.addresses import envelope_address
-from messaging.intake.errors import BadAddress
+from messaging.intake.addresses import ascii_domain
 
 _WORD = re.compile(r'([^\s<>"\x00-\x1f\x7f]+)')
 _SCHEME = re.compile(r"\b(?:https?://|www\.)(?=[^\W_]|\[)", re.IGNORECASE)
@@ -28,7 +27,7 @@ LONGEST = 2000  # characters of a link
 
 
 def linked(text: str) -> str:
-    """HTML that says the same, with web and email addresses as links."""
+    """HTML that says the same, with web and email addresses as links; without those it is the text, escaped."""
     pieces = _WORD.split(text)
     return "".join(_word(piece) if number % 2 else format_html("{}", piece) for number, piece in enumerate(pieces))
 
@@ -43,8 +42,8 @@ def _word(word: str) -> str:
     begin = found.start() if found else len(word) - len(word.lstrip(_OPENING))
     end = _end(word, begin)
     shown = word[begin:end]
-    opened = _web(shown) if found else _mail(shown)
-    if not opened or len(shown) > LONGEST:
+    opened = "" if len(shown) > LONGEST else _web(shown) if found else _mail(shown)
+    if not opened:
         return format_html("{}", word)
     return format_html('{}<a href="{}">{}</a>{}', word[:begin], opened, shown, word[end:])
 
@@ -82,7 +81,4 @@ def _ascii_domain(domain: str) -> str:
     """As it is asked of the DNS; "" where it is no domain."""
     if not _NOT_ASCII.search(domain):
         return domain if _DOMAIN.fullmatch(domain) else ""
-    try:
-        return envelope_address(f"x@{domain}").partition("@")[2]
-    except BadAddress:
-        return ""
+    return ascii_domain(domain)

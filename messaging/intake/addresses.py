@@ -1,6 +1,7 @@
 """Addresses: what may stand in the envelope (RFC 5321), and what the address header fields name (RFC 5322 3.4)."""
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from contextlib import suppress
 from email import policy
@@ -10,6 +11,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import email_validator
+import idna
 from email_validator import EmailNotValidError, ValidatedEmail, validate_email
 
 from messaging.content import address_list, mime
@@ -24,8 +26,11 @@ LONGEST = 254  # octets of an address; RFC 5321 4.5.3.1.3 less the angle bracket
 MOST_EFFORT = 50_000_000
 MOST_WORDS = 300  # of an entry, marks counted; more has no name and no address
 MOST_CHARACTERS = 4 * LONGEST  # however its domain is written
+LONGEST_DOMAIN = 253  # octets; RFC 1035 2.3.4 less the length octets at both ends
+LONGEST_LABEL = 63  # RFC 1035 2.3.1
 
 _LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
+_DOT = re.compile("[.\u3002\uff0e\uff61]")  # RFC 3490 3.1
 _IN_QUOTES = re.compile(r'\s*"[^"@]*@[^"]*"\s*')
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _GROUP = re.compile(r'\s*(?P<name>[^"<>(),:;@\\\[\]\s.][^"<>(),:;@\\\[\]]*|"[^"\\]*"\s*):(?P<members>[^:;\\()]*);\s*')
@@ -98,17 +103,40 @@ def _valid(text: str) -> str:
         found = _validated(text)
         return f"{found.local_part}@{found.ascii_domain}"
     local = _validated(f"{local}@example.com").local_part
-    labels = [label.lower() if label.isascii() else _ascii_labels(label) for label in labels]
-    address = f"{local}@{'.'.join(labels)}"
+    named = domain.lower() if domain.isascii() else ascii_domain(domain)
+    if not named:
+        _validated("x@" + ".".join(label for label in labels if not label.isascii()))  # it says what is wrong
+        raise EmailNotValidError("The part after the @-sign is too long.")
+    address = f"{local}@{named}"
     excess = len(address.encode()) - LONGEST
     if excess > 0:
         raise EmailNotValidError(f"It is {excess} characters too long.")
     return address
 
 
-def _ascii_labels(label: str) -> str:
-    """A part of a domain as A-labels. Raises EmailNotValidError."""
-    return _validated(f"x@{label}.example").ascii_domain.removesuffix(".example")
+def ascii_domain(domain: str) -> str:
+    """A domain that is not ASCII, in lower case and A-labels (RFC 5891 4); "" where that is none.
+
+    Costs microseconds for each character: what must be too long is found before it is encoded.
+    """
+    labels = _DOT.split(domain)
+    if len(labels) > LONGEST_DOMAIN // 2 + 1 or not domain.isprintable():  # formats, blanks, private and unassigned
+        return ""
+    with suppress(idna.IDNAError):
+        mapped = idna.uts46_remap(domain, std3_rules=False).split(".")
+        is_named = len(mapped) == len(labels) and all(map(_may_be_label, labels, mapped))
+        # An A-label has more octets than the label has characters, and begins with "xn--".
+        if is_named and sum(len(each) + (1 if each.isascii() else 6) for each in mapped) <= LONGEST_DOMAIN + 1:
+            pairs = zip(labels, mapped, strict=True)
+            named = ".".join(new if old.isascii() else idna.alabel(new).decode() for old, new in pairs)
+            return named if len(named) <= LONGEST_DOMAIN else ""
+    return ""
+
+
+def _may_be_label(written: str, mapped: str) -> bool:
+    if written.isascii():
+        return _LABEL.fullmatch(written) is not None
+    return 0 < len(mapped) <= LONGEST_LABEL and not unicodedata.category(written[0]).startswith("M")
 
 
 def _validated(text: str) -> ValidatedEmail:

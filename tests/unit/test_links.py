@@ -4,10 +4,11 @@ import html
 import re
 
 import pytest
+from django.utils.html import escape as django_escape
 from hypothesis import given
 from hypothesis import strategies as st
 
-from messaging.compose.links import linked
+from messaging.compose.links import linked, unlinked
 
 
 def opened(text):
@@ -49,6 +50,11 @@ def test_a_web_address_opens_as_it_was_typed(url):
         ("(bo+x@a.example)", ["mailto:bo%2Bx@a.example"]),
         ("https://straße.example/ä?ö#ü", ["https://xn--strae-oqa.example/%C3%A4?%C3%B6#%C3%BC"]),
         ("o@bücher.example", ["mailto:o@xn--bcher-kva.example"]),
+        ("https://BÜCHER.AB--CD.Example/", ["https://xn--bcher-kva.ab--cd.example/"]),
+        ("https://例え。テスト/", ["https://xn--r8jz45g.xn--zckzah/"]),
+        ("www." + "ж." * 40 + "example", []),
+        ("www." + "ж." * 31 + "example", []),  # 259 octets
+        ("www." + "ж." * 25 + "example", ["http://www." + "xn--f1a." * 25 + "example"]),
     ],
 )
 def test_the_sentence_around_it_does_not_belong_to_it(text, links):
@@ -70,3 +76,17 @@ def test_the_text_is_what_it_was_and_nothing_in_it_is_markup(text):
     made = re.sub(r'<a href="[^"<>]*">|</a>', "", linked(text))
     assert not set('<>"') & set(made)
     assert html.unescape(made) == html.unescape(html.escape(text))
+
+
+@given(st.text() | st.text(alphabet="htps:/w.a@([)]'<>\"& \n%é"))
+def test_without_its_links_it_is_the_text_with_escapes(text):
+    assert unlinked(linked(text)) == django_escape(text)
+
+
+@pytest.mark.parametrize(
+    "word", ["www." + "ж." * 300, "www." + "жa" * 400 + ".example", "a@" + "ж." * 300 + "example", "www." + "ж." * 1500]
+)
+def test_a_host_that_is_too_long_is_found_without_encoding_it(word, monkeypatch):
+    monkeypatch.setattr("idna.alabel", lambda label: pytest.fail("encoded"))
+    monkeypatch.setattr("messaging.intake.addresses.validate_email", lambda *args, **kwargs: pytest.fail("validated"))
+    assert opened(word) == []

@@ -3,11 +3,13 @@
 import email
 from email import policy
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from messaging.compose import letters, rewrite
 from messaging.content import mime
+from messaging.intake.addresses import Mailbox
 from tests.mails import multipart, part, pdf
 
 HTML = letters.html_of("Old").encode()
@@ -53,3 +55,11 @@ def test_a_text_stays_or_all_versions_of_it_are_changed(raw):
         if each.content_type == "multipart/alternative" and not each.is_leaf:
             leaves = [leaf.data for leaf in mime.leaves(each.raw[each.start : each.stop])]
             assert all(b"New" in data for data in leaves) or not any(b"New" in data for data in leaves)
+
+
+def test_whether_html_was_made_of_a_text_is_known_without_its_links(monkeypatch):
+    letter = letters.Letter(Mailbox("", "a@b.example"), [Mailbox("", "c@d.example")], text="www.straße.example <\n\nä")
+    raw = letters.raw_of(letter)
+    monkeypatch.setattr("messaging.compose.links._word", lambda word: pytest.fail("a link was looked for"))
+    assert rewrite.why_text_stays(raw) == ""
+    assert "layout" in rewrite.why_text_stays(raw.replace(b"</p>", b"!</p>"))

@@ -1,10 +1,14 @@
 """What is an address for the envelope."""
 
+import re
+
 import pytest
+from email_validator import EmailNotValidError
+from email_validator.syntax import validate_email_domain_name
 from hypothesis import given
 from hypothesis import strategies as st
 
-from messaging.intake.addresses import envelope_address, envelope_mailboxes, header_value
+from messaging.intake.addresses import ascii_domain, envelope_address, envelope_mailboxes, header_value
 from messaging.intake.gate import BadAddress
 
 
@@ -75,3 +79,19 @@ def test_a_header_field_that_is_no_list_of_addresses_is_refused_in_words_that_he
     with pytest.raises(BadAddress) as refusal:
         envelope_mailboxes(value)
     assert words in str(refusal.value)
+
+
+LABELS = st.text(
+    st.sampled_from("aZ9-_ßéжあ한أ１。．.\u00ad\u200d\ufe0f\u0301ｘｎ－㎏․⒈") | st.characters(), max_size=8
+)
+
+
+@given(st.lists(LABELS, min_size=1, max_size=4).map(".".join))
+def test_a_domain_that_is_not_ascii_is_one_where_the_library_says_so(domain):
+    if domain.isascii() or any(label.isascii() for label in re.split("[.\u3002\uff0e\uff61]", domain)):
+        return
+    try:
+        expected = validate_email_domain_name(domain, globally_deliverable=False)["ascii_domain"]
+    except EmailNotValidError:
+        expected = ""
+    assert ascii_domain(domain) == expected
