@@ -85,13 +85,17 @@ def same(mailbox: Mailbox) -> tuple[str, str]:
 
 
 def named(raw: bytes, *names: str) -> dict[str, str]:
-    """How each address stands in the fields of these names, with its name and comments."""
+    """How each address stands in the fields of these names, with its name and comments.
+
+    Those beyond the effort for one message are not found.
+    """
     found: dict[str, str] = {}
+    effort = addresses.Effort()
     for field in mime.head(raw)[0]:
         if field.name in map(str.lower, names):
             value = field.value.decode("utf-8", "replace")  # as the gate made it, folds included
             for text in (text for listed in address_list.split(value) for text in listed.mailboxes):
-                for mailbox in addresses.mailboxes(text):
+                for mailbox in addresses.mailboxes(text, effort):
                     found.setdefault(_comparable(mailbox.address), text)
     return found
 

@@ -59,6 +59,18 @@ class Mailbox(NamedTuple):
     address: str
 
 
+class Effort:
+    """What the standard library's parser may still do, for one list or for all fields of a message."""
+
+    def __init__(self) -> None:
+        self.left = MOST_EFFORT
+
+    def allows(self, entry: str) -> bool:
+        """Whether there is enough left for the entry, which is taken off."""
+        self.left -= (100 + len(entry)) ** 2
+        return self.left >= 0
+
+
 class Group(NamedTuple):
     """Mailboxes under a group name, or on their own when the name is None."""
 
@@ -179,12 +191,12 @@ def envelope_mailboxes(value: str) -> list[Mailbox]:
     return found
 
 
-def mailboxes(value: str) -> list[Mailbox]:
+def mailboxes(value: str, effort: Effort | None = None) -> list[Mailbox]:
     """The mailboxes that can be made out in an unfolded address header field, those in groups too. Never raises."""
-    return [mailbox for group in _read(value)[0] for mailbox in group.mailboxes]
+    return [mailbox for group in _read(value, effort)[0] for mailbox in group.mailboxes]
 
 
-def _read(value: str) -> tuple[list[Group], bool]:
+def _read(value: str, effort: Effort | None = None) -> tuple[list[Group], bool]:
     """What can be made out in an address list, and whether that is all there is (RFC 5322 3.4)."""
     value = _BLANKS.sub(" ", value)
     simple = _all_simple(value)
@@ -192,14 +204,13 @@ def _read(value: str) -> tuple[list[Group], bool]:
         return [Group(None, [_simple(each)]) for each in simple], True
     groups: list[Group] = []
     is_valid = True
-    effort = 0
+    effort = effort or Effort()
     for entry in filter(str.strip, _entries(value)):
         usual = _usual(entry)
         if usual is not None:
             groups.append(usual)
             continue
-        effort += (100 + len(entry)) ** 2
-        read, is_entry_valid = _closely(entry) if effort <= MOST_EFFORT else ([], False)
+        read, is_entry_valid = _closely(entry) if effort.allows(entry) else ([], False)
         groups += read
         is_valid = is_valid and is_entry_valid
     return groups, is_valid
@@ -276,9 +287,9 @@ def _by_members(entry: str) -> tuple[list[Group], bool]:
     return [Group(name, mailboxes)], is_valid
 
 
-def _group_name(written: str) -> tuple[str, bool]:
+def _group_name(written: str, effort: Effort | None = None) -> tuple[str, bool]:
     """The name of a group, decoded, and whether it is one."""
-    named, is_valid = _read(f"{written} <group@group.invalid>")
+    named, is_valid = _read(f"{written} <group@group.invalid>", effort)
     names = [mailbox.name for group in named for mailbox in group.mailboxes]
     return (names[0], is_valid) if len(names) == 1 else (_clean(written), False)
 
@@ -322,32 +333,34 @@ def _clean(text: str) -> str:
     return _CONTROL.sub(" ", text)
 
 
-def header_value(value: str) -> str:
+def header_value(value: str, effort: Effort | None = None) -> str:
     """An unfolded address header field's value with one mailbox per line, in ASCII but for local parts that cannot be.
 
-    Mailboxes in ASCII stay as they are written. Of one that is not valid only the words that are not ASCII are
-    encoded, so that nothing in it is lost. What was made of a value is made of itself again.
+    Mailboxes in ASCII stay as they are written. Of one that is not valid, or beyond the `effort` of its message, only
+    the words that are not ASCII are encoded, so that nothing in it is lost. What was made of a value is made of itself
+    again.
     """
+    effort = effort or Effort()
     value = _BLANKS.sub(" ", value)
     simple = _all_simple(value)
     if simple is not None:
-        return ",\r\n ".join(_written(each[0].strip()) for each in simple)
-    return ",\r\n ".join(map(_listed, address_list.split(value)))
+        return ",\r\n ".join(_written(each[0].strip(), effort) for each in simple)
+    return ",\r\n ".join(_listed(each, effort) for each in address_list.split(value))
 
 
-def _listed(listed: address_list.Listed) -> str:
-    members = ",\r\n ".join(map(_written, listed.mailboxes))
+def _listed(listed: address_list.Listed, effort: Effort) -> str:
+    members = ",\r\n ".join(_written(each, effort) for each in listed.mailboxes)
     if listed.group is None:
         return members
     name = listed.group
     if not name.isascii():
-        read, is_name = _group_name(name)
+        read, is_name = _group_name(name, effort)
         name = _phrase(read) if is_name else _as_it_stands(name)
     blank = " " if name.endswith("?=") else ""  # RFC 2047 5 (3)
     return f"{name}{blank}:\r\n {members};"
 
 
-def _written(text: str) -> str:
+def _written(text: str, effort: Effort) -> str:
     """A mailbox; its comments go behind it when it has to be written anew."""
     if text.isascii() and len(text) < _LONG:
         return text
@@ -355,7 +368,7 @@ def _written(text: str) -> str:
     if simple is not None and mime.read_words(text).is_whole:
         return _mailbox(_simple(simple))
     bare, comments = address_list.without_comments(text)
-    groups, is_valid = _read(bare)
+    groups, is_valid = _read(bare, effort)
     found = [mailbox for group in groups for mailbox in group.mailboxes]
     if not is_valid or len(found) != 1 or not mime.read_words(bare).is_whole:
         return _as_it_stands(text)

@@ -4,7 +4,8 @@ The rules, in the order they are applied:
 
 - a byte order mark and a leading mbox "From " line go; UTF-16 becomes UTF-8. A header of more than 512 KB or
   1,000 fields is refused, and one with a NUL or a stray carriage return, because that is how header fields are
-  smuggled in;
+  smuggled in; so is a message with more than 2 MB of header fields that have to be encoded, those of its parts and of
+  attached messages counted;
 - what is signed or encrypted (sealed.py) is refused when its octets cannot be sent as they are, and else left alone by
   the rules that follow, but for its line ends;
 - a text with octets of 8 bits that is UTF-8, and cannot be in the character set that it names, or names none, is
@@ -69,6 +70,7 @@ IDENTIFIERS = ("content-id", "content-location")
 WITH_LINKS = ("references", "in-reply-to")  # in angle brackets, as the List- fields have them
 MAX_HEADER = 512 * 1024
 MAX_FIELDS = 1_000  # of it
+MOST_ENCODED = 2 * 2**20  # octets of header fields, of all parts; each costs a microsecond, some cost two
 MOST_ENCODED_PARAMETERS = 5_000  # of all parts; each is read and written
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -242,14 +244,21 @@ def _fit_entity(raw: bytes) -> bytes:
     """The message with its header fields and leaf parts encoded again where they must be."""
     if raw.isascii() and b"\0" not in raw and _SHIFT not in raw and not mime.has_long_line(raw):
         return raw
-    return transfer_encoding.apply(raw, _unfit(raw, 0, len(raw), _Left(MOST_ENCODED_PARAMETERS)))
+    left = _Left(MOST_ENCODED, MOST_ENCODED_PARAMETERS, addresses.Effort())
+    return transfer_encoding.apply(raw, _unfit(raw, 0, len(raw), left))
 
 
 @dataclass
 class _Left:
-    """How many parameters may still be encoded as RFC 2231 has it, in a message and in those attached to it."""
+    """What may still be done for the header fields of a message and of those attached to it.
 
+    `octets` that are encoded, beyond which the message is refused; `parameters` as RFC 2231 has them, beyond which they
+    are encoded words; `effort` for mailboxes, beyond which their words are encoded one by one.
+    """
+
+    octets: int
     parameters: int
+    effort: addresses.Effort
 
 
 def _unfit(raw: bytes, start: int, stop: int, left: _Left, depth: int = 0) -> list[transfer_encoding.Edit]:
@@ -262,6 +271,8 @@ def _unfit(raw: bytes, start: int, stop: int, left: _Left, depth: int = 0) -> li
         for field in part.fields:
             whole = raw[field.start : field.stop]
             if not whole.isascii() or _SHIFT in whole or mime.has_long_line(whole):
+                left.octets -= len(whole)
+                _check_encoded(left.octets)
                 if charset is None:
                     charset = _charset_of_texts(parts)
                 text = field.text_in(part.charset or charset)
@@ -277,6 +288,14 @@ def _unfit(raw: bytes, start: int, stop: int, left: _Left, depth: int = 0) -> li
         elif part.is_leaf and (b"\0" in part.encoded or mime.has_long_line(raw, part.body, part.stop)):
             edits += transfer_encoding.encoded(part)
     return edits
+
+
+def _check_encoded(left: int) -> None:
+    if left < 0:
+        raise Refused(
+            f"The headers of what is attached to the message have more than {MOST_ENCODED >> 20} MB that has to be "
+            "encoded. Attach fewer messages."
+        )
 
 
 def _check_sealed(part: mime.Part) -> None:
@@ -305,7 +324,7 @@ def _fit_field(key: str, text: str, whole: bytes, left: _Left) -> bytes:
     name = whole.partition(b":")[0].decode("ascii").strip()
     text = _CONTROL_BUT.sub(" ", text)
     if key in ADDRESSES:
-        value = addresses.header_value(text)
+        value = addresses.header_value(text, left.effort)
     elif key in (*mime.WITH_PARAMETERS, "content-transfer-encoding"):
         value = _fit_parameters(name, text, left)
     elif key in (*IDENTIFIERS, *WITH_LINKS) or key.startswith("list-"):
