@@ -180,7 +180,7 @@ def parsers() -> dict[str, Parser]:
         downgrade,
         flowed,
         mime,
-        sealed,
+        signed_or_encrypted,
         transfer_encoding,
         uploads,
     )
@@ -281,7 +281,7 @@ def parsers() -> dict[str, Parser]:
         "own mail": lambda text: letters.raw_of(
             letters.Letter(addresses.Mailbox(text[:900], "a@b.example"), [], subject=text[:900], text=text)
         ),
-        "sealed": sealed.is_text_sealed,
+        "sealed": signed_or_encrypted.is_text_sealed,
         "file name": lambda text: assembly._safe_filename(text),
         "file stem": assembly.file_stem,
         "upload name": lambda text: uploads._file(text, text, b""),

@@ -15,7 +15,7 @@ from messaging.access import kept_forms, sessions, sign_in_throttling
 from messaging.company.options import options, retry_limits
 from messaging.compose import form_submissions
 from messaging.content import blobs, uploads
-from messaging.delivery import opt_file_block, pauses, streaks, unanswered
+from messaging.delivery import opt_file_block, pauses, refusal_streaks, unanswered
 from messaging.delivery.outcomes import retry
 from messaging.delivery.outcomes.reply import sign_in_failed
 from messaging.delivery.outcomes.verdict import judge
@@ -204,7 +204,7 @@ def _past(now: datetime) -> list[Callable[[], object]]:
         lambda: opt_file_block.forget(now),
         lambda: schedules.forget(now),
         lambda: notices.forget(now),
-        lambda: streaks.forget(now),
+        lambda: refusal_streaks.forget(now),
         lambda: unanswered.forget(now),
         lambda: limits.forget(now),
         lambda: AccountPause.history.filter(ended_at__lt=now - PAUSES_KEPT).delete(),

@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from messaging import notices
 from messaging.company.options import may_claim, options, urgent_categories
-from messaging.delivery import streaks, unanswered
+from messaging.delivery import refusal_streaks, unanswered
 from messaging.delivery.lane import Lane
 from messaging.delivery.outcomes.reply import OPENING_STAGES, Stage
 from messaging.delivery.outcomes.verdict import Reply, judge
@@ -408,9 +408,9 @@ def _outcome(message: Message, lane: Lane, is_recorded: bool) -> Outcome:
     recipients = list(Recipient.objects.filter(message=message))
     result = lane.result
     accepted = tuple(each.address for each in recipients if each.status == Recipient.Status.ACCEPTED)
-    attempt = unanswered.beside_counting(streaks.beside_counting(message.attempts.all())).last()
+    attempt = unanswered.with_ends_unanswered(refusal_streaks.with_ends_streak(message.attempts.all())).last()
     if accepted and not is_recorded and getattr(attempt, "ends_streak", False):
-        streaks.end_counting(lane.account_id)
+        refusal_streaks.end_counting(lane.account_id)
     is_answered = result is not None and result.final.stage == Stage.END and message.status != Status.UNKNOWN
     if attempt is not None and is_answered and not is_recorded and getattr(attempt, "ends_unanswered", False):
         unanswered.end_counting(lane.account_id, attempt.server)

@@ -13,7 +13,7 @@ from messaging.company.options import options
 from messaging.compose import letters, rewrite, versions
 from messaging.compose.versions import Change, Current
 from messaging.content import dkim
-from messaging.content.sealed import is_sealed
+from messaging.content.signed_or_encrypted import is_sealed
 from messaging.content.uploads import File
 from messaging.delivery.outcomes.reply import Reply
 from messaging.delivery.outcomes.verdict import judge

@@ -15,7 +15,7 @@ from messaging.compose.letters import attach, html_of, plain
 from messaging.compose.links import unlinked
 from messaging.content import address_list, assembly, charsets, mime, transfer_encoding
 from messaging.content.charsets import Reading
-from messaging.content.sealed import is_sealed, is_text_sealed
+from messaging.content.signed_or_encrypted import is_sealed, is_text_sealed
 from messaging.content.uploads import File
 from messaging.intake import addresses, own_mail
 from messaging.intake.addresses import Mailbox

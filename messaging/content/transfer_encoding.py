@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from quopri import encodestring
 
-from messaging.content import charsets, mime, sealed
+from messaging.content import charsets, mime, signed_or_encrypted
 from messaging.content.octets import Joined, Made, Octets, Pieces
 
 Edit = tuple[int, int, bytes | Pieces]
@@ -35,11 +35,11 @@ def to_7bit(raw: Octets, *, is_attached: bool = False) -> tuple[bytes, Pieces]:
     end = 0
     # Bytes are looked at faster. Not once more for each of the messages that are attached in each other.
     seen: mime.Raw = b"".join(raw) if raw.is_held and not is_attached else raw
-    for part in sealed.walk(seen):
+    for part in signed_or_encrypted.walk(seen):
         if part.start < end or raw.isascii(part.body, part.stop):
             continue
-        if sealed.is_opaque(part):
-            raise sealed.Sealed
+        if signed_or_encrypted.is_opaque(part):
+            raise signed_or_encrypted.Sealed
         if part.is_leaf or not part.boundary.isascii():
             end = part.stop
             edits += _in_7bit(part)
@@ -63,7 +63,7 @@ def _in_7bit(part: mime.Part) -> list[Edit]:
 
 def is_attached(part: mime.Part) -> bool:
     """Whether it is a message, which may not be encoded itself, only its own parts (RFC 2046 5.2.1)."""
-    return part.is_leaf and part.content_type == sealed.ATTACHED and part.encoding not in ENCODED
+    return part.is_leaf and part.content_type == signed_or_encrypted.ATTACHED and part.encoding not in ENCODED
 
 
 def attached(part: mime.Part, inner: Pieces, *, is_ascii: bool) -> list[Edit]:

@@ -21,7 +21,7 @@ from django.utils import timezone
 
 from messaging.company.options import RetryLimits, retry_limits
 from messaging.content import assembly
-from messaging.delivery import opt_file_block, pauses, streaks, unanswered
+from messaging.delivery import opt_file_block, pauses, refusal_streaks, unanswered
 from messaging.delivery.outcomes import retry
 from messaging.delivery.outcomes.verdict import LocalError, Reply, Scope, Stage, Verdict, judge
 from messaging.delivery.smtp.dialogue import OnLine, Patience, StageFailed, is_out_of_files
@@ -470,7 +470,7 @@ class Lane:
         if put_off and not is_message:
             together = limit_to_message(judge_result(every_recipient, heard), every_recipient, heard)
         pending, result, judgement = every_recipient, heard, together
-        if is_message and (refusals := streaks.unknown_refusals(message, pending, judgement, result, now)):
+        if is_message and (refusals := refusal_streaks.unknown_refusals(message, pending, judgement, result, now)):
             self._settle()
             self._end_probe(result.final, now)
             self._record_unknown(message, attempt, pending, judgement, result, refusals)
@@ -508,7 +508,7 @@ class Lane:
         if judgement.reply.stage in ledger.MESSAGE_STAGES and _persistently(lambda: ledger.is_notice(message)):
             return put_off_alone(judgement, pending, result), False
         if others_were_judged(message, judgement, put_off, now) or _persistently(
-            lambda: ledger.is_minded_alone(message)
+            lambda: ledger.is_refused_alone(message)
         ):
             return limit_to_message(judgement, pending, result), True
         return judgement, True
@@ -544,18 +544,18 @@ class Lane:
         pending: list[Recipient],
         judgement: Judgement,
         result: Result,
-        refusals: list[streaks.UnknownRefusal],
+        refusals: list[refusal_streaks.UnknownRefusal],
     ) -> None:
         """Record a refusal in words that no one knows, in one transaction with what it means for the account."""
         now = self.clock()
         heard = attempt.outcome, attempt.category, attempt.reason
 
-        def write(does_count: bool = True) -> streaks.Ruling:
+        def write(does_count: bool = True) -> refusal_streaks.Ruling:
             attempt.outcome, attempt.category, attempt.reason = heard
             with transaction.atomic():
-                ruling = streaks.note(message, refusals, attempt, now) if does_count else streaks.ALONE
+                ruling = refusal_streaks.note(message, refusals, attempt, now) if does_count else refusal_streaks.ALONE
                 if ruling.is_ours:
-                    decision = streaks.put_back(message, attempt, pending, ruling, now)
+                    decision = refusal_streaks.put_back(message, attempt, pending, ruling, now)
                 else:
                     decision = ruling.applied_to(decide(message, pending, judgement, result, now, self.retry_limits))
                 ledger.record(message, attempt, pending, decision)

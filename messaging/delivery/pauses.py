@@ -184,7 +184,7 @@ def _may_mind_one_message(row: AccountPause, now: datetime) -> bool:
     """
     if row.kind != Kind.FAULT:
         return False
-    alone = ledger.minded_alone_since(row.account_id, row.since)
+    alone = ledger.refused_alone_since(row.account_id, row.since)
     return alone is not None and claims.has_come_in(row.account_id, row.since, now, beside=alone)
 
 

@@ -17,7 +17,7 @@ from messaging.delivery.store.ledger import LONGEST_TRY
 from messaging.models import AttemptOutcome, SendAttempt, UnansweredStreak
 
 from .pauses import MOST_LOOKED_AT
-from .streaks import FORGOTTEN_AFTER
+from .refusal_streaks import FORGOTTEN_AFTER
 
 MOST = 3  # one may be chance, and so may two
 
@@ -72,7 +72,7 @@ def forget(now: datetime) -> None:
 # --- Where nothing is recorded ------------------------------------------------------------------------
 
 
-def beside_counting(attempts: QuerySet[SendAttempt]) -> QuerySet[SendAttempt]:
+def with_ends_unanswered(attempts: QuerySet[SendAttempt]) -> QuerySet[SendAttempt]:
     """Attempts annotated with `ends_unanswered`: whether unanswered messages of their account are being counted."""
     counted = UnansweredStreak.objects.annotate(key=Coalesce("account_id", 0))
     counted = counted.filter(key=Coalesce(OuterRef("account_id"), 0), server=OuterRef("server"))

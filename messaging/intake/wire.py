@@ -6,8 +6,8 @@ The rules, in the order they are applied:
   1,000 fields is refused, and one with a NUL or a stray carriage return, because that is how header fields are
   smuggled in; so is a message with more than 2 MB of header fields that have to be encoded, those of its parts and of
   attached messages counted;
-- what is signed or encrypted (sealed.py) is refused when its octets cannot be sent as they are, and else left alone by
-  the rules that follow, but for its line ends;
+- what is signed or encrypted (signed_or_encrypted.py) is refused when its octets cannot be sent as they are, and else
+  left alone by the rules that follow, but for its line ends;
 - a text with octets of 8 bits that is UTF-8, and cannot be in the character set that it names, or names none, is
   labelled as UTF-8, unless the header has a DKIM signature;
 - binary parts become base64, every line end CRLF (RFC 5321 2.3.8), and the message ends with one;
@@ -38,7 +38,7 @@ from urllib.parse import quote
 
 from django.utils import timezone
 
-from messaging.content import assembly, charsets, dkim, mime, sealed, transfer_encoding
+from messaging.content import assembly, charsets, dkim, mime, signed_or_encrypted, transfer_encoding
 
 from . import addresses, message_ids, parameters, unicode_files
 from .errors import BadAddress, Refused
@@ -138,7 +138,7 @@ def _check_header(header: bytes, number: int) -> None:
 def _with_crlf(raw: bytes) -> bytes:
     line_ends = raw.count(b"\n")
     if not line_ends == raw.count(b"\r\n") == raw.count(b"\r"):
-        for part in sealed.opaque(raw):
+        for part in signed_or_encrypted.opaque(raw):
             _check_sealed(part)
         raw = raw.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
     return _with_last_crlf(raw)
@@ -158,7 +158,7 @@ def _labelled(raw: bytes) -> bytes:
     """
     if raw.isascii() or any(field.name in dkim.SIGNATURES for field in mime.head(raw)[0]):
         return raw
-    texts = (part for part in sealed.walk(raw) if part.is_leaf and assembly.is_body(part))
+    texts = (part for part in signed_or_encrypted.walk(raw) if part.is_leaf and assembly.is_body(part))
     return transfer_encoding.apply(raw, chain.from_iterable(map(_label, texts)))
 
 
@@ -215,8 +215,8 @@ def _binary_parts(raw: bytes, start: int, stop: int, depth: int = 0) -> list[tra
     """The edits that encode them, in a message and in those attached to it."""
     _check_depth(depth)
     edits: list[transfer_encoding.Edit] = []
-    for part in sealed.walk(raw, start, stop):
-        if not part.is_leaf or sealed.is_opaque(part):
+    for part in signed_or_encrypted.walk(raw, start, stop):
+        if not part.is_leaf or signed_or_encrypted.is_opaque(part):
             continue
         if transfer_encoding.is_attached(part):
             within = _binary_parts(raw, part.body, part.stop, depth + 1)
@@ -267,7 +267,7 @@ def _unfit(raw: bytes, start: int, stop: int, left: _Left, depth: int = 0) -> li
     edits: list[transfer_encoding.Edit] = []
     parts = list(mime.walk(raw, start, stop))
     charset = None
-    for part in sealed.unsealed(parts):
+    for part in signed_or_encrypted.unsealed(parts):
         for field in part.fields:
             whole = raw[field.start : field.stop]
             if not whole.isascii() or _SHIFT in whole or mime.has_long_line(whole):
@@ -279,7 +279,7 @@ def _unfit(raw: bytes, start: int, stop: int, left: _Left, depth: int = 0) -> li
                 fitted = _fit_field(field.name, text, whole, left)
                 if fitted != whole:
                     edits.append((field.start, field.stop, fitted))
-        if sealed.is_opaque(part):
+        if signed_or_encrypted.is_opaque(part):
             _check_sealed(part)
         elif transfer_encoding.is_attached(part):
             within = _unfit(raw, part.body, part.stop, left, depth + 1)
@@ -299,11 +299,12 @@ def _check_encoded(left: int) -> None:
 
 
 def _check_sealed(part: mime.Part) -> None:
-    flaw = sealed.flaw(part)
+    flaw = signed_or_encrypted.flaw(part)
     if flaw:
         raise Refused(
-            f"What is signed or encrypted in the message has {sealed.FLAWS[flaw]}. It cannot be sent like this, and a "
-            "change would break the signature. Encode it as quoted-printable or base64 before it is signed."
+            f"What is signed or encrypted in the message has {signed_or_encrypted.FLAWS[flaw]}. It cannot be sent "
+            "like this, and a change would break the signature. Encode it as quoted-printable or base64 before it is "
+            "signed."
         )
 
 

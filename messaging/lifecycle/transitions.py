@@ -1,8 +1,8 @@
 """Every way in which a message changes its state: from where, to where, by whom, what it writes and what is told of it.
 
 Persons, batches, schedules, housekeeping and rescue carry out the same rows of TABLE with the same function. A lane
-writes what it heard by delivery/ledger.py, under its claim, and a restore writes by delivery/set_aside.py; TABLE has
-their rows as well, and a test keeps a message from changing in any other way.
+writes what it heard by delivery/store/ledger.py, under its claim, and a restore by delivery/store/restored_messages.py;
+TABLE has their rows as well, and a test keeps a message from changing in any other way.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -253,7 +253,7 @@ REROUTE = Transition(
     "reroute", (Status.QUEUED,), _SAME, _CLOCK, Kind.REROUTED, given=("account", "not_before")
 )  # fmt: skip
 
-# Written by delivery/set_aside.py.
+# Written by delivery/store/restored_messages.py.
 SET_ASIDE = Transition(
     "restore", (Status.QUEUED, Status.HELD, Status.SENDING), (Status.UNKNOWN,), _CLOCK, Kind.SINCE_BACKUP
 )  # fmt: skip

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from messaging.local import leash
+from messaging.local import die_with_parent
 
 GRACE_SECONDS = 30.0
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -70,7 +70,7 @@ class Supervisor:
     def _start(self, name: str, command: list[str]) -> None:
         # In a session of its own, so that Ctrl-C in the terminal reaches only us and the order of stopping is ours.
         process = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-I", "-S", str(Path(leash.__file__)), str(os.getpid()), *command],
+            [sys.executable, "-I", "-S", str(Path(die_with_parent.__file__)), str(os.getpid()), *command],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -494,7 +494,7 @@ def cancel(batch: Batch, *, by: User | None) -> int:
         _set_cancelled(batch, states, by)
         if batch.status == Batch.Status.CANCELLED:
             # Once more: what was being sent, and came back before anyone could see the batch as cancelled.
-            wake.help_after_commit(lambda: _take_out(batch, by))
+            wake.try_after_commit(lambda: _take_out(batch, by))
     return number
 
 

@@ -92,7 +92,7 @@ def pause(whose: Whose, *, by: User, why: str, until: datetime | None = None, se
             _end(AccountPause.objects.filter(pk=row.pk), by, now)
             row = AccountPause.objects.create(account=_account(whose), kind=_kind(whose), **wanted)
         # Not before the pause is committed: a lane that asked for leave earlier may still claim.
-        wake.help_after_commit(lambda: claims.take_back(_key(_account(whose)), all_accounts=whose is ALL))
+        wake.try_after_commit(lambda: claims.take_back(_key(_account(whose)), all_accounts=whose is ALL))
     return row
 
 
@@ -112,7 +112,7 @@ def resume(whose: Whose, *, by: User, seen: str | None = None) -> bool:
         _compare(row, seen)
         _end(AccountPause.objects.filter(pk=row.pk), by, timezone.now())
         if isinstance(whose, Everybody):
-            wake.help_after_commit(wake.wake_all)
+            wake.try_after_commit(wake.wake_all)
         else:
             wake.wake_after_commit(_key(whose))
     return True

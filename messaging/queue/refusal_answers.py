@@ -1,6 +1,6 @@
 """What a person answers when the same words refused several messages: it was us, or it was not.
 
-Either way the account sends again, and the answer holds for a day for these words (delivery/streaks.py).
+Either way the account sends again, and the answer holds for a day for these words (delivery/refusal_streaks.py).
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from django.utils import timezone
 from messaging import admission
 from messaging.access import roles
 from messaging.delivery.outcomes.meanings import MEANINGS
-from messaging.delivery.streaks import of_streak, question
+from messaging.delivery.refusal_streaks import of_streak, question
 from messaging.lifecycle import transitions
 from messaging.lifecycle.transitions import carry_out, leave_batch, lock, record_reply
 from messaging.models import AccountPause, Batch, Message, Phrase, Reason, Recipient, RefusalStreak

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from messaging import admission, audit
 from messaging.audit import Area, Source, Subject
-from messaging.delivery.store import set_aside
+from messaging.delivery.store import restored_messages
 from messaging.models import AccountPause, Restore
 from messaging.queue import wake
 
@@ -46,10 +46,10 @@ def answer(restore: Restore, what: Answer, *, by: User) -> int:
         row.save()
         number = 0
         if what == Answer.MOVED:
-            number = set_aside.put_back(row, by, now)
+            number = restored_messages.put_back(row, by, now)
         else:
-            set_aside.forget(row)
+            restored_messages.forget(row)
         if unanswered() is None:
             AccountPause.objects.filter(kind=AccountPause.Kind.RESTORED).update(ended_at=now, ended_by=by)
-        wake.help_after_commit(wake.wake_all)
+        wake.try_after_commit(wake.wake_all)
     return number

@@ -23,10 +23,10 @@ MESSAGES_PER_LANE = 5
 
 def wake_after_commit(account_id: int | None) -> None:
     """Wake the account's lanes once what made messages due is committed."""
-    help_after_commit(lambda: wake(account_id))
+    try_after_commit(lambda: wake(account_id))
 
 
-def help_after_commit(work: Callable[[], object]) -> None:
+def try_after_commit(work: Callable[[], object]) -> None:
     """Have something done after the commit, without which it would be done later.
 
     Its errors reach no one: what is committed holds, and an error would have it ordered once more.

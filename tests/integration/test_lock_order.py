@@ -18,7 +18,7 @@ from django.utils import timezone
 from messaging import housekeeping, users
 from messaging.access import roles
 from messaging.company import options
-from messaging.delivery.store import claims, ledger, set_aside
+from messaging.delivery.store import claims, ledger, restored_messages
 from messaging.delivery.store.rescue import rescue
 from messaging.intake import gate
 from messaging.models import (
@@ -120,7 +120,7 @@ def ask(office):
 def notice_a_restore(office):
     restore = Restore.objects.create(noticed_at=NOW)
     with transaction.atomic():
-        set_aside.make_unknown(restore, NOW)
+        restored_messages.make_unknown(restore, NOW)
 
 
 def answer_the_restore(office):

@@ -14,7 +14,7 @@ from messaging.console.forms import compose, options
 from messaging.console.views import batches as batch_pages
 from messaging.console.views import guard
 from messaging.content import uploads
-from messaging.delivery import opt_file_block, streaks
+from messaging.delivery import opt_file_block, refusal_streaks
 from messaging.delivery.lane import Lane
 from messaging.delivery.outcomes import verdict
 from messaging.delivery.smtp import dialogue
@@ -91,9 +91,9 @@ IN_ORDER = [
     # What is kept, and for how long it is looked at.
     (form_submissions.longest(), uploads.KEPT, "a form's files are there for as long as it may be sent"),
     (3600 * SECOND, housekeeping.BLOBS_KEPT, "blobs.STAYS_YOUNG: a body that is named again is young enough"),
-    (streaks.ANSWER_HOLDS, streaks.FORGOTTEN_AFTER, "an answer ends before its streak is forgotten"),
-    (streaks.FORGOTTEN_AFTER, streaks.KEPT, "a streak that ended is kept for those who ask why"),
-    (streaks.KEPT, housekeeping.PAUSES_KEPT, "and the pause that it caused as well"),
+    (refusal_streaks.ANSWER_HOLDS, refusal_streaks.FORGOTTEN_AFTER, "an answer ends before its streak is forgotten"),
+    (refusal_streaks.FORGOTTEN_AFTER, refusal_streaks.KEPT, "a streak that ended is kept for those who ask why"),
+    (refusal_streaks.KEPT, housekeeping.PAUSES_KEPT, "and the pause that it caused as well"),
     (mail.TRIED_FOR, notices.KEPT, "a notice is kept while its mail is tried"),
     (options.MOST_MINUTES * 60 * SECOND, notices.KEPT, "and collected before it is dropped"),
     (schedules.NOTHING_KEPT, schedules.RUNS_KEPT, "runs that found nothing go sooner"),
@@ -138,7 +138,7 @@ CHUNKS = [
     COLLECTED,
     dispatch.CHUNK,
     actions.CHUNK,
-    streaks.CHUNK,
+    refusal_streaks.CHUNK,
     housekeeping.CHUNK,
     export.CHUNK,
 ]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from messaging.content import mime, octets, sealed, transfer_encoding
+from messaging.content import mime, octets, signed_or_encrypted, transfer_encoding
 from messaging.content.octets import Held, Octets, Span, Spool
 from tests.mails import HEAD, LEAF, TREE, multipart, part
 
@@ -76,7 +76,7 @@ def test_the_parts_of_a_message_are_where_they_are_in_bytes(small, tmp_path, tre
 def in_7bit(found):
     try:
         header, body = transfer_encoding.to_7bit(found)
-    except sealed.Sealed:
+    except signed_or_encrypted.Sealed:
         return None
     assert len(body) == len(b"".join(body))
     return header + b"".join(body)

@@ -12,7 +12,7 @@ PLACES = {
     ("delivery/store/restore_detection.py", "AccountPause"): {"account", "kind"},
     ("delivery/store/restore_detection.py", "Lineage"): {"pk"},
     ("delivery/pauses.py", "AccountPause"): {"account", "kind"},
-    ("delivery/streaks.py", "RefusalStreak"): {"account", "stage", "wording"},
+    ("delivery/refusal_streaks.py", "RefusalStreak"): {"account", "stage", "wording"},
     ("delivery/unanswered.py", "UnansweredStreak"): {"account", "server"},
     ("housekeeping.py", "Heartbeat"): {"name"},
     ("notices/__init__.py", "NoticesSeen"): {"user"},

@@ -18,7 +18,7 @@ from messaging.console.filters import ids_in
 from messaging.console.forms.actions import PauseForm
 from messaging.console.paging import Page, page_of, page_of_list
 from messaging.console.presentation.settings import setting_value
-from messaging.delivery.streaks import of_streak
+from messaging.delivery.refusal_streaks import of_streak
 from messaging.lifecycle.limits import OF_SETTINGS, gravest_first
 from messaging.models import AccountPause, Message, Phrase, RefusalStreak
 from messaging.queue import actions, pausing, refusal_answers

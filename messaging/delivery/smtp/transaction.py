@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from messaging.content import dkim, mime
 from messaging.content.downgrade import to_ascii_header
 from messaging.content.octets import Joined, Octets, Pieces
-from messaging.content.sealed import Sealed
+from messaging.content.signed_or_encrypted import Sealed
 from messaging.content.transfer_encoding import to_7bit
 from messaging.delivery.outcomes.verdict import Kind, LocalError, Reply, Stage, judge
 from messaging.delivery.smtp.dialogue import Client, StageFailed, failing_at, local_failure

@@ -219,7 +219,7 @@ def is_notice(message: Message) -> bool:
     return message.category == "notice" and Notice.objects.filter(mail=message).exists()
 
 
-def is_minded_alone(message: Message) -> bool:
+def is_refused_alone(message: Message) -> bool:
     """Whether the account's server has twice taken other messages between refusals of this one, as it would any, the
     last of which is not written yet.
 
@@ -243,7 +243,7 @@ def _last(attempts: QuerySet[SendAttempt]) -> datetime | None:
     return attempts.order_by("-started_at").values_list("started_at", flat=True).first()
 
 
-def minded_alone_since(account_id: int | None, since: datetime) -> int | None:
+def refused_alone_since(account_id: int | None, since: datetime) -> int | None:
     """The one message (its key) that was refused as any would be since a moment; None: several, or the account was."""
     ended = SendAttempt.objects.filter(account_id=account_id, account_is_gone=False, finished_at__gte=since)
     refused = ended.filter(started_at__gt=since - LONGEST_TRY, outcome=AttemptOutcome.SETUP)

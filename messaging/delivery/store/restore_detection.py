@@ -25,7 +25,7 @@ from django.db.models import Max
 
 from messaging import audit
 from messaging.audit import Area, Source, Subject
-from messaging.delivery.store import set_aside, witness
+from messaging.delivery.store import restored_messages, witness
 from messaging.delivery.store.group_commit import is_away
 from messaging.models import AccountPause, Heartbeat, Lineage, Message, Phrase, Reason, Restore, SendAttempt
 
@@ -115,7 +115,7 @@ def _pause_all(evidence: Phrase, now: datetime) -> None:
     AccountPause.objects.get_or_create(
         account=None, kind=AccountPause.Kind.RESTORED, defaults={"since": now, "reason": Phrase(Reason.RESTORED)}
     )
-    restore.unsent = set_aside.make_unknown(restore, now)
+    restore.unsent = restored_messages.make_unknown(restore, now)
     restore.save(update_fields=["unsent"])
     values = {"evidence": evidence.key, "unsent": restore.unsent}
     audit.created(Subject(Area.RESTORES, str(restore.pk)), values, Source(None))

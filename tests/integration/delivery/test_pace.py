@@ -51,7 +51,7 @@ def test_database_connections_lost_while_server_says_slow_down(server):
 @pytest.mark.slow
 def test_database_away_for_a_moment_while_server_says_slow_down(server, monkeypatch):
     message = make_message("a@example.com")
-    genuine, failures = ledger.is_minded_alone, [OperationalError("server closed the connection")]
+    genuine, failures = ledger.is_refused_alone, [OperationalError("server closed the connection")]
 
     def away(message):
         if failures:

@@ -18,7 +18,7 @@ from django.utils import timezone
 from messaging import housekeeping, submit, tasks
 from messaging.access import roles
 from messaging.company import options
-from messaging.delivery.store import claims, restore_detection, set_aside, witness
+from messaging.delivery.store import claims, restore_detection, restored_messages, witness
 from messaging.models import (
     AccountPause,
     AuditEntry,
@@ -405,7 +405,7 @@ def test_authors_and_administrators_get_a_notice(at_work, operator, clock):
 
 
 def test_of_very_many_there_are_no_notices(at_work, monkeypatch, clock):
-    monkeypatch.setattr(set_aside, "NOTED_AT_MOST", 1)
+    monkeypatch.setattr(restored_messages, "NOTED_AT_MOST", 1)
     make_messages(2)
     goes_back()
     housekeeping.sweep(clock())

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from messaging.local import leash
+from messaging.local import die_with_parent
 from messaging.local.supervisor import Ended, Supervisor
 from tests.installation import ROOT, wait_for
 
@@ -111,7 +111,7 @@ def test_processes_end_with_a_supervisor_that_is_killed():
 def test_program_of_a_supervisor_that_has_ended_already_is_not_started():
     another = subprocess.Popen([sys.executable, "-c", ""])
     another.wait()
-    command = [sys.executable, leash.__file__, str(another.pid), sys.executable, "-c", "print('up')"]
+    command = [sys.executable, die_with_parent.__file__, str(another.pid), sys.executable, "-c", "print('up')"]
     assert subprocess.check_output(command) == b""
 
 

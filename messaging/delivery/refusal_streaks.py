@@ -130,7 +130,7 @@ def note(message: Message, refusals: Sequence[UnknownRefusal], attempt: SendAtte
         found = [(refusal, streak) for refusal, streak in found if streak.is_asked]
     ours = [streak for _, streak in found if streak.is_asked or streak.answer == Answer.IT_WAS_US]
     if ours:
-        if ledger.is_minded_alone(message):
+        if ledger.is_refused_alone(message):
             return ALONE
         for streak in ours:
             _ask(streak, now)
@@ -273,7 +273,7 @@ def forget(now: datetime) -> None:
 # --- Where nothing is recorded ------------------------------------------------------------------------
 
 
-def beside_counting(attempts: QuerySet[SendAttempt]) -> QuerySet[SendAttempt]:
+def with_ends_streak(attempts: QuerySet[SendAttempt]) -> QuerySet[SendAttempt]:
     """Attempts annotated with `ends_streak`: whether refusals of their account are being counted."""
     counted = RefusalStreak.objects.annotate(key=Coalesce("account_id", 0)).filter(asked_at=None)
     counted = counted.filter(key=Coalesce(OuterRef("account_id"), 0))

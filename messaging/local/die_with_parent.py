@@ -1,6 +1,6 @@
 """Becomes another program, which is told to end when the process that started this one does, in whatever way.
 
-    python leash.py PARENT program argument ...
+    python die_with_parent.py PARENT program argument ...
 
 PARENT is the id of that process: it may have ended before this one could ask to be told (prctl(2), PR_SET_PDEATHSIG).
 On systems other than Linux the program is only started.
