@@ -23,7 +23,8 @@ MAX_HTML = 256 * 1024  # characters; beyond that the text is shown, and the sour
 MOST_GROWTH = 4  # times as long as it was, before inline images come in
 ROOM = 2_000  # characters that any document may grow by
 
-_LINK = re.compile(r"[\x00-\x20]*(?:https?:|mailto:|tel:|#)", re.IGNORECASE)
+# With a host right behind two slashes: a browser reads "http:/x", "http:x" and the like as addresses of the console.
+_LINK = re.compile(r"[\x00-\x20]*(?:https?://[^\x00-\x20/\\?#]|mailto:|tel:|#)", re.IGNORECASE)
 _IMAGE = re.compile(r"[\x00-\x20]*(?:(?:https?:)?//|cid:|data:image/)", re.IGNORECASE)
 _REMOTE = re.compile(r"[\x00-\x20]*(?:https?:)?//", re.IGNORECASE)
 _REMOTE_IN_SET = re.compile(r"(?:\A|[\s,])(?:https?:)?//", re.IGNORECASE)

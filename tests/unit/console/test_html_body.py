@@ -86,6 +86,28 @@ def test_links_open_in_a_new_window():
     assert '<base target="_blank">' in kept
 
 
+@pytest.mark.parametrize(
+    "address",
+    ["https://ok.example", "HTTP://ok.example:80/a?b#c", " https://ok.example/", "http://[::1]/", "https://bücher.example/",
+     "mailto:a@b.example", "tel:+49", "#top", "https://a:b@ok.example/"],
+)  # fmt: skip
+def test_links_that_lead_elsewhere_stay(address):
+    assert "href=" in clean(f'<a href="{address}">y</a>')
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["http:/setup/users/", "http:setup/users/", "https:/setup/", "https:", "HTTPS:?images=1", r"https:\setup\x",
+     r"https:\\x.example", r"https:/\x.example", "https:///setup/", "http://", "http://?a", "http://#a",
+     r"https://\setup", " http:/setup/", "\x01http:setup/", "ht&#9;tp:/setup/", "http:&#10;/setup/",
+     "http:/&#10;/setup/", "https://&#9;/setup/", "h&#13;ttps:setup", "/setup/", "setup/", "?images=1", "//x.example",
+     "http&colon;setup/", "java&#10;script:x"],
+)  # fmt: skip
+@pytest.mark.parametrize("tag", ["a", "area"])
+def test_a_link_that_a_browser_takes_for_one_of_the_console_is_left_out(tag, address):
+    assert "href=" not in clean(f'<{tag} href="{address}">y')
+
+
 def test_ordinary_mail_stays_as_it_was():
     html = (
         '<table width=100%><tr><td style="color:red" bgcolor="#fff">Gr&uuml;&#223;e &amp; <b>mehr</b></td></tr></table>'
