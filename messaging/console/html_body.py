@@ -8,9 +8,10 @@ that open a new window, style sheets) and closes what a policy does not cover (D
 import base64
 import re
 import secrets
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from html import escape
+from html import escape, unescape
 from urllib.parse import unquote
 
 import nh3
@@ -26,9 +27,15 @@ ROOM = 2_000  # characters that any document may grow by
 # With a host right behind two slashes: a browser reads "http:/x", "http:x" and the like as addresses of the console.
 _LINK = re.compile(r"[\x00-\x20]*(?:https?://[^\x00-\x20/\\?#]|mailto:|tel:|#)", re.IGNORECASE)
 _IMAGE = re.compile(r"[\x00-\x20]*(?:(?:https?:)?//|cid:|data:image/)", re.IGNORECASE)
-_REMOTE = re.compile(r"[\x00-\x20]*(?:https?:)?//", re.IGNORECASE)
-_REMOTE_IN_SET = re.compile(r"(?:\A|[\s,])(?:https?:)?//", re.IGNORECASE)
-_REMOTE_IN_STYLE = re.compile(r"(?:url\(|image-set\()\s*+[\"']?\s*+(?:https?:)?//", re.IGNORECASE)
+# What a browser takes for an address elsewhere: "\\x" is "//x" for it, and "https:x" at times "https://x".
+_ELSEWHERE = r"(?:https?:|[/\\]{2})"
+_REMOTE = re.compile(rf"[\x00-\x20]*{_ELSEWHERE}", re.IGNORECASE)
+_REMOTE_IN_SET = re.compile(rf"(?:\A|[\s,]){_ELSEWHERE}", re.IGNORECASE)
+_REMOTE_URL = re.compile(rf"url\(\s*+[\"']?[\x00-\x20]*+{_ELSEWHERE}", re.IGNORECASE)
+_REMOTE_TEXT = re.compile(rf"[\"'][\x00-\x20]*+{_ELSEWHERE}", re.IGNORECASE)
+_ESCAPE = re.compile(r"\\(?:([0-9a-f]{1,6})(?:\r\n|[ \t\n\r\f])?|(\r\n|[\n\r\f])|(.))", re.IGNORECASE)
+_NO_LINE_ENDS = dict.fromkeys(map(ord, "\t\r\n"))  # a URL has none for a browser (URL Standard 4.4)
+_ATTRIBUTE = re.compile(r' ([^ =]+)="([^"]*)"')
 _CID = re.compile(r"cid:([^\"'\s)>;,]+)", re.IGNORECASE)
 _MEDIA = re.compile(r"[\w\s(),:.-]{1,200}")
 _IMPORT = re.compile(r"@(?:import|charset|namespace)\b[^;{}]*+;?", re.IGNORECASE)
@@ -95,6 +102,8 @@ class _Cleaner:
                 tags[tag.name] = self._attributes(tag.source)
             if tags["body"] or tag.name in html_weight.BLOCKS or tag.name == "table":
                 break
+        opened = f"<html{tags['html']}><body{tags['body']}>"
+        self.has_remote_images |= any(map(_has_remote_image, html_weight.tags(opened + body)))
         head = '<meta charset="utf-8"><meta name="color-scheme" content="light"><base target="_blank">'
         return (
             f"{'<!doctype html>' if doctype else ''}<html{tags['html']}><head>{head}{sheets}</head>"
@@ -128,19 +137,8 @@ class _Cleaner:
         if name == "href":
             return value if _LINK.match(value) else None
         if name == "src" or name == "background":
-            if not _IMAGE.match(value):
-                return None
-            self._note(_REMOTE.match(value) is not None)
-            return self._marked(value)
-        if name == "srcset":
-            self._note(_REMOTE_IN_SET.search(value) is not None)
-        elif name == "style":
-            self._note(_REMOTE_IN_STYLE.search(value) is not None)
-            return self._marked(value)
-        return value
-
-    def _note(self, is_remote: bool) -> None:
-        self.has_remote_images = self.has_remote_images or is_remote
+            return self._marked(value) if _IMAGE.match(value) else None
+        return self._marked(value) if name == "style" else value
 
     def _marked(self, text: str) -> str:
         """With a mark for each inline image, which no text can have by chance."""
@@ -170,10 +168,34 @@ class _Cleaner:
         sheets = []
         for media, rest in zip(found[::2], found[1::2], strict=True):
             css = _IMPORT.sub("", rest.partition("</style>")[0]).replace("<!--", "").replace("-->", "")
-            self._note(_REMOTE_IN_STYLE.search(css) is not None)
+            self.has_remote_images |= _has_remote_url(css)
             css = self._marked(css.replace("<", r"\3c "))
             sheets.append(f"<style{f' media={chr(34)}{escape(media)}{chr(34)}' if media else ''}>{css}</style>")
         return sheets
+
+
+def _has_remote_image(tag: html_weight.Tag) -> bool:
+    """Whether a tag of what was kept has one."""
+    for name, value in _ATTRIBUTE.findall(tag.source):
+        if name == "style" and _has_remote_url(unescape(value)):
+            return True
+        if name in ("src", "background") and _REMOTE.match(value):
+            return True
+        if name == "srcset" and _REMOTE_IN_SET.search(unescape(value)):
+            return True
+    return False
+
+
+def _has_remote_url(css: str) -> bool:
+    """Whether a style or a style sheet has one, its letters as they are or escaped (CSS Syntax 3, 4.3.7)."""
+    read = _ESCAPE.sub(_unescaped, css).translate(_NO_LINE_ENDS)
+    has_set = "image-set(" in read.lower()  # its addresses may be mere texts
+    return bool(_REMOTE_URL.search(read) or (has_set and _REMOTE_TEXT.search(read)))
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    number = int(found[1] or "0", 16)
+    return chr(number) if found[1] and number <= sys.maxunicode else found[3] or ""
 
 
 class InlineImages:
