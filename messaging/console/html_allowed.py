@@ -12,6 +12,10 @@ WITHOUT_CONTENT = frozenset((
     "script", "style", "title", "svg", "math", "template", "noscript", "noembed", "noframes", "iframe", "object",
     "applet", "textarea", "select", "audio", "canvas",
 ))  # fmt: skip
+# Of these, what shows its text to a reader without scripts, or to one that does not know it.
+WITH_TEXT = frozenset((
+    "svg", "math", "noscript", "object", "applet", "textarea", "select", "audio", "canvas",
+))  # fmt: skip
 ATTRIBUTES = frozenset((
     "abbr", "align", "alt", "axis", "background", "bgcolor", "border", "bordercolor", "cellpadding", "cellspacing",
     "char", "class", "clear", "color", "colspan", "compact", "coords", "dir", "face", "headers", "height", "hspace",

@@ -17,7 +17,7 @@ from urllib.parse import unquote
 import nh3
 
 from messaging.console import html_weight
-from messaging.console.html_allowed import ATTRIBUTES, PROPERTIES, SCHEMES, TAGS, WITHOUT_CONTENT
+from messaging.console.html_allowed import ATTRIBUTES, PROPERTIES, SCHEMES, TAGS, WITH_TEXT, WITHOUT_CONTENT
 from messaging.content import file_types
 
 MAX_HTML = 256 * 1024  # characters; beyond that the text is shown, and the source offered
@@ -42,6 +42,9 @@ _IMPORT = re.compile(r"@(?:import|charset|namespace)\b[^;{}]*+;?", re.IGNORECASE
 _SHEET = re.compile(r'<style(?: media="([^"]*)")?>')
 _DOCTYPE = re.compile(r"\s*+<!doctype\s++html(?:\s[^<>]{0,300})?>", re.IGNORECASE)
 
+_MARKUP = re.compile(r"<[^>]*+>?")
+UNSEEN = (WITHOUT_CONTENT - WITH_TEXT) | {"desc", "metadata"}  # wherever it stands
+
 NOT_IMAGES = ("text/", "message/", "multipart/", "audio/", "video/")
 
 FindImage = Callable[[str], str]
@@ -53,11 +56,15 @@ class NotShown(ValueError):
 
 @dataclass(frozen=True)
 class Clean:
-    """A body that is safe to show. `cids` are what stands in it for inline images: their marks and Content-IDs."""
+    """A body that is safe to show. `cids` are what stands in it for inline images: their marks and Content-IDs.
+
+    It is partial where text was left out that other programs may show.
+    """
 
     document: str
     cids: dict[str, str]
     has_remote_images: bool
+    is_partial: bool
 
 
 def clean(html: str) -> Clean:
@@ -72,7 +79,7 @@ def clean(html: str) -> Clean:
     document = cleaner.document(html)
     if len(document) > MOST_GROWTH * len(html) + ROOM:
         raise NotShown
-    return Clean(document, cleaner.cids, cleaner.has_remote_images)
+    return Clean(document, cleaner.cids, cleaner.has_remote_images, _leaves_out_text(html))
 
 
 def framed(found: Clean, find_image: FindImage) -> str:
@@ -172,6 +179,23 @@ class _Cleaner:
             css = self._marked(css.replace("<", r"\3c "))
             sheets.append(f"<style{f' media={chr(34)}{escape(media)}{chr(34)}' if media else ''}>{css}</style>")
         return sheets
+
+
+def _leaves_out_text(html: str) -> bool:
+    within, depth, opened = "", 0, ""  # the outermost element of WITH_TEXT, and the tag before, if it opens one
+    for tag in html_weight.tags(html):
+        # In a noscript the markup is text, too.
+        if within and opened not in UNSEEN and _MARKUP.sub("", tag.text).strip():
+            return True
+        if tag.is_raw:
+            continue
+        opened = "" if tag.is_end else tag.name
+        if not within and opened in WITH_TEXT:
+            within = tag.name
+        if tag.name == within:
+            depth += -1 if tag.is_end else 1
+            within = within if depth else ""
+    return False
 
 
 def _has_remote_image(tag: html_weight.Tag) -> bool:

@@ -4,6 +4,7 @@ import pytest
 
 from messaging.models import Attachment
 from tests.factories import make_message
+from tests.pages import source
 from tests.rows import parsed
 
 pytestmark = pytest.mark.django_db
@@ -58,6 +59,14 @@ def test_remote_images_are_blocked_until_asked_for(office):
     response = office.get(f"/messages/{message.pk}/html/?images=1")
     assert "img-src http: https: data:;" in response.headers["Content-Security-Policy"]
     assert "Remote images" not in office.get(f"/messages/{mail('<p>none</p>').pk}/").content.decode()
+
+
+def test_the_page_says_that_text_of_the_layout_is_not_shown(office):
+    message = mail("<p>Dear customer</p><noscript>Pay here</noscript>")
+    page = source(office.get(f"/messages/{message.pk}/"))
+    assert "Parts of the layout (HTML) are not shown here" in page
+    assert f'<a href="/messages/{message.pk}/eml/">Save the message</a>' in page
+    assert "Parts of the layout" not in source(office.get(f"/messages/{mail('<p>Dear customer</p>').pk}/"))
 
 
 def test_inline_images_are_shown(office):

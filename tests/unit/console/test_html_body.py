@@ -242,3 +242,32 @@ def test_broken_and_deep_bodies_are_survived():
 )
 def test_remote_images_are_noticed(html, remote):
     assert cleaned(html).has_remote_images is remote
+
+
+@pytest.mark.parametrize(
+    ("html", "partial"),
+    [
+        ("<noscript><p>Pay here</p></noscript>", True),
+        ("<NoScript>Pay here</noscript>", True),
+        ("<textarea>Pay here</textarea>", True),
+        ("<svg><text x=0>Pay here</text></svg>", True),
+        ("<svg><svg></svg>Pay here</svg>", True),
+        ("<math><mtext>Pay here</mtext></math>", True),
+        ("<canvas><p>Pay here</canvas>", True),
+        ("<object data=x><p>Pay here</p></object>", True),
+        ("<select><option>Pay here</select>", True),
+        ("<audio>Pay here</audio>", True),
+        ("<canvas>\n<p>Never closed", True),
+        ("<video>Pay here</video><button>Pay here</button>", False),
+        ("<p>Pay here</p>", False),
+        ("<noscript><img height=1 src='https://x.example/a'> </noscript><p>Pay here</p>", False),
+        ("<svg><title>A name</title><desc>x</desc><style>p { }</style><path d=M0 /></svg><p>Pay here</p>", False),
+        ("<script>if (a < b) { x() }</script><style>p { }</style><title>News</title>", False),
+        ("<!--[if mso]><select><option>x</select><![endif]-->", False),
+        ("<template>x</template><noframes>x</noframes><iframe>x</iframe>", False),
+    ],
+)
+def test_text_that_other_programs_show_and_this_page_does_not_is_noticed(html, partial):
+    found = cleaned(f"<p>Dear customer</p>{html}")
+    assert found.is_partial is partial
+    assert ("Pay here" in found.document) is ("Pay here" in html and not partial)
