@@ -329,7 +329,7 @@ class _AtOnce:
             outcome = _outcome(message, lane, self.is_recorded)
             if outcome.state == State.FAILED and outcome.reply is not None and outcome.reply.stage in OPENING_STAGES:
                 self._unopened = outcome
-            return self._told(outcome)
+            return self._conclude(outcome)
         except DatabaseError:
             # A sender who heard only of the database would send it once more.
             if not (was_handed_over or message.may_be_accepted or lane.delivered > before):
@@ -371,13 +371,13 @@ class _AtOnce:
                 _store([rows], self.takes_its_place(), self.stored)
                 what = Phrase(MessageEvent.Kind.ENDED_EARLY, reason=outcome.reason)
                 MessageEvent.of(what, message=message, at=timezone.now()).save()
-        return self._told(replace(outcome, is_recorded=is_recorded))
+        return self._conclude(replace(outcome, is_recorded=is_recorded))
 
     def _has_left(self) -> bool:
         """Whether someone looked on, and does no more."""
         return self.stays is not None and not self.stays()
 
-    def _told(self, outcome: Outcome) -> Outcome:
+    def _conclude(self, outcome: Outcome) -> Outcome:
         """Forget what is not to be recorded; see to it that those who have to know are told, when no person sees it."""
         message = outcome.message
         has_failed = outcome.state not in (State.SENT, State.QUEUED)

@@ -152,7 +152,7 @@ def may_send(user: User) -> bool:
     return user.is_active and (may_operate(user) or not user.groups.filter(name__in=SENDS_NOTHING).exists())
 
 
-def may_be_told(user: User) -> bool:
+def may_get_notices(user: User) -> bool:
     """Whether an author is told what became of their messages: who may look at them, and a program's account, which
     needs no role; no one who was deactivated, or whose role was taken away.
     """

@@ -56,7 +56,7 @@ class Recipients:
 @dataclass(frozen=True)
 class History:
     """`attempts`, the latest first; of the `events`, the latest page first, each of them in order; `failing` is the
-    last attempt that was not accepted; `told` are the versions that the events of this page are about, by number.
+    last attempt that was not accepted; `edited` are the versions that the events of this page are about, by number.
     """
 
     recipients: Recipients
@@ -65,7 +65,7 @@ class History:
     failing: SendAttempt | None
     events: Page[MessageEvent]
     versions: Page[MessageVersion]
-    told: dict[int, MessageVersion]
+    edited: dict[int, MessageVersion]
 
 
 def history_of(message: Message, asked: QueryDict) -> History:
@@ -85,7 +85,7 @@ def history_of(message: Message, asked: QueryDict) -> History:
         _failing(message, attempts),
         events,
         part_of(earlier, asked.get("versions_page"), size=VERSIONS),
-        _told(message, edits),
+        _versions_edited(message, edits),
     )
 
 
@@ -131,7 +131,7 @@ def _failing(message: Message, attempts: Page[SendAttempt]) -> SendAttempt | Non
     return others.defer("recipients").order_by("-pk").first()
 
 
-def _told(message: Message, edits: Iterable[MessageEvent]) -> dict[int, MessageVersion]:
+def _versions_edited(message: Message, edits: Iterable[MessageEvent]) -> dict[int, MessageVersion]:
     numbers = [event.params["version"] for event in edits if "version" in event.params]  # 0.1.0 kept words
     if not numbers:
         return {}

@@ -116,7 +116,7 @@ def _audiences(rule: NoticeRule, items: list[NoticeItem], company: CompanyOption
             by_author.setdefault(item.author, []).append(item)
         else:
             nobodys.append(item)
-    for author in [each for each in by_author if not roles.may_be_told(each)]:
+    for author in [each for each in by_author if not roles.may_get_notices(each)]:
         nobodys += by_author.pop(author)
     if rule.to_admins or rule.to_company or not rule.to_author:
         yield Audience(None, items, told)

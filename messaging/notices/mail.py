@@ -76,7 +76,7 @@ def _worth_a_mail(notice: Notice) -> list[NoticeItem]:
     """What is told by mail: what is so at this moment, and that a pause is over. Nothing to an author who has left, or
     may look at nothing any more.
     """
-    if notice.author is not None and not roles.may_be_told(notice.author):
+    if notice.author is not None and not roles.may_get_notices(notice.author):
         return []
     return text.items_of(notice) if notice.kind == NoticeKind.PAUSED else text.items_left(notice)
 

@@ -160,7 +160,7 @@ def test_without_the_database_nothing_is_handed_over(server, monkeypatch):
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("record", [True, False])
 @pytest.mark.parametrize(
-    "where", ["messaging.submit._outcome", "messaging.models.Message.delete", "messaging.submit._AtOnce._told"]
+    "where", ["messaging.submit._outcome", "messaging.models.Message.delete", "messaging.submit._AtOnce._conclude"]
 )
 def test_what_was_sent_is_not_told_as_a_failure_of_the_database(email_setup, mail_server, monkeypatch, where, record):
     save({"record_mail": record}, by=None)

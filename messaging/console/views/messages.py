@@ -150,7 +150,7 @@ def _page(
         "now": timezone.now(),
         "may_edit": not obstacle and roles.may_operate(who(request)),
         "edit_obstacle": obstacle if message.status in EDITED_IN else "",
-        "events": [(row, event(row, history.told)) for row in history.events.rows],
+        "events": [(row, event(row, history.edited)) for row in history.events.rows],
         "rest": rest_of(message, history.recipients.counts),
         "here": message.get_absolute_url() if request.method == "POST" else "",
         "given": given,

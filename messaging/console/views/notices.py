@@ -67,7 +67,7 @@ def _mailed(notice: Notice) -> str:
     whom = ", ".join(notice.mail_to.splitlines())
     if not whom:
         return "Not mailed: none of those to be told has an email address."
-    if notice.is_moot and notice.author is not None and not roles.may_be_told(notice.author):
+    if notice.is_moot and notice.author is not None and not roles.may_get_notices(notice.author):
         what = "look at messages" if notice.author.is_active else "sign in"
         return f"Not mailed: {person(notice.author)} may not {what} any more."
     if notice.is_moot:

@@ -85,13 +85,13 @@ def sign_in(request: HttpRequest, *, target: Target) -> HttpResponse:
         status = 429
     except SignInFailed as failed:
         request.session.pop(key, None)
-        context["trouble"] = _told(failed)
+        context["trouble"] = _explained(failed)
         status = refused
     template = "setup/_microsoft.html" if is_part(request) else "setup/microsoft.html"
     return render(request, template, context, status=status)
 
 
-def _told(failed: SignInFailed) -> dict[str, str]:
+def _explained(failed: SignInFailed) -> dict[str, str]:
     """What went wrong, in plain words first."""
     if isinstance(failed, NotDone):
         return {"explanation": failed.words}

@@ -206,7 +206,7 @@ def _server() -> Place:
     known = _servers.setdefault(connection.connection, {})
     for name in _STATEMENTS.keys() - known.keys():
         try:
-            known[name] = _told_by(_STATEMENTS[name])
+            known[name] = _value_of(_STATEMENTS[name])
         except (ProgrammingError, NotSupportedError):  # as it will be the next time; any other error may pass
             known[name] = None
         except DatabaseError as error:
@@ -215,7 +215,7 @@ def _server() -> Place:
     return {name: value for name, value in known.items() if value is not None}
 
 
-def _told_by(statement: str) -> Any:
+def _value_of(statement: str) -> Any:
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(statement)
         return cursor.fetchone()[0]

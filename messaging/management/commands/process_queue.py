@@ -51,7 +51,7 @@ class Command(BaseCommand):
         report = batches.report(batch)
         total = report.counts["total"]
         messages = "1 message" if total == 1 else f"{total:,} messages"
-        self.stdout.write(f"Batch {batch.pk}, {messages}: " + ", ".join(_told(report.counts)))
+        self.stdout.write(f"Batch {batch.pk}, {messages}: " + ", ".join(_in_words(report.counts)))
         for result, words, number in report.reasons:
             self.stdout.write(f"  {number} {result}: {words}")
         for words in _waiting(batch, report):
@@ -110,5 +110,5 @@ def _waiting(batch: Batch, report: batches.Report) -> list[str]:
     return [f"{them} not sent yet; the worker continues with them.", *words]
 
 
-def _told(counts: dict[str, int]) -> list[str]:
+def _in_words(counts: dict[str, int]) -> list[str]:
     return [f"{counts[name]} {name}" for name in batches.RESULTS if counts[name]]
