@@ -51,6 +51,7 @@ register.filter("pause_state", wording.state)
 register.filter("pause_waits", wording.waits)
 register.filter("setting_value", setting_value)
 register.filter("done_by", done_by)
+register.filter("wrong_fields", lambda form: [field for field in form if field.errors])
 
 
 @register.simple_tag

@@ -92,7 +92,6 @@ def _page(request: HttpRequest, form: CompanyOptionsForm, status: int = 200) -> 
         "form": form,
         "stored": CompanyOptions.objects.select_related("updated_by").first(),
         "meanings": [Meaning(*words, is_now=case == in_effect) for case, words in MEANINGS.items()],
-        "has_wrong_fields": any(field.errors for field in form),
         "waiting_words": _waiting_words(company),
         "rules": _rules(form),
         "overtaken": change_lines(form.overtaken),
