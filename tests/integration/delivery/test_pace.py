@@ -58,7 +58,7 @@ def test_database_away_for_a_moment_while_server_says_slow_down(server, monkeypa
             raise failures.pop()
         return genuine(message)
 
-    monkeypatch.setattr(ledger, "is_minded_alone", away)
+    monkeypatch.setattr(ledger, "is_refused_alone", away)
     server.at("END", ["450 4.7.1 rate limit: too many messages"])
     run_lane()
     sweeps()
