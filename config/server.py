@@ -15,7 +15,7 @@ import socket
 import threading
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from heapq import heapify, heappop, heapreplace
 from typing import Any
@@ -406,20 +406,26 @@ class Server(TcpWSGIServer):
         threads.add_task(Turn(task, threads))
 
     def handle_accept(self) -> None:
-        """Several at once: each round of the loop looks at every connection, and so does the closing of some."""
-        for _ in range(self.accepted_at_once):
-            before = len(self.active_channels)
-            super().handle_accept()
-            if len(self.active_channels) == before:
-                break
-        if len(self.active_channels) > self.most:
-            self._close_oldest(len(self.active_channels) - self.most)
+        """Several at once: each round of the loop looks at every connection, and so does the closing of some.
 
-    def _close_oldest(self, number: int) -> None:
+        None of the new ones is closed for another: they have said nothing yet.
+        """
+        before = list(self.active_channels.values())
+        for taken in range(self.accepted_at_once):
+            super().handle_accept()
+            if len(self.active_channels) <= len(before) + taken:
+                break
+        excess = len(self.active_channels) - self.most
+        if excess > 0:
+            self._close_oldest(before, excess)
+        elif excess == 0 and len(self.active_channels) == len(before):
+            self._close_oldest(before, 1)  # the next one waits, and there may be no file left for it
+
+    def _close_oldest(self, among: Sequence[Channel], number: int) -> None:
         """Each time of those of the address that has the most: one that opens any number closes its own."""
         free: dict[str, list[Channel]] = defaultdict(list)
         has = Counter[str]()
-        for each in list(self.active_channels.values()):
+        for each in among:
             client = each.client
             has[client] += 1
             if not each.requests:

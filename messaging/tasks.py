@@ -30,7 +30,7 @@ _sweeping = threading.Lock()
 
 @worker_shutting_down.connect
 def _stop_lanes(**kwargs: Any) -> None:
-    """On a warm shutdown each lane finishes the message at hand and gives back the rest."""
+    """On a warm shutdown each lane finishes the transaction at hand and gives back the rest."""
     shutting_down.set()
 
 

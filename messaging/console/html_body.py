@@ -43,7 +43,9 @@ _SHEET = re.compile(r'<style(?: media="([^"]*)")?>')
 _DOCTYPE = re.compile(r"\s*+<!doctype\s++html(?:\s[^<>]{0,300})?>", re.IGNORECASE)
 
 _MARKUP = re.compile(r"<[^>]*+>?")
-UNSEEN = (WITHOUT_CONTENT - WITH_TEXT) | {"desc", "metadata"}  # wherever it stands
+UNSEEN = WITHOUT_CONTENT - WITH_TEXT
+UNSEEN_IN_SVG = UNSEEN | {"desc", "metadata"}
+FOREIGN = ("svg", "math")  # whose elements end by themselves where "/>" says so
 
 NOT_IMAGES = ("text/", "message/", "multipart/", "audio/", "video/")
 
@@ -184,12 +186,16 @@ class _Cleaner:
 def _leaves_out_text(html: str) -> bool:
     within, depth, opened = "", 0, ""  # the outermost element of WITH_TEXT, and the tag before, if it opens one
     for tag in html_weight.tags(html):
+        unseen = UNSEEN_IN_SVG if within == "svg" else UNSEEN
         # In a noscript the markup is text, too.
-        if within and opened not in UNSEEN and _MARKUP.sub("", tag.text).strip():
+        if within and opened not in unseen and _MARKUP.sub("", tag.text).strip():
             return True
         if tag.is_raw:
             continue
-        opened = "" if tag.is_end else tag.name
+        ends_itself = (within in FOREIGN or tag.name in FOREIGN) and tag.source.endswith("/>")
+        opened = "" if tag.is_end or ends_itself else tag.name
+        if ends_itself:
+            continue
         if not within and opened in WITH_TEXT:
             within = tag.name
         if tag.name == within:

@@ -130,7 +130,7 @@ def texts(raw: mime.Raw) -> list[mime.Part]:
     return [part for part in mime.leaves(raw) if is_body(part)]
 
 
-def assemble(message: Message) -> Octets:
+def assemble(message: Message, attachments: list[Attachment] | None = None) -> Octets:
     """The message as it goes over the wire (CRLF line ends, no dot-stuffing).
 
     Raises:
@@ -138,7 +138,8 @@ def assemble(message: Message) -> Octets:
             when that happened meanwhile.
         OSError: a large text found no room on the disk.
     """
-    attachments = message.attachment_rows
+    if attachments is None:
+        attachments = list(message.attachments.all()) if message.attachment_count else []
     skeleton = skeletons.read(message, message.size - sum(attachment.encoded_size for attachment in attachments))
     return put_together(skeleton, attachments)
 

@@ -61,8 +61,14 @@ log = logging.getLogger(__name__)
 
 FIRST_CLAIM = 4
 
+MOST_BROKEN_OFF = 1000
+
 T = TypeVar("T")
 Clock = Callable[[], datetime]
+
+
+_asked_before: dict[int, int] = {}  # how many recipients at once, by the key of a message that was broken off
+_asking = threading.Lock()
 
 
 class OptFilesBlock(Exception):
@@ -106,6 +112,7 @@ class Lane:
     database: str = ""
     journal: witness.Journal | None = None
     transaction: int = 0
+    asked_at_once: int | None = None
     result: Result | None = None
     error: BaseException | None = None
     settle: Callable[[], None] = lambda: None
@@ -280,11 +287,11 @@ class Lane:
         """
         pending, put_off = whom_to_ask(message, self.clock())
         self.result, self.transaction = None, 0
-        if self.connection is not None:
-            self.connection.asked_at_once = None
+        with _asking:
+            self.asked_at_once = _asked_before.pop(message.pk, None)
         try:
-            is_over = False
-            while not is_over:
+            has_leave = True
+            while pending and has_leave:
                 attempt = SendAttempt(
                     message=message,
                     batch_id=message.batch_id,
@@ -297,8 +304,11 @@ class Lane:
                 result = self._transact(message, attempt, pending)
                 self._note_result(result)
                 pending = self._record(message, attempt, pending, result, put_off)
-                is_over = not pending or not self._has_leave_to_go_on(message, result)
-            self._tell_unsigned(message)
+                has_leave = not pending or self._has_leave_to_go_on(message, result)
+            if has_leave:
+                self._tell_unsigned(message)
+            elif self.asked_at_once is not None:
+                _keep_asked(message, self.asked_at_once)
         except Abandoned:
             log.info("message %d was taken back before it was sent", message.pk)
         except OptFilesBlock:
@@ -379,13 +389,18 @@ class Lane:
             return True
 
         try:
-            pieces = assembly.assemble(message)
+            pieces = assembly.assemble(message, message.attachment_rows)
             connection = self._connected(attempt)
             was_used = connection.transactions > 0
+            connection.asked_at_once = self.asked_at_once
             result = connection.transact(envelope, pieces, before_end)
             if was_used and not connection.is_open and _ended_between(result.final):
                 # The server ended a used connection between two messages: that says nothing about this one.
-                result = self._connected(attempt).transact(envelope, assembly.assemble(message), before_end)
+                pieces = assembly.assemble(message, message.attachment_rows)
+                connection = self._connected(attempt)
+                connection.asked_at_once = self.asked_at_once
+                result = connection.transact(envelope, pieces, before_end)
+            self.asked_at_once = connection.asked_at_once
         except StageFailed as failure:
             self.error = failure.__cause__
             return Result(failure.reply)
@@ -660,6 +675,14 @@ def _names_in(message: Message) -> list[str]:
     """What a server may repeat of a message that it refuses: the subject, who wrote it, the names of its files."""
     files = message.attachments.values_list("filename", flat=True) if message.attachment_count else ()
     return [name for name in (message.subject, *parseaddr(message.from_header), *files) if name]
+
+
+def _keep_asked(message: Message, number: int) -> None:
+    """For the lane of this process that continues with a message: else each would ask for all who are left."""
+    with _asking:
+        while len(_asked_before) >= MOST_BROKEN_OFF:
+            del _asked_before[next(iter(_asked_before))]
+        _asked_before[message.pk] = number
 
 
 def _ended_between(reply: Reply) -> bool:

@@ -62,7 +62,7 @@ class SendAttempt(models.Model):
     enhanced_code = models.CharField(max_length=12, blank=True)
     reply_text = models.TextField(blank=True, help_text="The server's own words, or those of the operating system.")
     said = PhraseField(help_text="This machine's error, in the place of a server's words or beside them.")
-    reason = PhraseField(help_text="What it means, by delivery/reply_table.py.")
+    reason = PhraseField(help_text="What it means.")
     recipients = models.JSONField(default=list, blank=True)
 
     class Meta:

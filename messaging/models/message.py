@@ -14,7 +14,7 @@ from .phrase import Phrase, PhraseField
 
 class Reason(StrEnum):
     """Why a message, an account or a batch item stands as it does, beside the meanings of what servers say
-    (delivery/meanings.py). wording/sentences.py has the words, and what they need.
+    (delivery/outcomes/meanings.py). wording/sentences.py has the words, and what they need.
     """
 
     SAID = "said"  # by a person, in their own words
@@ -203,7 +203,7 @@ class Message(models.Model):
 
     @cached_property
     def attachment_rows(self) -> "list[Attachment]":
-        """Its attachments, read once, in their order in the message."""
+        """Its attachments, read once, in their order in the message; for delivery."""
         return list(self.attachments.all()) if self.attachment_count else []
 
 

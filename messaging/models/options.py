@@ -13,7 +13,7 @@ CLAIMS = "backend *"
 
 
 class CompanyOptions(models.Model):
-    """The company's options; one row, made when first saved. setup/options.py reads and saves them."""
+    """The company's options; one row, made when first saved. company/options.py reads and saves them."""
 
     class Language(models.TextChoices):
         BRITISH = "en-gb", "English (United Kingdom): 24 November 2026, 17:05"

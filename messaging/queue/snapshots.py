@@ -14,7 +14,7 @@ from messaging.models import Message, MessageEvent, MessageVersion, SendAttempt
 CHUNK = 5000  # messages in a statement, well below SQLite's limit of parameters
 MOST = 2**63 - 1  # above every key
 NAMED = 100  # of the transactions under way
-NAMED_SENT = 1500  # of the messages being sent: 30 lanes have no more, and a link has room for them
+NAMED_SENT = 400  # of the messages being sent: eight lanes have no more, and a link has room for them
 TABLES: tuple[type[Model], ...] = (Message, MessageEvent, SendAttempt, MessageVersion)
 LONGEST = 20 * (NAMED + NAMED_SENT + 10)
 NUMBERS = re.compile(r"(?:[0-9]{1,19}(?:-[0-9]{1,19})*)?")

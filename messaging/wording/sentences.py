@@ -1,7 +1,7 @@
 """Every sentence that a row stands for: the words of its key, with its parameters.
 
-What belongs to one part of Outtray stands there (`WORDS` of delivery/reply.py, setup/problems.py, ...); here is the
-rest, and where all of it comes together. A phrase that is not known, of a later version, is told by its key.
+What belongs to one part of Outtray stands there (`WORDS` of delivery/outcomes/reply.py, setup/problems.py, ...); here
+is the rest, and where all of it comes together. A phrase that is not known, of a later version, is told by its key.
 """
 
 from collections.abc import Mapping, Sequence

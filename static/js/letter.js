@@ -2,7 +2,7 @@
 // Without this file the fields are plain text fields, and the file field takes several files.
 
 const form = document.querySelector("[data-letter]");
-const separator = /[,;，、،；؛]/; // as in typed.py
+const separator = /[,;，、،；؛]/; // as in typed_addresses.py
 
 // --- Completion (ARIA combobox with a list) -------------------------------------------------------------------
 
@@ -135,7 +135,7 @@ class Completion {
 
 function typed(name, address) {
   if (!name) return address;
-  const needsQuotes = /[\]()<>@,:;".\\[，、،；؛＠＜＞“”„‟«»]|=\?|^['‘]/; // as in composing.py
+  const needsQuotes = /[\]()<>@,:;".\\[，、،；؛＠＜＞“”„‟«»]|=\?|^['‘]/; // as in own_mail.py
   return needsQuotes.test(name) ? `"${name.replace(/["\\]/g, "\\$&")}" <${address}>` : `${name} <${address}>`;
 }
 

@@ -6,6 +6,7 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
+from messaging.compose import editing
 from messaging.compose.letters import Letter, raw_of
 from messaging.content.uploads import File
 from messaging.intake.addresses import Mailbox
@@ -199,3 +200,20 @@ def test_files_of_another_person_are_not_attached(office, bert, message):
     kept = sent_by_browser(refused)["kept"]
     again = saved(bert, message, kept=kept, subject="x")
     assert again.status_code == 422 and "no longer kept" in source(again) and names(message)[-1] == "three.pdf"
+
+
+@pytest.mark.parametrize("theirs", [{"stay": ["2", "3"]}, {"text": "A much longer text than before. " * 20}], ids=str)
+def test_another_user_saves_between_what_is_read_and_what_is_written(office, bert, message, monkeypatch, theirs):
+    mine, before = opened(bert, message), opened(office, message)
+    genuine, saves = editing.apply, []
+
+    def apply(*arguments, **options):
+        monkeypatch.setattr(editing, "apply", genuine)
+        saves.append(saved(office, message, before, **theirs).status_code)
+        return genuine(*arguments, **options)
+
+    monkeypatch.setattr(editing, "apply", apply)
+    again = saved(bert, message, mine, subject="Mine")
+    assert (saves, again.status_code) == ([302], 409)
+    text = re.search(r'<textarea[^>]*name="text"[^>]*>(.*?)</textarea>', source(again), re.DOTALL)[1]
+    assert theirs.get("text", "")[:30] in text

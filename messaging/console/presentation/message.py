@@ -212,7 +212,7 @@ def rest_of(message: Message, counts: Mapping[str, int]) -> str:
     waits = message.batch is not None and message.batch.status == Batch.Status.CANCELLED
     goes = "It waits in the queue for" if waits else "It goes out at once to"
     who = "1 recipient" if number == 1 else f"{number:,} recipients"
-    return f"{goes} {who} whose mail server asked to come back later."
+    return f"{goes} {who} who could not be sent it yet."
 
 
 def _handed_over(message: Message, holder: User) -> Standing:

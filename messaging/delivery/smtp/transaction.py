@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 
 from messaging.content import dkim, mime
 from messaging.content.downgrade import to_ascii_header
@@ -281,8 +282,9 @@ class Connection(Session):
         taken = sum(reply.ok for reply in asked)
         too_many = [judge(reply).kind == Kind.REST_AT_ONCE for reply in asked]
         rest = too_many[too_many.index(True) :] if any(too_many) else []
-        if rest:  # else each transaction would ask for all of them, and a thousand recipients take a million answers
-            self.asked_at_once = max(1, len(asked) - len(rest))
+        at_the_end = len(list(takewhile(bool, reversed(too_many))))
+        if at_the_end > 1:  # else each transaction would ask for all, and a thousand recipients take a million answers
+            self.asked_at_once = max(1, len(asked) - at_the_end)
         if not taken:
             self.most_recipients = None
         elif len(rest) > 1 and all(rest):

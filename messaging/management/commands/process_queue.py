@@ -92,7 +92,7 @@ def _is_being_sent(batch: Batch) -> bool:
 
 
 def _interrupted() -> threading.Event:
-    """Set by Ctrl-C or TERM: the message at hand is finished, the rest stays in the batch for the worker."""
+    """Set by Ctrl-C or TERM: the transaction at hand is finished, the rest stays in the batch for the worker."""
     event = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: event.set())

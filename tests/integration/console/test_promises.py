@@ -296,6 +296,6 @@ def test_marked_as_sent_says_who_still_gets_it(office, operator):
         server.at("END", (ACCEPT, CLOSE))
         run_lane()
         page = office.get(f"/messages/{message.pk}/")
-        rest = "It goes out at once to 2 recipients whose mail server asked to come back later."
+        rest = "It goes out at once to 2 recipients who could not be sent it yet."
         assert f"It will not be sent again to those who may have it. {rest}" in words(page)
         assert f"Marked as sent. {rest}" in words(press(office, page, f"/messages/{message.pk}/mark-as-sent/"))

@@ -9,7 +9,7 @@ from messaging import housekeeping
 from messaging.delivery.lane import Lane
 from messaging.delivery.smtp.transaction import Connection
 from messaging.delivery.store import claims
-from messaging.models import AccountPause, Message, Recipient
+from messaging.models import AccountPause, Message, MessageEvent, Recipient
 from messaging.queue import actions
 from tests.factories import hold_mail, make_message, set_up
 from tests.fault_server import ACCEPT, CLOSE, OK
@@ -467,6 +467,49 @@ def test_each_transaction_asks_for_a_few_and_keeps_what_was_said_of_these(server
     assert asked <= 2 * 12
     assert sum(len(attempt.recipients) for attempt in message.attempts.all()) == asked
     check_invariants(server, queued=[message], beside=[])
+
+
+def rcpts(server):
+    return len(server.heard("RCPT"))
+
+
+def test_one_recipient_whom_another_server_finds_too_many_takes_no_room_from_the_others(server):
+    server.most_recipients = 20
+    server.at("RCPT", ["450 4.5.3 host mx said: 452 4.5.3 too many recipients"], recipient="c0@example.com")
+    message = make_message(*people(60))
+    run_lane()
+    assert (statuses(message), max(sizes(server)), len(sizes(server)) < 6) == (["sent"], 20, True), sizes(server)
+
+
+@pytest.mark.parametrize("ends", ["each turn", "each connection"])
+def test_what_was_learnt_of_a_message_outlasts_a_lane_and_a_connection(server, ends):
+    server.most_recipients = 1
+    if ends == "each connection":
+        set_up(server, messages_per_connection=1)
+    message = make_message(*people(20))
+    while statuses(message) != ["sent"]:
+        before = len(server.accepted)
+        Lane(None, stop=lambda before=before: ends == "each turn" and len(server.accepted) > before).run()
+        assert len(server.accepted) > before
+    assert rcpts(server) == 20 + 19
+    check_invariants(server, queued=[message], beside=[])
+
+
+def test_a_signature_that_had_to_go_is_told_once_for_all_turns_of_a_message(server, monkeypatch):
+    announces_one(server)
+    genuine = Connection.transact
+
+    def transact(*arguments):
+        result = genuine(*arguments)
+        result.unsigned = ("office.example",)
+        return result
+
+    monkeypatch.setattr(Connection, "transact", transact)
+    message = make_message(*people(4))
+    while statuses(message) != ["sent"]:
+        before = len(server.accepted)
+        Lane(None, stop=lambda before=before: len(server.accepted) > before).run()
+    assert message.events.filter(kind=MessageEvent.Kind.UNSIGNED).count() == 1
 
 
 @pytest.mark.parametrize("ends", ["stop", "turn"])
