@@ -302,7 +302,7 @@ def _check_sealed(part: mime.Part) -> None:
     flaw = signed_or_encrypted.flaw(part)
     if flaw:
         raise Refused(
-            f"What is signed or encrypted in the message has {signed_or_encrypted.FLAWS[flaw]}. It cannot be sent "
+            f"The signed or encrypted part of the message has {signed_or_encrypted.FLAWS[flaw]}. It cannot be sent "
             "like this, and a change would break the signature. Encode it as quoted-printable or base64 before it is "
             "signed."
         )

@@ -33,7 +33,7 @@ NEXT = {
         "from there."
     ),
     NoticeKind.PAUSED: (
-        "Messages wait safely in the queue, their tries unspent, and sending resumes automatically once it works "
+        "Messages wait safely in the queue without using up tries, and sending resumes automatically once it works "
         "again. Look at Email Setup."
     ),
 }

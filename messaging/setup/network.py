@@ -41,7 +41,7 @@ class RefusedAddress(OSError):
     """A name leads to addresses that no one may connect to, such as `address`."""
 
     def __init__(self, host: str, address: str) -> None:
-        super().__init__(f"{host} leads to {address}, which is never connected to")
+        super().__init__(f"{host} points to {address}, which Outtray never connects to")
         self.host = host
         self.address = address
 

@@ -16,30 +16,30 @@ _IN_AN_HOUR = "Retry it in an hour or so."
 # By advice, where all meanings that have it are told alike; then by the key of the meaning.
 _BY_ADVICE = {meanings.GO_ON: _IN_A_WHILE, meanings.WAIT: _IN_A_WHILE}
 _BY_KEY = {
-    "no-setup": "An administrator corrects Email Setup; then retry it.",
+    "no-setup": "An administrator has to correct Email Setup; then retry it.",
     "store-away": "Ask an administrator to check that MEDIA_ROOT is there, then retry it.",
-    "not-prepared": "An administrator looks into the log and at the disk; then retry it.",
-    "unexpected": "An administrator looks into the log; then retry it.",
-    "out-of-files": "An administrator raises its limit of open files or frees memory; then retry it.",
+    "not-prepared": "An administrator has to check the log and the disk; then retry it.",
+    "unexpected": "An administrator has to check the log; then retry it.",
+    "out-of-files": "An administrator has to raise its limit on open files or free some memory; then retry it.",
     "not-smtp": "Check server and port in Email Setup, then retry it.",
     "lost-thread": "Retry it. If this continues, ask the mail server’s administrator.",
-    "quota": "Retry it once the server takes mail again, in an hour or on the next day. If it happens often, an "
-    "administrator has the limit raised or spreads the batches over more days.",
+    "quota": "Retry it once the server takes mail again, in an hour or the next day. If this happens often, an "
+    "administrator can ask for a higher limit, or spread the batches over more days.",
     "held-back": "Retry it in a few hours. If this continues for a day, ask the mail server’s administrator.",
-    "account-locked": "An administrator of the account unlocks it; a lock after wrong passwords often ends after some "
-    "hours. Make sure that the password in Email Setup is right, then retry it.",
+    "account-locked": "Ask the administrator of the mail account to unlock it; a lock after wrong passwords often "
+    "ends after a few hours. Make sure that the password in Email Setup is right, then retry it.",
     "from-not-allowed": "Check “From address” in Email Setup: it must be one that the account may use, often the user "
     "name itself. Or have it allowed at the mail provider (“Send as”, or a verified sender). Then retry it.",
-    "mailbox-closed": "An administrator of Microsoft 365 gives it full access to the mailbox (Add-MailboxPermission); "
-    "that can take an hour to work. Then retry it.",
+    "mailbox-closed": "A Microsoft 365 administrator has to give it full access to the mailbox "
+    "(Add-MailboxPermission), which can take an hour to take effect. Then retry it.",
     "sign-in-unreachable": "Retry it in a while. If this continues, check the network and firewall of this machine, "
     "and the sign-in server in Email Setup.",
     "greylisted": "Retry it in a quarter of an hour.",
     "mailbox-rate": _IN_AN_HOUR,
     "mailbox-busy": _IN_AN_HOUR,
-    "rest-later": "Retry it: it goes to the others only.",
+    "rest-later": "Retry it: it goes only to the others.",
     "doubtful-mailbox": "Check the address. If it is wrong, correct it and send again; otherwise retry it later.",
-    "doubtful-domain": "Check the part behind the @. If it is wrong, correct it and send again; otherwise retry it "
+    "doubtful-domain": "Check the part after the @. If it is wrong, correct it and send again; otherwise retry it "
     "later.",
 }
 

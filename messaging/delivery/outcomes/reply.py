@@ -116,8 +116,8 @@ WORDS: dict[str, Words] = {
     **dict.fromkeys(Trouble, lambda said="": said),
     **grants.WORDS,
     **problems.WORDS,
-    LocalError.NAME_NOT_FOUND: "it is no name that can be looked up",
-    LocalError.REFUSED_ADDRESS: "{host} leads to {address}, which is never connected to",
+    LocalError.NAME_NOT_FOUND: "it is not a name that can be looked up",
+    LocalError.REFUSED_ADDRESS: "{host} points to {address}, which Outtray never connects to",
     LocalError.CONNECTION_LOST: "the server closed the connection",
     LocalError.TIMEOUT: "no answer in time",
     LocalError.NOT_SMTP: lambda endless="": ENDLESS_WORDS.get(endless, ""),
@@ -131,7 +131,7 @@ WORDS: dict[str, Words] = {
     LocalError.NO_8BITMIME: "8BITMIME is not offered",
     **dict.fromkeys((LocalError.NO_SMTPUTF8, LocalError.HEADER_NEEDS_SMTPUTF8), "SMTPUTF8 is not offered"),
     LocalError.UNEXPECTED: "{error}; the log says more",
-    LocalError.MORE_RECIPIENTS: "not asked for: the server has taken as many recipients as it takes at a time",
+    LocalError.MORE_RECIPIENTS: "not tried: the server has taken as many recipients as it takes at a time",
 }
 
 

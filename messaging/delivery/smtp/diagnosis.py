@@ -128,11 +128,11 @@ def _about_clear_greeting(setup: EmailSetup, addresses: Sequence[Checked]) -> Fi
             client.close()
     if client.has_extn("starttls"):
         return Finding(
-            f"The server greets in clear on port {setup.port} and offers STARTTLS there.",
+            f"The server greets in the clear on port {setup.port} and offers STARTTLS there.",
             "Choose tls-explicit, or port 465 with tls-implicit, in Email Setup.",
         )
     return Finding(
-        f"The server greets in clear on port {setup.port} and offers no encryption there (no STARTTLS).",
+        f"The server greets in the clear on port {setup.port} and offers no encryption there (no STARTTLS).",
         "Try port 465 with tls-implicit or port 587 with tls-explicit. The auth type default works here, but sends "
         "everything in the clear.",
     )
@@ -158,9 +158,9 @@ def _about_certificate(setup: EmailSetup, addresses: Sequence[Checked], reply: R
         *([_about_strength(shown)] if reply.error == LocalError.CERTIFICATE_WEAK else []),
     ]
     if not matters and reply.error in (LocalError.CERTIFICATE_EXPIRED, LocalError.CERTIFICATE_EARLY):
-        matters = [(f"The certificate itself is in order, but not one of those above it: {reply.text}.", "")]
+        matters = [(f"The certificate itself is in order, but one of those above it is not: {reply.text}.", "")]
     elif not matters:
-        matters = [(f"This machine does not take it: {reply.text}.", "")]
+        matters = [(f"This machine does not accept it: {reply.text}.", "")]
     words, advice = (" ".join(filter(None, texts)) for texts in zip(*matters, strict=True))
     return Finding(words, advice, certificate_facts(shown))
 
@@ -178,16 +178,16 @@ def _about_name(shown: Shown, host: str) -> tuple[str, str]:
     names = shown.names.readable
     another = f"Ask the mail server’s administrator for a certificate that names {host}."
     if not names:
-        return f"It names no host, and so not {host}.", another
+        return f"It names no host, so it does not name {host}.", another
     if as_address(host) is not None and host in shown.names.counting:
         return (
-            f"It has {host} as the name of a host, and not as an address, which is what counts for an address.",
+            f"It lists {host} as a host name, not as an address, and only an address counts here.",
             f"{another[:-1]} as an address (an alternative name of the kind IP).",
         )
     words = f"It is for {_listed(names[:5])}{' and others' if len(names) > 5 else ''}, and not for {host}."
     idle = [name for name in names if "*" in name and not is_wildcard(name)]
     if idle:
-        words += f" {idle[0]} stands for no other name: a star must be all of the first of at least three parts."
+        words += f" {idle[0]} matches no other name: the star must be the whole of the first part, of at least three."
     enter = usable(names)
     if enter:
         return words, f"If it is the same server, enter {enter[0]} as server in Email Setup."
@@ -229,15 +229,15 @@ def _about_sign_in(setup: EmailSetup, features: dict[str, str]) -> Finding | Non
         )
     if not setup.uses_oauth and {"XOAUTH2", "OAUTHBEARER"} & set(offered):
         return Finding(
-            f"The server takes no password: it offers sign-in with a token only ({_listed(offered)}).",
+            f"The server accepts no password: it offers only sign-in with a token ({_listed(offered)}).",
             "Choose another “Way to sign in” in Email Setup.",
         )
     if offered:
         return Finding(f"The server offers only {_listed(offered)}, which this setup cannot use.")
     return Finding(
         f"The server offers no sign-in at all on port {setup.port}.",
-        "Sign-in is usual on port 587 with tls-explicit. If the server takes mail from this machine without, choose "
-        "send type 2 in Email Setup.",
+        "Sign-in is usual on port 587 with tls-explicit. If the server takes mail from this machine without a sign-in, "
+        "choose send type 2 in Email Setup.",
     )
 
 

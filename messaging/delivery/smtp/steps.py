@@ -120,11 +120,11 @@ def day(moment: datetime) -> str:
 def introduced(features: Mapping[str, str], is_secure: bool) -> Step:
     """The server said what it can do (EHLO, RFC 5321 4.1.1.1)."""
     if not features:
-        return Step("Capabilities", "The server knows only HELO and offers nothing beyond.", state="note")
+        return Step("Capabilities", "The server supports only HELO and offers no extensions.", state="note")
     limit = features.get("size", "").strip()
     has_limit = limit.isdecimal() and len(limit) < 20 and int(limit) > 0
     facts = [
-        ("Largest message", filesizeformat(int(limit)) if has_limit else "no limit told"),
+        ("Largest message", filesizeformat(int(limit)) if has_limit else "no limit given"),
         ("8-bit content (8BITMIME)", _offered("8bitmime" in features)),
         ("Commands in one go (PIPELINING)", _offered("pipelining" in features)),
         ("Addresses beyond ASCII (SMTPUTF8)", _offered("smtputf8" in features)),
@@ -132,8 +132,8 @@ def introduced(features: Mapping[str, str], is_secure: bool) -> Step:
     ]
     if not is_secure:
         facts.insert(0, ("Encryption (STARTTLS)", _offered("starttls" in features)))
-    when = "after TLS" if is_secure else "in clear"
-    return Step("Capabilities", f"The server said, {when}, what it can do.", tuple(facts))
+    when = "after TLS" if is_secure else "in the clear"
+    return Step("Capabilities", f"The server said what it can do, {when}.", tuple(facts))
 
 
 def _offered(is_there: bool) -> str:

@@ -36,9 +36,9 @@ WORDS: dict[str, Words] = {
     "private_key.",
     "sign-in url not whole": "The sign-in server must be a whole address, such as https://login.example.com/token.",
     "sign-in url not https": "The sign-in server’s address must begin with https://.",
-    "sign-in url forbidden": "The sign-in server’s address is not allowed: {host} leads to {address}, which is never "
-    "connected to.",
-    "sign-in redirects": "The sign-in server sends us on to another address, which is not followed.",
+    "sign-in url forbidden": "The sign-in server’s address is not allowed: {host} points to {address}, which Outtray "
+    "never connects to.",
+    "sign-in redirects": "The sign-in server redirects to another address, which Outtray does not follow.",
     "sign-in too long": "The sign-in server’s answer is too long.",
     "sign-in too slow": "The sign-in server takes too long to answer.",
     "sign-in page not https": "The sign-in server names an address that is not secure.",

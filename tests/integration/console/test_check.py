@@ -201,7 +201,7 @@ def test_port_that_greets_in_clear_and_offers_starttls(admin, authority):
         set_up(server, auth_type="tls-implicit", **signing_in())
         page = check(admin)
         assert {line[:4] for _, line in server.commands} <= {"EHLO"}
-    assert f"The server greets in clear on port {server.port} and offers STARTTLS there." in page
+    assert f"The server greets in the clear on port {server.port} and offers STARTTLS there." in page
     assert "Choose tls-explicit, or port 465 with tls-implicit" in page
 
 
@@ -303,11 +303,11 @@ def test_certificate_that_is_not_trusted_is_shown(admin, authority, stranger, im
 @pytest.mark.parametrize(
     ("common", "alternative", "words"),
     [
-        ("", ["DNS:127.0.0.1"], "It has 127.0.0.1 as the name of a host, and not as an address"),
-        ("127.0.0.1", None, "It has 127.0.0.1 as the name of a host, and not as an address"),
-        ("", ["DNS:*.lan"], "not for 127.0.0.1. *.lan stands for no other name"),
-        ("", ["DNS:ma*.example.com"], "ma*.example.com stands for no other name"),
-        ("The mail server", None, "It names no host, and so not 127.0.0.1."),
+        ("", ["DNS:127.0.0.1"], "It lists 127.0.0.1 as a host name, not as an address"),
+        ("127.0.0.1", None, "It lists 127.0.0.1 as a host name, not as an address"),
+        ("", ["DNS:*.lan"], "not for 127.0.0.1. *.lan matches no other name"),
+        ("", ["DNS:ma*.example.com"], "ma*.example.com matches no other name"),
+        ("The mail server", None, "It names no host, so it does not name 127.0.0.1."),
         ("mail.example.com", None, "If it is the same server, enter mail.example.com as server"),
         ("mail.example.com", ["DNS:a.example.com"], "It is for a.example.com, and not for 127.0.0.1."),
         ("", ["DNS:*.lan", "DNS:*.example.com"], "Enter a name as server in Email Setup that fits *.example.com."),
@@ -351,7 +351,11 @@ def test_certificate_of_a_stranger_that_is_for_the_host_is_not_said_to_be_for_an
 
 @pytest.mark.parametrize(
     ("certificate", "todo"),
-    [({"days": -1}, "It has expired"), ({"name": "other.example"}, "for another name"), ("stranger", "does not know")],
+    [
+        ({"days": -1}, "It has expired"),
+        ({"name": "other.example"}, "for a different name"),
+        ("stranger", "does not know"),
+    ],
 )
 def test_every_delivery_says_what_is_wrong_with_a_certificate(authority, stranger, certificate, todo):
     tls = stranger.server_context() if certificate == "stranger" else authority.server_context(**certificate)
@@ -397,7 +401,7 @@ def test_sign_in_only_after_starttls(admin, authority):
 @pytest.mark.parametrize(
     ("auth", "words"),
     [
-        (["XOAUTH2"], "The server takes no password: it offers sign-in with a token only (XOAUTH2)."),
+        (["XOAUTH2"], "The server accepts no password: it offers only sign-in with a token (XOAUTH2)."),
         (["NTLM", "GSSAPI"], "The server offers only NTLM and GSSAPI, which this setup cannot use."),
         ([], "The server offers no sign-in at all on port"),
     ],
@@ -412,11 +416,11 @@ def test_sign_in_in_no_way_that_is_set_up(admin, auth, words):
     ("reply", "explanation", "advice"),
     [
         ("535 5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the Tenant.",
-         "Microsoft 365 has password sign-in for SMTP switched off", "Choose Microsoft 365 as “Way to sign in”"),
+         "Password sign-in for SMTP is switched off in Microsoft 365", "Choose Microsoft 365 as “Way to sign in”"),
         ("535 5.7.139 Authentication unsuccessful, basic authentication is disabled.",
-         "Microsoft 365 has password sign-in for SMTP switched off", "Choose Microsoft 365 as “Way to sign in”"),
+         "Password sign-in for SMTP is switched off in Microsoft 365", "Choose Microsoft 365 as “Way to sign in”"),
         ("535 5.7.3 Authentication unsuccessful", "refused the user name or the password",
-         "there choose another “Way to sign in”"),
+         "choose another “Way to sign in” for those"),
         ("534 5.7.9 Application-specific password required.", "wants an app password or modern sign-in",
          "Choose another “Way to sign in”"),
         ("534 5.7.9 Authentication mechanism is too weak", "wants an app password or modern sign-in",
@@ -548,7 +552,7 @@ def test_name_that_leads_to_a_forbidden_address_is_refused(admin, names, tried, 
         page = go(admin)
         assert server.connections == 0
     assert steps(page)[-1] == ("failed", "Name")
-    assert "leads to an address that is never connected to" in page
+    assert "points to an address that Outtray never connects to" in page
     assert names.asked == ["mail.example.com"]
     assert address not in tried
     assert beyond(tried) == []
@@ -562,7 +566,7 @@ def test_forbidden_address_pauses_the_account_with_tries_unspent(names, tried):
         run_lane()
     message.refresh_from_db()
     assert (message.status, message.tries) == ("queued", 0)
-    assert "never connected to" in in_words(AccountPause.objects.get().reason)
+    assert "Outtray never connects to" in in_words(AccountPause.objects.get().reason)
     assert beyond(tried) == []
 
 
@@ -739,7 +743,7 @@ def test_absurd_capabilities_are_no_error(admin):
         server.at("EHLO", f"250-fault.example <b>\n250-SIZE {'9' * 5000}\n250-AUTH\n250 \x01")
         set_up(server)
         page = check(admin)
-    assert "no limit told" in page
+    assert "no limit given" in page
     assert "can be reached" in page
     assert "<b>" not in page
 

@@ -174,7 +174,7 @@ def test_two_replies_to_the_content_that_contradict_each_other_are_unknown(eithe
     message, good = make_message("a@example.com"), make_message("good@example.com")
     run_lane()
     assert statuses(message, good) == ["unknown", "sent"]
-    assert in_words(message.reason) == "The mail server’s answer to the message does not say whether it took it."
+    assert in_words(message.reason) == "The mail server’s answer does not say whether it accepted the message."
     check_invariants(either_server, queued=[message, good], beside=[good])
 
 
@@ -189,7 +189,7 @@ def test_second_reply_to_the_content_that_comes_later_is_no_answer_to_what_is_sa
     message, good = make_message("a@example.com"), make_message("good@example.com")
     run_lane(patience=TIGHT)
     assert statuses(message, good) == ["unknown", "sent"]
-    assert in_words(message.reason) == "The mail server’s answer to the message does not say whether it took it."
+    assert in_words(message.reason) == "The mail server’s answer does not say whether it accepted the message."
     check_invariants(either_server, queued=[message, good], beside=[good])
 
 
@@ -253,7 +253,7 @@ def test_greeting_or_goodbye_after_the_final_dot_accepts_nothing(either_server, 
     message, good = make_message("a@example.com"), make_message("good@example.com")
     run_lane()
     assert statuses(message, good) == ["unknown", "sent"]
-    assert in_words(message.reason) == "The mail server’s answer to the message does not say whether it took it."
+    assert in_words(message.reason) == "The mail server’s answer does not say whether it accepted the message."
     assert heard(message.attempts.get()) == reply[4:]
     assert either_server.connections == 2
     check_invariants(either_server, queued=[message, good], beside=[good])

@@ -158,7 +158,7 @@ def test_when_all_fail_the_one_that_says_most_is_told(good, names, order):
         first.at("GREETING", CLOSE)
         message = send()
     pause = AccountPause.objects.get()
-    assert in_words(pause.reason) == "The mail server does not talk to this machine."
+    assert in_words(pause.reason) == "The mail server refuses to talk to this machine."
     assert pause.reply_text == "5.7.1 you are not welcome"
     assert (message.status, message.tries, message.attempts.count()) == ("queued", 0, 1)
 
@@ -210,7 +210,7 @@ def test_check_connection_tells_of_each_address(admin, good, names):
         page = b"".join(admin.post("/setup/email/check/").streaming_content).decode()
     assert "The mail server can be reached." in page
     assert f"127.0.0.3, port {good.port}: The mail server refused the connection." in page
-    assert f"127.0.0.2, port {good.port}: The mail server does not talk to this machine." in page
+    assert f"127.0.0.2, port {good.port}: The mail server refuses to talk to this machine." in page
     assert "<dd>554 5.7.1 not from there</dd>" in page
     assert re.search(f"Connected to {SECOND}, port {good.port}", page)
 
@@ -219,7 +219,7 @@ def test_check_connection_tells_of_each_address_when_all_fail(admin, good):
     good.at("GREETING", ("554 5.7.1 not from there", CLOSE))
     page = b"".join(admin.post("/setup/email/check/").streaming_content).decode()
     assert f"{FIRST}, port {good.port}: The mail server refused the connection." in page
-    assert f"{SECOND}, port {good.port}: The mail server does not talk to this machine." in page
+    assert f"{SECOND}, port {good.port}: The mail server refuses to talk to this machine." in page
 
 
 # --- Which address is tried when -----------------------------------------------------------------------

@@ -95,7 +95,7 @@ def test_where_the_sender_needs_it_nobody_is_blamed(server, fields):
     message = make_message("ann@example.com", "jörg@example.com", raw=mail(To="ann@example.com", **fields))
     run_lane()
     assert statuses(message) == ["failed"]
-    assert "answers go to one" in in_words(message.reason)
+    assert "has one as Reply-To" in in_words(message.reason)
     assert message.reason_category == "setup", "no address is warned of from now on"
     assert not server.heard("RCPT")
     assert message.recipients.get(address="ann@example.com").said.key == "header needs smtputf8"

@@ -70,7 +70,7 @@ def test_one_outage_met_by_several_lanes_counts_once(settings):
     ("stage", "behaviour", "words"),
     [
         pytest.param("GREETING", SILENCE, "did not answer", marks=fault(2), id="2-silence"),
-        pytest.param("GREETING", (REFUSES_ALL, CLOSE), "does not talk to this machine", marks=fault(3), id="3-554"),
+        pytest.param("GREETING", (REFUSES_ALL, CLOSE), "refuses to talk to this machine", marks=fault(3), id="3-554"),
         pytest.param("GREETING", ("421 4.3.2 too busy", CLOSE), "come back later", marks=fault(4), id="4-421"),
         pytest.param("GREETING", b"HTTP/1.1 400 Bad Request\r\n", "did not answer", marks=fault(5), id="5-http"),
         pytest.param("GREETING", b"\xff\x00" * 9000, "did not answer", marks=fault(5), id="5-oversized-garbage"),
@@ -108,7 +108,7 @@ def test_server_that_refuses_helo_as_well():
     with FaultServer(esmtp=False) as server:
         set_up(server)
         server.at("HELO", REFUSES_ALL)
-        assert_account_waits_and_goes_on(server, "does not talk to this machine")
+        assert_account_waits_and_goes_on(server, "refuses to talk to this machine")
 
 
 @pytest.mark.parametrize(

@@ -725,7 +725,7 @@ def test_redirect_is_not_followed(way, sign_in_by, identity):
     identity.fails = (307, f"Location: {identity.url}/elsewhere")
     attempt = deliver().attempts.last()
     assert in_words(attempt.reason) == meanings.SIGN_IN_SERVER.explanation
-    assert "not followed" in heard(attempt)
+    assert "which Outtray does not follow" in heard(attempt)
     assert "/elsewhere" not in [asked.path for asked in identity.asked]
 
 
