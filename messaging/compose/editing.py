@@ -54,7 +54,7 @@ class Unread(gate.Refused):
     """A `field` that was changed still has signs in the place of what could not be read."""
 
     def __init__(self, field: str) -> None:
-        super().__init__(f"Some characters here could not be read and stand as {UNREAD}. Type what they should be.")
+        super().__init__(f"Some characters here could not be read and are shown as {UNREAD}. Type what they should be.")
         self.field = field
 
 
@@ -75,17 +75,17 @@ def why_not(message: Message, outcomes: Collection[str] | None = None) -> str:
     """Why a message cannot be edited now; "" when it can. `outcomes` are those of its recipients, where known."""
     status = Status(message.status)
     if status == Status.SENDING:
-        return "It is being handed to the mail server now, so it cannot be changed any more. See what comes of it."
+        return "It is being handed to the mail server now, so it cannot be changed any more. Wait for the outcome."
     if status == Status.SENT:
         return "It was sent, so it cannot be changed any more. Write a new message."
     if status == Status.UNKNOWN:
-        return "It may have arrived already, so it cannot be changed. Say first what became of it."
+        return "It may have arrived already, so it cannot be changed. First say what happened to it."
     if status == Status.CANCELLED:
-        return "It was cancelled and is never sent. Write a new message."
+        return "It was cancelled and will not be sent. Write a new message."
     if message.handed_to is not None:
         return (
             f"{person(message.handed_to)}’s mail program has it as a draft, and it may have been sent from there. "
-            "Say first what became of it."
+            "First say what happened to it."
         )
     if message.status == Status.QUEUED and message.batch_id is not None:
         return (
@@ -254,7 +254,7 @@ def _exchanged(given: bytes, before: Current, edit: Edit) -> bytes:
     if (edit.removed or edit.added) and is_sealed(raw):
         raise gate.Refused(f"The attachments cannot be changed. {rewrite.SEALED_WORDS}")
     if edit.removed - before.removable:
-        raise gate.Refused("One of the attachments belongs to the text and cannot be taken out.")
+        raise gate.Refused("One of the attachments belongs to the text and cannot be removed.")
     raw = rewrite.with_files(raw, edit.removed, edit.added)
     gone = _addresses(before.to, before.cc, before.bcc) - _addresses(edit.to, edit.cc)
     gone |= _addresses(edit.bcc)  # who is named in the header is no blind copy

@@ -26,7 +26,7 @@ OF_THE_BODY = ("content-", "mime-version")
 SEALED_WORDS = "The message is signed or encrypted, and a change would break that."
 OTHER_VERSION = (
     "The message has another version of the text, which mail programs may show in its place and which would stay as it "
-    "is. The sender has to change it there."
+    "is. Change it where it was written."
 )
 STAYS_WORDS = (
     "It is sent as it came; saving it here would damage it. Everything else can be changed. To change the text, "
@@ -118,15 +118,15 @@ def why_text_stays(raw: mime.Raw) -> str:
     if not found:
         return "The message has no text, only what is attached."
     if sum(part.stop - part.body for part in found) > LONGEST_EDITED:
-        return f"The text is longer than {LONGEST_EDITED >> 20} MB. The sender has to change it there."
+        return f"The text is longer than {LONGEST_EDITED >> 20} MB. Change it where it was written."
     if any(is_text_sealed(assembly.text_of(part)) for part in found):
         return SEALED_WORDS
     kinds = [part.content_type for part in found]
     if kinds == ["text/plain"] or (kinds == ["text/plain", "text/html"] and _is_made_from(found[1], found[0])):
         return OTHER_VERSION if _has_other_version(raw, found) else _why_unreadable(found[0], assembly.read(found[0]))
     if "text/html" in kinds:
-        return "The text has a layout (HTML) that was not made here. The sender has to change it there."
-    return "The text is in several parts. The sender has to change it there."
+        return "The text has a layout (HTML) that was not made here. Change it where it was written."
+    return "The text is in several parts. Change it where it was written."
 
 
 def _has_other_version(raw: mime.Raw, texts: Sequence[mime.Part]) -> bool:

@@ -32,7 +32,7 @@ CHUNK = 1000  # messages that are changed in one transaction
 SENDS = ("try_now", "retry", "send_again")  # with the settings of an account
 # In a Tally: in a person's mail program; edited, or another one in any other way, since it was shown.
 AS_DRAFT, EDITED, CHANGED, KEPT = "draft", "edited", "changed", "kept"
-LOOK = "Look at it and order again."
+LOOK = "Look at it and choose again."
 
 
 class NotPossible(Exception):
@@ -358,7 +358,7 @@ def put_back(message: Message, *, by: User, seen: Shown | None = None) -> None:
 def _has_it(holder: User) -> str:
     return (
         f"{person(holder)}’s mail program has it as a draft, and it may have been sent from there. "
-        "Say first what became of it: Sent from my mail program, or Put back."
+        "First say what happened to it: choose Sent from my mail program, or Put back."
     )
 
 
@@ -462,7 +462,7 @@ def _what_else(message: Message, transition: Transition, by: User, seen: Shown) 
     for event in later:
         if event.kind == transition.event:
             has = "have" if event.by == by else "has"
-            return f"{named(event.by, by)} {has} ordered this already."
+            return f"{named(event.by, by)} {has} already done this."
     if seen.attempts is not None and message.attempts.count() > seen.attempts:
         return "It has been tried again since you opened this page."
     return "This message has changed since you opened this page." if later else ""
@@ -475,7 +475,7 @@ def named(who: User | None, reader: User) -> str:
 
 def _why_not(transition: Transition, message: Message) -> str:
     if message.status not in transition.sources:
-        return f"The message is “{message.get_status_display()}” by now. Look at it again."
+        return f"The message is now “{message.get_status_display()}”. Look at it again."
     if message.handed_to is not None:
         return _has_it(message.handed_to)
     return "The message is no longer a draft in a mail program. Look at it again."

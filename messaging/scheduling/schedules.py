@@ -161,7 +161,7 @@ def why_never(account: User | None) -> str:
     if account is not None and not roles.may_send(account):
         if account.is_active:
             return "This account may not send. Choose one whose role is Operator or Administrator."
-        return "This account may not sign in any more. Choose one that is active."
+        return "This account may no longer sign in. Choose one that is active."
     setup = resolve(account)
     return " ".join(map(in_words, setup.problems())) if setup.is_mapi else ""
 

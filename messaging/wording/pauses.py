@@ -53,7 +53,7 @@ class Paused:
             case Kind.BUSY:
                 return f"Slowed down by the mail server, next try {self._end}: {sentence(self.reason)}"
             case Kind.UNANSWERED:
-                return f"Waits since {moment(self.since)}, next try {self._end}: {sentence(self.reason)}"
+                return f"Waiting since {moment(self.since)}, next try {self._end}: {sentence(self.reason)}"
             case Kind.WINDOW:
                 return f"{self.reason.rstrip('.')}; opens {self._end}."
         return f"{self.reason.rstrip('.')}; resumes {self._end}."
@@ -68,7 +68,7 @@ class Paused:
             case Kind.PERSON:
                 return f"Sending as {account} is paused {self.by_whom}: {sentence(self.reason)}"
             case Kind.BUSY:
-                return f"The mail server asked us to slow down: sending as {account} resumes {self._end}."
+                return f"The mail server asked Outtray to slow down: sending as {account} resumes {self._end}."
         return f"Sending as {account} is paused: {sentence(self.reason)}"
 
     @property
@@ -82,7 +82,7 @@ class Paused:
             case Kind.DOUBT:
                 said = f"{sentence(self.reason)} An administrator has to answer on the Sending page."
             case Kind.BUSY:
-                said = f"the mail server asked us to slow down; resumes {self._end}."
+                said = f"the mail server asked Outtray to slow down; resumes {self._end}."
             case _:
                 said = self.state
         return f"{said[:1].lower()}{said[1:]}"

@@ -19,7 +19,7 @@ from .people_and_times import as_time, changed, dated, moment, person, sentence
 Kind = MessageEvent.Kind
 Change = Mapping[str, str]  # of an edit, as in MessageVersion.changes
 
-STOPPED = "The process that was sending it at once stopped before it was handed over. Retry it if it is still wanted."
+STOPPED = "The process that was sending it at once stopped before it was handed over. Retry it if it is still needed."
 VIA = {
     "console": "written here",
     "backend": "Django email backend",
@@ -29,19 +29,19 @@ VIA = {
     "demo": "demo",
 }
 UNSIGNED = {
-    "gate": "what it covers had to be changed for sending",
+    "gate": "the signed part had to be changed for sending",
     "7bit": "the mail server takes only 7-bit text, so the body was encoded",
-    "edit": "what it covers was edited",
+    "edit": "the signed part was edited",
 }
 NAMED_AT_MOST = 3
 FIELDS = {"subject": "subject", "to": "To", "cc": "Cc", "bcc": "Bcc"}
 
 
 OWN_ADVICE: dict[str, str] = {
-    Reason.REFUSED_ALIKE: "An administrator reads the server’s own words and answers on the Sending page.",
+    Reason.REFUSED_ALIKE: "An administrator has to read the server’s own words and answer on the Sending page.",
     Reason.SINCE_BACKUP: meanings.ASK,
-    Reason.UNANSWERED: "Look at the mail server’s log. The messages listed as unknown may have arrived: ask, then "
-    "choose Mark as sent or Send again. The others wait, and one at a time is tried.",
+    Reason.UNANSWERED: "Look at the mail server’s log. The messages listed as unknown may have arrived: ask the "
+    "recipients, then choose Mark as sent or Send again. The others wait, and are tried one at a time.",
 }
 
 
@@ -142,7 +142,7 @@ def _held(reason: str = "") -> str:
 
 def _nothing_ran(since: str) -> str:
     """`since` in the time zone of the schedule."""
-    return f"Nothing ran since {as_time(since):%-d %b %H:%M}, because the worker or beat was away"
+    return f"No run since {as_time(since):%-d %b %H:%M}, because the worker or beat was not running"
 
 
 # --- Restores ------------------------------------------------------------------------------------------
@@ -180,7 +180,7 @@ def _refused_alike(others: int, reason: str = "") -> str:
 def _expired(days: int) -> str:
     within = "a day" if days == 1 else f"{days} days"
     return (
-        f"Not sent within {within} of being queued, the limit in Company options. Send it again if it is still wanted."
+        f"Not sent within {within} of being queued, the limit in Company options. Send it again if it is still needed."
     )
 
 
@@ -210,7 +210,7 @@ def change_in_words(change: Change) -> str:
     """One change of an edit: "subject from “a” to “b”"."""
     name, before, after = change["field"], change.get("before", ""), change.get("after", "")
     if name == "attachment":
-        return f"“{after}” attached" if after else f"attachment “{before}” taken out"
+        return f"“{after}” attached" if after else f"attachment “{before}” removed"
     if name == "text":
         return "text changed"
     return f"{FIELDS.get(name, name)} {changed(before, after)}"
@@ -264,7 +264,7 @@ OWN: dict[str, Words] = {
     Reason.HANDED_OVER: "Handed over to {to}’s mail program",
     Reason.WAITS_FOR_BATCH: "Waits for Batch Message Processing: {problem}",
     Reason.NOT_SENT: lambda why: f"It was not sent: {why[:1].lower()}{why[1:]}",
-    Reason.UNWRITTEN: "The message was handed over, and what the mail server answered could not be written down.",
+    Reason.UNWRITTEN: "The message was handed over, but the mail server’s answer could not be recorded.",
     Reason.LIMIT_REACHED: "The limit of {number} messages per {unit} is reached.",
     Reason.MANY_AT_ONCE: "Other messages are being sent right now, and their mail server is slow.",
     Reason.NO_CONNECTION: lambda number: (
@@ -281,7 +281,7 @@ OWN: dict[str, Words] = {
     "restore-elsewhere": _elsewhere,
     # Why a message does not go out with its account.
     "was-deactivated": "{account} was deactivated.",
-    "may-not-send": "{account} may not send any more.",
+    "may-not-send": "{account} may no longer send.",
     "setup-incomplete": "Email Setup is not complete.",
     # Who decided about a recipient.
     "marked-as-sent-by": "Marked as sent by {by}",
@@ -299,9 +299,9 @@ OWN: dict[str, Words] = {
     # What is to be said of a schedule's run.
     "made-up-for": lambda since: f"{_nothing_ran(since)}: this run makes up for it.",
     "left-out": lambda since: f"{_nothing_ran(since)}; missed runs are left out, as this schedule says.",
-    "batch-at-work": "The batch before, batch {batch}, is still at work; its messages were not taken again.",
-    "account-inactive": "{account} may not sign in any more. Choose another account for this schedule.",
-    "account-may-not-send": "{account} may not send any more. Choose another account for this schedule.",
+    "batch-at-work": "The previous batch, batch {batch}, is still being sent; its messages were not taken again.",
+    "account-inactive": "{account} may no longer sign in. Choose another account for this schedule.",
+    "account-may-not-send": "{account} may no longer send. Choose another account for this schedule.",
     "all-paused": lambda **facts: sentence(_paused(**facts).state),
     # What came of a form.
     "recipients": _sent_to,
@@ -309,15 +309,15 @@ OWN: dict[str, Words] = {
     "form-due": "It is due and goes out as soon as a worker is free.",
     "form-timed": lambda at: f"It goes out automatically from {moment(as_time(at))}.",
     "form-sent": "Sent: the mail server accepted it for {to}.",
-    "form-partly": "Sent to some only: the mail server accepted it for {to}, and refused {refused}.",
+    "form-partly": "Sent to some recipients only: the mail server accepted it for {to}, and refused {refused}.",
     "form-not-sent": lambda why: f"Not sent: {sentence(why or '')}",
-    "form-unknown": lambda why: f"Whether it arrived is not known. {sentence(why or '')}",
-    "form-handed-over": "Handed over to your mail program: nothing else sends it meanwhile.",
-    "form-broken-off": "Whether it was sent is not known: an error of this server broke it off. Look for it in the "
-    "message queue, and ask the recipient before you send it again.",
+    "form-unknown": lambda why: f"It is not known whether it arrived. {sentence(why or '')}",
+    "form-handed-over": "Handed over to your mail program. Nothing else sends it in the meantime.",
+    "form-broken-off": "It is not known whether it was sent: an error on this server interrupted it. Look for it in "
+    "the message queue, and ask the recipient before you send it again.",
     # What was done to a message; those that are a reason as well stand above.
     Kind.QUEUED: _came_in("Accepted into the queue"),
-    Kind.TAKEN: _came_in("Taken to be sent at once"),
+    Kind.TAKEN: _came_in("Accepted to be sent at once"),
     Kind.ENDED_EARLY: lambda reason: reason or "",
     Kind.HELD: "Held: {why}",
     Kind.HOLD_ENDED: "Hold ended: back in the queue",
@@ -325,10 +325,10 @@ OWN: dict[str, Words] = {
     Kind.CANCELLED: lambda why="": f"Cancelled: {why}" if why else "Cancelled",
     Kind.IN_BATCH: _in_batch,
     Kind.OUT_OF_BATCH: "Taken out of batch {batch}: waits for another one",
-    Kind.RETRY: "Retry ordered",
-    Kind.TRY_NOW: "Try now ordered",
+    Kind.RETRY: "Retry requested",
+    Kind.TRY_NOW: "Try now requested",
     Kind.MARKED_AS_SENT: "Marked as sent",
-    Kind.SEND_AGAIN: "Send again ordered; it may arrive twice",
+    Kind.SEND_AGAIN: "Send again requested; it may arrive twice",
     Kind.EDITED: _edited,
     Kind.UNSIGNED: _unsigned,
     Kind.NOT_WRITTEN_AGAIN: "Not written again",

@@ -35,7 +35,7 @@ def test_draft_is_downloaded_by_itself_and_the_keyboard_does_the_rest(site, sign
     made = parsed(Path(download.path()).read_bytes())
     assert made["X-Unsent"] == "1"
     assert next(made.iter_attachments()).get_content().startswith(b"%PDF-1.4")
-    expect(page.get_by_text("nothing says yet that it was sent")).to_be_visible()
+    expect(page.get_by_text("No one has said yet that it was sent")).to_be_visible()
     look(page, "mapi-handed-over")
 
     page.goto(f"{site.url}/messages/?status=held&q=mapi.example")

@@ -199,7 +199,7 @@ def test_unknown_message_marked_as_sent(operator):
     assert message.recipients.get().status == "accepted"
     assert in_words(message.events.last().what) == "Marked as sent"
     assert message.events.last().by == operator
-    with pytest.raises(NotPossible, match="“Sent” by now"):
+    with pytest.raises(NotPossible, match="is now “Sent”"):
         actions.send_again(message, by=operator)
 
 
@@ -275,7 +275,7 @@ def test_message_being_sent_cannot_be_changed(operator):
     message = make_message("a@example.com")
     Message.objects.update(**fitting(status="sending"))
     for action in (actions.cancel, actions.retry, actions.try_now, actions.release):
-        with pytest.raises(NotPossible, match="“Sending” by now"):
+        with pytest.raises(NotPossible, match="is now “Sending”"):
             action(message, by=operator)
 
 

@@ -90,7 +90,7 @@ def test_what_may_not_be_claimed_does_not_pass_a_pause_either_where_nothing_is_h
     [outcome] = submit.submit([submission("b@example.com", category="password-reset", via="sendmail")])
     assert outcome.message.urgent is False
     assert in_words(outcome.message.events.first().what) == (
-        "Taken to be sent at once (sendmail), like other email: programs that use this way in may not name the "
+        "Accepted to be sent at once (sendmail), like other email: programs that use this way in may not name the "
         "category “password-reset” (Company options)"
     )
 

@@ -74,7 +74,7 @@ def test_message_is_handed_over_sent_from_the_mail_program_and_never_again(offic
     assert standing(message)[:3] == ("held", operator, "Handed over to Anna’s mail program")
     assert f'href="/messages/{message.pk}/draft/"' in page
     for words in ("Download the draft", "Sent from my mail program", "Put back", "Send it there, then come back",
-                  "nothing says yet that it was sent"):  # fmt: skip
+                  "No one has said yet that it was sent"):  # fmt: skip
         assert words in page, words
     page_of_list = office.get("/messages/?status=held").content.decode()
     assert "Handed over to Anna’s mail program" in page_of_list
@@ -98,7 +98,7 @@ def test_message_is_handed_over_sent_from_the_mail_program_and_never_again(offic
     batches.confirm(batch, by=operator)
     assert in_words(batch.items.get().reason).startswith("Already sent on")
     for action in ("retry", "send-again", "try-now", "hand-over", "put-back", "sent-from-mail-program", "cancel"):
-        assert "“Sent” by now" in act(office, message, action)
+        assert "is now “Sent”" in act(office, message, action)
     nothing_goes_out(mail_server, operator.pk)
 
 
@@ -174,7 +174,7 @@ def test_what_may_be_sent_already_is_neither_released_nor_cancelled(office, mess
     act(office, message, "hand-over")
     page = act(office, message, action)
     assert "Anna’s mail program has it as a draft, and it may have been sent from there" in page
-    assert "Say first what became of it" in page
+    assert "First say what happened to it" in page
     assert message.status == "held"
 
 
@@ -405,7 +405,7 @@ def test_second_person_is_told_who_has_it(office, bens_browser, operator, messag
     act(bens_browser, message, "put-back")
     assert message.status == "queued"
     assert message.events.last().by.username == "ben"
-    assert "by now" in act(office, message, "sent-from-mail-program")
+    assert "The message is now “Queued”" in act(office, message, "sent-from-mail-program")
     assert message.status == "queued"
     assert draft(office, message).status_code == 404
     act(bens_browser, message, "hand-over")
@@ -463,7 +463,7 @@ def test_hold_that_ends_sends_no_draft_whose_person_is_gone(office, bens_browser
 def test_no_other_state_is_handed_over(office, message, status):
     Message.objects.update(**fitting(status=status))
     assert "Open in my mail program" not in page_of(office, message)
-    assert "by now" in act(office, message, "hand-over")
+    assert "The message is now" in act(office, message, "hand-over")
     assert (message.status, message.handed_to) == (status, None)
     assert draft(office, message).status_code == 404
 

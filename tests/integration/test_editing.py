@@ -229,7 +229,7 @@ def test_text_stays_where_another_version_of_it_would(office, kind):
     message = raw_message("multipart/alternative; boundary=a", parts)
     before = wire(message)
     shown = office.get(f"/messages/{message.pk}/edit/")
-    assert 'name="text"' not in source(shown) and "The sender has to change it there." in source(shown)
+    assert 'name="text"' not in source(shown) and "Change it where it was written." in source(shown)
     edit(office, message, text="The price is 10 EUR.")
     assert wire(message) == before
     is_shown = kind in ("named", "named inline", "related", "related, second", "mixed")
@@ -475,7 +475,7 @@ def test_version_before_is_kept_and_shown(office):
     before = wire(message)
     edit(office, message, subject="Corrected", stay=["2"])
     shown = source(office.get(f"/messages/{message.pk}/"))
-    words = "subject from “Your invoice” to “Corrected”; attachment “one.pdf” taken out"
+    words = "subject from “Your invoice” to “Corrected”; attachment “one.pdf” removed"
     assert "Edited by Anna" in shown and words in shown and f"Edited: {words}" in shown
     old = source(office.get(f"/messages/{message.pk}/versions/1/"))
     assert "Your invoice" in old and "Dear customer," in old and "one.pdf" in old and "hidden@example.com" in old
@@ -600,7 +600,7 @@ def becomes(status):
 @pytest.mark.parametrize("happen, why", [
     (becomes("sending"), "It is being handed to the mail server now"),
     (becomes("unknown"), "It may have arrived already"),
-    (becomes("cancelled"), "It was cancelled and is never sent"),
+    (becomes("cancelled"), "It was cancelled and will not be sent"),
     (sent, "It was sent"),
     (partly, "Some recipients have it already"),
     (confirmed, "It is being processed in batch"),

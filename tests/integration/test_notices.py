@@ -334,7 +334,7 @@ def test_who_may_look_at_nothing_by_the_time_of_the_mail_is_sent_none(
     deliver(clock=clock)
     assert mails(server) == []
     client.force_login(boss)
-    assert f"Not mailed: Anna may not {words} any more." in client.get("/notices/").text
+    assert f"Not mailed: Anna may no longer {words}." in client.get("/notices/").text
 
 
 def test_mail_goes_to_those_who_are_to_be_told_when_it_is_made_and_to_the_addresses_they_have_then(

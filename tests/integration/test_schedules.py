@@ -133,7 +133,7 @@ def test_missed_runs_are_made_up_for_once_and_say_since_when(evening, monday):
     assert (run.outcome, run.due_at) == ("batch", at("07:30", 26))
     assert (
         in_words(run.remarks)
-        == "Nothing ran since 23 Nov 17:00, because the worker or beat was away: this run makes up for it."
+        == "No run since 23 Nov 17:00, because the worker or beat was not running: this run makes up for it."
     )
     sweep_at(monday, "09:01", day=26)
     assert ScheduleRun.objects.count() == 1
@@ -183,7 +183,7 @@ def test_slow_batch_is_not_taken_again_and_the_run_says_that_it_is_at_work(eveni
     sweep_at(monday, "07:30", day=24)
     run = ScheduleRun.objects.latest("pk")
     assert run.outcome == "nothing"
-    assert f"batch {Batch.objects.get().pk}, is still at work" in in_words(run.remarks)
+    assert f"batch {Batch.objects.get().pk}, is still being sent" in in_words(run.remarks)
 
 
 def test_run_of_a_schedule_that_is_deleted_at_that_moment_says_so(evening, admin, operator, monkeypatch):
@@ -237,7 +237,7 @@ def test_what_became_impossible_later_is_refused_shown_and_tried_again(away, adm
     if away == "mapi":
         words, row = "cannot send in bulk", EmailSettings.objects.create(account=ben, send_type=1)
     elif away == "inactive":
-        words = "Ben may not sign in any more"
+        words = "Ben may no longer sign in"
         ben.is_active = False
         ben.save()
     else:
@@ -539,7 +539,7 @@ def test_schedule_of_an_account_that_became_mapi_stays_off(admin, email_setup):
 
 def test_inactive_users_are_no_accounts(admin):
     ben = make_user("ben", is_active=False)
-    assert "no such active account" in source(admin.post("/setup/schedules/new/", FORM | {"account": ben.pk}))
+    assert "does not exist or is not active" in source(admin.post("/setup/schedules/new/", FORM | {"account": ben.pk}))
 
 
 def test_second_of_two_admins_is_told_and_overwrites_nothing(evening, admin):
@@ -605,7 +605,7 @@ def test_busy_worker_is_told_apart_from_processes_that_do_not_run(admin, alive, 
         ActiveLane.objects.create(owner="w1", expires_at=now + lanes * dt.timedelta(seconds=30))
     page = source(admin.get("/messages/"))
     assert told in page
-    assert ("Start the" in page) == (told != BUSY and "beat ordered" not in told)
+    assert ("Start the" in page) == (told != BUSY and "beat started" not in told)
     Heartbeat.objects.filter(name="sweep").update(at=now)
     assert told not in source(admin.get("/messages/"))
 

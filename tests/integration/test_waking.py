@@ -35,7 +35,7 @@ def test_message_that_is_stored_is_reported_as_taken(database_goes_away):
 
 def test_orders_that_are_carried_out_are_reported_so(database_goes_away, office):
     message = put(make_message("b@example.com", due=False), status="failed")
-    assert "Retry ordered" in act(office, message, "retry")
+    assert "Retry requested" in act(office, message, "retry")
     assert message.not_before is not None
 
 

@@ -48,7 +48,7 @@ def unseen_edits(edits: Sequence[MessageVersion], reader: User) -> str:
         return ""
     named = [f"{actions.named(edit.by, reader)} edited “{edit.message}”" for edit in edits[:EDITS_NAMED]]
     more = f"; {len(edits) - EDITS_NAMED} more were edited" if len(edits) > EDITS_NAMED else ""
-    return f"{'; '.join(named)}{more}. Look at {'it' if len(edits) == 1 else 'them'} and order again."
+    return f"{'; '.join(named)}{more}. Look at {'it' if len(edits) == 1 else 'them'} and choose again."
 
 
 def _stands(status: str, number: int) -> str:
@@ -60,7 +60,7 @@ def _stands(status: str, number: int) -> str:
         "unknown": f"{'has' if number == 1 else 'have'} an unknown outcome, to be decided first",
         "edited": f"{'was' if number == 1 else 'were'} edited after the list was loaded",
         "changed": f"{'has' if number == 1 else 'have'} changed since the list was loaded",
-        "kept": f"{be} kept by another change at the moment, to be ordered again",
+        "kept": f"{be} being changed elsewhere at the moment (choose again)",
         "draft": f"{be} a draft in a mail program" if number == 1 else "are drafts in mail programs",
     }
     return rest[status]

@@ -52,7 +52,7 @@ def _until(end: datetime | None) -> str:
     """Of a hold; one that is over ends with the next sweep, and may be seen before."""
     if end is None:
         return "until released"
-    return f"until {moment(end)}" if end > timezone.now() else f"over since {moment(end)}"
+    return f"until {moment(end)}" if end > timezone.now() else f"ended at {moment(end)}"
 
 
 def _which_try(message: Message) -> str:
@@ -88,7 +88,7 @@ def counted_as_tries(message: Message, attempts: int) -> str:
         return ""
     counted = {0: "None of them counts as a try", 1: "1 of them counts as a try"}
     words = counted.get(message.tries, f"{message.tries} of them count as tries")
-    others = "attempts that the account’s setup or the server’s pace stopped cost none, nor do those before a Retry"
+    others = "attempts stopped by the account’s setup or the server’s pace do not count, nor do those before a Retry"
     return f"{words}: {others}."
 
 
@@ -112,14 +112,14 @@ def standing(message: Message, history: History, pauses: Sequence[AccountPause] 
         case Status.FAILED:
             return Standing(why or "It was refused.", _failed(todo, history.recipients))
         case Status.UNKNOWN:
-            return Standing(why or "Whether it arrived is not known.", todo)
+            return Standing(why or "It is not known whether it arrived.", todo)
     return Standing(why or "Taken out of the queue for good.")
 
 
 def _held(message: Message, why: str) -> Standing:
     until = message.held_until
     if until is not None and until <= timezone.now():
-        is_over = "that time is over, and it goes back to the queue as soon as a worker is free"
+        is_over = "that time has passed, and it goes back to the queue as soon as a worker is free"
         return Standing(
             f"Held until {moment(until)}: {is_over}. {why}".strip(),
             f"Release it to put it back at once{once_queued(message)}.",
@@ -212,17 +212,17 @@ def rest_of(message: Message, counts: Mapping[str, int]) -> str:
     waits = message.batch is not None and message.batch.status == Batch.Status.CANCELLED
     goes = "It waits in the queue for" if waits else "It goes out at once to"
     who = "1 recipient" if number == 1 else f"{number:,} recipients"
-    return f"{goes} {who} who could not be sent it yet."
+    return f"{goes} {who} who have not had it yet."
 
 
 def _handed_over(message: Message, holder: User) -> Standing:
     handed_over = message.events.filter(kind=MessageEvent.Kind.HANDED_OVER).order_by("-pk")
     since = handed_over.values_list("at", flat=True).first()
     when = f" at {moment(since)}" if since else ""
-    headline = f"Handed over to {person(holder)}’s mail program{when}; nothing says yet that it was sent."
+    headline = f"Handed over to {person(holder)}’s mail program{when}. No one has said yet that it was sent."
     before = sentence(in_words(message.reason_before))
     then = "" if message.status_before == Status.HELD else once_queued(message)
-    back = f"Put back, it is in the queue{then}." if then else ""
+    back = f"Once put back, it is in the queue{then}." if then else ""
     return Standing(headline, " ".join(filter(None, [f"Before that: {before}" if before else "", back])))
 
 
@@ -270,7 +270,7 @@ def _last_try(give_up_at: datetime | None) -> str:
         return ""
     if give_up_at <= timezone.now():
         return "The next try is the last one."
-    return f"It is tried until {moment(give_up_at)} at the latest."
+    return f"It is tried until {moment(give_up_at)}."
 
 
 def _failed(todo: str, recipients: Recipients) -> str:

@@ -55,7 +55,7 @@ def not_sent(outcome: Outcome) -> NotSent:
         reasons[each.explanation, f"{each.reply.code or ''} {each.reply.said}".strip()].append(each.address)
     if not reasons and outcome.reply is not None:
         reasons[outcome.explanation, f"{outcome.reply.code or ''} {outcome.reply.said}".strip()] = []
-    head = "It was sent to some only." if outcome.accepted else "It was not sent."
+    head = "It was sent to some recipients only." if outcome.accepted else "It was not sent."
     return NotSent(
         head,
         outcome.explanation,

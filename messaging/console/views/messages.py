@@ -275,7 +275,7 @@ def neighbour(request: HttpRequest, pk: int, newer: bool) -> HttpResponse:
 def _promise(message: Message, words: str) -> str:
     """What will happen to a message that is due now: `words`, unless its account does not send."""
     pauses = _pauses(message)
-    return f"It is due now, and goes out as soon as it may. {waits(pauses[0])}" if pauses else words
+    return f"It is due now, and goes out as soon as it can. {waits(pauses[0])}" if pauses else words
 
 
 def _retry(request: HttpRequest, message: Message, seen: Shown) -> str:
@@ -331,7 +331,7 @@ def _cancel(request: HttpRequest, message: Message, seen: Shown) -> str:
 
 def _hand_over(request: HttpRequest, message: Message, seen: Shown) -> str:
     actions.open_in_mail_program(message, by=who(request), seen=seen)
-    return "Handed over to your mail program: nothing else sends it meanwhile."
+    return "Handed over to your mail program. Nothing else sends it in the meantime."
 
 
 def _sent_from_mail_program(request: HttpRequest, message: Message, seen: Shown) -> str:

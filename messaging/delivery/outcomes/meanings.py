@@ -66,8 +66,8 @@ WEAK_CERTIFICATE = Meaning("weak-certificate", S, BAD_CERTIFICATE.explanation,
     "Its key is too short, or it is signed with a method that is no longer secure (MD5 or SHA-1). Ask the mail "
     "server’s administrator for a new certificate.")
 NO_TLS_HERE = Meaning("no-tls-here", S, "The mail server does not speak TLS where this setup expects it.",
-    "A port that greets in clear needs the auth type tls-explicit, usually with port 587; tls-implicit needs port 465. "
-    "If tls-explicit is set already, ask the mail server’s administrator.")
+    "A port that greets in the clear needs the auth type tls-explicit, usually with port 587; tls-implicit needs port "
+    "465. If tls-explicit is set already, ask the mail server’s administrator.")
 OLD_TLS_THERE = Meaning("old-tls-there", S,
     "The mail server supports only a version of encryption (TLS) that is no longer secure.",
     "Ask the mail server’s administrator for TLS 1.2 or newer, or use another server.")

@@ -299,6 +299,6 @@ def test_order_that_meets_a_locked_message_says_how_many_are_left(office, in_two
         is_over.set()
         keeper.join()
         connection.close()
-    said = "2 cancelled; 4 could not be: 4 are kept by another change at the moment, to be ordered again."
+    said = "2 cancelled; 4 could not be: 4 are being changed elsewhere at the moment (choose again)."
     assert said in words(answer)
     assert states() == ["cancelled"] * 2 + ["queued"] * 4

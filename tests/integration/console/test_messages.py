@@ -301,7 +301,7 @@ def test_try_now_for_a_retry(office, queue, email_setup):
 
 def test_state_changed_meanwhile_is_told(office, queue):
     page = act(office, queue["sent"], "retry")
-    assert "“Sent” by now" in page
+    assert "is now “Sent”" in page
     assert queue["sent"].status == "sent"
 
 

@@ -261,7 +261,7 @@ def test_it_is_passed_on_only_to_an_account_that_can_send(who, admin, ben, greyl
 def test_role_that_is_taken_away_is_named_as_such(admin, ben, greylisted):
     decide(admin, ben, "hold", is_active="on", role=roles.VIEWER)
     greylisted.refresh_from_db()
-    assert in_words(greylisted.reason) == "Ben Okoro may not send any more."
+    assert in_words(greylisted.reason) == "Ben Okoro may no longer send."
     assert roles.given(type(ben).objects.get(pk=ben.pk)) == roles.VIEWER
 
 
@@ -334,7 +334,7 @@ def test_what_comes_back_after_the_role_was_taken_away_says_so(admin, ben, clock
     come_back(message, clock)
     housekeeping.sweep(clock.goes_on(seconds=5))
     message.refresh_from_db()
-    assert (message.status, in_words(message.reason)) == ("held", "Ben Okoro may not send any more.")
+    assert (message.status, in_words(message.reason)) == ("held", "Ben Okoro may no longer send.")
 
 
 def test_who_leaves_twice_while_a_message_is_being_sent_is_decided_about_twice(admin, ben, clock):
@@ -410,7 +410,7 @@ def test_schedule_of_a_deactivated_account_refuses_its_runs_and_says_why(admin, 
     schedules.run_due(clock.goes_on(minutes=6))
     run = ScheduleRun.objects.get()
     assert (run.outcome, run.batch) == ("refused", None)
-    assert "Ben Okoro may not sign in any more. Choose another account for this schedule." in in_words(run.remarks)
+    assert "Ben Okoro may no longer sign in. Choose another account for this schedule." in in_words(run.remarks)
 
 
 @pytest.mark.postgresql
@@ -594,7 +594,7 @@ def test_it_was_us_queues_for_the_account_of_who_says_so_if_its_own_has_left(has
 def test_batch_of_somebody_who_may_not_send_by_now_is_not_confirmed(change, admin, ben):
     batch = draft_batch(make_message("c@example.com", due=False), by=ben)
     save(admin, ben, **change)
-    with pytest.raises(actions.NotPossible, match="Ben Okoro may not send any more"):
+    with pytest.raises(actions.NotPossible, match="Ben Okoro may no longer send"):
         batches.confirm(batch, by=ben)  # whose rights the page had read before
     batch.refresh_from_db()
     assert batch.status == Batch.Status.DRAFT
@@ -629,7 +629,7 @@ def test_what_is_ordered_while_its_person_is_deactivated_is_refused_afterwards(o
         while thread.is_alive() and not somebody_waits_for_us():
             thread.join(0.01)
     thread.join(20)
-    assert errors == ["Ben Okoro may not send any more."]
+    assert errors == ["Ben Okoro may no longer send."]
     assert not Message.objects.filter(account=ben).exists()
 
 
@@ -651,7 +651,7 @@ def test_schedule_of_an_account_that_lost_its_role_refuses_its_runs_and_says_why
     run = ScheduleRun.objects.get()
     assert (run.outcome, run.batch) == ("refused", None)
     # What it says beside that depends on how many times have passed.
-    assert "Ben Okoro may not send any more. Choose another account for this schedule." in in_words(run.remarks)
+    assert "Ben Okoro may no longer send. Choose another account for this schedule." in in_words(run.remarks)
 
 
 # --- No role: a person who had one, and a program's account ---------------------------------------------------

@@ -426,7 +426,7 @@ def test_pages_read_them_once_and_monitors_not_at_all(admin, django_assert_num_q
 
 # --- Expiry ------------------------------------------------------------------------------------------
 
-EXPIRED = "Not sent within 30 days of being queued, the limit in Company options. Send it again if it is still wanted."
+EXPIRED = "Not sent within 30 days of being queued, the limit in Company options. Send it again if it is still needed."
 
 
 def test_mail_that_waited_too_long_has_failed_says_why_and_can_be_sent_again(

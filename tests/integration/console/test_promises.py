@@ -157,7 +157,7 @@ def test_attempts_that_cost_no_try_are_told_alike_in_list_and_message(office, bu
     assert (message.status, message.tries, message.attempts.count()) == ("failed", 1, 3)
     assert "after 3 attempts (1 try)" in words(office.get("/messages/?status=failed"))
     page = words(page_of(office, message))
-    assert "Send attempts 3 1 of them counts as a try: attempts that the account’s setup" in page
+    assert "Send attempts 3 1 of them counts as a try: attempts stopped by the account’s setup" in page
 
 
 @pytest.mark.parametrize(("tries", "told"), [(1, "after 1 try"), (2, "after 2 tries"), (0, "")])
@@ -207,8 +207,8 @@ def test_hold_whose_time_is_past_is_over(office, clock):
     clock.now = until + dt.timedelta(minutes=4)
     still_there()
     message = put(make_message("c@example.com"), status="held", held_until=until, reason=said("Stocktaking"))
-    assert "over since 12:04" in words(office.get("/messages/?status=held"))
-    assert "Held until 12:04: that time is over, and it goes back to the queue" in words(page_of(office, message))
+    assert "ended at 12:04" in words(office.get("/messages/?status=held"))
+    assert "Held until 12:04: that time has passed, and it goes back to the queue" in words(page_of(office, message))
 
 
 def test_pause_whose_time_is_past_is_over(admin, operator, clock):
@@ -281,7 +281,7 @@ def test_putting_back_a_draft_says_that_it_goes_out_at_once(office, operator):
     put(message, not_before=due)
     page = office.get(f"/messages/{message.pk}/")
     then = AT_ONCE.format(due=moment(due))
-    assert f"Put back, it is in the queue; {then}" in words(page)
+    assert f"Once put back, it is in the queue; {then}" in words(page)
     after = press(office, page, f"/messages/{message.pk}/put-back/")
     assert f"Put back: the message is “Queued” again; {then} Delete the draft" in words(after)
 
@@ -296,6 +296,6 @@ def test_marked_as_sent_says_who_still_gets_it(office, operator):
         server.at("END", (ACCEPT, CLOSE))
         run_lane()
         page = office.get(f"/messages/{message.pk}/")
-        rest = "It goes out at once to 2 recipients who could not be sent it yet."
+        rest = "It goes out at once to 2 recipients who have not had it yet."
         assert f"It will not be sent again to those who may have it. {rest}" in words(page)
         assert f"Marked as sent. {rest}" in words(press(office, page, f"/messages/{message.pk}/mark-as-sent/"))

@@ -118,7 +118,7 @@ def test_batch_and_messages_say_why_they_wait_or_failed(admin, asked):
     assert "Waits: the mail server refused 5 messages to 5 domains in the same words. The fault may be ours." in page
     assert "5 messages failed: Refused in the same words as 4 other messages: the fault may be ours." in page
     failed, waiting = Message.objects.order_by("pk")[0], Message.objects.order_by("pk")[6]
-    assert "answers on the Sending page" in words(admin.get(failed.get_absolute_url()))
+    assert "answer on the Sending page" in words(admin.get(failed.get_absolute_url()))
     assert "An administrator has to answer on the Sending page." in words(admin.get(waiting.get_absolute_url()))
     listed = admin.get("/messages/?status=failed&reason=address")
     assert not listed.context["page"].rows, "no one’s address is blackened"

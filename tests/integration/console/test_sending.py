@@ -516,7 +516,7 @@ def test_banner_of_a_fault_says_when_it_is_tried_again_and_of_a_busy_server_that
     assert "Check server and port in Email Setup" in page
     AccountPause.objects.update(kind="busy", reason=said("The mail server asks to come back later."))
     page = words(bens_browser.get("/messages/"))
-    assert f"The mail server asked us to slow down: sending as the company resumes {moment(until)}" in page
+    assert f"The mail server asked Outtray to slow down: sending as the company resumes {moment(until)}" in page
     assert "Email Setup" not in page.partition("slow down")[2].partition("own words")[0][:300]
 
 
@@ -569,7 +569,7 @@ def test_message_says_first_what_its_account_waits_for(bens_browser, anna):
         ("fault", "The mail server refused the connection.",
          "Waits: the mail server refused the connection. It is tried again {}."),
         ("busy", "The mail server asks to come back later.",
-         "Waits: the mail server asked us to slow down; resumes {}."),
+         "Waits: the mail server asked Outtray to slow down; resumes {}."),
         ("window", "Outside the sending window (Sun 10:00-11:00, UTC).",
          "Waits: outside the sending window (Sun 10:00-11:00, UTC); opens {}."),
     ],
@@ -617,7 +617,7 @@ def test_retry_is_told_with_the_time_until_which_it_is_tried(bens_browser):
     )
     told = standing(bens_browser, message)
     assert "(3 of 8)" in told
-    assert f"It is tried until {moment(last)} at the latest." in told
+    assert f"It is tried until {moment(last)}." in told
     assert "Tried until" in words(bens_browser.get(f"/messages/{message.pk}/"))
 
 
@@ -629,7 +629,7 @@ def test_try_now_promises_only_what_will_happen(bens_browser, anna, woken):
     page = words(bens_browser.post(f"/messages/{message.pk}/try-now/", follow=True))
     assert "It is tried now" not in page
     assert (
-        f"goes out as soon as it may. Waits: sending as the company is paused by Anna Lindqvist until resumed: {WHY}"
+        f"goes out as soon as it can. Waits: sending as the company is paused by Anna Lindqvist until resumed: {WHY}"
         in page
     )
     page = bens_browser.get(f"/messages/{message.pk}/").content.decode()

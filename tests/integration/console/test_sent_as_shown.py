@@ -295,7 +295,7 @@ def test_message_edited_since_its_page_was_opened_is_looked_at_first(order, offi
     if order == "retry":
         put(message, status="failed", not_before=None)
     again = press(office, page, url)
-    said = "Ben Okoro edited this message while you had it open. Look at it and order again."
+    said = "Ben Okoro edited this message while you had it open. Look at it and choose again."
     assert said in words(again)
     assert "evil@example.net" in again.text
     assert not message.events.filter(kind__in=["released", "try-now", "retry", "cancelled"]).exists()
@@ -343,8 +343,8 @@ def test_second_order_from_a_page_from_before_the_first_is_looked_at_first(order
     tried(message)
     again = press(office, page, url)
     said = {
-        "send-again": "Ben Okoro has ordered this already. Look at it and order again.",
-        "mark-as-sent": "It has been tried again since you opened this page. Look at it and order again.",
+        "send-again": "Ben Okoro has already done this. Look at it and choose again.",
+        "mark-as-sent": "It has been tried again since you opened this page. Look at it and choose again.",
     }
     assert said[order] in words(again)
     assert [event.by for event in message.events.exclude(kind="queued")] == [ben]
@@ -357,7 +357,7 @@ def test_one_form_that_is_sent_twice_orders_once(office):
     page, url = office.get(f"/messages/{message.pk}/"), f"/messages/{message.pk}/send-again/"
     press(office, page, url)
     tried(message)
-    assert "You have ordered this already. Look at it and order again." in words(press(office, page, url))
+    assert "You have already done this. Look at it and choose again." in words(press(office, page, url))
     assert message.events.filter(kind="send-again").count() == 1
 
 
@@ -366,7 +366,7 @@ def test_second_order_is_looked_at_first_where_the_worker_stopped_before_it_wrot
     page, url = office.get(f"/messages/{message.pk}/"), f"/messages/{message.pk}/send-again/"
     bens_browser.post(url)
     tried(message, times=0)
-    assert "Ben Okoro has ordered this already" in words(press(office, page, url))
+    assert "Ben Okoro has already done this" in words(press(office, page, url))
 
 
 def test_retry_of_what_was_retried_and_failed_again_is_looked_at_first(office, bens_browser):
@@ -375,7 +375,7 @@ def test_retry_of_what_was_retried_and_failed_again_is_looked_at_first(office, b
     bens_browser.post(url)
     put(message, status="failed", not_before=None)
     message.recipients.update(status="failed")
-    assert "Ben Okoro has ordered this already" in words(press(office, page, url))
+    assert "Ben Okoro has already done this" in words(press(office, page, url))
     assert message.events.filter(kind="retry").count() == 1
 
 
@@ -398,7 +398,7 @@ def test_message_that_another_person_held_anew_is_looked_at_first(order, office,
     bens_browser.post(f"/messages/{message.pk}/release/")
     bens_browser.post(f"/messages/{message.pk}/hold/", {"why": "Wait for the bank"})
     again = press(office, page, url)
-    said = "Ben Okoro has ordered this already" if order == "release" else "This message has changed since you opened"
+    said = "Ben Okoro has already done this" if order == "release" else "This message has changed since you opened"
     assert said in words(again)
     assert "Wait for the bank" in words(again)
     assert Message.objects.get().status == "held"
@@ -437,7 +437,7 @@ def test_ticked_messages_that_were_edited_since_the_list_was_loaded_are_left_out
     saved(bens_browser, held[2], **ANOTHER)
     said = release(office, page, *held)
     assert "2 released; 1 could not be: 1 was edited after the list was loaded." in said
-    assert "Ben Okoro edited “Invoice 2”. Look at it and order again." in said
+    assert "Ben Okoro edited “Invoice 2”. Look at it and choose again." in said
     assert [message.status for message in Message.objects.order_by("pk")] == ["queued", "queued", "held"]
     assert "1 released." in release(office, office.get("/messages/?status=held"), held[2])
 
@@ -690,4 +690,4 @@ def test_more_edits_than_are_named(office, bens_browser, held, monkeypatch):
         saved(bens_browser, message, **ANOTHER)
     said = release(office, page, *held)
     assert "None was released; 3 could not be: 3 were edited after the list was loaded." in said
-    assert "Ben Okoro edited “Invoice 0”; 2 more were edited. Look at them and order again." in said
+    assert "Ben Okoro edited “Invoice 0”; 2 more were edited. Look at them and choose again." in said
