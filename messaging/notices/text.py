@@ -18,7 +18,7 @@ NOT_NEEDED = [
     for field in Message._meta.concrete_fields
     if field.name not in ("id", "reason_category", *relevance.FIELDS)
 ]
-DEALT_WITH = "Nothing is left to do here."
+DEALT_WITH = "There is nothing left to do here."
 NAMED = 20
 REASONS = 10
 STATUS = {NoticeKind.FAILED: "failed", NoticeKind.UNKNOWN: "unknown", NoticeKind.NO_ADDRESS: "failed"}
@@ -44,11 +44,11 @@ OWN_STEPS = {
         "“It was us” queues the failed messages again, “It was not us” leaves them failed."
     ),
     Reason.UNANSWERED: (
-        "Messages wait safely in the queue, their tries unspent. One at a time is tried, and sending resumes with the "
-        "first answer. Look at the mail server’s log; the messages listed as unknown may have arrived."
+        "Messages wait safely in the queue without using up tries. They are tried one at a time, and sending resumes "
+        "with the first answer. Look at the mail server’s log; the messages listed as unknown may have arrived."
     ),
     Reason.REFUSED_ALIKE: (
-        "Their failure may be our fault: an administrator answers on Sending, and “It was us” queues them again."
+        "Their failure may be our fault. An administrator has to answer on Sending: “It was us” queues them again."
     ),
     Reason.SINCE_BACKUP: (
         "They were unsent in the database that was restored, and may have gone out since. Nothing is sent again "
@@ -94,7 +94,7 @@ def notice_words(notice: Notice, items: list[NoticeItem], company: CompanyOption
     if url:
         parts.append(f"All notices: {url}/notices/")
     whom = f"{company.company_name} " if company.company_name else ""
-    parts.append(f"-- \nThe {whom}message queue (Outtray). Company options say who gets notices, and of what.")
+    parts.append(f"-- \nThe {whom}message queue (Outtray). Company options say who gets which notices.")
     return Words(subject, "\n\n".join(part for part in parts if part) + "\n")
 
 
@@ -173,12 +173,13 @@ def _which(kind: NoticeKind, items: list[NoticeItem], url: str) -> Iterator[str]
         by = f", by {person(item.author)}" if item.author and kind != NoticeKind.PAUSED else ""
         reason = why_of(item)
         why = f": {sentence(reason)}" if reason and reason != shared else ""
-        since = f" It sends again since {moment(item.pause.ended_at)}." if item.pause and item.pause.ended_at else ""
+        again = item.pause.ended_at if item.pause else None
+        since = f" It has been sending again since {moment(again)}." if again else ""
         yield f"  - {_cut(what_of(item), 100)}{to}{by}{why}{since}"
         if url and item.message_id:
             yield f"    {url}/messages/{item.message_id}/"
         elif item.message_id is None and kind != NoticeKind.PAUSED:
-            yield "    Nothing else is kept of it: recording is off in Company options."
+            yield "    There is no other record of it: recording is off in Company options."
     if len(items) > NAMED:
         yield f"  … and {len(items) - NAMED:,} more."
     if url and kind == NoticeKind.PAUSED:

@@ -270,7 +270,7 @@ def test_nothing_is_mailed_of_what_was_dealt_with_and_the_page_says_so(unmailed,
     assert mails() == []
     assert not Notice.objects.get().mail_due
     client.force_login(boss)
-    assert "Not mailed: all of it had been dealt with" in words(client.get("/notices/"))
+    assert "Not mailed: everything in it had already been dealt with" in words(client.get("/notices/"))
 
 
 def test_pause_that_is_over_is_mailed_as_over(clock, boss, server):
@@ -285,7 +285,7 @@ def test_pause_that_is_over_is_mailed_as_over(clock, boss, server):
     text = (
         mail.content.skeleton.tobytes() if hasattr(mail.content.skeleton, "tobytes") else bytes(mail.content.skeleton)
     )
-    assert b"sends again since" in text
+    assert b"been sending again since" in text
     assert b"Look at Email Setup" not in text
 
 

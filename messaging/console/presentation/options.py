@@ -43,8 +43,8 @@ CATEGORIES = {
     "test-message": "Test messages of Email Setup",
 }
 NOTICES: dict[str, str] = {
-    NoticeKind.FAILED: "A server refused for good, or the tries are used up.",
-    NoticeKind.UNKNOWN: "It may have arrived or not: a person has to decide.",
+    NoticeKind.FAILED: "A server refused it for good, or the tries are used up.",
+    NoticeKind.UNKNOWN: "It may or may not have arrived: a person has to decide.",
     NoticeKind.PAUSED: "An account cannot send; the author is the person whose account it is.",
     NoticeKind.NO_ADDRESS: "A message came in without recipients.",
 }

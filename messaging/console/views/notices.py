@@ -66,12 +66,12 @@ def _mailed(notice: Notice) -> str:
     """What became of the mail."""
     whom = ", ".join(notice.mail_to.splitlines())
     if not whom:
-        return "Not mailed: none of those to be told has an email address."
+        return "Not mailed: no one who should be told has an email address."
     if notice.is_moot and notice.author is not None and not roles.may_get_notices(notice.author):
         what = "look at messages" if notice.author.is_active else "sign in"
-        return f"Not mailed: {person(notice.author)} may not {what} any more."
+        return f"Not mailed: {person(notice.author)} may no longer {what}."
     if notice.is_moot:
-        return "Not mailed: all of it had been dealt with by then."
+        return "Not mailed: everything in it had already been dealt with."
     if notice.mail_due and notice.at > timezone.now() - TRIED_FOR:
         return f"Mailed to {whom} as soon as an account can send."
     if notice.mail is None:

@@ -19,7 +19,7 @@ from tests.steps import run_lane, still_there
 pytestmark = pytest.mark.django_db
 WAIT = "it is tried again automatically"
 LATER = "451 4.3.0 try later"
-DONE = "Nothing is left to do here."
+DONE = "There is nothing left to do here."
 
 
 @pytest.fixture

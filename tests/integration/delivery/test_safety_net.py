@@ -603,7 +603,7 @@ def test_administrators_are_notified(server, boss):
     assert "The mail server refused 5 messages to 5 domains in the same words." in page
     housekeeping.sweep(timezone.now() + dt.timedelta(minutes=20))
     page = browser_of(boss).get("/notices/").text
-    assert "Their failure may be our fault: an administrator answers on Sending" in page
+    assert "Their failure may be our fault. An administrator has to answer on Sending" in page
     assert "Correct what is wrong" not in page, "before there is an answer, no one knows what is"
 
 
