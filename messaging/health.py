@@ -122,7 +122,7 @@ def _database() -> None:
             "SELECT 1" if connection.vendor == "sqlite" else "SELECT current_setting('transaction_read_only')"
         )
         if cursor.fetchone() == ("on",):
-            raise NotWell("It takes no changes: it is a standby, or being moved.")
+            raise NotWell("It accepts no changes: it is a standby, or is being moved.")
 
 
 def _migrations() -> None:
@@ -157,7 +157,7 @@ def _worker() -> None:
 def _beat() -> None:
     if not _heard_of(SWEEP, BEAT):
         others = "" if _heard_of(WORKER) else " Nor has a worker."
-        raise NotWell(f"Beat has not been heard of within the last minute: no schedule runs.{others}")
+        raise NotWell(f"Beat has not reported within the last minute: no schedule runs.{others}")
 
 
 def _heard_of(*names: str) -> bool:

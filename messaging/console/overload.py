@@ -32,7 +32,7 @@ WORDS: dict[type[concurrency.Busy], tuple[str, str]] = {
     ),
 }  # fmt: skip
 LOCKED = ("The database is busy", "A large change is being written.")
-READ_ONLY = ("The database takes no changes at the moment", "It is being moved, or another server takes over.")
+READ_ONLY = ("The database accepts no changes at the moment", "It is being moved, or another server takes over.")
 QUERY_CANCELED = "57014"  # PostgreSQL's code for a statement over its time
 
 

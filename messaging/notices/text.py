@@ -40,8 +40,8 @@ NEXT = {
 # Instead, by the key of the reason.
 OWN_STEPS = {
     Reason.ASKED: (
-        "Messages wait safely in the queue, their tries unspent. Open Sending, read the server’s own words and answer: "
-        "“It was us” queues the failed messages again, “It was not us” leaves them failed."
+        "Messages wait safely in the queue without using up tries. Open Sending, read the server’s own words and "
+        "answer: “It was us” queues the failed messages again, “It was not us” leaves them failed."
     ),
     Reason.UNANSWERED: (
         "Messages wait safely in the queue without using up tries. They are tried one at a time, and sending resumes "

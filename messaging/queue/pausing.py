@@ -173,7 +173,7 @@ def _check_time(until: datetime | None, now: datetime) -> None:
     if until is None:
         return
     if until <= now:
-        raise BadPause("until", "This time is past. Choose one that is still to come, or leave it empty.")
+        raise BadPause("until", "This time has passed. Choose a time in the future, or leave it empty.")
     if until > now + LONGEST_PAUSE:
         raise BadPause("until", "Choose a time within the next ten years, or leave it empty.")
 

@@ -107,9 +107,9 @@ def _answer(streak: RefusalStreak, answer: RefusalStreak.Answer, by: User, seen:
         try:
             streak.refresh_from_db(from_queryset=RefusalStreak.objects.select_for_update(of=("self",)))
         except RefusalStreak.DoesNotExist:
-            raise NotPossible("The account was deleted meanwhile.") from None
+            raise NotPossible("The account was deleted in the meantime.") from None
         if not streak.is_asked:
-            raise NotPossible("This question was answered meanwhile.")
+            raise NotPossible("This question was answered in the meantime.")
         if seen is not None and seen != mark_of(streak):
             raise NotPossible("Other messages have failed this way since this page was loaded. Look at it again.")
         yield now

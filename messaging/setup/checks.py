@@ -18,7 +18,7 @@ def check_opt_files(**kwargs: Any) -> list[CheckMessage]:
         return []
     files = opt_files.read()
     found: list[CheckMessage] = [
-        Warning(f"Nothing is sent by this server: {error}", id="messaging.W001") for error in files.errors
+        Warning(f"This server sends nothing: {error}", id="messaging.W001") for error in files.errors
     ]
     _, password = files.values.get("password", ("", ""))
     if password and private.is_open_to_others(settings.EMAIL_OPT_DIR / password):

@@ -56,7 +56,7 @@ def _incomplete(names: Sequence[str]) -> str:
 WORDS: dict[str, Words] = {
     # Everyone reads this; what is in the file is for administrators (see the banner).
     Problem.FILE: (
-        "Nothing is sent by this server until its file {file} is fixed. Administrators see what is wrong with it."
+        "This server sends nothing until its file {file} is fixed. Administrators see what is wrong with it."
     ),
     Problem.NOT_POSSIBLE: _not_possible,
     Problem.MAPI: (

@@ -47,4 +47,4 @@ def test_note_of_another_server_is_told(admin, email_setup, note):
     for page in PAGES:
         response = admin.get(page)
         assert response.status_code == 200
-        assert f"Nothing is sent by mail2: {note.key}" in words(response)
+        assert f"mail2 sends nothing: {note.key}" in words(response)

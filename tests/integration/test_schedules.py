@@ -589,8 +589,8 @@ BUSY = "The worker has been fully occupied with sending since"
         (["worker", "beat"], [], 1, BUSY),
         (["worker"], [], 1, BUSY),  # a beat of an earlier version leaves no sign of its own
         (["worker"], ["beat"], 1, "Beat is not running"),
-        (["worker", "beat"], [], 0, "nothing that beat ordered has been done since"),
-        (["worker", "beat"], [], -1, "nothing that beat ordered has been done since"),
+        (["worker", "beat"], [], 0, "nothing that beat started has been done since"),
+        (["worker", "beat"], [], -1, "nothing that beat started has been done since"),
         (["beat"], ["worker"], 1, "Nothing is being sent: the worker has not reported since"),
         ([], ["worker", "beat"], 1, "Nothing is being sent: worker or beat has not reported since"),
     ],

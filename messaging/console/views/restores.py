@@ -42,7 +42,7 @@ def answer(request: HttpRequest, pk: int) -> HttpResponse:
     try:
         number = restores.answer(restore, what, by=who(request))
     except restores.AnsweredMeanwhile:
-        notes.info(request, "Another administrator was faster: this was answered meanwhile.")
+        notes.info(request, "This has already been answered.")
         return redirect("restores")
     is_over = restores.unanswered() is None
     said = "The pause after the restore is over." if is_over else "Now answer for the earlier restore."

@@ -130,7 +130,9 @@ def _resume(request: HttpRequest, whose: Whose) -> HttpResponse:
     if pausing.resume(whose, by=who(request), seen=_seen(request)):
         notes.success(request, _resumed(whose))
     else:
-        notes.info(request, f"{_name(whose)} was not paused any more: another user was faster, or its time was over.")
+        notes.info(
+            request, f"{_name(whose)} was no longer paused: another user resumed it first, or its time had passed."
+        )
     return redirect("sending")
 
 
@@ -143,9 +145,9 @@ def _try_now(request: HttpRequest, whose: Whose) -> HttpResponse:
     if isinstance(whose, Everybody):
         raise Http404
     if not pausing.try_now(whose, by=who(request)):
-        notes.info(request, f"{_name(whose)} does not wait for a try any more.")
+        notes.info(request, f"{_name(whose)} is no longer waiting for a try.")
     elif any(pause.kind in AccountPause.BY_PEOPLE for pause in pausing.holding_account(whose, timezone.now())):
-        notes.warning(request, f"{_name(whose)} is paused: it is tried once that is resumed.")
+        notes.warning(request, f"{_name(whose)} is paused: it is tried once sending is resumed.")
     else:
         notes.success(request, "It is tried now, with the next message that is due.")
     return redirect("sending")
@@ -162,7 +164,7 @@ def _it_was_us(request: HttpRequest, whose: Whose) -> HttpResponse:
 def _go_on(request: HttpRequest, whose: Whose) -> HttpResponse:
     number = refusal_answers.go_on(_asked(request, whose), by=who(request), seen=_failed(request))
     what = {0: "", 1: "1 message stays failed. "}.get(number, f"{number:,} messages stay failed. ")
-    notes.success(request, f"{what}{_resumed(whose)} These words do not pause it again for a day.")
+    notes.success(request, f"{what}{_resumed(whose)} Refusals in these words do not pause it again for a day.")
     return redirect("sending")
 
 

@@ -57,7 +57,7 @@ class Command(BaseCommand):
         for words in _waiting(batch, report):
             self.stdout.write(f"  {words}")
         for file in lane.refused_by:
-            self.stdout.write(f"  Nothing is sent by this server until this .opt file is fixed: {file}")
+            self.stdout.write(f"  This server sends nothing until this .opt file is fixed: {file}")
         if report.counts["sent"] < report.counts["total"]:
             raise SystemExit(1)
 

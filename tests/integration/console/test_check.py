@@ -509,7 +509,7 @@ def test_opt_file_that_cannot_be_read_is_told_without_connecting(admin, settings
         set_up(server)
         page = go(admin)
         assert server.connections == 0
-    assert "Nothing is sent by this server until its file email.smtp_port.opt is fixed." in page
+    assert "This server sends nothing until its file email.smtp_port.opt is fixed." in page
     assert "email.smtp_port.opt" in page
 
 

@@ -82,7 +82,7 @@ def test_console_is_not_ready_while_its_database_takes_no_changes(client, operat
     try:
         assert client.get("/readyz").json()["checks"] == {"database": False, "migrations": True}
         page = client.post("/accounts/login/", {"username": operator.username, "password": "x"})
-        assert page.status_code == 503 and "The database takes no changes at the moment" in page.text
+        assert page.status_code == 503 and "The database accepts no changes at the moment" in page.text
         assert page["Retry-After"]
     finally:
         with connection.cursor() as cursor:
@@ -310,7 +310,7 @@ def test_command_names_what_is_wrong(capsys):
     call_command("health", "database", "store")
     with pytest.raises(CommandError, match=r"^Not all is well: beat\.$"):
         call_command("health", "beat", "database")
-    assert "beat: Beat has not been heard of" in capsys.readouterr().out
+    assert "beat: Beat has not reported" in capsys.readouterr().out
     with pytest.raises(CommandError, match=r"There is no “bear”\. Choose from database, "):
         call_command("health", "bear")
 

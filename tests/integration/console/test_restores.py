@@ -124,7 +124,7 @@ def test_others_are_told_whom_to_ask(restored, bens_browser, operator, admin):
 
 def test_second_click_is_told_that_it_was_answered(restored, admin):
     answer(admin, "sent-since")
-    assert "this was answered meanwhile" in answer(admin, "moved")
+    assert "This has already been answered." in answer(admin, "moved")
     assert states() == ["unknown"] * 3
 
 

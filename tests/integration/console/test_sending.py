@@ -323,7 +323,7 @@ REFUSED_PAUSES = [
     ("one\r\ntwo", "", "in one line"),
     ("one\u2028two", "", "in one line"),
     ("nul\x00", "", "Null characters are not allowed"),
-    (WHY, "2001-01-01T00:00", "This time is past."),
+    (WHY, "2001-01-01T00:00", "This time has passed."),
     (WHY, "9999-12-31T23:59", "within the next ten years"),
     (WHY, "0001-01-01T00:00", "This time"),
     (WHY, "banana", "This time could not be read."),
@@ -356,7 +356,7 @@ def test_reason_is_shown_as_text(admin):
 
 def test_resuming_what_is_not_paused_is_told(admin, ben):
     for whose in ("all", "company", ben.pk):
-        assert "was not paused any more" in resume(admin, whose)
+        assert "was no longer paused" in resume(admin, whose)
 
 
 def test_try_now_lets_the_probe_go(admin, woken):
@@ -369,7 +369,7 @@ def test_try_now_lets_the_probe_go(admin, woken):
     assert AccountPause.objects.get().until <= timezone.now()
     assert woken == [None]
     AccountPause.objects.all().delete()
-    assert "does not wait for a try any more" in words(admin.post("/sending/company/try-now/", follow=True))
+    assert "is no longer waiting for a try" in words(admin.post("/sending/company/try-now/", follow=True))
 
 
 def test_try_now_is_not_offered_nor_promised_while_a_person_paused(admin, anna):
@@ -378,7 +378,7 @@ def test_try_now_is_not_offered_nor_promised_while_a_person_paused(admin, anna):
     for kind in ("all", "person"):
         pause = hold(kind, explanation=WHY, by=anna)
         assert "Try now" not in account_row(admin.get("/sending/")), kind
-        assert "it is tried once that is resumed" in words(admin.post("/sending/company/try-now/", follow=True))
+        assert "it is tried once sending is resumed" in words(admin.post("/sending/company/try-now/", follow=True))
         pause.delete()
 
 

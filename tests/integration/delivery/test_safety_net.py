@@ -539,7 +539,7 @@ def test_answer_that_comes_second_is_told_so_and_changes_nothing(server, boss):
     streak = RefusalStreak.objects.get()
     answer(boss, "go-on")
     page = browser_of(boss).post("/sending/company/it-was-us/", {"question": streak.pk}, follow=True)
-    assert "answered meanwhile" in page.text
+    assert "answered in the meantime" in page.text
     assert states() == ["failed"] * 5
 
 
@@ -551,7 +551,7 @@ def test_answer_for_an_account_that_was_deleted_meanwhile_is_told_so(server, bos
     run_lane(operator.pk)
     streak = RefusalStreak.objects.get()
     operator.delete()
-    with pytest.raises(NotPossible, match="The account was deleted meanwhile"):
+    with pytest.raises(NotPossible, match="The account was deleted in the meantime"):
         answered(streak, by=boss)
 
 

@@ -164,7 +164,7 @@ def test_new_server_is_used_from_the_next_connection_on(opt_folder, mail_server)
 def test_test_message_and_check_fail_and_say_why(opt_folder, email_setup, mail_server, admin, what):
     write_opt_files(opt_folder, port="abc")
     page = source(admin.post(f"/setup/email/{what}/", {"recipient": "me@example.com"}))
-    assert "Nothing is sent by this server until its file email.smtp_port.opt is fixed." in page
+    assert "This server sends nothing until its file email.smtp_port.opt is fixed." in page
     assert BAD in page  # for an administrator
     assert mail_server.connections == 0
     assert not AccountPause.history.exists()
@@ -201,7 +201,7 @@ def test_process_queue_says_it_when_the_file_turns_bad_on_the_way(opt_folder, ma
     with pytest.raises(SystemExit) as ended:
         call_command("process_queue")
     assert ended.value.code == 1
-    assert f"Nothing is sent by this server until this .opt file is fixed: {BAD}" in capsys.readouterr().out
+    assert f"This server sends nothing until this .opt file is fixed: {BAD}" in capsys.readouterr().out
 
 
 # --- Who is told -------------------------------------------------------------------------------------
@@ -270,14 +270,14 @@ def test_administrators_are_told_the_words_and_office_staff_whom_to_ask(opt_fold
     Heartbeat.objects.create(name="sweep", at=timezone.now())
     write_opt_files(opt_folder, port="abc")
     page = source(admin.get("/messages/"))
-    assert f"Nothing is sent by {SERVER}: {BAD}" in page
+    assert f"{SERVER} sends nothing: {BAD}" in page
     client.force_login(make_user("ben"))
     page = source(client.get("/messages/"))
-    assert f"Nothing is sent by {SERVER}: one of its .opt files cannot be understood." in page
+    assert f"{SERVER} sends nothing: one of its .opt files cannot be understood." in page
     assert "Ask an administrator" in page
     assert "abc" not in page.partition('class="list')[0]
     write_opt_files(opt_folder, port="587")
-    assert "Nothing is sent by" not in source(client.get("/messages/"))
+    assert "sends nothing" not in source(client.get("/messages/"))
 
 
 @pytest.mark.django_db
@@ -285,10 +285,10 @@ def test_what_another_server_says_is_shown_while_it_is_fresh(admin):
     now = timezone.now()
     Heartbeat.objects.create(name="sweep", at=now)
     other = Heartbeat.objects.create(name="opt-files mail2", at=now, note=Phrase("opt errors", errors=[said(BAD)]))
-    assert f"Nothing is sent by mail2: {BAD}" in source(admin.get("/messages/"))
+    assert f"mail2 sends nothing: {BAD}" in source(admin.get("/messages/"))
     other.at = now - opt_file_block.FRESH - opt_file_block.FRESH
     other.save()
-    assert "Nothing is sent by" not in source(admin.get("/messages/"))
+    assert "sends nothing" not in source(admin.get("/messages/"))
     housekeeping.tidy(now)
     assert Heartbeat.objects.filter(pk=other.pk).exists()
     later = now + opt_file_block.FRESH * 60 * 25
@@ -319,7 +319,7 @@ def test_review_names_the_file_to_office_staff_and_not_what_is_in_it(opt_folder,
     client.force_login(operator)
     message = make_message("ann@example.com", due=False)
     page = source(client.post("/batches/new/", {"message": [message.pk]}, follow=True))
-    assert "Nothing is sent by this server until its file email.smtp_port.opt is fixed." in page
+    assert "This server sends nothing until its file email.smtp_port.opt is fixed." in page
     assert "abc" not in page
 
 
@@ -336,7 +336,7 @@ def test_check_says_that_others_can_read_the_password(opt_folder, capsys, mode, 
 def test_check_says_it_before_anything_runs(opt_folder, capsys, settings, monkeypatch):
     write_opt_files(opt_folder, port="abc")
     call_command("check")
-    assert f"(messaging.W001) Nothing is sent by this server: {BAD}" in capsys.readouterr().err
+    assert f"(messaging.W001) This server sends nothing: {BAD}" in capsys.readouterr().err
     monkeypatch.chdir(opt_folder.parent)
     settings.EMAIL_OPT_DIR = Path(opt_folder.name)
     call_command("check")
