@@ -48,8 +48,9 @@ def refused_before(addresses: Iterable[str], among: QuerySet[Message] | None = N
         words = f"{row.enhanced_code} {row.reply_text.replace(row.address, '(address)')}".strip()
         if judge(Reply(stage, row.reply_code, words)).meaning in NO_SUCH:
             found[row.address] = row.decided_at
+    knows_none = "the mail server said that there is no such mailbox."
     return {
-        address: f"“{address}” was refused before ({moment(at) or 'earlier'}): the mail server knows no such mailbox."
+        address: f"“{address}” was refused before ({moment(at) or 'earlier'}): {knows_none}"
         for address, at in found.items()
     }
 

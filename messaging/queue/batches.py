@@ -57,8 +57,8 @@ DRAFTS = (Batch.Status.DRAFT.value, Batch.INCOMPLETE)
 PART = 2000  # items of a draft that are written in one transaction
 DRAFTS_MOST = 20  # of one person, that wait to be confirmed
 TOO_MANY_DRAFTS = (
-    f"{DRAFTS_MOST} batches of yours wait for your review, and there cannot be more. Confirm or discard some of them; "
-    "the list of batches has them as “To review”."
+    f"You have {DRAFTS_MOST} batches to review, and cannot have more. Confirm or discard some of them; the list of "
+    "batches shows them as “To review”."
 )
 
 SKIPPED = {
@@ -78,7 +78,7 @@ class ChangedSinceReview(NotPossible):
     """Nothing was confirmed: it would have been another batch than the review showed to the person."""
 
     def __init__(self) -> None:
-        super().__init__("This batch has changed after its review was shown. Review it again.")
+        super().__init__("This batch has changed since its review was shown. Review it again.")
 
 
 @dataclass(frozen=True)

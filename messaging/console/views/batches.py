@@ -280,7 +280,7 @@ def confirm(request: HttpRequest, pk: int) -> HttpResponse:
     try:
         if not batches.confirm(batch, by=who(request), seen=seen):
             words = "discarded" if batch.confirmed_at is None else "confirmed"
-            notes.info(request, f"This batch was {words} before; nothing was sent twice.")
+            notes.info(request, f"This batch was already {words}; nothing was sent twice.")
     except batches.ChangedSinceReview:
         return redirect(f"{batch.get_absolute_url()}?since={_named(seen)}")
     except NotPossible as error:
@@ -308,7 +308,7 @@ def _discard(request: HttpRequest, batch: Batch) -> HttpResponse:
         notes.info(request, f"Batch {batch.pk} was discarded; its messages still wait in the queue.")
         return redirect("batch-new")
     if batch.confirmed_at is None:
-        notes.info(request, "This batch was discarded before.")
+        notes.info(request, "This batch was already discarded.")
     else:
         by = f" by {person(batch.run_by)}" if batch.run_by else ""
         words = f"This batch was confirmed{by} in the meantime, and not discarded. Look at it again."
@@ -324,7 +324,9 @@ def retry(request: HttpRequest, pk: int) -> HttpResponse:
     try:
         return redirect(batches.retry_failed(batch, by=who(request), among=among))
     except batches.NothingChosen:
-        notes.warning(request, "None of the failed messages is left to retry: they were retried or changed meanwhile.")
+        notes.warning(
+            request, "None of the failed messages is left to retry: they were retried or changed in the meantime."
+        )
     except NotPossible as error:
         notes.warning(request, str(error))
     return redirect(batch)

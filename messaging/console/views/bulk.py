@@ -43,10 +43,10 @@ ORDERS: dict[str, Callable[[QueryDict], Order]] = {"hold": _hold, "release": _re
 # What has changed since the list was loaded is not meant; ticked, it is held all the same.
 AS_SHOWN = ("release", "cancel")
 NONE_CHOSEN = "No message was chosen. Tick the messages first."
-NONE_MATCHES = "Nothing was changed: none of the messages that the list showed matches the filter any more."
+NONE_MATCHES = "Nothing was changed: none of the messages that the list showed still matches the filter."
 ANOTHER_MEANING = (
-    "Nothing was changed: since the list was loaded, the filter has come to mean other messages. Look at the list and "
-    "order again."
+    "Nothing was changed: the filter no longer means the same messages as when the list was loaded. Look at the "
+    "list and choose again."
 )
 # What makes sense for the messages of a tab; of the others there is nothing to tick.
 OFFERED = {"queued": ("hold", "cancel"), "held": ("release", "cancel"), "all": ("hold", "release", "cancel")}

@@ -72,7 +72,7 @@ def test_confirm_releases_and_the_second_press_shows_the_batch(office, waiting, 
     assert response.url == batch.get_absolute_url()
     assert woken == [operator.pk]
     response = office.post(f"/batches/{batch.pk}/confirm/", follow=True)
-    assert "was confirmed before; nothing was sent twice" in source(response)
+    assert "was already confirmed; nothing was sent twice" in source(response)
     assert woken == [operator.pk]
 
 
@@ -110,7 +110,7 @@ def test_discarded_draft_leaves_its_messages(office, waiting, email_setup):
     assert "Discarded before it was sent" in source(office.get(batch.get_absolute_url()))
     assert Message.objects.filter(status="queued", batch=None).count() == 4
     response = office.post(f"/batches/{batch.pk}/confirm/", follow=True)
-    assert "was discarded before" in source(response)
+    assert "was already discarded" in source(response)
 
 
 def test_progress_is_asked_for_until_it_is_finished(office, waiting, mail_server, email_setup, operator):
@@ -177,7 +177,7 @@ def test_draft_that_is_discarded_twice_is_told_so(office, waiting, email_setup):
     url = f"/batches/{batch.pk}/cancel/"
     form = form_of(office.get(batch.get_absolute_url()), action=url)
     office.post(url, form)
-    assert "This batch was discarded before." in words(office.post(url, form, follow=True))
+    assert "This batch was already discarded." in words(office.post(url, form, follow=True))
 
 
 def test_cancel_the_rest(office, waiting, email_setup):

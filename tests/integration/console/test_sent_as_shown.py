@@ -263,7 +263,7 @@ def test_who_sees_more_since_the_review_sends_no_more_before_it_is_shown(bens_br
     assert "Confirm: send 1 message" in words(page)
     options.save({"operators_see_all": True}, by=None)
     again = press(bens_browser, page, f"{review}confirm/")
-    assert "Nothing is confirmed yet: you see the messages of other people by now" in words(again)
+    assert "Nothing is confirmed yet: you now see other people’s messages" in words(again)
     assert Batch.objects.get().status == "draft"
     press(bens_browser, again, f"{review}confirm/")
     assert theirs.batch_items.get().state == "released"
@@ -543,7 +543,7 @@ def test_what_matches_no_longer_is_counted(office, bens_browser):
     page = office.get("/messages/?status=queued")
     bens_browser.post(f"/messages/{found[0].pk}/hold/", {"why": "Wait"})
     said = words(press(office, page, "/messages/bulk/", **CANCEL))
-    assert "none of the messages that the list showed matches the filter any more" in said
+    assert "none of the messages that the list showed still matches the filter" in said
 
 
 def in_another_zone(messages, operator, ben):
@@ -567,7 +567,7 @@ def test_order_for_all_that_match_does_nothing_where_the_filter_means_others_by_
     assert "All 1 that match" in words(page)
     change()
     again = press(office, page, "/messages/bulk/", **CANCEL)
-    assert "since the list was loaded, the filter has come to mean other messages" in words(again)
+    assert "the filter no longer means the same messages as when the list was loaded" in words(again)
     assert not Message.objects.filter(status="cancelled").exists()
     again = office.get(f"/messages/?status=queued&{query}")
     assert "2 cancelled." in words(press(office, again, "/messages/bulk/", **CANCEL))
@@ -579,7 +579,7 @@ def test_order_for_all_that_match_does_nothing_for_who_sees_more_by_now(bens_bro
     page = bens_browser.get("/messages/?status=queued")
     assert "All 1 that match" in words(page)
     options.save({"operators_see_all": True}, by=None)
-    assert "has come to mean other messages" in words(press(bens_browser, page, "/messages/bulk/", **CANCEL))
+    assert "no longer means the same" in words(press(bens_browser, page, "/messages/bulk/", **CANCEL))
     assert not Message.objects.filter(status="cancelled").exists()
 
 
