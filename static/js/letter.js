@@ -191,7 +191,7 @@ class Files {
     for (const file of this.files) this.list.append(this.row(file));
     const total = this.files.reduce((sum, file) => sum + file.size, 0);
     const most = Number(this.region.dataset.most);
-    this.said.textContent = total > most ? `${size(total)} together is too large. Take some out.` : words;
+    this.said.textContent = total > most ? `${size(total)} together is too large. Remove some.` : words;
   }
 
   row(file) {
@@ -201,7 +201,7 @@ class Files {
     row.append(Object.assign(document.createElement("span"), { textContent: size(file.size), className: "quiet" }));
     row.append(this.button(file.name, () => {
       this.files = this.files.filter((other) => other !== file);
-      this.show(`Taken out: ${file.name}.`);
+      this.show(`Removed: ${file.name}.`);
     }));
     return row;
   }
@@ -212,7 +212,7 @@ class Files {
     box.hidden = true;
     row.append(this.button(name, () => {
       row.remove();
-      this.said.textContent = `Taken out: ${name}.`;
+      this.said.textContent = `Removed: ${name}.`;
     }));
   }
 

@@ -45,7 +45,7 @@ if (template) {
   const end = () => {
     // Not reload: a page that answers a POST would send it again.
     if (!typed) return location.replace(location.href.split("#")[0]);
-    say("You were signed out. What you typed is kept when you send it: sign in then, and it is there again.", false);
+    say("You were signed out. Send the form to keep what you typed: sign in, and it is there again.", false);
   };
 
   const look = async () => {

@@ -77,7 +77,7 @@ def test_letter_survives_the_warning_and_the_end_of_the_session(site, sven):
     stay.click()
     expect(box).to_be_hidden()
     minutes_pass(site, sven, 61)
-    expect(box).to_contain_text("You were signed out. What you typed is kept when you send it")
+    expect(box).to_contain_text("You were signed out. Send the form to keep what you typed")
     expect(stay).to_be_hidden()
     look(sven, "sessions-3-over")
     sven.get_by_role("button", name="Put in the queue").click()

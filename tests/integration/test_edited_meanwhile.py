@@ -75,7 +75,7 @@ def test_attachment_that_the_other_added_stays(office, bert, message):
     page = opened(bert, message)
     saved(office, message, files=picked("contract.pdf"))
     again = saved(bert, message, page, subject="Corrected")
-    assert re.search(r"contract\.pdf.{0,80}attached meanwhile", source(again), re.DOTALL)
+    assert re.search(r"contract\.pdf.{0,80}attached in the meantime", source(again), re.DOTALL)
     saved(bert, message, again)
     assert names(message) == ["one.pdf", "two.pdf", "three.pdf", "contract.pdf"]
 
@@ -100,7 +100,7 @@ def test_attachment_replaced_by_the_other_is_shown_to_who_took_it_out(office, be
     page = opened(bert, message)
     saved(office, message, stay=["2", "3"], files=picked("one.pdf", b"%PDF better"))
     again = saved(bert, message, page, stay=["2", "3"])
-    assert "attached meanwhile in the place of the one that you took out" in source(again)
+    assert "attached in the meantime in place of the one that you removed" in source(again)
     saved(bert, message, again)
     assert names(message) == ["two.pdf", "three.pdf", "one.pdf"]
 
@@ -110,7 +110,7 @@ def test_attachment_renamed_by_the_other_is_shown_to_who_took_it_out(office, ber
     saved(office, message, stay=["2", "3"], files=picked("first.pdf", FILES[0].data))
     again = saved(bert, message, page, stay=["2", "3"])
     assert again.status_code == 409, "what Bert took out is still sent, under another name"
-    assert "attached meanwhile in the place of the one that you took out" in source(again)
+    assert "attached in the meantime in place of the one that you removed" in source(again)
 
 
 @pytest.mark.parametrize("version", [None, "", "x", "-1", "7", "9223372036854775807", "9" * 40])

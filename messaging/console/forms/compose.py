@@ -36,7 +36,7 @@ class _Mailboxes(forms.CharField):
         longest = LONGEST_MAILBOX * settings.MAX_RECIPIENTS
         if len(text) > longest:
             raise forms.ValidationError(
-                f"{self.label} has {len(text):,} characters, and at most {longest:,} are possible. Send it in several "
+                f"{self.label} has {len(text):,} characters, and at most {longest:,} are allowed. Send it in several "
                 "messages."
             )
         try:
@@ -60,7 +60,7 @@ class _Subject(forms.CharField):
             raise forms.ValidationError("The subject has a line break or another control character. Remove it.")
         if len(subject) > LONGEST_SUBJECT:
             raise forms.ValidationError(
-                f"The subject has {len(subject):,} characters, and at most {LONGEST_SUBJECT} are possible. Shorten it; "
+                f"The subject has {len(subject):,} characters, and at most {LONGEST_SUBJECT} are allowed. Shorten it; "
                 "the rest can go into the text."
             )
         return subject
@@ -134,7 +134,7 @@ class NewMessageForm(LetterForm):
         if not self.wants_time:
             return None
         if at is None:
-            raise forms.ValidationError("Say at which time it is to be sent.")
+            raise forms.ValidationError("Enter the date and time to send it.")
         if not timezone.now() < at < timezone.now() + LONGEST_DELAY:
             raise forms.ValidationError("The time must be in the future, at most ten years from now.")
         return at

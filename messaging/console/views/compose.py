@@ -272,12 +272,14 @@ def _left(data: QueryDict, form: NewMessageForm, outcome: Outcome) -> QueryDict:
 def _again(writing: _Writing, before: FormSubmission | None, form: NewMessageForm, files: LetterFiles) -> HttpResponse:
     """Nothing is sent: what became of the form when it was sent first."""
     if before is None or before.by_id != writing.user.pk:
-        return writing.show(form, files.keep(), status=409, again="Send it again, please: this page was out of date.")
+        return writing.show(
+            form, files.keep(), status=409, again="Nothing was sent, because this page was out of date. Send it again."
+        )
     if (message := form_submissions.message_to_show(before)) is not None:
-        notes.info(writing.request, "This form was sent already, and not again. Here is what became of it.")
+        notes.info(writing.request, "You had already sent this form, and it was not sent again. Here is its message.")
         return redirect(message)
     state, told = form_submissions.what_became(before)
     if state == FormSubmission.State.NOT_SENT:
-        again = f"This form was sent already, and now nothing was done. {in_words(told)} What you typed is below."
+        again = f"You had already sent this form, so nothing was done now. {in_words(told)} What you typed is below."
         return writing.show(form, files.keep(), status=409, again=again)
     return redirect("message-submitted", key=UUID(before.key))

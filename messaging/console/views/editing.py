@@ -129,8 +129,8 @@ class _Editing:
 
     def attachments(self) -> list[tuple[Attachment, bool, bool, str]]:
         """Each with whether it may be taken out, whether it stays, and what others did with it."""
-        notes = dict.fromkeys(self.added, "attached meanwhile")
-        notes |= dict.fromkeys(self.replaced, "attached meanwhile in the place of the one that you took out")
+        notes = dict.fromkeys(self.added, "attached in the meantime")
+        notes |= dict.fromkeys(self.replaced, "attached in the meantime in place of the one that you removed")
         return [
             (row, row.number in self.now.removable, row.number not in self.removed, notes.get(row.number, ""))
             for row in self.now.attachments

@@ -19,8 +19,8 @@ from .guard import who
 
 FORMS_KEPT = 5  # as large as they may be: what waits for one person in forms that were not sent
 TOO_MUCH_KEPT = (
-    "Too many attachments of yours wait in forms that were not sent, so what you picked last is not kept. Correct the "
-    "rest, then pick it again. What waits is forgotten a day after it was picked."
+    "You have too many attachments in forms that were not sent, so the files you picked last were not kept. Correct "
+    "the rest, then pick them again. Files in unsent forms are kept for a day."
 )
 
 
@@ -60,7 +60,7 @@ class LetterFiles:
             )
             fit = []
         if said:
-            said.append(f"All attachments together may have {filesizeformat(most_octets())}.")
+            said.append(f"All attachments together may be at most {filesizeformat(most_octets())}.")
         return cls(user, kept, uploads.picked(fit), " ".join(said))
 
     @classmethod

@@ -224,7 +224,7 @@ def test_time_is_kept_although_the_company_holds_mail(office, operator, holding,
 
 
 @pytest.mark.parametrize("at, words", [
-    ("", "Say at which time"), ("2020-01-01T00:00", "must be in the future"), ("soon", "could not be read"),
+    ("", "Enter the date and time"), ("2020-01-01T00:00", "must be in the future"), ("soon", "could not be read"),
 ])  # fmt: skip
 def test_time_that_cannot_be(office, at, words):
     response = send(office, "at", at=at)
@@ -234,7 +234,7 @@ def test_time_that_cannot_be(office, at, words):
 def test_settings_that_cannot_send_cannot_send_at_a_time(office, email_setup):
     EmailSettings.objects.update(host="")
     assert buttons(office) == ["send", "queue"]
-    assert "It cannot be sent at a time: No SMTP server is set." in source(office.get(URL))
+    assert "It cannot be sent at a set time: No SMTP server is set." in source(office.get(URL))
     response = send(office, "at", at="2090-01-01T00:00")
     assert response.status_code == 409 and not Message.objects.exists()
 
@@ -310,7 +310,7 @@ def test_what_somebody_retried_meanwhile_is_not_sent_beside_it(office, operator,
     office.post(f"/messages/{refused.pk}/retry/")
     again = send(office, earlier=earlier(response), text="Long letter")
     assert again.status_code == 422 and "Long letter</textarea>" in source(again)
-    assert "is “Queued” by now" in source(again)
+    assert "is now “Queued”" in source(again)
     assert Message.objects.count() == 1
 
 
@@ -411,7 +411,7 @@ def test_same_form_again_leads_to_its_message(office, recording, mail_server):
     first = office.post(URL, given)
     again = office.post(URL, given)
     assert again.url == first.url and len(mail_server.received) == 1
-    assert "This form was sent already, and not again." in source(office.get(again.url))
+    assert "You had already sent this form, and it was not sent again." in source(office.get(again.url))
 
 
 def test_refused_form_loaded_again_sends_nothing_and_keeps_the_text(office, mail_server):
@@ -419,7 +419,7 @@ def test_refused_form_loaded_again_sends_nothing_and_keeps_the_text(office, mail
     given = form(text="Long letter")
     office.post(URL, given)
     again = office.post(URL, given)
-    assert again.status_code == 409 and "now nothing was done. Not sent:" in source(again)
+    assert again.status_code == 409 and "so nothing was done now. Not sent:" in source(again)
     assert "Long letter</textarea>" in source(again) and not mail_server.received
     key = re.search(r'name="key" value="(\w+)"', source(again))[1]
     assert office.post(URL, given | {"key": key}).status_code == 302, "its new form can be sent"
@@ -537,7 +537,7 @@ def test_too_large_is_told_before_anything_is_read_or_sent(office, settings, mai
     files = [SimpleUploadedFile("big.bin", b"x" * 9000), SimpleUploadedFile("small.txt", b"x")]
     response = send(office, files=files)
     shown = source(response)
-    assert response.status_code == 422 and "“big.bin” is too large (8.8" in shown and "may have 7.1" in shown
+    assert response.status_code == 422 and "“big.bin” is too large (8.8" in shown and "may be at most 7.1" in shown
     assert "small.txt" in shown and len(kept_keys(response)) == 1 and not mail_server.handed_over
 
 
@@ -622,7 +622,7 @@ def test_forms_that_are_not_sent_keep_some_attachments_and_no_more(office, opera
     settings.MAX_MESSAGE_BYTES = 10_000_000
     pages = [send(office, "send", to="", files=[megabyte(f"{number}.bin", 6)]) for number in range(7)]
     assert [len(kept_keys(page)) for page in pages] == [1, 1, 1, 1, 1, 1, 0]
-    assert "wait in forms that were not sent" in source(pages[-1])
+    assert "in forms that were not sent" in source(pages[-1])
     assert Upload.objects.filter(by=operator).count() == 6
     Upload.objects.update(at=timezone.now() - dt.timedelta(days=2))
     housekeeping.tidy(timezone.now())
@@ -649,6 +649,6 @@ def test_more_text_than_all_recipients_may_have_is_not_read(office, mail_server,
     settings.MAX_RECIPIENTS = 3
     page = send(office, "send", **{"to": "b@example.com", name: "a," * 500})
     assert page.status_code == 422
-    assert "has 1,000 characters, and at most 900 are possible" in source(page)
+    assert "has 1,000 characters, and at most 900 are allowed" in source(page)
     page = send(office, "queue", **{"to": "b@example.com", name: f"{'x' * 290} <b@example.com>" + " " * 1000})
     assert page.status_code == 302

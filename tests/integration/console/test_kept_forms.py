@@ -260,7 +260,7 @@ def test_edit_that_was_saved_too_late_keeps_what_was_taken_out_on_another_page_o
     second["stay"].remove(str(ATTACHMENTS + 1))
     again = saved_too_late(annas, page, second)
     assert ticked(again, page) == names[-2:]
-    assert "of the others 1 is taken out when you save" in words(again)
+    assert "of the others 1 is removed when you save" in words(again)
     assert annas.post(page, Form(again, page).fields).status_code == 302
     assert files_of(message) == [name for name in names if name not in (names[4], names[ATTACHMENTS])]
 
@@ -273,7 +273,7 @@ def test_page_of_the_attachments_that_was_turned_too_late_is_there_after_the_sig
     first["stay"].remove("5")
     again = saved_too_late(annas, page, first | {"files_to": "2"})
     assert ticked(again, page) == names[ATTACHMENTS:]
-    assert "of the others 1 is taken out when you save" in words(again)
+    assert "of the others 1 is removed when you save" in words(again)
 
 
 def test_edit_that_was_saved_too_late_for_any_says_so_and_keeps_what_was_typed(annas, anna):

@@ -90,13 +90,13 @@ def test_files_are_taken_out_on_several_pages_of_the_form(office, message):
     second = office.post(url, given | {"files_to": "2"})
     assert second.status_code == 200
     assert named(second) == list(range(ATTACHMENTS + 1, 2 * ATTACHMENTS + 1))
-    assert "of the others 2 are taken out when you save" in words(second)
+    assert "of the others 2 are removed when you save" in words(second)
     assert there(message) == list(range(1, MANY + 1))
     given = sent_by_browser(second)
     assert given["subject"] == ["Fewer plans"]
     given["stay"] = given["stay"][1:]
     first = office.post(url, given | {"files_to": "1"})
-    assert "of the others 1 is taken out when you save" in words(first)
+    assert "of the others 1 is removed when you save" in words(first)
     boxes = dict(re.findall(r'name="stay" value="(\d+)"( checked)?', source(first)))
     assert [number for number, checked in boxes.items() if not checked] == ["1", "7"]
     given = sent_by_browser(first)
