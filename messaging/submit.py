@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 Status = Message.Status
 LATER = "Put it in the queue, or send it later."
 COMMIT_SECONDS = 5.0  # for which the database is asked whether it stored a message, after it went away over that
-MAY_BE_STORED = "The database went away while the message was stored. Look for it in the message queue first."
+MAY_BE_STORED = "The database went away while the message was being stored. Look for it in the message queue first."
 
 
 class MayBeStored(DatabaseError):

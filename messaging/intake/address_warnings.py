@@ -50,10 +50,10 @@ _ENDS_TWICE = re.compile(r"(.+\.(com|net|org|edu|gov|info|de|fr|co\.uk|org\.uk))
 WORDS: dict[str, Words] = {
     "no-at": "“{address}” has no @.",
     "mistyped": "“{address}” looks mistyped: did you mean {meant}?",
-    "no-dot": "“{address}” has a domain without a dot, which only a mail server of your own house can know.",
+    "no-dot": "“{address}” has a domain without a dot, which only a mail server of your own organisation can know.",
     "reserved-domain": "“{address}” cannot be reached: “.{ending}” is reserved, and no mail can arrive there.",
-    "ends-with-number": "“{address}” ends with a number, as no domain does.",
-    "ends-with-letter": "“{address}” ends with “.{ending}”, as no domain does.",
+    "ends-with-number": "“{address}” ends with a number, which no domain does.",
+    "ends-with-letter": "“{address}” ends with “.{ending}”, which no domain does.",
     "private-address": "“{address}” names the address {number} of a private network, which no other mail server can "
     "reach.",
 }

@@ -92,7 +92,7 @@ def envelope_address(text: str) -> str:
     if text.startswith("<") and text.endswith(">"):
         text = text[1:-1]
     if not text:
-        raise BadAddress("One of the addresses is empty. Fill it in or take it out.")
+        raise BadAddress("One of the addresses is empty. Fill it in or remove it.")
     if len(text) > MOST_CHARACTERS:
         raise BadAddress(
             f"“{shown}” is not a valid email address. It is {len(text) - LONGEST} characters too long. Correct it."
@@ -177,7 +177,7 @@ def envelope_mailboxes(value: str) -> list[Mailbox]:
         shown = mime.displayable(value, 80)
         if _IN_QUOTES.fullmatch(value):
             raise BadAddress(
-                f"“{shown}” is in quotation marks as a whole, so it is only a name. Take the quotation marks away."
+                f"The whole of “{shown}” is in quotation marks, so it is only a name. Remove the quotation marks."
             )
         if len(found) == 1 and not re.search(r"[<,;\s]", value.strip()):
             envelope_address(value)

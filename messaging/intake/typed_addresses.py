@@ -74,7 +74,7 @@ def read(text: str) -> list[Mailbox]:
         return []
     found = _read(text.translate(_PLAIN), is_inner=False)
     if not found:
-        raise BadAddress(f"“{mime.displayable(text, 80)}” is no address. Enter an email address.")
+        raise BadAddress(f"“{mime.displayable(text, 80)}” is not an address. Enter an email address.")
     return [Mailbox(each.name, envelope_address(each.address)) for each in found]
 
 

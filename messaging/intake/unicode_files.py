@@ -32,7 +32,7 @@ def in_utf8(raw: bytes) -> bytes:
     try:
         text = raw[len(mark) :].decode(encoding)
     except UnicodeDecodeError:
-        raise Refused(f"The message begins as {encoding[:6].upper()} does, and is none. Write it in UTF-8.") from None
+        raise Refused(f"The message begins like {encoding[:6].upper()}, but is not. Write it in UTF-8.") from None
     raw = text.encode()
     body = mime.head(raw)[1]
     return _DECLARED.sub(rb"\1utf-8", raw[:body]) + raw[body:]

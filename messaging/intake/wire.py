@@ -229,7 +229,7 @@ def _binary_parts(raw: bytes, start: int, stop: int, depth: int = 0) -> list[tra
 
 def _check_depth(depth: int) -> None:
     if depth > mime.MAX_DEPTH:
-        raise Refused("The message has messages attached within messages, too deep to read. Attach fewer.")
+        raise Refused("The message has messages attached within messages, nested too deep to read. Attach fewer.")
 
 
 def _is_binary(part: mime.Part) -> bool:

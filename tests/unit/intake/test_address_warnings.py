@@ -31,7 +31,7 @@ from messaging.wording import in_words
         ("anna@[192.168.0.7]", "private network"),
         ("anna@[IPv6:fd00::1]", "private network"),
         ("anna@[127.0.0.1]", "private network"),
-        ("anna@mailhost", "without a dot, which only a mail server of your own house can know"),
+        ("anna@mailhost", "without a dot, which only a mail server of your own organisation can know"),
     ],
 )
 def test_says_why_an_address_cannot_be_right(address, words):

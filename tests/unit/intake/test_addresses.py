@@ -68,8 +68,8 @@ def test_a_list_of_quotation_marks_is_refused_like_anything(value):
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        ('"info@s.example <info@s.example>"', "Take the quotation marks away"),
-        ('"info@s.example"', "Take the quotation marks away"),
+        ('"info@s.example <info@s.example>"', "Remove the quotation marks"),
+        ('"info@s.example"', "Remove the quotation marks"),
         ("Doe, John <j@s.example>", "a name that has a comma itself needs quotation marks"),
         ("a@s.example; b@s.example", "separated by a comma"),
         (r"a\b", r"“a\b”"),

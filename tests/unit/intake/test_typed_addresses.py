@@ -107,7 +107,7 @@ def test_it_is_read_as_it_is_meant(typed, found):
         (f'"John <{J}>', "quotation mark"),
         (f"John <{J}", "angle bracket"),
         ("John <>", "empty"),
-        ("undisclosed-recipients:;", "is no address"),
+        ("undisclosed-recipients:;", "is not an address"),
         (f"{A}\r\nBcc: {B}", "line break"),
         (f'"x\r\nBcc: {B}" <{A}>', "line break"),
         (f"{A}\0", "control character"),
