@@ -144,11 +144,11 @@ def _check(account: User | None, transcript: Transcript, may_try_ports: bool) ->
         return Conclusion(False, in_words(reason), advice(reason, is_over=True), finding, transcript.dialogue)
     connection.close(politely=True)
     if setup.signs_in:
-        return Conclusion(True, "The mail server can be reached and takes the sign-in.", dialogue=transcript.dialogue)
+        return Conclusion(True, "The mail server can be reached and accepts the sign-in.", dialogue=transcript.dialogue)
     return Conclusion(
         True,
         "The mail server can be reached.",
-        "Send type 2 does not sign in. Whether the server takes mail that way, only Send test message shows.",
+        "Send type 2 does not sign in. Only Send test message shows whether the server takes mail that way.",
         dialogue=transcript.dialogue,
     )
 
@@ -219,7 +219,7 @@ def _sender(account: User | None, setup: EmailSetup, recipient: str, by: User) -
     if by.email:
         return by.email, "your own address, as Email Setup has no from address"
     if not policy.may_send_from(by, recipient):
-        raise Refused("There is no address to send it from. Ask an administrator to enter yours on the page Users.")
+        raise Refused("There is no address to send it from. Ask an administrator to enter yours on the Users page.")
     return recipient, "the recipient’s own address, as Email Setup has no from address"
 
 
@@ -290,7 +290,7 @@ def _deliver(
 def _watched(work: Callable[[Callable[[Step], None]], Conclusion]) -> Progress:
     """Begin the work in a thread; an error of it is raised where it is watched. Raises Busy."""
     if not _places.acquire(blocking=False):
-        raise Busy("As many checks as may run at once do so at the moment.")
+        raise Busy("No more checks can run at the moment.")
     progress = Progress()
 
     def run() -> None:
@@ -308,5 +308,5 @@ def _watched(work: Callable[[Callable[[Step], None]], Conclusion]) -> Progress:
         threading.Thread(target=run, name="check of Email Setup", daemon=True).start()
     except RuntimeError as error:  # this machine has no thread left
         _places.release()
-        raise Busy("This machine can start no thread at the moment.") from error
+        raise Busy("This machine cannot start another thread at the moment.") from error
     return progress

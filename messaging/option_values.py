@@ -35,7 +35,7 @@ class BadOption(ValueError):
 
 def company_name(text: str) -> str:
     if CONTROL.search(text) or _has_odd(text):
-        raise BadOption("Line breaks and control characters are not possible here.")
+        raise BadOption("Line breaks and control characters are not allowed here.")
     return _at_most(text.strip(), 120)
 
 
@@ -69,7 +69,7 @@ def categories(text: str) -> str:
             words = f"is not a category: at most {CATEGORY_LENGTH} letters, digits or signs."
             raise BadOption(f"“{line[:CATEGORY_LENGTH]}” {words}")
     if len(lines) > MOST_CATEGORIES:
-        raise BadOption(f"At most {MOST_CATEGORIES} categories are possible.")
+        raise BadOption(f"At most {MOST_CATEGORIES} categories are allowed.")
     return "\n".join(lines)
 
 
@@ -101,7 +101,7 @@ def user_senders(text: str) -> str:
 
 def _each_once(lines: list[str]) -> list[str]:
     if len(lines) > MOST_LINES:
-        raise BadOption(f"At most {MOST_LINES} lines are possible.")
+        raise BadOption(f"At most {MOST_LINES} lines are allowed.")
     return list(dict.fromkeys(lines))
 
 
@@ -155,7 +155,7 @@ def _console_url(text: str) -> str:
     if parts.scheme not in ("http", "https") or not host or not is_plain:
         raise BadServer(words)
     if CONTROL.search(text) or _has_odd(text) or re.search(r'[\s<>"\\]', text):
-        raise BadServer(f"An address has no blanks, quotes or line breaks. {words}")
+        raise BadServer(f"An address cannot contain spaces, quotes or line breaks. {words}")
     name = server_name(host)
     name = f"[{name}]" if ":" in name else name
     return f"{parts.scheme}://{name}{f':{port}' if port else ''}{parts.path.rstrip('/')}"

@@ -88,7 +88,7 @@ class Undecided(Exception):
     """
 
     def __init__(self, under_way: UnderWay) -> None:
-        super().__init__("Something is under way in this user’s name. Say what becomes of it.")
+        super().__init__("Something is under way in this user’s name. Say what should happen to it.")
         self.under_way = under_way
 
 

@@ -64,16 +64,16 @@ def check_bundle(text: str) -> str:
         BadBundle: none, too many, a private key among them, or one that cannot be read.
     """
     if len(text) > MAX_OCTETS:
-        raise BadBundle(f"This is larger than {MAX_OCTETS:,} octets. Enter the certificates needed, not the system’s.")
-    if "PRIVATE KEY" in text:
         raise BadBundle(
-            "There is a private key in it, which belongs to the mail server alone. Enter certificates only."
+            f"This is larger than {MAX_OCTETS:,} octets. Enter only the certificates that are needed, not the system’s."
         )
+    if "PRIVATE KEY" in text:
+        raise BadBundle("It contains a private key, which belongs on the mail server alone. Enter certificates only.")
     try:
         found = x509.load_pem_x509_certificates(text.encode())
     except ValueError as error:
         raise BadBundle(
-            "There is no certificate in it that can be read. It must be PEM: -----BEGIN CERTIFICATE-----."
+            "It contains no certificate that can be read. It must be PEM: -----BEGIN CERTIFICATE-----."
         ) from error
     return "".join(one.public_bytes(serialization.Encoding.PEM).decode() for one in found)
 

@@ -25,8 +25,8 @@ def check_opt_files(**kwargs: Any) -> list[CheckMessage]:
         words = f"Other users of this machine can read the password in {settings.EMAIL_OPT_DIR / password}."
         found.append(Warning(words, hint="Let only Outtray’s own account read the folder.", id="messaging.W005"))
     if not settings.EMAIL_OPT_DIR.is_absolute():
-        words = f"EMAIL_OPT_DIR is {settings.EMAIL_OPT_DIR}, which is another folder wherever a process is started."
-        found.append(Warning(words, hint="Write it from the root on.", id="messaging.W002"))
+        words = f"EMAIL_OPT_DIR is {settings.EMAIL_OPT_DIR}, which is a different folder wherever a process is started."
+        found.append(Warning(words, hint="Write it as an absolute path.", id="messaging.W002"))
     return found
 
 

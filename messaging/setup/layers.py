@@ -394,7 +394,7 @@ def _why_unfit(row: EmailSettings, name: str, value: Any) -> str:
     try:
         _field(column(name)).clean(value, row)
     except ValidationError:
-        return "not used: it is not possible"
+        return "not used: it is not valid"
     return ""
 
 

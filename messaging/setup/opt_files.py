@@ -42,7 +42,7 @@ _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\ufeff]")
 WORDS: dict[str, Words] = {
     "opt error": "{file}: {problem}",
     "opt folder unreadable": "The folder {folder} cannot be read: {error}.",
-    "opt files differ": "It says something else than {other}. Delete one of the two.",
+    "opt files differ": "It says something different from {other}. Delete one of the two.",
     "opt not a file": "It is not a file.",
     "opt unreadable": "It cannot be read: {error}.",
     "opt too long": f"It has more than {MAX_OCTETS:,} octets. It must be one line with the value alone.",
@@ -51,11 +51,11 @@ WORDS: dict[str, Words] = {
     "opt control characters": f"It has control characters. {SAVE_AGAIN}",
     "opt not utf-16": f"It is marked as UTF-16 and cannot be read as such. {SAVE_AGAIN}",
     "opt neither utf-8 nor ansi": f"It is neither UTF-8 nor ANSI (Windows-1252). {SAVE_AGAIN}",
-    "opt no send type": "{shown} is no send type. Allowed are 0, 1, 2 and 3.",
-    "opt no auth type": f"{{shown}} is no auth type. Allowed are {', '.join(EmailSettings.AuthType.values)}.",
-    "opt no port": "{shown} is no port. Allowed is a number from 1 to 65535.",
-    "opt no server": "{shown} is no server. {why}",
-    "opt too many characters": "It has {number} characters. Allowed are at most {most}.",
+    "opt no send type": "{shown} is not a send type. Write 0, 1, 2 or 3.",
+    "opt no auth type": f"{{shown}} is not an auth type. Write one of {', '.join(EmailSettings.AuthType.values)}.",
+    "opt no port": "{shown} is not a port. Write a number from 1 to 65535.",
+    "opt no server": "{shown} is not a server. {why}",
+    "opt too many characters": "It has {number} characters. At most {most} are allowed.",
     **servers.WORDS,
 }
 

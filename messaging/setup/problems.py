@@ -30,7 +30,7 @@ class Problem(StrEnum):
 
 def _not_possible(name: str, value: str, whose: str) -> str:
     source = f"settings of {whose}" if whose else "company settings"
-    return f"{LABELS[name]} “{value}” in the {source} is not possible. Correct it in Email Setup."
+    return f"{LABELS[name]} “{value}” in the {source} is not valid. Correct it in Email Setup."
 
 
 def _lost(names: Sequence[str]) -> str:
@@ -42,7 +42,7 @@ def _moved(names: Sequence[str]) -> str:
     what = " and ".join(map(label_within, names))
     return (
         f"The stored {what} was entered for another server, port or way to sign in, and is not sent there. "
-        "Enter it again in Email Setup, or name in an .opt file what goes with the server named in one."
+        "Enter it again in Email Setup, or, if an .opt file sets the server, set what goes with it in .opt files too."
     )
 
 
@@ -61,8 +61,8 @@ WORDS: dict[str, Words] = {
     Problem.NOT_POSSIBLE: _not_possible,
     Problem.MAPI: (
         "The send type is {send_type} (MAPI, Outlook), which hands over one message at a time and cannot send in bulk. "
-        "Choose send type 2 or 3 (SMTP) in Email Setup. It is enough for the account that runs batches, under Users’ "
-        "own settings there."
+        "Choose send type 2 or 3 (SMTP) in Email Setup. It is enough to do this for the account that runs batches, "
+        "under Users’ own settings there."
     ),
     Problem.NO_SERVER: "No SMTP server is set. Enter one in Email Setup.",
     Problem.SSL: (

@@ -25,13 +25,13 @@ _ONLY_OF = {
     "tenant": ("client_secret", "refresh_token"),
 }
 AGAIN = {
-    "host": "the server is another one now",
-    "port": "the port is another one now",
+    "host": "the server has changed",
+    "port": "the port has changed",
     "auth_type": "it would now travel in the clear",
-    "username": "the user name is another one now",
-    "sign_in": "the way to sign in is another one now",
-    "tenant": "the tenant is another one now",
-    "token_url": "the sign-in server is another one now",
+    "username": "the user name has changed",
+    "sign_in": "the way to sign in has changed",
+    "tenant": "the tenant has changed",
+    "token_url": "the sign-in server has changed",
 }
 
 

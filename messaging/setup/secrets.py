@@ -75,7 +75,8 @@ def check_keys() -> list[Fernet]:
             keys.append(Fernet(key))
         except ValueError as error:
             raise ImproperlyConfigured(
-                f"Number {number} of FIELD_ENCRYPTION_KEYS is no Fernet key (32 octets in URL-safe base64). {MAKE_ONE}"
+                f"Number {number} of FIELD_ENCRYPTION_KEYS is not a Fernet key (32 octets in URL-safe base64). "
+                f"{MAKE_ONE}"
             ) from error
     if not keys:
         raise ImproperlyConfigured(f"FIELD_ENCRYPTION_KEYS is empty. {MAKE_ONE}")

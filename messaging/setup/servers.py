@@ -29,10 +29,10 @@ class Fault(StrEnum):
 
 WORDS: dict[str, Words] = {
     Fault.NOT_ALONE: "Enter the server name alone, without http:// or smtp:// and without a path.",
-    Fault.BLANKS: "A server name has no blanks or line breaks.",
+    Fault.BLANKS: "A server name cannot contain spaces or line breaks.",
     Fault.PORT_OR_USER: "Enter the server name alone: the port and the user name have fields of their own.",
     Fault.NO_NAME: "This is not a valid server name.",
-    Fault.FORBIDDEN: "This address is never connected to: it is link-local, or a cloud’s metadata service.",
+    Fault.FORBIDDEN: "Outtray never connects to this address: it is link-local, or a cloud’s metadata service.",
 }
 
 

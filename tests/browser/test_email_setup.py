@@ -77,7 +77,7 @@ def test_office_sends_over_smtp_for_the_account_that_runs_batches_alone(site, si
     (site.opt_files / "email.smtp_port.opt").write_text("twenty-five")
     site.queue("ben@story.example")
     page.goto(f"{site.url}/messages/?q=story.example")
-    expect(page.get_by_text("“twenty-five” is no port. Allowed is a number from 1 to 65535.").first).to_be_visible()
+    expect(page.get_by_text("“twenty-five” is not a port. Write a number from 1 to 65535.").first).to_be_visible()
     look(page, "opt-file-banner")
     (site.opt_files / "email.smtp_port.opt").write_text(str(catcher))
     choose_and_confirm(page, site, "ben@story.example")

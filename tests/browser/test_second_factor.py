@@ -69,7 +69,7 @@ def test_qr_code_is_seen_and_a_saved_recovery_code_signs_in(site, cora):
     look(cora, "security-5-code")
     cora.get_by_label("Code").fill("123")
     cora.get_by_role("button", name="Sign in").click()
-    expect(cora.get_by_text("This code is wrong, or was used already.")).to_be_visible()
+    expect(cora.get_by_text("This code is wrong or has already been used.")).to_be_visible()
     look(cora, "security-6-wrong")
     cora.get_by_label("Code").fill(codes[0])
     cora.get_by_role("button", name="Sign in").click()

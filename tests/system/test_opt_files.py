@@ -21,7 +21,7 @@ from messaging.delivery import opt_file_block
 from messaging.wording import in_words
 answer = [in_words(error) for note in Heartbeat.objects.exclude(note=None) for error in opt_file_block.errors_of(note)]
 """
-BAD = "email.smtp_port.opt: “abc” is no port. Allowed is a number from 1 to 65535."
+BAD = "email.smtp_port.opt: “abc” is not a port. Write a number from 1 to 65535."
 
 
 @pytest.mark.process

@@ -108,9 +108,9 @@ def confirm(user: User, here: UserSession | None) -> None:
     """
     now = User.objects.select_for_update(no_key=True).filter(pk=user.pk).first()
     if now is not None and now.password != user.password:
-        raise SessionEnded("Your password was changed meanwhile. Sign in again.")
+        raise SessionEnded("Your password was changed in the meantime. Sign in again.")
     if now is None or (here is not None and not UserSession.objects.filter(pk=here.pk, user=user).exists()):
-        raise SessionEnded("You were signed out meanwhile. Sign in again.")
+        raise SessionEnded("You were signed out in the meantime. Sign in again.")
 
 
 def row_of(request: HttpRequest) -> UserSession | None:

@@ -9,7 +9,9 @@ from django.utils import timezone
 from messaging.console import promise_field
 from messaging.queue.pausing import LONGEST_REASON
 
-CLOCKS_CHANGE = "The clocks change at that time: it comes twice, or not at all. Choose a time an hour earlier or later."
+CLOCKS_CHANGE = (
+    "The clocks change then, so that time comes twice or not at all. Choose a time an hour earlier or later."
+)
 
 
 class LocalTimeField(forms.DateTimeField):
@@ -35,7 +37,7 @@ class _InWords(forms.Form):
 class _UntilForm(_InWords):
     """A time `until`, in the zone that the page of the form names."""
 
-    ANOTHER_ZONE = "The time zone is {} by now. Look at the time again."
+    ANOTHER_ZONE = "The time zone is now {}. Look at the time again."
 
     @property
     def zone(self) -> str:
@@ -55,7 +57,7 @@ class _UntilForm(_InWords):
 class HoldForm(_UntilForm):
     """Why, and optionally until when."""
 
-    ANOTHER_ZONE = "It was not held: the time zone is {} by now. Look at the time again."
+    ANOTHER_ZONE = "It was not held: the time zone is now {}. Look at the time again."
 
     why = forms.CharField(
         max_length=400,

@@ -42,7 +42,7 @@ MAX_FILE = 200_000  # octets
 # What to say of a number that is none, or out of the range that the model has.
 NUMBERS = {
     "port": "Enter a number from 1 to 65535.",
-    "max_connections": "Enter a number from 1 to 100. With none nothing would be sent: to stop sending, pause it.",
+    "max_connections": "Enter a number from 1 to 100. To stop sending, pause it instead.",
     "messages_per_connection": "Enter a number from 1 to 100000.",
     "per_minute": "Enter a number from 0 (no limit) to 1000000.",
     "per_hour": "Enter a number from 0 (no limit) to 10000000.",
@@ -51,17 +51,18 @@ HELP = {
     "tenant": "Directory (tenant) ID, or the organisation’s domain.",
     "client_id": "Application (client) ID, as the provider gave it.",
     "token_url": "Empty for Microsoft 365 and Google. Another provider: its token endpoint, https://…",
-    "scope": "Usually empty: what the provider wants for SMTP is known.",
-    "ca_bundle": "Only for a mail server whose certificate comes from an authority of your own. Trusted beside the "
-    "system’s.",
+    "scope": "Usually empty: Outtray knows what the provider needs for SMTP.",
+    "ca_bundle": "Only for a mail server whose certificate comes from an authority of your own. Trusted in addition "
+    "to the system’s.",
     "from_address": "The test message comes from it.",
     "ehlo_name": "What this server calls itself; its full name unless set.",
     "max_connections": "How many connections to the mail server may be open at the same time.",
-    "messages_per_connection": "After so many messages the connection is closed and a new one opened.",
-    "per_minute": "What is over it goes out later, with the time shown; it never fails for that. 0 is no limit.",
-    "per_hour": "0 is no limit.",
-    "sending_window": f"{windows.HELP} Outside it messages wait; urgent ones go out.",
-    "time_zone": "Of the sending window, such as Europe/Berlin.",
+    "messages_per_connection": "After this many messages the connection is closed and a new one opened.",
+    "per_minute": "Messages over the limit go out later, at a time that is shown; they do not fail for that. 0 means "
+    "no limit.",
+    "per_hour": "0 means no limit.",
+    "sending_window": f"{windows.HELP} Outside it, messages wait; urgent ones still go out.",
+    "time_zone": "For the sending window, such as Europe/Berlin.",
 }
 EXAMPLES = {
     "host": "mail.example.com",
@@ -323,7 +324,9 @@ class EmailSetupForm(OvertakenMixin, ZoneMixin, ModelForm[EmailSettings]):
         if not address or "from_address" not in self.changed_data or policy.may_send_from(self.editor, address):
             return
         own = ", ".join(policy.own_addresses(self.editor)) or "none so far"
-        self.add_error("from_address", f"You may send from your own addresses only: {own}. Administrators list others.")
+        self.add_error(
+            "from_address", f"You may send from your own addresses only: {own}. An administrator can allow others."
+        )
 
     # --- Saving ----------------------------------------------------------------------------------
 
@@ -419,5 +422,5 @@ def _is_literal(name: str) -> bool:
 
 def _one_line(text: str) -> str:
     if CONTROL.search(text):
-        raise ValidationError("Line breaks and control characters are not possible here.")
+        raise ValidationError("Line breaks and control characters are not allowed here.")
     return text

@@ -14,11 +14,11 @@ COMPANY = "company"
 CHOICES = {
     Choice.HOLD: "Hold it – a person releases or cancels it later",
     Choice.PASS_ON: "Pass it on – it goes out with another account",
-    Choice.CANCEL: "Cancel it – nothing of it goes out any more",
+    Choice.CANCEL: "Cancel it – none of it goes out any more",
     Choice.LET_GO: "Let it go – it goes out in this user’s name as planned",
 }
 MORE = "Nothing was saved yet: more is under way than you were shown. Look at it and choose again."
-UNASKED = "Nothing was saved yet. Choose what becomes of it."
+UNASKED = "Nothing was saved yet. Choose what should happen to it."
 
 
 class LeavingForm(forms.Form):
@@ -29,7 +29,7 @@ class LeavingForm(forms.Form):
 
     asked = forms.CharField(required=False, widget=forms.HiddenInput)
     choice = forms.ChoiceField(
-        label="What becomes of it?",
+        label="What should happen to it?",
         choices=list(CHOICES.items()),
         widget=forms.RadioSelect,
         required=False,

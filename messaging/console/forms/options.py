@@ -89,8 +89,8 @@ class CompanyOptionsForm(OvertakenMixin, ZoneMixin, ModelForm[CompanyOptions]):
             "urgent_claims": "A way in and a category per line, such as sendmail password-reset; * means all of them. "
             "The ways in are backend (Django code) and sendmail. Email that names such a category without being listed "
             "here is accepted and treated like any other.",
-            "expire_days": "Email that waits longer than that for a batch fails, and says so; it is not lost, and can "
-            "be sent again. Held email keeps waiting. Empty: no limit.",
+            "expire_days": "Email that waits longer than that for a batch fails, and says why; it is not lost, and "
+            "can be sent again. Held email keeps waiting. Empty: no limit.",
             "same_refusals": "If a mail server refuses this many messages in a row, each to a different domain and all "
             "in the same unfamiliar words, the account pauses, and an administrator is asked whether our setup is at "
             "fault. Enter 0 or off to switch this off.",
@@ -143,20 +143,18 @@ class CompanyOptionsForm(OvertakenMixin, ZoneMixin, ModelForm[CompanyOptions]):
         for name, words in NUMBERS.items():
             self.fields[name].error_messages |= dict.fromkeys(("required", "invalid", "min_value", "max_value"), words)
         tries, hours = retry.max_tries(), settings.RETRY_MAX_AGE / 3600
-        self.fields["max_tries"].help_text = f"Empty: {tries}, as this server is set."
+        self.fields["max_tries"].help_text = f"Empty: {tries}, as set on this server."
         self.fields["max_tries"].widget.attrs["placeholder"] = str(tries)
         self.fields[
             "retry_hours"
-        ].help_text = (
-            f"After its first try a message is tried again for so long. Empty: {hours:g}, as this server is set."
-        )
+        ].help_text = f"How long a message is tried again after its first try. Empty: {hours:g}, as set on this server."
         self.fields["retry_hours"].widget.attrs["placeholder"] = f"{hours:g}"
         self.fields["expire_days"].widget.attrs["placeholder"] = "no limit"
         self.fields["console_url"].widget.attrs["placeholder"] = here
         self.fields["time_zone"].widget.attrs["placeholder"] = settings.TIME_ZONE
         self.fields[
             "time_zone"
-        ].help_text = f"Of all times shown here and in notices. Empty: {settings.TIME_ZONE}, as this server is set."
+        ].help_text = f"For all times shown here and in notices. Empty: {settings.TIME_ZONE}, as set on this server."
 
     # --- What may be entered ---------------------------------------------------------------------
 
@@ -186,7 +184,7 @@ class CompanyOptionsForm(OvertakenMixin, ZoneMixin, ModelForm[CompanyOptions]):
         if values.get("hold_mail") and not values.get("record_mail"):
             self.add_error(
                 "hold_mail",
-                "What is not recorded cannot be held. Tick “Record outbound email” as well, or take this tick away.",
+                "What is not recorded cannot be held. Tick “Record outbound email” as well, or untick this.",
             )
         if values["version"] != self.seen:
             self.add_error(None, self._overtaken(options.since(values["version"])))

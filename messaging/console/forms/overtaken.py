@@ -40,7 +40,7 @@ class OvertakenMixin:
         self.data = data
         return ValidationError(
             f"Another user changed {self.WHAT} while you had them open, and your changes are not saved yet. Look at "
-            "what they changed: where you changed the same, Save again puts yours in its place."
+            "what they changed. Where you both changed the same thing, Save again keeps yours."
         )
 
     @staticmethod

@@ -97,7 +97,7 @@ class ScheduleForm(forms.Form):
         label="Sending account",
         empty_label="The company",
         help_text="Whose email settings are used.",
-        error_messages={"invalid_choice": "There is no such active account."},
+        error_messages={"invalid_choice": "This account does not exist or is not active. Choose another one."},
     )
     missed = forms.ChoiceField(
         label="When a run was missed",

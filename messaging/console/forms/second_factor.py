@@ -16,10 +16,10 @@ from .helper import fields_alone
 
 LONGEST_CODE = 40  # however many blanks and dashes are typed
 LOST = (
-    "Your second factor cannot be read on this server any more. Ask an administrator to reset it; the sole "
+    "This server can no longer read your second factor. Ask an administrator to reset it; the sole "
     "administrator does it with manage.py createoperator."
 )
-WRONG = "This code is wrong, or was used already. Enter the one that the app shows now, or an unused recovery code."
+WRONG = "This code is wrong or has already been used. Enter the one that the app shows now, or an unused recovery code."
 
 
 def code_field(label: str, help_text: str = "") -> forms.CharField:

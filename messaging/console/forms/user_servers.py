@@ -91,6 +91,6 @@ class UserServersForm(ModelForm[CompanyOptions]):
             name = line.partition(" ")[0]
             if name in renamed:
                 raise ValidationError(
-                    f"“{name}” may be another user than you mean: a user was renamed after this page was loaded. "
+                    f"“{name}” may not be the user you mean: a user was renamed after this page was loaded. "
                     "Load it again, and look at Users."
                 )

@@ -23,7 +23,7 @@ WHAT_FOR = {
     roles.OPERATOR: "writes, corrects, holds, sends and cancels messages",
     roles.ADMIN: "also changes the setup pages, and pauses sending",
 }
-NO_ROLE = ("", "No role – may sign in, and see nothing")
+NO_ROLE = ("", "No role – may sign in, but sees nothing")
 
 
 class UserForm(OvertakenMixin, ModelForm[User]):

@@ -52,8 +52,8 @@ NOTICES: dict[str, str] = {
 MEANINGS = {
     (False, False): (
         "Both off",
-        "Every email is sent at once, and nothing is kept. The sender is told when it fails; for programs, "
-        "those named in the notices below.",
+        "Every email is sent at once, and nothing is kept. The sender is told when it fails; for email from programs, "
+        "the people named in the notices below are told.",
     ),
     (True, False): (
         "Record only",
@@ -80,9 +80,9 @@ def rule_problem(rule: Mapping[str, Any], address: str, admin_addresses: Sequenc
     if not rule["is_on"]:
         return ""
     if not any(rule[name] for name in TOLD):
-        return "No one would be told. Tick who is to be told, or switch this notice off."
+        return "No one would be told. Tick who should be told, or switch this notice off."
     if rule["to_company"] and not address:
-        return "The main company address is missing: nothing is mailed to it. Enter it below, or take the tick away."
+        return "The main company address is missing: nothing is mailed to it. Enter it below, or untick this."
     if rule["to_admins"] and not admin_addresses and not rule["to_author"] and not rule["to_company"]:
         return "No administrator has an email address: they see it in this console only."
     return ""

@@ -27,7 +27,9 @@ What = Literal["check", "test"]
 PAGE = "setup/check.html"
 MARKER = "<!--here-->"  # stands in the page where the steps come, and again where the conclusion does
 BUSY = "Other people are checking at the moment. Try again in a minute."
-BROKEN_OFF = "The check could not be finished, because of an error on this server. An administrator looks into the log."
+BROKEN_OFF = (
+    "The check could not be finished, because of an error on this server. Ask an administrator to look at the log."
+)
 
 
 @of_target

@@ -81,7 +81,7 @@ def admins_only(view: View[P]) -> View[P]:
 
 def operators_only(view: View[P]) -> View[P]:
     """Whatever changes, sends or writes messages."""
-    words = "With your role you may look at messages, and not change or send them."
+    words = "With your role you may look at messages, but not change or send them."
     return _only(roles.may_operate, words)(view)
 
 
@@ -97,7 +97,7 @@ def of_account(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpRespo
         account = get_object_or_404(User, username=username)
         if request.POST.get(ACCOUNT_KEY, str(account.pk)) == str(account.pk):
             return view(request, account=account, **options)
-        words = "Nothing was done: “%s” is the name of another user by now. Open the settings of the user you mean."
+        words = "Nothing was done: “%s” is now the name of another user. Open the settings of the user you mean."
         notes.warning(request, words % username)
         url = reverse("setup-email-users")
         client: HttpResponse = HttpResponseClientRedirect(url) if is_part(request) else redirect(url)

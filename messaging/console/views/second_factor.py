@@ -44,7 +44,7 @@ def code(request: HttpRequest) -> HttpResponse:
     if form.is_valid():
         if half_signed_in.enter(request, user, app):
             return redirect(half.next or settings.LOGIN_REDIRECT_URL)
-        return _start_over(request, half, "Your second factor was changed meanwhile. Sign in again.")
+        return _start_over(request, half, "Your second factor was changed in the meantime. Sign in again.")
     if form.is_wrong and half_signed_in.count_wrong(request, half):
         return _start_over(request, half, "There were too many wrong codes. Sign in again.")
     return render(request, "sign_in/code.html", {"form": form})
@@ -105,10 +105,12 @@ def set_up(request: HttpRequest) -> HttpResponse:
             first = form.cleaned_data["first"]
             codes = second_factor.switch_on(user, key, first, replaces=has_one, here=sessions.row_of(request))
         except second_factor.WrongCode:
-            words = "This code does not fit. Enter the one that the app shows now. The phone’s clock has to be right."
+            words = (
+                "This code is wrong. Enter the one that the app shows now, and check that the phone’s clock is right."
+            )
             form.add_error("first", words)
         except second_factor.Overtaken:
-            form.add_error("first", "Your second factor was changed in another window meanwhile. Open this page again.")
+            form.add_error("first", "Your second factor was changed in another window. Open this page again.")
         else:
             del request.session[KEY]
             return _codes_shown_once(request, codes, _safe_next(request))

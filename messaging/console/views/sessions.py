@@ -65,7 +65,10 @@ def end(request: HttpRequest) -> HttpResponse:
     ended = users.sign_out(who(request), by=who(request), session=number)
     if here is not None and number == here.pk:
         return _signed_out(request)
-    notes.success(request, "That session is ended.") if ended else notes.info(request, "It had ended already.")
+    if ended:
+        notes.success(request, "That session is ended.")
+    else:
+        notes.info(request, "That session had already ended.")
     return redirect("preferences-sessions")
 
 

@@ -30,7 +30,7 @@ class Busy(concurrency.Busy):
 # Each takes a thread of the web server for as long as the sign-in server takes.
 TURNS = concurrency.ConcurrencyLimit(at_once=3, waiting=0, seconds=0.0, error=Busy)
 BUSY = "Others are waiting for the sign-in server at the moment. Open this page again in a minute."
-NOT_YET = "Microsoft does not know of it yet. Enter the code there and finish the sign-in, then continue here."
+NOT_YET = "Microsoft has not recorded the sign-in yet. Enter the code there and finish the sign-in, then continue here."
 
 
 @of_target

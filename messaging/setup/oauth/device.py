@@ -43,7 +43,7 @@ _NOT_DONE = {
     "code_expired": "The code was not used in time. Begin again.",
     "authorization_declined": "The sign-in was declined at Microsoft. Begin again, and agree to what is asked.",
     "access_denied": "The sign-in was declined at Microsoft. Begin again, and agree to what is asked.",
-    "bad_verification_code": "Microsoft does not know this code any more. Begin again.",
+    "bad_verification_code": "Microsoft no longer recognises this code. Begin again.",
 }
 
 

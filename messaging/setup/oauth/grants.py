@@ -28,7 +28,7 @@ WORDS: dict[str, Words] = {
     "sign-in server status": "The sign-in server answers with status {status}.",
     "sign-in server busy": "The sign-in server cannot answer at the moment.",
     "sign-in server error": "The sign-in server answers: {words}.",
-    "sign-in server not oauth": "What the sign-in server answers is not OAuth 2.0.",
+    "sign-in server not oauth": "The sign-in server’s answer is not OAuth 2.0.",
     "sign-in says nothing": "The sign-in server gave neither a token nor a reason.",
     "sign-in waits": "Another process is still waiting for the sign-in server.",
     "no refresh token": "Microsoft gave no refresh token.",

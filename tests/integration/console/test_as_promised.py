@@ -276,7 +276,7 @@ def test_message_is_held_until_the_time_of_the_zone_that_its_page_names(promised
     answer = office.post(url, form)
     now = NEW_YORK if promised == "zone" else BERLIN
     assert answer.status_code == 422 and Message.objects.get().status == "queued"
-    assert f"It was not held: the time zone is {now}" in words(answer)
+    assert f"It was not held: the time zone is now {now}" in words(answer)
     again = form_of(answer, action=url)
     assert (again["why"], again["until"]) == (["Check the price"], ["2027-12-05T08:00"])
     assert 'href="/messages/?status=queued"' in source(answer), "the way back to the list stays"
@@ -310,7 +310,7 @@ def test_messages_of_a_list_are_held_until_the_time_of_the_zone_that_it_names(of
     typed = {"action": "hold", "message": message.pk, "hold-why": "Wait", "hold-until": "2027-12-05T08:00"}
     options.save({"time_zone": NEW_YORK}, by=None)
     answer = office.post("/messages/bulk/", form_of(page, action="/messages/bulk/") | typed, follow=True)
-    assert f"It was not held: the time zone is {NEW_YORK}" in words(answer)
+    assert f"It was not held: the time zone is now {NEW_YORK}" in words(answer)
     assert Message.objects.get().status == "queued"
     page = office.get("/messages/?status=queued")
     office.post("/messages/bulk/", form_of(page, action="/messages/bulk/") | typed)
@@ -327,7 +327,7 @@ def test_sending_is_paused_until_the_time_of_the_zone_that_its_page_names(whose,
     options.save({"time_zone": NEW_YORK}, by=None)
     answer = admin.post(url, form)
     assert answer.status_code == 422 and not AccountPause.objects.exists()
-    assert f"The time zone is {NEW_YORK}" in words(answer)
+    assert f"The time zone is now {NEW_YORK}" in words(answer)
     again = form_of(answer, action=url)
     assert (again["why"], again["until"]) == (["Check the price"], ["2027-12-05T08:00"])
     assert admin.post(url, again).status_code == 302

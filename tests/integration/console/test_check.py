@@ -77,7 +77,7 @@ def test_check_tells_each_step_with_its_facts_and_sends_nothing(admin, authority
     with FaultServer(tls=tls, auth=["PLAIN", "LOGIN"], size=35_882_577) as server:
         set_up(server, auth_type="tls-explicit", **signing_in())
         page = check(admin)
-        assert "The mail server can be reached and takes the sign-in." in page
+        assert "The mail server can be reached and accepts the sign-in." in page
         assert not server.heard("MAIL")
     assert steps(page) == [
         ("ok", "Settings"),

@@ -10,7 +10,7 @@ from tests.factories import make_message
 from tests.letter_form import promised
 
 pytestmark = pytest.mark.django_db
-WORDS = "The clocks change at that time: it comes twice, or not at all."
+WORDS = "The clocks change then, so that time comes twice or not at all."
 
 
 @pytest.fixture(autouse=True)

@@ -62,7 +62,7 @@ def test_code_is_shown_and_once_it_was_entered_the_sign_in_is_kept(admin, micros
     assert "no-store" in again["Cache-Control"], "and only then"
 
     page = words(admin.post(COMPANY))
-    assert "Microsoft does not know of it yet" in page
+    assert "Microsoft has not recorded the sign-in yet" in page
     assert device.user_code in page
     assert not resolve(None).secret("refresh_token")
 

@@ -188,7 +188,7 @@ def test_mapi_is_saved_and_says_calmly_what_it_means_for_batches(admin):
     page = source(admin.get("/setup/email/"))
     assert "Batches are refused for now: The send type is 0 (MAPI, Outlook)" in page
     assert 'class="notice-head">Batches are refused' not in page
-    assert "It is enough for the account that runs batches, under Users’ own settings there." in page
+    assert "It is enough to do this for the account that runs batches, under Users’ own settings there." in page
 
 
 def test_password_in_the_clear_over_a_network_warns(admin):
@@ -244,7 +244,7 @@ def test_limits_are_saved_in_the_same_layer_and_shown_with_their_source(admin):
 @pytest.mark.parametrize(
     ("field", "value", "words"),
     sampled([
-        ("max_connections", "0", "With none nothing would be sent"),
+        ("max_connections", "0", "To stop sending, pause it instead"),
         ("max_connections", "101", "from 1 to 100"), ("max_connections", "-1", "from 1 to 100"),
         ("max_connections", "two", "from 1 to 100"), ("max_connections", "9" * 400, "from 1 to 100"),
         ("messages_per_connection", "0", "from 1 to 100000"), ("messages_per_connection", "100001", "from 1 to 100000"),

@@ -12,7 +12,7 @@ from tests.pages import filled, source, words
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("email_setup")]
 
 PAGE = "/setup/email/users/uma/"
-IS_ANOTHERS = "Nothing was done: “uma” is the name of another user by now. Open the settings of the user you mean."
+IS_ANOTHERS = "Nothing was done: “uma” is now the name of another user. Open the settings of the user you mean."
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_senders_are_not_listed_for_who_has_the_name_now(admin, operator, uma):
     form = filled(admin, page, within="user_senders", user_senders=line)
     new = rename(uma, operator)
     refused = admin.post(page, form)
-    assert refused.status_code == 422 and "“uma” may be another user than you mean" in words(refused)
+    assert refused.status_code == 422 and "“uma” may not be the user you mean" in words(refused)
     assert line in source(refused), "what was typed stays"
     assert not policy.may_send_from(new, "director@office.example")
     assert admin.post(page, filled(admin, page, within="user_senders", user_senders=line)).status_code == 302

@@ -88,7 +88,7 @@ def test_nothing_is_saved_before_it_is_said_what_becomes_of_it(admin, ben, greyl
     assert f'href="/batches/{greylisted.batch_id}/"' in page.text
     again = save(admin, ben, **change | {"leaving-asked": "1"})
     assert again.status_code == 422
-    assert "Choose what becomes of it." in words(again)
+    assert "Choose what should happen to it." in words(again)
     ben = type(ben).objects.get(pk=ben.pk)
     assert (ben.is_active, roles.given(ben)) == (True, roles.OPERATOR)
     greylisted.refresh_from_db()

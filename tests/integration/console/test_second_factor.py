@@ -183,7 +183,7 @@ def test_clock_of_the_phone_may_be_half_a_minute_wrong(key, steps):
 def test_clock_of_the_phone_may_not_be_a_minute_wrong(key, steps):
     browser = at_the_code()
     response = browser.post(CODE, {"code": code_of(key, steps)})
-    assert "This code is wrong, or was used already." in words(response)
+    assert "This code is wrong or has already been used." in words(response)
     assert not is_signed_in(browser)
 
 
@@ -427,7 +427,7 @@ def test_it_is_on_once_a_code_was_entered_and_the_log_says_so(bens_browser, cloc
     key = key_on(bens_browser.get(SET_UP))
     page = bens_browser.post(SET_UP, {"first": wrong_code(key), "password": PASSWORD})
     assert page.status_code == 422
-    assert "This code does not fit." in words(page)
+    assert "This code is wrong." in words(page)
     assert enter_password(Client())["Location"] == QUEUE
     bens_browser.post(SET_UP, {"first": code_of(key), "password": PASSWORD})
     assert enter_password(Client())["Location"] == CODE
@@ -476,7 +476,7 @@ def test_code_of_an_app_that_is_replaced_at_this_moment_leaves_no_session(bens_b
 
     monkeypatch.setattr(second_factor, "check", and_then_replaced)
     assert thief.post(CODE, {"code": code_of(key)})["Location"] == LOGIN
-    assert "Your second factor was changed meanwhile. Sign in again." in words(thief.get(LOGIN))
+    assert "Your second factor was changed in the meantime. Sign in again." in words(thief.get(LOGIN))
     assert not is_signed_in(thief)
 
 
@@ -494,7 +494,7 @@ def test_of_two_who_switch_it_on_at_the_same_moment_one_does(bens_browser, clock
     )
     assert first.status_code == 200
     assert second.status_code == 422
-    assert "Your second factor was changed in another window meanwhile." in words(second)
+    assert "Your second factor was changed in another window." in words(second)
     assert Authenticator.objects.get(type="totp").wrap().validate_code(code_of(keys[0])) is not None
 
 
@@ -522,8 +522,8 @@ def signs_out(admin, user):
 
 
 OVERTAKEN = {
-    gives_another_password: "Your password was changed meanwhile. Sign in again.",
-    signs_out: "You were signed out meanwhile. Sign in again.",
+    gives_another_password: "Your password was changed in the meantime. Sign in again.",
+    signs_out: "You were signed out in the meantime. Sign in again.",
 }
 
 
@@ -813,9 +813,9 @@ def test_lost_key_is_told_and_lets_nobody_in(bens_browser, key, settings, capsys
     browser = at_the_code()
     page = browser.post(CODE, {"code": code_of(key)})
     assert page.status_code == 200
-    assert "Your second factor cannot be read on this server any more." in words(page)
+    assert "This server can no longer read your second factor." in words(page)
     assert not is_signed_in(browser)
-    assert "They cannot be read on this server any more." in words(bens_browser.get(SECURITY))
+    assert "This server can no longer read them." in words(bens_browser.get(SECURITY))
     assert reencrypt() == 1
     said = capsys.readouterr().out
     assert "Key of a second factor, ben. An administrator has to reset it." in said

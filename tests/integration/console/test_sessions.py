@@ -396,7 +396,7 @@ def test_new_password_of_an_administrator_is_not_overwritten_by_a_change_that_wa
     response = thief.post("/preferences/password/", stolen)
     assert response["Location"].startswith(LOGIN)
     said = words(thief.get(response["Location"]))
-    assert "Your password was changed meanwhile. Sign in again." in said
+    assert "Your password was changed in the meantime. Sign in again." in said
     assert "You are signed out everywhere else" not in said
     assert not Client().login(username="ben", password=PASSWORD)
     assert is_signed_in(signs_in(password=given[0]))
@@ -408,7 +408,7 @@ def test_password_is_not_changed_in_a_session_that_was_ended_meanwhile(admin, be
     once_a_password_was_compared(monkeypatch, lambda: admin.post(f"/setup/users/{ben.pk}/sign-out/"))
     response = thief.post("/preferences/password/", OWN)
     assert response["Location"].startswith(LOGIN)
-    assert "You were signed out meanwhile. Sign in again." in words(thief.get(response["Location"]))
+    assert "You were signed out in the meantime. Sign in again." in words(thief.get(response["Location"]))
     assert is_signed_in(signs_in())
     assert not AuditEntry.objects.filter(field="password").exists()
 
@@ -421,7 +421,7 @@ def test_of_two_changes_of_a_password_at_the_same_moment_one_is_made(ben, monkey
     another = OWN | {"new_password1": "a third battery", "new_password2": "a third battery"}
     once_a_password_was_compared(monkeypatch, lambda: again.post("/preferences/password/", another))
     response = browser.post("/preferences/password/", OWN)
-    assert "Your password was changed meanwhile. Sign in again." in words(browser.get(response["Location"]))
+    assert "Your password was changed in the meantime. Sign in again." in words(browser.get(response["Location"]))
     assert is_signed_in(signs_in(password="a third battery"))
     assert is_signed_in(again)
 
@@ -553,7 +553,7 @@ def test_one_session_is_ended(ben):
     assert "That session is ended." in words(here.post(f"{MINE}end/", {"session": pk}, follow=True))
     assert not is_signed_in(there)
     assert is_signed_in(here)
-    assert "It had ended already." in words(here.post(f"{MINE}end/", {"session": pk}, follow=True))
+    assert "That session had already ended." in words(here.post(f"{MINE}end/", {"session": pk}, follow=True))
 
 
 def test_nobody_ends_the_session_of_another_user(bens_browser, office, operator):

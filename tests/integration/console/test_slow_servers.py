@@ -305,6 +305,6 @@ def test_a_check_of_the_connection_has_a_time_for_all_of_it(slow, admin, monkeyp
     for stage in ("GREETING", "AUTH"):
         stall(slow, stage, "drips")
     page = b"".join(admin.post("/setup/email/check/")).decode()
-    assert "takes the sign-in" not in page and "The mail server" in page
+    assert "accepts the sign-in" not in page and "The mail server" in page
     slow.mend()
-    assert "takes the sign-in" in b"".join(admin.post("/setup/email/check/")).decode()
+    assert "accepts the sign-in" in b"".join(admin.post("/setup/email/check/")).decode()

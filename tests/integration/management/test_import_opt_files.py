@@ -160,9 +160,9 @@ def test_each_bad_file_is_named_and_nothing_is_written(folder):
         run(folder, "--yes")
     assert str(refused.value).splitlines() == [
         "Nothing was written. Fix these first:",
-        "email.auth_type.opt: “tls” is no auth type. Allowed are default, ssl, tls-implicit, tls-explicit.",
+        "email.auth_type.opt: “tls” is not an auth type. Write one of default, ssl, tls-implicit, tls-explicit.",
         "email.smtp_pass.opt: It has 2 lines. It must be one line with the value alone.",
-        "email.smtp_port.opt: “abc” is no port. Allowed is a number from 1 to 65535.",
+        "email.smtp_port.opt: “abc” is not a port. Write a number from 1 to 65535.",
     ]
     assert not EmailSettings.objects.exists()
 

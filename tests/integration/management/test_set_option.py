@@ -98,7 +98,7 @@ WRONG = [
     (("max_tries", "many"), "max_tries: Enter a number from 1 to 50"),
     (("retry_hours", "9" * 40), "retry_hours: Enter a number of hours from 1 to 720"),
     (("expire_days", "-1"), "expire_days: Enter a number of days from 1 to 3650"),
-    (("company_name", "a\nb"), "company_name: Line breaks and control characters are not possible here."),
+    (("company_name", "a\nb"), "company_name: Line breaks and control characters are not allowed here."),
     (("company_name", "x" * 121), "company_name: It is longer than 120 characters."),
     (("company_address", "office"), "company_address: “office” is not a valid email address."),
     (("console_url", "mail.office.example"), "console_url: Enter the address as the browser shows it"),

@@ -179,7 +179,7 @@ def test_stored_value_that_is_none_is_a_clear_state_and_can_be_corrected(admin, 
         assert admin.get(path).status_code == 200, path
     [problem] = map(in_words, resolve(account).problems())
     assert problem.startswith(f"{label} “{value}” in the ")
-    assert "is not possible. Correct it in Email Setup." in problem
+    assert "is not valid. Correct it in Email Setup." in problem
     message = make_message("ann@example.com")
     Message.objects.update(account=account)
     run_lane(account.pk if account else None)
@@ -295,7 +295,7 @@ def test_refused_server_says_which_are_allowed(bens_browser):
 def test_not_even_an_administrator_names_a_metadata_or_link_local_address(admin, host):
     response = save(admin, "/setup/email/", host=host)
     assert response.status_code == 422
-    assert "This address is never connected to" in source(response)
+    assert "Outtray never connects to this address" in source(response)
 
 
 def test_administrator_decides_who_may_edit_and_sees_whose_server_is_not_listed(admin, ben, operator):
@@ -508,7 +508,7 @@ def test_certificate_authority_is_uploaded_and_named(admin, tmp_path, encoding):
 
 @pytest.mark.parametrize(
     ("bundle", "words"),
-    [("hello", "no certificate in it that can be read"), ("-----BEGIN PRIVATE KEY-----", "private key"),
+    [("hello", "no certificate that can be read"), ("-----BEGIN PRIVATE KEY-----", "private key"),
      ("-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----", "no certificate"), ("x" * 200_001, "larger than")],
 )  # fmt: skip
 def test_what_is_no_certificate_is_refused(admin, bundle, words):

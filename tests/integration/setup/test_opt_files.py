@@ -79,7 +79,7 @@ def test_files_are_optional_and_other_files_of_the_folder_are_none_of_ours(opt_f
 # --- What a bad file stops, and what it does not -----------------------------------------------------
 
 
-BAD = "email.smtp_port.opt: “abc” is no port. Allowed is a number from 1 to 65535."
+BAD = "email.smtp_port.opt: “abc” is not a port. Write a number from 1 to 65535."
 
 
 @pytest.mark.django_db(transaction=True)
@@ -186,7 +186,7 @@ def test_what_is_sent_at_once_fails_and_says_why(opt_folder, email_setup, mail_s
 def test_process_queue_in_the_foreground_says_it_and_ends_with_1(opt_folder, email_setup, mail_server, capsys):
     make_message("ann@example.com", due=False)
     write_opt_files(opt_folder, port="abc")
-    with pytest.raises(Exception, match="“abc” is no port") as raised:
+    with pytest.raises(Exception, match="“abc” is not a port") as raised:
         call_command("process_queue")
     assert raised.value.returncode == 1
     assert sorted(states()) == ["queued"]
@@ -340,7 +340,7 @@ def test_check_says_it_before_anything_runs(opt_folder, capsys, settings, monkey
     monkeypatch.chdir(opt_folder.parent)
     settings.EMAIL_OPT_DIR = Path(opt_folder.name)
     call_command("check")
-    assert "(messaging.W002) EMAIL_OPT_DIR is option, which is another folder" in capsys.readouterr().err
+    assert "(messaging.W002) EMAIL_OPT_DIR is option, which is a different folder" in capsys.readouterr().err
 
 
 # --- Saving Email Setup (S13) ------------------------------------------------------------------------

@@ -37,13 +37,13 @@ def browser_of(person):
 # --- To save a layer one has to know its secret -----------------------------------------------------------
 
 ELSEWHERE = [
-    ("host", "other.example.com", "the server is another one now"),
-    ("port", "588", "the port is another one now"),
+    ("host", "other.example.com", "the server has changed"),
+    ("port", "588", "the port has changed"),
     ("port", "", None),  # 587 is the usual port of tls-explicit
     ("auth_type", "default", "it would now travel in the clear"),
     ("auth_type", "tls-implicit", None),  # on the same port, and as well protected
-    ("username", "anna", "the user name is another one now"),
-    ("sign_in", "microsoft-app", "the way to sign in is another one now"),
+    ("username", "anna", "the user name has changed"),
+    ("sign_in", "microsoft-app", "the way to sign in has changed"),
     ("host", "SMTP.example.com.", None),
     ("from_address", "office@example.com", None),
     ("ehlo_name", "console.example.com", None),
@@ -133,7 +133,7 @@ def test_user_who_names_another_port_does_not_get_the_companys_password(ben, ser
     assert "The stored password was entered for another server, port" in check(browser)
     assert (other.heard("AUTH"), ours.heard("AUTH")) == ([], [])
     assert save(browser, "/preferences/email/", port="").status_code == 302
-    assert "takes the sign-in" in check(browser)
+    assert "accepts the sign-in" in check(browser)
     assert (other.heard("AUTH"), len(ours.heard("AUTH"))) == ([], 1)
 
 

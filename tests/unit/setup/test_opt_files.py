@@ -95,25 +95,26 @@ def test_link_to_a_file_is_read(tmp_path):
 @pytest.mark.parametrize(
     ("field", "content", "words"),
     [
-        ("port", "+587", "email.smtp_port.opt: “+587” is no port. Allowed is a number from 1 to 65535."),
-        ("port", "abc", "“abc” is no port"), ("port", "0", "“0” is no port"), ("port", "-1", "“-1” is no port"),
-        ("port", "70000", "“70000” is no port"), ("port", "25.0", "“25.0” is no port"),
-        ("port", "５８７", "“５８７” is no port"), ("port", "5 87", "“5 87” is no port"),
+        ("port", "+587", "email.smtp_port.opt: “+587” is not a port. Write a number from 1 to 65535."),
+        ("port", "abc", "“abc” is not a port"), ("port", "0", "“0” is not a port"),
+        ("port", "-1", "“-1” is not a port"),
+        ("port", "70000", "“70000” is not a port"), ("port", "25.0", "“25.0” is not a port"),
+        ("port", "５８７", "“５８７” is not a port"), ("port", "5 87", "“5 87” is not a port"),
         ("port", "587\x00", "control characters"), ("port", "\ufeff\ufeff587", "control characters"),
-        ("port", "9" * 400, f"“{'9' * 60}…” is no port"), ("port", "587\u202e", "“587\\u202e” is no port"),
-        ("send_type", "4", "email.send_type.opt: “4” is no send type. Allowed are 0, 1, 2 and 3."),
-        ("send_type", "SMTP", "“SMTP” is no send type"), ("send_type", "03", "“03” is no send type"),
-        ("send_type", "2 # SMTP", "“2 # SMTP” is no send type"),
+        ("port", "9" * 400, f"“{'9' * 60}…” is not a port"), ("port", "587\u202e", "“587\\u202e” is not a port"),
+        ("send_type", "4", "email.send_type.opt: “4” is not a send type. Write 0, 1, 2 or 3."),
+        ("send_type", "SMTP", "“SMTP” is not a send type"), ("send_type", "03", "“03” is not a send type"),
+        ("send_type", "2 # SMTP", "“2 # SMTP” is not a send type"),
         ("auth_type", "tls",
-         "email.auth_type.opt: “tls” is no auth type. Allowed are default, ssl, tls-implicit, tls-explicit."),
-        ("auth_type", "starttls", "“starttls” is no auth type"), ("auth_type", "\u00a0", "empty"),
-        ("host", "smtp://mail.example.com", "“smtp://mail.example.com” is no server. Enter the server name alone"),
+         "email.auth_type.opt: “tls” is not an auth type. Write one of default, ssl, tls-implicit, tls-explicit."),
+        ("auth_type", "starttls", "“starttls” is not an auth type"), ("auth_type", "\u00a0", "empty"),
+        ("host", "smtp://mail.example.com", "“smtp://mail.example.com” is not a server. Enter the server name alone"),
         ("host", "mail.example.com:587", "the port and the user name have fields of their own"),
-        ("host", "two words", "no blanks"), ("host", "a" * 300 + ".example", "is no server"),
-        ("host", "169.254.169.254", "never connected to"), ("host", "a..b", "is no server"),
+        ("host", "two words", "cannot contain spaces"), ("host", "a" * 300 + ".example", "is not a server"),
+        ("host", "169.254.169.254", "never connects to"), ("host", "a..b", "is not a server"),
         ("host", "mail.example.com\nother.example.com", "It has 2 lines. It must be one line with the value alone."),
         ("port", "587\r\n25", "2 lines"), ("port", "\r\n587", "2 lines"), ("port", "587\u202825", "2 lines"),
-        ("username", "a\tb", "control characters"), ("username", "x" * 256, "256 characters. Allowed are at most 255"),
+        ("username", "a\tb", "control characters"), ("username", "x" * 256, "256 characters. At most 255 are allowed"),
         ("port", "", "It is empty. Write the value on one line, or delete the file."), ("port", " \r\n\r\n", "empty"),
         ("port", b"\xef\xbb\xbf", "empty"), ("port", b"\xff\xfe", "empty"),
         ("port", b"\xff\xfe5", "marked as UTF-16 and cannot be read as such"),
@@ -195,7 +196,7 @@ def test_two_files_for_one_value_have_to_agree(tmp_path, names):
         (tmp_path / name).write_text("587" if "port" in name else "a.example")
     assert len(values(tmp_path)) == 1
     (tmp_path / names[1]).write_text("25" if "port" in name else "b.example")
-    assert error(tmp_path) == f"{names[1]}: It says something else than {names[0]}. Delete one of the two."
+    assert error(tmp_path) == f"{names[1]}: It says something different from {names[0]}. Delete one of the two."
 
 
 def test_names_that_are_nearly_right_are_told(tmp_path):

@@ -43,8 +43,8 @@ def test_what_no_key_opens_is_a_lost_key(stored):
     ("keys", "words"),
     [
         ([], "FIELD_ENCRYPTION_KEYS is empty. Set it to the output of: python3"),
-        (["hunter2"], "Number 1 of FIELD_ENCRYPTION_KEYS is no Fernet key"),
-        ([OLD, "hunter2"], "Number 2 of FIELD_ENCRYPTION_KEYS is no Fernet key"),
+        (["hunter2"], "Number 1 of FIELD_ENCRYPTION_KEYS is not a Fernet key"),
+        ([OLD, "hunter2"], "Number 2 of FIELD_ENCRYPTION_KEYS is not a Fernet key"),
         (["schlüssel"], "Number 1"), ([""], "Number 1"), ([OLD[:-2]], "Number 1"),
     ],
 )  # fmt: skip
@@ -62,5 +62,5 @@ def test_check_tells_of_garbage_among_the_keys(settings, capsys):
     settings.FIELD_ENCRYPTION_KEYS = [OLD, "hunter2"]
     call_command("check")
     said = capsys.readouterr().err
-    assert "(messaging.W003) Number 2 of FIELD_ENCRYPTION_KEYS is no Fernet key" in said
+    assert "(messaging.W003) Number 2 of FIELD_ENCRYPTION_KEYS is not a Fernet key" in said
     assert "hunter2" not in said
