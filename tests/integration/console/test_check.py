@@ -797,7 +797,7 @@ def test_settings_of_a_user_who_is_not_there(admin):
 def test_opening_the_address_does_nothing(admin, url):
     response = admin.get(url)
     assert response.status_code == 405
-    assert "only takes a button" in response.content.decode()
+    assert "works only from a button" in response.content.decode()
     assert not Message.objects.exists()
 
 

@@ -410,7 +410,7 @@ def test_get_changes_nothing(admin, anna, action):
     hold("person", explanation=WHY, by=anna)
     response = admin.get(f"/sending/company/{action}/")
     assert (response.status_code, response.headers["Allow"]) == (405, "POST")
-    assert "This address only takes a button" in words(response)
+    assert "This address works only from a button" in words(response)
     assert AccountPause.objects.count() == 1
 
 
