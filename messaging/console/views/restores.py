@@ -34,7 +34,7 @@ def overview(request: HttpRequest) -> HttpResponse:
 def answer(request: HttpRequest, pk: int) -> HttpResponse:
     """Say what became of the mail since; back to the page, which says what came of it."""
     if not roles.is_admin(who(request)):
-        raise PermissionDenied("Only an administrator can say what became of the mail since the backup.")
+        raise PermissionDenied("Only an administrator can say what happened to the mail since the backup.")
     restore = get_object_or_404(Restore, pk=pk)
     if request.POST.get("answer") not in Restore.Answer.values:
         raise Http404

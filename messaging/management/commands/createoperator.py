@@ -74,7 +74,7 @@ class Command(BaseCommand):
         except ValidationError as error:
             raise CommandError(" ".join(error.messages)) from error
         if user and not user.is_active:
-            words = f"{username} is deactivated and cannot sign in before an administrator activates the account."
+            words = f"{username} is deactivated and cannot sign in until an administrator activates the account."
             self.stdout.write(words + (f" Then with this password: {password}" if is_generated else ""))
             return
         self.stdout.write(f"{username} can sign in" + (f" with this password: {password}" if is_generated else "."))

@@ -21,8 +21,8 @@ from messaging.queue import export, selection
 
 class Command(BaseCommand):
     help = (
-        "Write messages as JSON Lines, one a line, in the order of their ids, as they are at one moment: all of them, "
-        "or those that fit filters as the Message queue has them."
+        "Write messages as JSON Lines, one per line, in the order of their ids, as they are at one moment: all of "
+        "them, or those that fit filters as the Message queue has them."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -45,10 +45,10 @@ class Command(BaseCommand):
         except BrokenPipeError:  # who reads has enough, as `head` has; there is nothing to say, at the exit neither
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         except KeyboardInterrupt as stop:
-            raise CommandError("Stopped. What was written is not all.", returncode=128 + SIGINT) from stop
+            raise CommandError("Stopped. Not everything was written.", returncode=128 + SIGINT) from stop
         except (DatabaseError, OSError) as error:
             words = " ".join(str(error).split())
-            raise CommandError(f"What was written is not all: {words}") from error
+            raise CommandError(f"Not everything was written: {words}") from error
 
 
 def _day(text: str) -> date:

@@ -9,7 +9,10 @@ from messaging import health
 
 
 class Command(BaseCommand):
-    help = "Say what works and what does not, of everything or of the parts that are named. Exit code 1: not all works."
+    help = (
+        "Say what works and what does not: everything, or only the parts that are named. Exit code 1: not everything "
+        "works."
+    )
     requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -26,4 +29,4 @@ class Command(BaseCommand):
             self.stdout.write(f"{name}: {words}")
         at_fault = [name for name, finding in found.items() if not finding.is_well]
         if at_fault:
-            raise CommandError(f"Not all is well: {', '.join(at_fault)}.")
+            raise CommandError(f"Not everything works: {', '.join(at_fault)}.")

@@ -69,7 +69,7 @@ class Command(BaseCommand):
     def _ask(self, number: str) -> None:
         """Raises CommandError unless the person at the terminal agrees."""
         if not sys.stdin.isatty():
-            raise CommandError("Nothing was written: there is no terminal to ask at. Say --yes to take them.")
+            raise CommandError("Nothing was written: there is no terminal to ask on. Add --yes to take them.")
         self.stdout.write(
             f"Take {'this' if number == '1 value' else 'these'} {number} into the company settings? [y/N]"
         )

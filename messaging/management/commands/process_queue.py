@@ -32,14 +32,16 @@ class Command(BaseCommand):
             "--account",
             type=arguments.text,
             metavar="NAME",
-            help="the sending account; left out: the company's settings",
+            help="the sending account; without it: the company's settings",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
         account = _account(options["account"])
         restore_detection.check(timezone.now())
         if (restored := pausing.after_restore()) is not None:
-            raise CommandError(f"{state(restored)} On its page an administrator says what became of the mail since.")
+            raise CommandError(
+                f"{state(restored)} On its page an administrator has to say what happened to the mail since."
+            )
         try:
             batch = batches.process_all(by=None, account=account, source=Batch.Source.COMMAND)
         except NotPossible as error:

@@ -105,5 +105,5 @@ def _summary(results: Counter[_Result], *, dry_run: bool) -> str:
         f"{results[_Result.LOST]} cannot be read",
     ]
     if results[_Result.CHANGED]:
-        words.append(f"{results[_Result.CHANGED]} changed meanwhile: run this again")
+        words.append(f"{results[_Result.CHANGED]} changed in the meantime: run this again")
     return f"Secrets: {', '.join(words)}."

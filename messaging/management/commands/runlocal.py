@@ -105,7 +105,7 @@ def _check_port(variable: str, port: int) -> None:
             raise CommandError(
                 f"Port {port} is in use ({variable}). Is Outtray running already? Stop it, or {another}"
             ) from error
-        raise CommandError(f"Port {port} cannot be used ({variable}): {error.strerror}. Please {another}") from error
+        raise CommandError(f"Port {port} cannot be used ({variable}): {error.strerror}. Instead, {another}") from error
 
 
 def _check_services() -> None:

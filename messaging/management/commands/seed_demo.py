@@ -35,4 +35,4 @@ class Command(BaseCommand):
         began = time.monotonic()
         counts = demo.add_messages(count, months=months, seed=options["seed"])
         told = ", ".join(f"{number:,} {status}" for status, number in counts.most_common())
-        self.stdout.write(f"{count:,} messages more in {time.monotonic() - began:.1f} s: {told}")
+        self.stdout.write(f"{count:,} more messages in {time.monotonic() - began:.1f} s: {told}")

@@ -308,7 +308,7 @@ def test_command_says_the_same(works, capsys):
 
 def test_command_names_what_is_wrong(capsys):
     call_command("health", "database", "store")
-    with pytest.raises(CommandError, match=r"^Not all is well: beat\.$"):
+    with pytest.raises(CommandError, match=r"^Not everything works: beat\.$"):
         call_command("health", "beat", "database")
     assert "beat: Beat has not reported" in capsys.readouterr().out
     with pytest.raises(CommandError, match=r"There is no “bear”\. Choose from database, "):

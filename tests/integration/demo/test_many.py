@@ -108,7 +108,7 @@ def test_same_seed_same_messages(months):
 @pytest.mark.slow
 def test_command_says_what_it_made(capsys):
     call_command("seed_demo", "--messages", "5", "--months", "1", "--seed", "1")
-    assert capsys.readouterr().out.startswith("5 messages more in ")
+    assert capsys.readouterr().out.startswith("5 more messages in ")
     call_command("seed_demo")
     assert Message.objects.filter(status="queued", created_at__lte=timezone.now()).count() > 30
 

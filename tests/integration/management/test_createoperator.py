@@ -85,7 +85,7 @@ def test_new_password_of_a_deactivated_user_lets_nobody_in_and_says_so(operator,
     call_command("createoperator", "anna", "--new-password", "--generate")
     said = capsys.readouterr().out
     assert "anna can sign in" not in said
-    assert "anna is deactivated and cannot sign in before an administrator activates the account." in said
+    assert "anna is deactivated and cannot sign in until an administrator activates the account." in said
     operator.refresh_from_db()
     assert not operator.is_active
     assert operator.check_password(said.split()[-1])

@@ -194,7 +194,7 @@ def test_database_that_goes_away_is_told_in_one_line(monkeypatch):
         raise OperationalError("server closed the connection\n\tunexpectedly")
 
     monkeypatch.setattr(export, "each", away)
-    with pytest.raises(CommandError, match=r"^What was written is not all: server closed the connection unexpectedly$"):
+    with pytest.raises(CommandError, match=r"^Not everything was written: server closed the connection unexpectedly$"):
         call_command("export_messages")
 
 
@@ -206,4 +206,4 @@ def test_ctrl_c_is_told_in_one_line(monkeypatch):
     monkeypatch.setattr(export, "each", stopped)
     with pytest.raises(CommandError) as error:
         call_command("export_messages")
-    assert (str(error.value), error.value.returncode) == ("Stopped. What was written is not all.", 130)
+    assert (str(error.value), error.value.returncode) == ("Stopped. Not everything was written.", 130)

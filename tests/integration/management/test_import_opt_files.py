@@ -146,7 +146,7 @@ def test_any_other_answer_writes_nothing(folder, monkeypatch, answer):
 def test_without_a_terminal_and_without_yes_nothing_is_written(folder, monkeypatch):
     write(folder)
     monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
-    with pytest.raises(CommandError, match="there is no terminal to ask at") as refused:
+    with pytest.raises(CommandError, match="there is no terminal to ask on") as refused:
         run(folder)
     assert refused.value.returncode == 1
     assert not EmailSettings.objects.exists()

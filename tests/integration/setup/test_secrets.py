@@ -113,7 +113,7 @@ def test_what_somebody_saves_meanwhile_stays(stored, monkeypatch):
     monkeypatch.setattr("messaging.management.commands.reencrypt_secrets.renewed", slow)
     words, code = reencrypt()
     assert "9 were encrypted again" in words[-1]
-    assert "1 changed meanwhile: run this again" in words[-1]
+    assert "1 changed in the meantime: run this again" in words[-1]
     assert code == 0
     assert resolve(None).password == "saved meanwhile"
 

@@ -40,7 +40,7 @@ def test_export_to_a_full_disk_is_told(installation):
         )  # fmt: skip
     code, [line] = ended(process)
     assert code == 1
-    assert "What was written is not all: [Errno 28] No space left on device" in line
+    assert "Not everything was written: [Errno 28] No space left on device" in line
 
 
 def without_room(installation, *arguments):
