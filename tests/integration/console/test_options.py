@@ -154,7 +154,7 @@ REFUSED = [
     ("console_url", "https://me:secret@outtray.example.com", "as the browser shows it"),
     ("console_url", "https://outtray.example.com/?next=x", "as the browser shows it"),
     ("console_url", "https://outtray.example.com/#x", "as the browser shows it"),
-    ("console_url", "https://out tray.example.com", "blanks"), ("console_url", 'https://x.example/"><b>', "quotes"),
+    ("console_url", "https://out tray.example.com", "spaces"), ("console_url", 'https://x.example/"><b>', "quotes"),
     ("console_url", "https://outtray.example.com/a\r\nb", "line breaks"),
     ("console_url", "https://-x-/", "not a valid server name"), ("console_url", "https://[::1", "as the browser"),
     ("console_url", "https://" + "x" * 300, "at most 200"),
