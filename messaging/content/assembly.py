@@ -133,6 +133,9 @@ def texts(raw: mime.Raw) -> list[mime.Part]:
 def assemble(message: Message, attachments: list[Attachment] | None = None) -> Octets:
     """The message as it goes over the wire (CRLF line ends, no dot-stuffing).
 
+    Args:
+        attachments: its rows, where they were read already and no one edits it meanwhile.
+
     Raises:
         MissingContent: before the first octet when an attachment's file is missing, or its size or hash changed; later
             when that happened meanwhile.

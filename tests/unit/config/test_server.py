@@ -1,6 +1,8 @@
 """The loop of a web process, in this one."""
 
 import contextlib
+import errno
+import select
 import socket
 import threading
 
@@ -58,3 +60,18 @@ def test_where_all_connections_have_a_request_a_new_one_is_served(port):
         threading.Event().wait(0.5)
         for _ in range(5):
             assert ask(sockets, port, "127.0.0.2", "/").recv(100).startswith(b"HTTP/1.1 200")
+
+
+def test_where_no_file_is_left_for_a_new_connection_one_without_a_request_goes(port, monkeypatch):
+    def accept(listening):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with contextlib.ExitStack() as sockets:
+        idle = [sockets.enter_context(socket.create_connection(("127.0.0.1", port), 10)) for _ in range(MOST)]
+        threading.Event().wait(0.3)
+        monkeypatch.setattr(server.Server, "accept", accept)
+        sockets.enter_context(socket.create_connection(("127.0.0.1", port), 10))
+        threading.Event().wait(0.5)
+        monkeypatch.undo()
+        readable, _, _ = select.select(idle, [], [], 5)
+        assert [each.recv(1) for each in readable] == [b""]
