@@ -56,12 +56,17 @@ def admit(user: User, admission: Admission) -> None:
     setattr(user, ADMITTED, admission)
 
 
+def is_admitted(user: User | None) -> bool:
+    """Whether a person at a browser was let in as this user, so that there is something to confirm."""
+    return hasattr(user, ADMITTED)
+
+
 @contextmanager
 def ordered_by(by: User | None, *others: User) -> Iterator[None]:
     """A transaction within which a person keeps the rights to order what is done in it; see confirm.
 
     Raises:
-        NoLonger: they have them no more.
+        AdmissionEnded: they have them no more.
     """
     with transaction.atomic():
         confirm(by, *others)
@@ -75,7 +80,7 @@ def confirm(by: User | None, *others: User | None) -> dict[int, User]:
         the rows, by their keys.
 
     Raises:
-        NoLonger: as ordered_by.
+        AdmissionEnded: as ordered_by.
     """
     admitted: Admission | None = getattr(by, ADMITTED, None)
     keys = {user.pk for user in others if user is not None}

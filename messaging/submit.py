@@ -8,7 +8,7 @@ the rows go once that is known; what no one can know (unknown) stays, because a 
 import logging
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence, Set
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -18,7 +18,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 from django.utils import timezone
 
 from messaging import notices
-from messaging.company.options import may_claim, options, urgent_categories
+from messaging.company.options import last_read, may_claim, options, urgent_categories
 from messaging.delivery import refusal_streaks, unanswered
 from messaging.delivery.lane import Lane
 from messaging.delivery.outcomes.reply import OPENING_STAGES, Stage
@@ -105,7 +105,7 @@ def submit(
     promised: Promise | None = None,
     patience: Patience | None = None,
     in_place_of: actions.Replaced | None = None,
-    stored: Callable[[Message], None] = lambda message: None,
+    stored: Callable[[Message], None] | None = None,
     keep: Callable[[Outcome], None] = lambda outcome: None,
 ) -> Generator[Outcome]:
     """Queue or send messages, each when it is asked for: a caller that stops asking after a failure has sent no more.
@@ -139,9 +139,13 @@ def submit(
         DatabaseError: the database is away; the message at hand was not handed over, and is not sent any more.
     """
     now = timezone.now()
+    company = last_read()
+    if company is not None and company.hold_mail and promised is None and in_place_of is None:
+        with suppress(gate.OptionsChanged):  # before the first was stored
+            yield from _queue(_with_claims(submissions, company), now, stored, keep, as_of=company)
+            return
     company = options()
-    urgent = urgent_categories(company)
-    submissions = [_with_its_claim(each, company, urgent) for each in submissions]
+    submissions = _with_claims(submissions, company)
     prepared = []
     if not (company.hold_mail or queue_instead):
         prepared = [(each, gate.prepare(each, now)) for each in submissions]
@@ -162,6 +166,11 @@ def submit(
                 yield at_once.send(rows)
 
 
+def _with_claims(submissions: Sequence[gate.Submission], company: CompanyOptions) -> list[gate.Submission]:
+    urgent = urgent_categories(company)
+    return [_with_its_claim(each, company, urgent) for each in submissions]
+
+
 def _with_its_claim(submission: gate.Submission, company: CompanyOptions, urgent: Set[str]) -> gate.Submission:
     """Whether it is urgent for its category. One that it may not claim is no reason to refuse it."""
     if submission.urgent or submission.category not in urgent:
@@ -176,13 +185,15 @@ def _with_its_claim(submission: gate.Submission, company: CompanyOptions, urgent
 def _queue(
     submissions: Sequence[gate.Submission],
     now: datetime,
-    stored: Callable[[Message], None],
+    stored: Callable[[Message], None] | None,
     keep: Callable[[Outcome], None],
     *,
     is_due: bool = False,
     promised: Promise | None = None,
     in_place_of: actions.Replaced | None = None,
+    as_of: CompanyOptions | None = None,
 ) -> Iterator[Outcome]:
+    """Raises OptionsChanged, before the first outcome: the options are not those of `as_of` by now."""
     prepared = []
     choose = _Accounts()
     for each in submissions:
@@ -192,7 +203,7 @@ def _queue(
             choose(rows.message)
         promises.compare(promised, promises.of(rows.message))
         prepared.append(rows)
-    messages = _store(prepared, in_place_of, stored)
+    messages = _store(prepared, in_place_of, stored, as_of)
     for account_id in {message.account_id for message in messages if message.not_before is not None}:
         wake.wake_after_commit(account_id)
     for message in messages:
@@ -203,25 +214,32 @@ def _queue(
 
 
 def _store(
-    prepared: Sequence[gate.Rows], in_place_of: actions.Replaced | None, stored: Callable[[Message], None]
+    prepared: Sequence[gate.Rows],
+    in_place_of: actions.Replaced | None,
+    stored: Callable[[Message], None] | None,
+    as_of: CompanyOptions | None = None,
 ) -> list[Message]:
     """Commit the rows, and that the first of them takes the place of a message that failed.
 
     Raises:
         MayBeStored
-        DatabaseError: nothing was stored.
+        OptionsChanged, DatabaseError: nothing was stored.
     """
-    messages: list[Message] = []
+    messages = [rows.message for rows in prepared]
     try:
+        if in_place_of is None and stored is None:
+            return gate.store(prepared, as_of)
         with transaction.atomic():
-            if in_place_of is not None and (author := prepared[0].message.author) is not None:
+            if in_place_of is not None and (author := messages[0].author) is not None:
                 to = [each.address for each in prepared[0].recipients]
                 actions.write_again(in_place_of.message, by=author, seen=in_place_of.seen, to=to)
-            messages = gate.store(prepared)
-            for message in messages:
-                stored(message)
+            gate.store(prepared, as_of)
+            if stored is not None:
+                for message in messages:
+                    stored(message)
     except (OperationalError, InterfaceError) as error:
-        if not messages or connection.in_atomic_block or not _was_committed(messages[0], error):
+        is_in_doubt = isinstance(error, gate.CommitInDoubt) or messages[0].pk is not None
+        if not is_in_doubt or connection.in_atomic_block or not _was_committed(messages[0], error):
             raise
         log.warning("the database went away while a message was stored, which it was")
     return messages
@@ -229,13 +247,14 @@ def _store(
 
 def _was_committed(message: Message, error: Exception) -> bool:
     """Whether the transaction of a message took place, of which the database did not say so. Raises MayBeStored."""
-    rows = Message.objects.filter(pk=message.pk, created_at=message.created_at, message_id=message.message_id)
+    rows = Message.objects.filter(message_id=message.message_id, created_at=message.created_at)
     give_up = time.monotonic() + COMMIT_SECONDS
     answers = 0
     while answers < 2:  # a COMMIT whose connection is gone may still be under way at the first
         connection.close()
         try:
-            if rows.exists():
+            if (found := rows.values_list("pk", flat=True).first()) is not None:
+                message.pk = found
                 return True
             answers += 1
         except (OperationalError, InterfaceError):
@@ -274,7 +293,7 @@ class _AtOnce:
         stays: Callable[[], bool] | None,
         patience: Patience | None,
         in_place_of: actions.Replaced | None,
-        stored: Callable[[Message], None],
+        stored: Callable[[Message], None] | None,
         keep: Callable[[Outcome], None],
     ) -> None:
         self.is_recorded = company.record_mail or in_place_of is not None

@@ -1,10 +1,12 @@
 """The company's options: what they are now, and who changed them. Each is read at the moment when it counts."""
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass
 from datetime import tzinfo
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.contrib.auth.models import User
@@ -27,6 +29,7 @@ ONE_PER_LINE = ("urgent_categories", "urgent_claims", "user_servers", "user_send
 BACKEND = "backend"
 WAYS_IN = (BACKEND, "sendmail")
 ANY = "*"
+STAYS_FRESH = 1.0  # seconds for which a program that hands in many messages goes by what it read
 RULE_NAMES = ("is_on", "to_author", "to_admins", "to_company", "window_minutes")
 # S15: who has no address is the office's business; the author of a message wants to know what became of it.
 DEFAULT_RULES: dict[str, dict[str, Any]] = {
@@ -37,11 +40,33 @@ DEFAULT_RULES: dict[str, dict[str, Any]] = {
 }
 
 
+class _LastRead(NamedTuple):
+    """The options as this process read them last, a moment of time.monotonic() ago."""
+
+    company: CompanyOptions
+    at: float
+
+
+_last_read: _LastRead | None = None
+
+
 def options() -> CompanyOptions:
     """What administrators decided; an unsaved row with the defaults before they decided anything."""
+    global _last_read
     # Written out because every message that comes in asks for it, and Django takes a millisecond to build it.
     saved = CompanyOptions.objects.raw(f"SELECT * FROM {CompanyOptions._meta.db_table} LIMIT 1")  # noqa: S608
-    return next(iter(saved), None) or CompanyOptions(version=0)
+    company = next(iter(saved), None) or CompanyOptions(version=0)
+    _last_read = _LastRead(copy(company), time.monotonic())
+    return company
+
+
+def last_read() -> CompanyOptions | None:
+    """The options as they were a moment ago, not to be changed; None where they have to be read.
+
+    For decisions that are stored under the condition that they still hold (intake/rows.py).
+    """
+    last = _last_read
+    return last.company if last is not None and time.monotonic() - last.at < STAYS_FRESH else None
 
 
 def zone(company: CompanyOptions) -> tzinfo:

@@ -43,6 +43,7 @@ NOBODY_LEFT = (
     "the message."
 )
 LONGEST_TOLD = 300
+ROWS_PER_STATEMENT = 500
 UNREAD = "\ufffd"
 
 
@@ -312,8 +313,8 @@ def _replace(message: Message, rows: gate.Rows) -> None:
         recipient.message = message
     for attachment in rows.attachments:
         attachment.message = message
-    Recipient.objects.bulk_create(rows.recipients, gate.ROWS_PER_STATEMENT)
-    Attachment.objects.bulk_create(rows.attachments, gate.ROWS_PER_STATEMENT)
+    Recipient.objects.bulk_create(rows.recipients, ROWS_PER_STATEMENT)
+    Attachment.objects.bulk_create(rows.attachments, ROWS_PER_STATEMENT)
 
 
 def _anew(goes: Going, now: datetime) -> dict[str, Any]:

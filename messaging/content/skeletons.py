@@ -1,6 +1,6 @@
 """Skeletons of messages in their rows; large ones are read in pieces, so that no process has all of one in memory."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,6 @@ from messaging.content.octets import MOST_HELD, Octets, Span, Spool
 from messaging.models import Message, MessageContent
 
 PIECE = 4 * 65536
-ROWS_PER_STATEMENT = 500
 SMALL_CACHE = 100  # pages of SQLite
 # The server unpacks the value once, whatever the number of its pieces: OFFSET 0 keeps it from doing so for each.
 _PIECES = """
@@ -46,23 +45,15 @@ def read(message: Message, size: int) -> Octets:
     return Octets([Span(spool, 0, spool.size)])
 
 
-def store(contents: Iterable[MessageContent]) -> None:
-    """Insert rows: many small ones in one statement, a large one in its own."""
-    small: list[MessageContent] = []
-    for row in contents:
-        if connection.vendor == "postgresql" and len(row.skeleton) > PIECE:
-            _insert(row)
-        else:
-            small.append(row)
-    MessageContent.objects.bulk_create(small, ROWS_PER_STATEMENT)
+def insert(pk: int, skeleton: bytes) -> None:
+    """Store the large skeleton of message `pk`, on PostgreSQL as octets beside the statement.
 
-
-def _insert(row: MessageContent) -> None:
-    """As octets beside the statement; Django would write them into it, as digits, and needs nine times their size."""
+    Django would write them into it, as digits, and needs nine times their size.
+    """
     connection.ensure_connection()
     with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
         statement = "INSERT INTO messaging_messagecontent (message_id, skeleton) VALUES (%s, %b)"
-        cursor.execute(statement, [row.message.pk, row.skeleton])
+        cursor.execute(statement, [pk, skeleton])
 
 
 def _pieces(pk: int) -> Iterator[bytes]:

@@ -6,7 +6,6 @@ What is accepted is committed whole, in one transaction, or not at all. wire.py 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
 
 from django.conf import settings
 from django.contrib.auth.models import User
@@ -14,15 +13,36 @@ from django.db import transaction
 from django.utils import timezone
 
 from messaging import admission
-from messaging.content import assembly, blobs, mime, skeletons
-from messaging.models import Attachment, Category, Message, MessageContent, MessageEvent, Phrase, Reason, Recipient
+from messaging.content import assembly, blobs, mime
+from messaging.models import (
+    Attachment,
+    Category,
+    CompanyOptions,
+    Message,
+    MessageContent,
+    MessageEvent,
+    Phrase,
+    Reason,
+    Recipient,
+)
 
 from . import address_warnings, addresses, message_ids, wire
 from .errors import BadAddress, Refused, TooLarge
+from .rows import CommitInDoubt, OptionsChanged, Rows, insert
 
-__all__ = ["BadAddress", "Refused", "Rows", "Submission", "TooLarge", "accept", "accept_many", "prepare", "store"]
-
-ROWS_PER_STATEMENT = 500
+__all__ = [
+    "BadAddress",
+    "CommitInDoubt",
+    "OptionsChanged",
+    "Refused",
+    "Rows",
+    "Submission",
+    "TooLarge",
+    "accept",
+    "accept_many",
+    "prepare",
+    "store",
+]
 
 
 @dataclass(frozen=True)
@@ -48,17 +68,6 @@ class Submission:
     via: str = ""
 
 
-class Rows(NamedTuple):
-    """The rows of one accepted message, not yet stored: `event` is how it came in, `notes` what was done to it."""
-
-    message: Message
-    content: MessageContent
-    recipients: list[Recipient]
-    attachments: list[Attachment]
-    event: MessageEvent
-    notes: Sequence[MessageEvent] = ()
-
-
 def accept(submission: Submission) -> Message:
     """Queue one message. Raises Refused, and then nothing was stored."""
     return accept_many([submission])[0]
@@ -73,19 +82,20 @@ def accept_many(submissions: Sequence[Submission]) -> list[Message]:
     return store([prepare(submission, now) for submission in submissions])
 
 
-def store(prepared: Sequence[Rows]) -> list[Message]:
-    """Commit prepared rows, all or none. Raises admission.AdmissionEnded."""
+def store(prepared: Sequence[Rows], as_of: CompanyOptions | None = None) -> list[Message]:
+    """Commit prepared rows, all or none; `as_of` as rows.insert has it.
+
+    Raises:
+        AdmissionEnded, OptionsChanged, CommitInDoubt
+    """
     authors = {rows.message.author_id: rows.message.author for rows in prepared}
+    admitted = [author for author in authors.values() if admission.is_admitted(author)]
+    if not admitted:
+        return insert(prepared, as_of)
     with transaction.atomic():
-        for author in authors.values():
+        for author in admitted:
             admission.confirm(author)
-        messages = Message.objects.bulk_create((rows.message for rows in prepared), ROWS_PER_STATEMENT)
-        skeletons.store(rows.content for rows in prepared)
-        Recipient.objects.bulk_create((row for rows in prepared for row in rows.recipients), ROWS_PER_STATEMENT)
-        Attachment.objects.bulk_create((row for rows in prepared for row in rows.attachments), ROWS_PER_STATEMENT)
-        events = (each for rows in prepared for each in (rows.event, *rows.notes))
-        MessageEvent.objects.bulk_create(events, ROWS_PER_STATEMENT)
-    return messages
+        return insert(prepared, as_of)
 
 
 def prepare(submission: Submission, now: datetime) -> Rows:

@@ -273,7 +273,7 @@ def test_a_database_that_is_away_is_an_error_unless_the_caller_wants_none(monkey
         raise DatabaseError("connection refused")
 
     settings.ADMINS = [("Admin", "admin@example.com")]
-    monkeypatch.setattr("messaging.intake.gate.Message.objects.bulk_create", away)
+    monkeypatch.setattr("messaging.intake.gate.insert", away)
     with pytest.raises(DatabaseError):
         send_mail("x", "y", "office@example.com", ["a@example.com"])
     mail_admins("Server error", "traceback", fail_silently=True)

@@ -118,9 +118,9 @@ def slow_to_store(monkeypatch):
     """All have asked before the first one is stored, if no one lets them wait for each other."""
     store = gate.store
 
-    def store_late(rows):
+    def store_late(*given):
         threading.Event().wait(0.2)
-        return store(rows)
+        return store(*given)
 
     monkeypatch.setattr(gate, "store", store_late)
 

@@ -9,7 +9,7 @@ from django.conf import settings
 
 from config import processes, server
 from messaging import connection_check, health, housekeeping, notices, option_values, send_at_once, tasks
-from messaging.compose import form_submissions
+from messaging.compose import editing, form_submissions
 from messaging.console.forms import compose, options
 from messaging.console.views import batches as batch_pages
 from messaging.console.views import guard
@@ -19,9 +19,9 @@ from messaging.delivery.lane import Lane
 from messaging.delivery.outcomes import verdict
 from messaging.delivery.smtp import dialogue
 from messaging.delivery.store import ledger
-from messaging.intake import addresses, gate, message_ids
+from messaging.intake import addresses, message_ids
 from messaging.lifecycle import limits, transitions
-from messaging.models import Message
+from messaging.models import Recipient
 from messaging.notices import dispatch, mail
 from messaging.notices.collect import CHUNK as COLLECTED
 from messaging.queue import actions, batches, export, pausing, wake
@@ -149,7 +149,7 @@ def test_no_statement_has_more_parameters_than_sqlite_takes():
     of_this_machine = sqlite3.connect(":memory:").getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)
     most = min(32_766, of_this_machine)
     assert max(CHUNKS) * 2 <= most
-    assert gate.ROWS_PER_STATEMENT * len(Message._meta.concrete_fields) <= most
+    assert editing.ROWS_PER_STATEMENT * len(Recipient._meta.concrete_fields) <= most
 
 
 def test_all_ticks_of_a_page_come_in_one_form():

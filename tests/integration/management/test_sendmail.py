@@ -4,6 +4,7 @@ import io
 from functools import partial
 from types import SimpleNamespace
 
+import psycopg
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
@@ -290,6 +291,7 @@ def test_database_that_goes_away_over_a_commit(sendmail, monkeypatch, is_committ
     """What it was told to store it may have stored (as at a failover): a second try would be a second copy."""
     server, gate_store = type(connections["default"]), gate.store
     commit = server._commit
+    many = [f"{letter}@example.com" for letter in "abcd"]  # which take several statements
 
     def goes_away(database):
         patch.undo()
@@ -302,15 +304,50 @@ def test_database_that_goes_away_over_a_commit(sendmail, monkeypatch, is_committ
     def refused(*_):
         raise OperationalError("connection refused")
 
-    def store(rows):
+    def store(*given):
         patch.setattr(server, "_commit", goes_away)
-        return gate_store(rows)
+        return gate_store(*given)
 
     monkeypatch.setattr("messaging.submit.COMMIT_SECONDS", 1.0)
     monkeypatch.setattr("messaging.intake.gate.store", store)
     with pytest.MonkeyPatch.context() as patch:
+        result = sendmail(*many)
+    connections["default"].close()
+    check_what_is_said(result, code, stored)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.postgresql
+@pytest.mark.parametrize(
+    ("is_committed", "comes_back", "code", "stored"),
+    [(True, True, 0, 1), (False, True, 75, 0), (True, False, 70, 1), (False, False, 70, 0)],
+)
+def test_database_that_goes_away_over_the_one_statement_of_a_message(
+    sendmail, monkeypatch, is_committed, comes_back, code, stored
+):
+    server = type(connections["default"])
+
+    class GoesAway(psycopg.RawCursor):
+        def execute(self, *given, **options):
+            if is_committed:
+                super().execute(*given, **options)
+            self.connection.close()
+            if not comes_back:
+                patch.setattr(server, "get_new_connection", refused)
+            raise psycopg.OperationalError("server closed the connection unexpectedly")
+
+    def refused(*_):
+        raise OperationalError("connection refused")
+
+    monkeypatch.setattr("messaging.submit.COMMIT_SECONDS", 1.0)
+    monkeypatch.setattr("psycopg.RawCursor", GoesAway)
+    with pytest.MonkeyPatch.context() as patch:
         result = sendmail("a@example.com")
     connections["default"].close()
+    check_what_is_said(result, code, stored)
+
+
+def check_what_is_said(result, code, stored):
     assert result.code == code, result.err
     assert ("Try again later" in result.err) == (code == 75)
     assert ("Do not send it again" in result.err) == (code == 70)

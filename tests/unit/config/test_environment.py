@@ -99,7 +99,7 @@ def test_database_server_that_is_gone_without_a_word_is_waited_for_for_seconds(s
     ]
     assert database["OPTIONS"] == {
         "connect_timeout": "10", "keepalives_idle": "20", "keepalives_interval": "5", "keepalives_count": "3",
-        "tcp_user_timeout": "5000", "sslmode": "require",
+        "tcp_user_timeout": "5000", "sslmode": "require", "prepare_threshold": 5,
     }  # fmt: skip
 
 
