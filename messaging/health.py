@@ -73,8 +73,9 @@ def _begin(name: str) -> Future[None]:
     with _lock:
         future = _running.get(name)
         if future is None or future.done():
-            future = _running[name] = Future()
-            _start(name, CHECKS[name], future)
+            future = Future()
+            _start(name, CHECKS[name], future)  # which raises where this machine has no thread left
+            _running[name] = future
         return future
 
 

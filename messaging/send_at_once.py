@@ -104,7 +104,10 @@ def submit_watched(
         finally:
             connections.close_all()
 
-    threading.Thread(target=run, name=THREAD, daemon=True).start()
+    try:
+        threading.Thread(target=run, name=THREAD, daemon=True).start()
+    except RuntimeError:  # this machine has no thread left
+        return work()
     try:
         return future.result(LOOKS_ON)
     except TimeoutError:

@@ -24,6 +24,7 @@ from messaging.models import CompanyOptions, Message
 VIEWER, OPERATOR, ADMIN = "Viewer", "Operator", "Administrator"
 ROLES = (VIEWER, OPERATOR, ADMIN)
 LEFT = "Role taken away"
+LONGEST_NAME = 150  # of a user
 SENDS_NOTHING = (VIEWER, LEFT)
 VIEW, OPERATE, ADMINISTER = "view_message", "operate_message", "change_companyoptions"
 READ_WITH_USER = "read_with_user"  # the attribute of the person at the browser that has a ReadWithUser
@@ -195,7 +196,7 @@ class RoleBackend(ModelBackend):
         self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **kwargs: Any
     ) -> User | None:
         """Raises sign_in_throttling.TooSoon."""
-        if username is None or password is None:
+        if username is None or password is None or len(username) > LONGEST_NAME:  # which is no one's
             return None
         compare = super().authenticate
         return sign_in_throttling.counted(

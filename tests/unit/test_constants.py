@@ -6,9 +6,11 @@ import sqlite3
 import pytest
 from django.apps import apps
 from django.conf import settings
+from django.contrib.auth.models import User
 
 from config import processes, server
 from messaging import connection_check, health, housekeeping, notices, option_values, send_at_once, tasks
+from messaging.access import roles
 from messaging.compose import editing, form_submissions
 from messaging.console.forms import compose, options
 from messaging.console.views import batches as batch_pages
@@ -109,6 +111,7 @@ IN_ORDER = [
     (column("Message.subject"), column("NoticeItem.subject"), "and told in a notice"),
     (option_values.CATEGORY_LENGTH, column("Message.category"), "a category"),
     (message_ids.LONGEST, column("Message.message_id"), "a Message-ID"),
+    (roles.LONGEST_NAME, User._meta.get_field("username").max_length, "a user name"),
     (addresses.LONGEST, column("Recipient.address"), "an address"),
     (uploads.LONGEST_NAME, column("Upload.filename"), "the name of a file"),
     (column("Upload.filename"), column("Attachment.filename"), "which is attached"),

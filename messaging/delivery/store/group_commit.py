@@ -48,21 +48,29 @@ class GroupCommit(Generic[T]):
         It raises DatabaseError when the transaction failed. A future cancelled before its turn is not written.
         """
         future: Future[bool] = Future()
+        alone: list[tuple[T, Future[bool]]] = []
         with self._turn:
             self._waiting.append((item, future))
             if self._is_running:
                 self._turn.notify()
             else:
-                self._is_running = True
-                threading.Thread(target=self._run, name="group commit", daemon=True).start()
+                try:
+                    threading.Thread(target=self._run, name="group commit", daemon=True).start()
+                    self._is_running = True
+                except RuntimeError:  # this machine has no thread left, so the one that is here does it
+                    alone, self._waiting = self._waiting, []
+        self._write_live(alone)
         return future
 
     def _run(self) -> None:
         while group := self._next_group():
-            live = [(item, future) for item, future in group if future.set_running_or_notify_cancel()]
-            if live:
-                self._write_group(live)
+            self._write_live(group)
         connections.close_all()
+
+    def _write_live(self, group: Sequence[tuple[T, "Future[bool]"]]) -> None:
+        live = [(item, future) for item, future in group if future.set_running_or_notify_cancel()]
+        if live:
+            self._write_group(live)
 
     def _next_group(self) -> list[tuple[T, "Future[bool]"]]:
         with self._turn:

@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any, cast
 from weakref import WeakKeyDictionary
 
+from django.apps import apps
 from django.conf import settings
-from django.db import DatabaseError, NotSupportedError, ProgrammingError, connection, transaction
+from django.db import DatabaseError, NotSupportedError, OperationalError, ProgrammingError, connection, transaction
 from django.db.models import Max
 
 from messaging import audit
@@ -32,6 +33,9 @@ from messaging.models import AccountPause, Heartbeat, Lineage, Message, Phrase, 
 log = logging.getLogger(__name__)
 
 ROW = 1
+_WITH_KEYS = """
+    SELECT count(*) FROM unnest(%s::text[]) AS name
+    JOIN pg_constraint ON conrelid = to_regclass(quote_ident(name)) AND contype = 'p'"""
 MACHINE_ID = Path("/etc/machine-id")
 Place = dict[str, Any]
 
@@ -48,11 +52,15 @@ def check(now: datetime) -> str:
     """Pause all sending if this database was restored or moved; the key of its lineage.
 
     One statement while all is well. A database that has no key yet (new, or of a version before) is adopted.
+
+    Raises:
+        OperationalError: a backup is being loaded into it, so not all of its messages are there yet.
     """
     row = _row()
     # Not where a caller may still roll back what the witness would be told.
     left = witness.left_by_lanes(row.key) if row is not None and not connection.in_atomic_block else []
     if row is None or left or _moved(row, _place(row)) or _evidence(row, _place(row)) is not None:
+        _require_whole()
         with transaction.atomic():
             row = _settled(now, left)
     witness.note(row.key, row.mark)
@@ -107,6 +115,19 @@ def _settled(now: datetime, left: list[witness.HandedOver]) -> Lineage:
     row.place |= here
     row.save()
     return row
+
+
+def _require_whole() -> None:
+    """pg_restore loads the rows of all tables before it gives the first of them its primary key."""
+    if connection.vendor != "postgresql":
+        return
+    tables = sorted({model._meta.db_table for model in apps.get_app_config("messaging").get_models()})
+    with connection.cursor() as cursor:
+        cursor.execute(_WITH_KEYS, [tables])
+        if cursor.fetchone()[0] < len(tables):
+            raise OperationalError(
+                "a backup is being loaded into this database; nothing is sent until all of it is there"
+            )
 
 
 def _pause_all(evidence: Phrase, now: datetime) -> None:

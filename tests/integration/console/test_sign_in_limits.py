@@ -477,3 +477,15 @@ def test_fifty_names_at_once_from_one_address_are_all_counted():
     names = iter(range(50))
     assert not in_threads(50, lambda: sign_in(f"name{next(names)}", WRONG))
     assert SignInTries.objects.get(account="").tries == 50
+
+
+@pytest.mark.parametrize("letter", ["\N{ARABIC LIGATURE SALLALLAHOU ALAYHE WASALLAM}", "e\u0301", "a"])
+def test_a_name_that_is_too_long_for_any_user_is_refused_before_it_is_looked_at(db, monkeypatch, letter):
+    """One letter of the first kind is eighteen in the form in which names are looked up: 800,000 took 1.4 seconds."""
+    looked_at = []
+    door = "messaging.access.sign_in_throttling.account_of"
+    monkeypatch.setattr(door, lambda name: looked_at.append(len(name)) or "x")
+    assert sign_in(letter * 100_000, WRONG).status_code == 200
+    assert looked_at == []
+    assert sign_in("a" * 150, WRONG).status_code == 200
+    assert set(looked_at) == {150}

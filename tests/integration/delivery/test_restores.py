@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, OperationalError, connection
 from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -122,6 +122,29 @@ def test_what_was_sent_stays_sent(at_work):
     goes_back()
     run_lane()
     assert states() == ["sent"]
+
+
+@pytest.mark.skipif(not POSTGRESQL, reason="a file is there as a whole")
+@pytest.mark.parametrize("table", ["recipient", "companyoptions"])
+def test_backup_that_is_still_being_loaded_is_left_alone_until_it_is_whole(at_work, mail_server, table):
+    """pg_restore has all rows of one table after the other, and then makes the keys."""
+    message = make_message("c@example.com")
+    goes_back()
+    key = f"messaging_{table}_pkey"
+    with connection.cursor() as cursor:
+        cursor.execute(f"ALTER TABLE messaging_{table} DROP CONSTRAINT {key}")
+    try:
+        with pytest.raises(OperationalError, match="a backup is being loaded"):
+            restore_detection.check(timezone.now())
+        with contextlib.suppress(OperationalError):
+            run_lane()
+        assert not Restore.objects.exists()
+        assert received(mail_server) == ["before@example.com"]
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute(f"ALTER TABLE messaging_{table} ADD CONSTRAINT {key} PRIMARY KEY (id)")
+    run_lane()
+    assert (status(message), Restore.objects.get().unsent) == ("unknown", 1)
 
 
 def test_restore_under_a_lane_is_noticed_before_what_it_claimed_is_sent(at_work, mail_server, monkeypatch):
