@@ -9,8 +9,9 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from messaging.models import FormSubmission, Message, Phrase
+from messaging.models.options import MOST_SESSION_HOURS
 
-KEPT = timedelta(days=2)
+KEPT = timedelta(hours=MOST_SESSION_HOURS)  # as long as a browser may have the form and its session
 ALL_STAGES = 2100.0  # seconds for which a server may be silent before the end of the data, at a scale of 1
 RECORDING = 900.0  # to write down what came of it, while the database comes and goes
 State = FormSubmission.State

@@ -8,7 +8,6 @@ from celery import current_app
 from django.contrib.auth.models import User
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
-from kombu.exceptions import OperationalError
 
 from messaging.broker.failures import Complaint
 from messaging.delivery.store import claims
@@ -69,7 +68,7 @@ def ask_for(task: str, *args: int | None) -> None:
     try:
         # By name: importing the tasks from here would turn the imports upside down.
         current_app.send_task(f"messaging.tasks.{task}", args=args, expires=60)
-    except (OperationalError, OSError) as error:
+    except Exception as error:  # transports have errors of their own: one is an AttributeError where the disk is full
         complaint.make(error)
     else:
         complaint.withdraw()

@@ -559,11 +559,11 @@ def test_kept_attachments_are_the_persons_own_and_forgotten_after_a_day(office, 
     assert response.status_code == 422 and "Pick it again." in source(response) and not mail_server.received
 
 
-def test_keys_of_forms_are_forgotten_after_two_days(office, mail_server):
+def test_keys_of_forms_are_forgotten_after_the_longest_session(office, mail_server):
     send(office)
-    housekeeping.tidy(timezone.now() + dt.timedelta(hours=47))
+    housekeeping.tidy(timezone.now() + dt.timedelta(days=13, hours=23))
     assert FormSubmission.objects.exists()
-    housekeeping.tidy(timezone.now() + dt.timedelta(hours=49))
+    housekeeping.tidy(timezone.now() + dt.timedelta(days=14, hours=1))
     assert not FormSubmission.objects.exists()
 
 
