@@ -8,7 +8,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from email.utils import parseaddr
@@ -56,6 +56,7 @@ from .decision import (
     whom_to_ask,
     with_put_off,
 )
+from .openings import StillSilent, openings
 
 log = logging.getLogger(__name__)
 
@@ -102,6 +103,7 @@ class Lane:
     connection: Connection | None = None
     halted_by: Verdict | None = None
     refused_by: list[OptError] = field(default_factory=list)
+    is_put_off: bool = False
     turn_ends: float = math.inf
     is_probe: bool = False
     is_alone: bool = False
@@ -122,7 +124,7 @@ class Lane:
         self.database = restore_detection.check(self.clock())
         self.turn_ends = time.monotonic() + self.turn_seconds
         setup = self._resolve()
-        if self._is_kept_back(setup.files):
+        if self._is_kept_back(setup.files) or openings.is_silent(setup.server):
             return 0
         if not limits.take_place(self.account_id, self.owner, setup.max_connections, self.clock()):
             return 0
@@ -199,7 +201,7 @@ class Lane:
             _persistently(lambda: pauses.try_next(self.account_id, self.clock()))
 
     def _must_end(self) -> bool:
-        return self.halted_by is not None or bool(self.refused_by) or self._is_turn_over()
+        return self.halted_by is not None or bool(self.refused_by) or self.is_put_off or self._is_turn_over()
 
     def _is_turn_over(self) -> bool:
         return time.monotonic() > self.turn_ends or self.stop()
@@ -313,6 +315,8 @@ class Lane:
             log.info("message %d was taken back before it was sent", message.pk)
         except OptFilesBlock:
             pass  # told already; it goes back with what was not started
+        except StillSilent:
+            self.is_put_off = True  # the same
         except LeaseLost as lost:
             log.warning("lease lost: %s", lost)
         except Exception as error:
@@ -409,7 +413,7 @@ class Lane:
             return Result(Reply(Stage.PREPARE, None, "", lost, {"attachment": str(error.attachment)}))
         except BareLineEnd:
             return Result(Reply(Stage.PREPARE, None, "", LocalError.BARE_LINE_END))
-        except (Abandoned, OptFilesBlock):
+        except (Abandoned, OptFilesBlock, StillSilent):
             raise
         except Exception as error:
             if isinstance(error, DatabaseError) and (self.is_alone or is_away(error)):
@@ -439,7 +443,8 @@ class Lane:
             raise OptFilesBlock
         self.connection = connection = Connection(setup, self.patience, self.on_line, self.on_step)
         attempt.server = setup.server
-        connection.open()
+        with nullcontext() if self.is_alone else openings.one(setup.server):  # a sender who waits has a time limit
+            connection.open()
         attempt.tls = connection.tls
         return connection
 
