@@ -5,7 +5,7 @@ What is sent is the skeleton with the bodies put back where they were: byte for 
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -118,6 +118,12 @@ def split(raw: bytes) -> tuple[bytes, list[Cut]]:
         cuts.append(_cut(part, skeleton_size))
     kept.append(raw[position:])
     return b"".join(kept), cuts
+
+
+def is_one_text(fields: Mapping[str, str]) -> bool:
+    """Whether a message is for certain nothing but a text to be read, by its header fields (name -> unfolded text)."""
+    kind = fields.get("content-type", BODY_TYPES[0]).partition(";")[0]
+    return kind in BODY_TYPES and "content-disposition" not in fields
 
 
 def attached(raw: mime.Raw) -> list[mime.Part]:

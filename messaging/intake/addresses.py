@@ -26,10 +26,13 @@ LONGEST = 254  # octets of an address; RFC 5321 4.5.3.1.3 less the angle bracket
 MOST_EFFORT = 50_000_000
 MOST_WORDS = 300  # of an entry, marks counted; more has no name and no address
 MOST_CHARACTERS = 4 * LONGEST  # however its domain is written
+LONGEST_LOCAL = 64  # octets; RFC 5321 4.5.3.1.1
 LONGEST_DOMAIN = 253  # octets; RFC 1035 2.3.4 less the length octets at both ends
 LONGEST_LABEL = 63  # RFC 1035 2.3.1
 
 _LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
+# RFC 5322 3.2.3, as the library takes it; nearly every local part, which needs no further look.
+_DOT_ATOM = re.compile(r"[\w!#$%&'*+/=?^`{|}~-]+(?:\.[\w!#$%&'*+/=?^`{|}~-]+)*", re.ASCII)
 _DOT = re.compile("[.\u3002\uff0e\uff61]")  # RFC 3490 3.1
 _IN_QUOTES = re.compile(r'\s*"[^"@]*@[^"]*"\s*')
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -114,7 +117,8 @@ def _valid(text: str) -> str:
     if not at or any(label.isascii() and not _LABEL.fullmatch(label) for label in labels):
         found = _validated(text)
         return f"{found.local_part}@{found.ascii_domain}"
-    local = _validated(f"{local}@example.com").local_part
+    if len(local) > LONGEST_LOCAL or not _DOT_ATOM.fullmatch(local):
+        local = _validated(f"{local}@example.com").local_part
     named = domain.lower() if domain.isascii() else ascii_domain(domain)
     if not named:
         _validated("x@" + ".".join(label for label in labels if not label.isascii()))  # it says what is wrong

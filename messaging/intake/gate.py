@@ -105,7 +105,7 @@ def prepare(submission: Submission, now: datetime) -> Rows:
     envelope = _envelope(submission.recipients)
     fitted = wire.fit(submission.raw, reverse_path, now)
     _check_size(len(fitted.raw))
-    skeleton, cuts = assembly.split(fitted.raw)
+    skeleton, cuts = (fitted.raw, []) if assembly.is_one_text(fitted.fields) else assembly.split(fitted.raw)
     message = Message(
         message_id=message_ids.read(fitted.fields["message-id"]),
         author=submission.author,

@@ -110,7 +110,9 @@ def fit(raw: bytes, reverse_path: str, now: datetime) -> Wire:
             "The message has a line of more than 998 characters, or a NUL character, where it cannot be encoded: in a "
             "header field or outside its parts. Break the line or remove the character."
         )
-    return _without_untrue(given, _with_own_fields(raw, reverse_path, now))
+    if raw is not given:
+        fields, body = mime.head(raw)
+    return _without_untrue(given, _with_own_fields(raw, fields, body, reverse_path, now))
 
 
 def _without_untrue(given: bytes, fitted: Wire) -> Wire:
@@ -378,8 +380,7 @@ def _fit_text(name: str, text: str) -> str:
     return mime.encoded_words(mime.encoded_runs(meant), "us-ascii", field=name)
 
 
-def _with_own_fields(raw: bytes, reverse_path: str, now: datetime) -> Wire:
-    fields, body = mime.head(raw)
+def _with_own_fields(raw: bytes, fields: Sequence[mime.Field], body: int, reverse_path: str, now: datetime) -> Wire:
     _refuse_duplicates(fields)
     texts = {field.name: field.text for field in reversed(fields)}
     added = {}
@@ -400,7 +401,7 @@ def _with_own_fields(raw: bytes, reverse_path: str, now: datetime) -> Wire:
     return Wire(header + b"\r\n" + raw[body:], len(header) + 2, texts)
 
 
-def _refuse_duplicates(fields: list[mime.Field]) -> None:
+def _refuse_duplicates(fields: Sequence[mime.Field]) -> None:
     for name, count in Counter(field.name for field in fields).items():
         if count > 1 and name in SINGLE:
             raise Refused(

@@ -4,7 +4,8 @@ from email import policy
 from email.message import EmailMessage
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from messaging.content import assembly, blobs, mime
 from messaging.models import Message, MessageContent
@@ -197,3 +198,31 @@ def test_attachments_open_as_they_were_whatever_their_size(encoding, size):
     pieces = (cut.body[start : start + 61] for start in range(0, len(cut.body), 61))
     assert b"".join(mime.decode(pieces, cut.encoding)).removesuffix(b"\r\n") == data[:size].removesuffix(b"\r\n")
     assert abs(cut.size - size) <= 2
+
+
+KINDS = st.sampled_from(
+    ["text/plain", "text/html", "TEXT/PLAIN", "text/plain ", "text/calendar", "multipart/mixed", "text/plain(x)",
+     "text", "text/plain/x", "", "application/pdf", "message/rfc822", " text/plain", "text /plain", "=?q?"]
+)  # fmt: skip
+REST = st.sampled_from(
+    ["", "; charset=utf-8", ";name=x.txt", '; boundary="b"', ";", "\r\n ;charset=x", "; format=flowed"]
+)
+DISPOSITIONS = st.sampled_from([None, "inline", "attachment", 'attachment; filename="x"', ""])
+
+
+@given(KINDS, REST, DISPOSITIONS, st.sampled_from(["Content-Type", "content-type", "Content-Type "]))
+@example("text/plain", "", "attachment", "Content-Type")
+@example("application/pdf", "", None, "Content-Type")
+def test_a_text_alone_has_no_attachments(kind, rest, disposition, name):
+    lines = [f"{name}: {kind}{rest}"] + ([] if disposition is None else [f"Content-Disposition: {disposition}"])
+    raw = "\r\n".join([*lines, "", "--b", "", "x", "--b--", ""]).encode()
+    fields = {field.name: field.text for field in mime.head(raw)[0]}
+    if assembly.is_one_text(fields):
+        assert assembly.split(raw) == (raw, [])
+
+
+def test_usual_texts_are_known_by_their_header_fields():
+    assert assembly.is_one_text({})
+    assert assembly.is_one_text({"content-type": 'text/plain; charset="utf-8"'})
+    assert assembly.is_one_text({"content-type": "text/html"})
+    assert not assembly.is_one_text({"content-type": "text/plain", "content-disposition": "inline"})

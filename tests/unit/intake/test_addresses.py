@@ -5,10 +5,17 @@ import re
 import pytest
 from email_validator import EmailNotValidError
 from email_validator.syntax import validate_email_domain_name
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from messaging.intake.addresses import ascii_domain, envelope_address, envelope_mailboxes, header_value
+from messaging.intake.addresses import (
+    _valid,
+    _validated,
+    ascii_domain,
+    envelope_address,
+    envelope_mailboxes,
+    header_value,
+)
 from messaging.intake.gate import BadAddress
 
 
@@ -95,3 +102,21 @@ def test_a_domain_that_is_not_ascii_is_one_where_the_library_says_so(domain):
     except EmailNotValidError:
         expected = ""
     assert ascii_domain(domain) == expected
+
+
+@given(st.text(st.sampled_from("aZ09!#$%&'*+-/=?^_`{|}~.\"\\ ()<>,;:[]é\x7f\t") | st.characters(), max_size=70))
+@example("a" * 64)
+@example("a" * 65)
+@example("a.b")
+@example("a..b")
+@example(".a")
+@example("a.")
+def test_a_local_part_is_one_where_the_library_says_so(local):
+    text = f"{local}@example.com"
+    try:
+        expected = f"{_validated(text).local_part}@example.com"
+    except EmailNotValidError:
+        with pytest.raises(EmailNotValidError):
+            _valid(text)
+    else:
+        assert _valid(text) == expected
