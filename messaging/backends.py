@@ -1,17 +1,10 @@
 """Django's way in: `EMAIL_BACKEND = "messaging.backends.QueueEmailBackend"`."""
 
 import logging
-import re
 import smtplib
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from contextvars import ContextVar
-from email.errors import MessageError
-from email.generator import BytesGenerator
-from email.message import Message as MimeMessage
-from email.policy import Policy
-from email.utils import formatdate, make_msgid
-from io import BytesIO
 from typing import Any
 from warnings import warn
 
@@ -19,34 +12,19 @@ import django
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.exceptions import ImproperlyConfigured
-from django.core.mail import DNS_NAME, BadHeaderError, EmailMessage, EmailMultiAlternatives
+from django.core.mail import BadHeaderError, EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
 from django.db import DatabaseError
 
 from messaging import submit
 from messaging.company.options import options
-from messaging.content.mime import MAX_LINE, decoded_words, displayable
 from messaging.delivery.outcomes.reply import LocalError, Reply, Stage
-from messaging.intake import addresses, gate
-from messaging.intake.addresses import Mailbox
-from messaging.intake.wire import ADDRESSES, CATEGORY
+from messaging.intake import addresses, django_mail, gate
 from messaging.submit import Outcome, State
 
 logger = logging.getLogger(__name__)
 
-_NAME = re.compile(r"[!-9;-~]+")  # RFC 5322 2.2
-_LOCAL_PART = re.compile(r"=\?[^?\s]+\?[bBqQ]\?[^?\s]*\?=(?=@)")
-_ATOMS = re.compile(r'[^\s<>"(),:;@\\\[\]]+')
 _category: ContextVar[str] = ContextVar("category", default="")
-# The standard library, which writes the header, ends a line also where str.splitlines does.
-_INJECTION = re.compile(r"\r(?!\n)|\n(?![ \t])|[\0\x0b\x0c\x1c-\x1e]")
-
-
-# What `_plain` writes itself.
-_PLAIN_BODY = re.compile(r"[\n -~]*")
-_PLAIN_VALUE = re.compile(r"[!-~](?: ?[!-~])*")
-_WRITTEN = frozenset(("content-type", "mime-version", "content-transfer-encoding", "subject", CATEGORY, *ADDRESSES))
-LONGEST_UNFOLDED = 74  # characters of a name and a value, for a line of 76
 
 
 class NotSent(smtplib.SMTPException):
@@ -118,10 +96,7 @@ class QueueEmailBackend(BaseEmailBackend):
         self._log([message], exc_info=error)
 
     def _submission(self, message: EmailMessage, author: User | None) -> gate.Submission:
-        raw, category = _plain(message), None
-        if raw is None:
-            mime = message.message()
-            raw, category = _as_bytes(mime), mime.get(CATEGORY)
+        raw, category = django_mail.as_bytes(message)
         return gate.Submission(
             raw=raw,
             reverse_path=_bare(message.from_email),
@@ -234,104 +209,6 @@ def _encoded(message: EmailMessage, address: str) -> str:
     from django.core.mail.message import sanitize_address  # gone in Django 7
 
     return sanitize_address(address, message.encoding or settings.DEFAULT_CHARSET)
-
-
-# --- From Django's message to bytes --------------------------------------------------------------------
-
-
-def _plain(message: EmailMessage) -> bytes | None:
-    """What `message()` and the generator write, for a text of short ASCII lines; None where they have to do it.
-
-    Most mail of programs is that, and building it with the standard library takes twenty times as long.
-    """
-    headers = message.extra_headers
-    if (
-        type(message) not in (EmailMessage, EmailMultiAlternatives)
-        or "message" in vars(message)
-        or message.attachments
-        or getattr(message, "alternatives", None)
-        or (message.encoding or settings.DEFAULT_CHARSET) != "utf-8"
-        or type(message.body) is not str
-        or not _PLAIN_BODY.fullmatch(message.body)
-        or max(map(len, message.body.split("\n"))) > MAX_LINE
-        or not _WRITTEN.isdisjoint(map(str.lower, headers))
-    ):
-        return None
-    fields = [
-        ("Content-Type", f'text/{message.content_subtype}; charset="utf-8"'),
-        ("MIME-Version", "1.0"),
-        ("Content-Transfer-Encoding", "7bit"),
-        ("Subject", message.subject),
-        ("From", message.from_email),
-    ]
-    lists = (("To", message.to), ("Cc", message.cc), ("Reply-To", message.reply_to))
-    fields += [(name, ", ".join(map(str, given))) for name, given in lists if given]
-    names = set(map(str.lower, headers))
-    if "date" not in names:
-        fields.append(("Date", formatdate(localtime=settings.EMAIL_USE_LOCALTIME)))
-    if "message-id" not in names:
-        fields.append(("Message-ID", make_msgid(domain=DNS_NAME)))
-    fields += headers.items()
-    for name, value in fields:
-        if type(value) is not str or not _NAME.fullmatch(name) or not _PLAIN_VALUE.fullmatch(value):
-            return None
-        if "=?" in value or len(name) + len(value) > LONGEST_UNFOLDED:
-            return None
-    header = "".join(f"{name}: {value}\r\n" for name, value in fields)
-    body = message.body.replace("\n", "\r\n")
-    return f"{header}\r\n{body}".encode("ascii")
-
-
-def _as_bytes(mime: MimeMessage) -> bytes:
-    for part in mime.walk():
-        for name, value in part.raw_items():
-            if not _NAME.fullmatch(name) or _INJECTION.search(str(value)):
-                shown = displayable(name, 80)
-                raise BadHeaderError(f"The header field “{shown}” contains a line break. Remove it.")
-    _restore_smtputf8(mime)
-    octets = BytesIO()
-    try:
-        BytesGenerator(octets, mangle_from_=False).flatten(mime, linesep="\r\n")
-    except MessageError as error:
-        raise BadHeaderError(f"A header field of the message is not valid: {error}") from error
-    return octets.getvalue()
-
-
-def _restore_smtputf8(mime: MimeMessage) -> None:
-    """Django writes a local part that is not ASCII as an encoded word, which is no one's address (RFC 2047 5).
-
-    What its header fields name stands, wherever they have it from.
-    """
-    written = [(name, value) for name, value in mime.raw_items() if name.lower() in ADDRESSES]
-    for name, value in written:
-        text = _LOCAL_PART.sub(_local_part, str(value))
-        if mime.get_all(name) == [value] and any(not _has_ascii_local_part(each) for each in addresses.mailboxes(text)):
-            # The generator writes surrogates as the octets they stand for; the gate does the encoding.
-            mime.replace_header(name, _AsItIs(name, text.encode().decode("ascii", "surrogateescape")))
-
-
-def _local_part(found: re.Match[str]) -> str:
-    """An encoded local part as it was; everything else that looks like one stays as it is written."""
-    text = decoded_words(found[0])
-    return text if not text.isascii() and _ATOMS.fullmatch(text) else found[0]
-
-
-class _AsItIs(str):
-    """The value of a header field that the policies of Django 6 leave alone; they fold and encode what they parsed."""
-
-    def __new__(cls, name: str, text: str) -> "_AsItIs":
-        self = super().__new__(cls, text)
-        self.name = name
-        return self
-
-    name: str
-
-    def fold(self, *, policy: Policy) -> str:
-        return f"{self.name}: {self}{policy.linesep}"
-
-
-def _has_ascii_local_part(mailbox: Mailbox) -> bool:
-    return mailbox.address.rpartition("@")[0].isascii()
 
 
 def _user(name: str) -> User:

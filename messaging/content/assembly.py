@@ -290,7 +290,7 @@ def _cut(part: mime.Part, offset: int) -> Cut:
         offset=offset,
         body=body,
         encoding=encoding,
-        size=sum(map(len, mime.decode(_chunks(body), encoding))),
+        size=mime.decoded_size(_chunks(body), encoding),
         filename=_safe_filename(part.filename),
         content_type=mime.displayable(part.content_type, 255),
         content_id=mime.displayable(part.content_id, 255),

@@ -335,6 +335,19 @@ def decode(chunks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
     return iter(chunks)
 
 
+def decoded_size(chunks: Iterable[bytes], encoding: str) -> int:
+    """The number of octets that `decode` makes of them."""
+    if encoding != "base64":
+        return sum(map(len, decode(chunks, encoding)))
+    letters = 0
+    for chunk in chunks:
+        found, padding, _ = chunk.translate(None, _NOT_BASE64).partition(b"=")
+        letters += len(found)
+        if padding:
+            break
+    return letters // 4 * 3 + (0, 0, 1, 2)[letters % 4]
+
+
 def _decode_base64(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """Octets outside the alphabet are ignored and the data ends at the first padding (RFC 2045 6.8)."""
     rest = b""

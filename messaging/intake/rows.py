@@ -71,7 +71,7 @@ def insert(prepared: Sequence[Rows], as_of: CompanyOptions | None = None) -> lis
     else:
         with transaction.atomic():
             _compare(as_of)
-            _name(messages, (_by_copy if connection.vendor == "postgresql" else _one_by_one)(prepared))
+            _name(messages, (_by_copy if connection.vendor == "postgresql" else _by_inserts)(prepared))
     return messages
 
 
@@ -254,21 +254,24 @@ def _children(keys: Sequence[int], prepared: Sequence[Rows]) -> Iterator[tuple[t
         yield model, [(key, row) for key, rows in zip(keys, prepared, strict=True) for row in rows.children[place]]
 
 
-def _one_by_one(prepared: Sequence[Rows]) -> list[int]:
+def _by_inserts(prepared: Sequence[Rows]) -> list[int]:
     with connection.cursor() as cursor:
-        keys = []
-        for rows in prepared:
-            cursor.execute(_insert(Message), _values(rows.message))
-            keys.append(cursor.lastrowid)
+        # No one else draws keys meanwhile: a transaction has the only lock to write from its beginning.
+        cursor.execute("SELECT seq FROM sqlite_sequence WHERE name = 'messaging_message'")
+        last = (cursor.fetchone() or (0,))[0]
+        keys = list(range(last + 1, last + 1 + len(prepared)))
+        messages = [(key, *_values(rows.message)) for key, rows in zip(keys, prepared, strict=True)]
+        cursor.executemany(_insert(Message, "id"), messages)
         contents = [(key, *_values(rows.content)) for key, rows in zip(keys, prepared, strict=True)]
         cursor.executemany(_insert(MessageContent, "message_id"), contents)
         for model, given in _children(keys, prepared):
-            cursor.executemany(_insert(model, "message_id"), [(key, *_values(row)) for key, row in given])
+            if given:
+                cursor.executemany(_insert(model, "message_id"), [(key, *_values(row)) for key, row in given])
     return keys
 
 
 @lru_cache
-def _insert(model: type[Model], *before: str) -> str:
-    names = [*before, *(f'"{column.name}"' for column in _columns(model, "sqlite"))]
+def _insert(model: type[Model], key_name: str) -> str:
+    names = [key_name, *(f'"{column.name}"' for column in _columns(model, "sqlite"))]
     places = ", ".join(["%s"] * len(names))
     return f"INSERT INTO {model._meta.db_table} ({', '.join(names)}) VALUES ({places})"  # noqa: S608

@@ -1,6 +1,8 @@
 """A plain mail is written without the standard library, octet for octet as that writes it, or not at all."""
 
 import string
+from email.generator import BytesGenerator
+from email.mime.text import MIMEText
 
 import pytest
 from django.core.mail import EmailMessage, EmailMultiAlternatives
@@ -8,8 +10,10 @@ from django.utils.functional import lazystr
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from messaging import backends
+from messaging.intake import django_mail
 
+BOUNDARY = "===============1234567890123456789=="
+PDF = ("report.pdf", b"%PDF" + bytes(range(256)), "application/pdf")
 PLAIN = {"subject": "Invoice 17", "body": "Dear Ada\n", "from_email": "o@example.com", "to": ["a@example.com"]}
 texts = st.one_of(
     st.text(string.ascii_letters + ' .,;:<>@"()=?_-\t', max_size=90),
@@ -39,26 +43,36 @@ bodies = st.one_of(
          "a\x1cb", "a\x7f", "a\n" * 50 + "y" * 1200, "=3D", "a \n", "\n\n"]
     ),
 )  # fmt: skip
+files = st.lists(
+    st.tuples(
+        st.sampled_from(["report.pdf", "a b.pdf", "", None, "ü.pdf", 'a"b.pdf', "a;b", "x" * 60, "a\nb", "a  b"]),
+        st.binary(max_size=200),
+        st.sampled_from(["application/pdf", "image/png", "APPLICATION/PDF", "application/octet-stream", "audio/x-1"]),
+    ),
+    max_size=3,
+)
 mails = st.builds(
     dict, subject=texts, body=bodies, from_email=st.one_of(st.emails(), texts), to=addresses, cc=addresses,
-    reply_to=addresses, headers=st.dictionaries(names, texts, max_size=3),
+    reply_to=addresses, attachments=files, headers=st.dictionaries(names, texts, max_size=3),
 )  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
 def same_time_and_name(monkeypatch):
-    for module in ("messaging.backends", "django.core.mail.message"):
+    for module in ("messaging.intake.django_mail", "django.core.mail.message"):
         monkeypatch.setattr(f"{module}.formatdate", lambda **given: f"Mon, 30 Nov 2026 09:30:00 +0000 {given}"[:31])
         monkeypatch.setattr(f"{module}.make_msgid", lambda domain: f"<1@{domain}>")
+    monkeypatch.setattr(BytesGenerator, "_make_boundary", lambda *given: BOUNDARY)
+    monkeypatch.setattr("messaging.intake.django_mail._boundary", BOUNDARY.encode)
 
 
 def as_the_library_writes_it(message):
-    return backends._as_bytes(message.message())
+    return django_mail._flattened(message.message())
 
 
 def check(message):
     """Whether it was written without it."""
-    written = backends._plain(message)
+    written = django_mail._plain(message)
     if written is not None:
         assert written == as_the_library_writes_it(message)
     return written is not None
@@ -72,6 +86,10 @@ def check(message):
 @example(values=PLAIN | {"headers": {"Subject": "another"}})
 @example(values=PLAIN | {"headers": {"SENDER": "a@example.com"}})
 @example(values=PLAIN | {"headers": {"Date": ""}})
+@example(values=PLAIN | {"attachments": [("x" * 42 + ".pdf", b"x", "application/pdf")]})
+@example(values=PLAIN | {"attachments": [('a"b', b"x", "application/pdf")]})
+@example(values=PLAIN | {"attachments": [PDF], "body": ""})
+@example(values=PLAIN | {"attachments": [PDF], "body": f"--{BOUNDARY}\n"})
 def test_written_octet_for_octet_as_the_library_writes_it(values):
     check(EmailMessage(**values))
 
@@ -83,6 +101,7 @@ USUAL = [
     PLAIN | {"body": ""},
     PLAIN | {"body": "x" * 998 + "\n.\nFrom x"},
     PLAIN | {"to": []},
+    PLAIN | {"attachments": [PDF, ("a b.bin", b"", "application/octet-stream"), ("c.png", b"x" * 57, "image/png")]},
 ]
 
 
@@ -117,12 +136,26 @@ def with_alternative():
     return message
 
 
+def with_another_multipart():
+    message = EmailMessage(**PLAIN, attachments=[PDF])
+    message.mixed_subtype = "related"
+    return message
+
+
 UNUSUAL = {
     "of a class of its own": lambda: Own(**PLAIN),
     "with a method of its own": with_own_message,
     "in another character set": with_encoding,
     "with an alternative": with_alternative,
-    "with a file": lambda: EmailMessage(**PLAIN, attachments=[("a.txt", "x", "text/plain")]),
+    "with a text as a file": lambda: EmailMessage(**PLAIN, attachments=[("a.txt", "x", "text/plain")]),
+    "with a message as a file": lambda: EmailMessage(**PLAIN, attachments=[("a", b"Subject: x\n\n", "message/rfc822")]),
+    "with a part as a file": lambda: EmailMessage(**PLAIN, attachments=[MIMEText("x")]),
+    "with a file without a name": lambda: EmailMessage(**PLAIN, attachments=[("", b"x", "application/pdf")]),
+    "with a file of an odd name": lambda: EmailMessage(**PLAIN, attachments=[('a"b', b"x", "application/pdf")]),
+    "with a file of a long name": lambda: EmailMessage(**PLAIN, attachments=[("x" * 60, b"x", "application/pdf")]),
+    "with a file and no text": lambda: EmailMessage(**PLAIN | {"body": ""}, attachments=[PDF]),
+    "with a file and its boundary": lambda: EmailMessage(**PLAIN | {"body": BOUNDARY}, attachments=[PDF]),
+    "with another kind of multipart": with_another_multipart,
     "lazy": lambda: EmailMessage(**PLAIN | {"subject": lazystr("x")}),
     "lazy text": lambda: EmailMessage(**PLAIN | {"body": lazystr("x")}),
     "not ASCII": lambda: EmailMessage(**PLAIN | {"body": "ß"}),

@@ -3,7 +3,7 @@
 from email.header import Header
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from messaging.content import mime
@@ -108,3 +108,15 @@ def test_a_disposition_and_an_encoding_are_read_without_their_comments():
     )
     found = next(mime.walk(fields.encode()))
     assert (found.disposition, found.filename, found.encoding, found.data) == ("attachment", "a.txt", "base64", b"x")
+
+
+@given(
+    st.lists(st.binary(max_size=9) | st.text("AZaz09+/=\r\n -", max_size=12).map(str.encode), max_size=4),
+    st.sampled_from(["base64", "quoted-printable", "7bit", "x-uuencode"]),
+)
+@example([b"QQ", b"==QQ=="], "base64")
+@example([b"Q"], "base64")
+@example([b"QQQ"], "base64")
+@example([b"QQ=\r\n", b"=QQQQ"], "base64")
+def test_size_of_what_is_decoded_is_known_without_decoding_it(chunks, encoding):
+    assert mime.decoded_size(chunks, encoding) == len(b"".join(mime.decode(chunks, encoding)))
