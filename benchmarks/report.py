@@ -114,35 +114,43 @@ def _measured_targets(results: Results) -> list[tuple[str, float, bool, str, lis
     slow = _drains(results, "small", 20)
     reports = _drains(results, "report", 0)
 
-    def against(drains: dict[str, list[Drain]], base: str, mine: str = "rate", theirs: str = "rate") -> list[float]:
-        ours, others = _best(results, drains, "outtray, PostgreSQL"), _best(results, drains, base)
-        return ratios(_column(ours, mine), _column(others, theirs)) if ours and others else []
+    def against(base: str) -> list[float]:
+        ours, others = _best(results, small, "outtray, PostgreSQL"), _best(results, small, base)
+        return ratios(_column(ours, "rate"), _column(others, "rate")) if ours and others else []
 
     def limit(drains: dict[str, list[Drain]]) -> list[float]:
         ours = _best(results, drains, "outtray, PostgreSQL")
         return ratios(_column(ours, "rate"), _column(drains[LIMIT], "rate")) if ours else []
 
-    post_office = "post_office, PostgreSQL"
     clicks = [1000 * seconds for seconds in results.clicks.get("Outtray, PostgreSQL", [])]
     statements = _column(_best(results, small, "outtray, PostgreSQL"), "statements_each")
     return [
-        ("drain, 2 KB, 0 ms: times django-post_office", 5, True, ".2f", against(small, post_office)),
-        ("drain, 2 KB, 0 ms: times one task per mail", 5, True, ".2f", against(small, "task")),
+        ("drain, 2 KB, 0 ms: times django-post_office", 5, True, ".2f", against("post_office, PostgreSQL")),
+        ("drain, 2 KB, 0 ms: times one task per mail", 5, True, ".2f", against("task")),
         (f"drain, 2 KB, 0 ms: of {LIMIT}", 0.5, True, ".2f", limit(small)),
         (f"drain, 2 KB, 20 ms: of {LIMIT}", 0.9, True, ".2f", limit(slow)),
         (f"drain, 200 KB reports, 0 ms: of {LIMIT}", 0.6, True, ".2f", limit(reports)),
         ("25 MB reports: a lane's peak above idle, MB", 60, False, ".0f", results.peaks),
-        (
-            "queue one by one: times django-post_office one by one",
-            3, True, ".2f", against(small, post_office, "each_rate", "each_rate"),
-        ),
-        (
-            "queue in one call: times django-post_office one by one",
-            20, True, ".2f", against(small, post_office, "at_once_rate", "each_rate"),
-        ),
+        *_queueing(results),
         (f"click on confirm ({CLICK} messages) to first DATA, ms", 300, False, ".0f", clicks),
         ("SQL statements per delivered message", 3, False, ".2f", statements),
     ]  # fmt: skip
+
+
+def _queueing(results: Results) -> list[tuple[str, float, bool, str, list[float]]]:
+    """The same for what queues: one by one against its `send`, in one call against its `send_many`."""
+    found: list[tuple[str, float, bool, str, list[float]]] = []
+    for what, kind, rate, target in (
+        ("queue one by one", "small", "each_rate", 1.5),
+        ("queue in one call", "small", "at_once_rate", 1.5),
+        ("queue 200 KB reports one by one", "report", "each_rate", 0.9),
+    ):
+        drains = _drains(results, kind, 0)
+        for where in ("PostgreSQL", "SQLite"):
+            ours, theirs = (_best(results, drains, f"{family}, {where}") for family in ("outtray", "post_office"))
+            values = ratios(_column(ours, rate), _column(theirs, rate)) if ours and theirs else []
+            found.append((f"{what}, {where}: times django-post_office", target, True, ".2f", values))
+    return found
 
 
 def _drains(results: Results, kind: str, latency: float) -> dict[str, list[Drain]]:

@@ -245,7 +245,7 @@ def _is_binary(part: mime.Part) -> bool:
 
 def _fit_entity(raw: bytes) -> bytes:
     """The message with its header fields and leaf parts encoded again where they must be."""
-    if raw.isascii() and b"\0" not in raw and _SHIFT not in raw and not mime.has_long_line(raw):
+    if raw.isascii() and b"\0" not in raw and b"\x1b" not in raw and not mime.has_long_line(raw):
         return raw
     left = _Left(MOST_ENCODED, MOST_ENCODED_PARAMETERS, addresses.Effort())
     return transfer_encoding.apply(raw, _unfit(raw, 0, len(raw), left))
