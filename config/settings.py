@@ -225,7 +225,7 @@ else:
     # A server that is gone without a word, or forgotten by a firewall, would be waited for by the system's own limits:
     # for a quarter of an hour, or two hours, on connections that are at work. An option in the URL counts more.
     DATABASES["default"]["OPTIONS"] = {
-        "prepare_threshold": 5,  # Django's None would forbid that any is prepared, as intake/rows.py does
+        "prepare_threshold": 5,  # Django's None forbids preparing any, as intake/rows.py does
         "connect_timeout": "10",  # seconds, for each of several hosts
         "keepalives_idle": "20",
         "keepalives_interval": "5",

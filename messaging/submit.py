@@ -140,6 +140,7 @@ def submit(
     """
     now = timezone.now()
     company = last_read()
+    # What `_queue` asks of the options is compared where the rows are stored (rows.DECISIVE).
     if company is not None and company.hold_mail and promised is None and in_place_of is None:
         with suppress(gate.OptionsChanged):  # before the first was stored
             yield from _queue(_with_claims(submissions, company), now, stored, keep, as_of=company)
@@ -194,6 +195,8 @@ def _queue(
     as_of: CompanyOptions | None = None,
 ) -> Iterator[Outcome]:
     """Raises OptionsChanged, before the first outcome: the options are not those of `as_of` by now."""
+    if not submissions:
+        return
     prepared = []
     choose = _Accounts()
     for each in submissions:
@@ -248,13 +251,15 @@ def _store(
 def _was_committed(message: Message, error: Exception) -> bool:
     """Whether the transaction of a message took place, of which the database did not say so. Raises MayBeStored."""
     rows = Message.objects.filter(message_id=message.message_id, created_at=message.created_at)
+    if message.pk is not None:
+        rows = rows.filter(pk=message.pk)
     give_up = time.monotonic() + COMMIT_SECONDS
     answers = 0
     while answers < 2:  # a COMMIT whose connection is gone may still be under way at the first
         connection.close()
         try:
             if (found := rows.values_list("pk", flat=True).first()) is not None:
-                message.pk = found
+                gate.give_key(message, found)
                 return True
             answers += 1
         except (OperationalError, InterfaceError):

@@ -50,6 +50,7 @@ def insert(pk: int, skeleton: bytes) -> None:
 
     Django would write them into it, as digits, and needs nine times their size.
     """
+    connection.validate_no_broken_transaction()
     connection.ensure_connection()
     with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
         statement = "INSERT INTO messaging_messagecontent (message_id, skeleton) VALUES (%s, %b)"

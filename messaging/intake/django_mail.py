@@ -18,8 +18,10 @@ from email.utils import formatdate, make_msgid
 from io import BytesIO
 from typing import Any
 
+import django
 from django.conf import settings
 from django.core.mail import DNS_NAME, BadHeaderError, EmailMessage, EmailMultiAlternatives
+from django.utils.safestring import SafeString
 
 from messaging.content.mime import MAX_LINE, decoded_words, displayable
 
@@ -32,6 +34,10 @@ _VALUE = re.compile(r"[!-~](?: ?[!-~])*")
 _KIND = re.compile(r"(?:application|audio|image|video)/[a-z0-9.+-]+")
 _FILE_NAME = re.compile(r"\w[\w.-]*(?: [\w.-]+)*", re.ASCII)
 _OWN = frozenset(("content-type", "mime-version", "content-transfer-encoding", "subject", CATEGORY, *ADDRESSES))
+KINDS = (EmailMessage, EmailMultiAlternatives)
+TEXTS = (str, SafeString)  # what a template makes is a SafeString
+# What those of Django's own constructors have; `encoding` and `content_subtype` are set by hand.
+ATTRIBUTES = {*vars(EmailMultiAlternatives()), "encoding", "content_subtype"}
 LONGEST_UNFOLDED = 74  # characters of a name and a value, for a line of 76
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
@@ -40,6 +46,14 @@ _LOCAL_PART = re.compile(r"=\?[^?\s]+\?[bBqQ]\?[^?\s]*\?=(?=@)")
 _ATOMS = re.compile(r'[^\s<>"(),:;@\\\[\]]+')
 # The standard library, which writes the header, ends a line also where str.splitlines does.
 _INJECTION = re.compile(r"\r(?!\n)|\n(?![ \t])|[\0\x0b\x0c\x1c-\x1e]")
+
+
+def _methods() -> list[Any]:
+    """What makes the message of those kinds; packages replace it."""
+    return [getattr(kind, name, None) for kind in KINDS for name in ("message", "_create_message", "mixed_subtype")]
+
+
+METHODS = _methods()
 
 
 def as_bytes(message: EmailMessage) -> tuple[bytes, str | None]:
@@ -60,12 +74,12 @@ def as_bytes(message: EmailMessage) -> tuple[bytes, str | None]:
 
 def _plain(message: EmailMessage) -> bytes | None:
     """None where the library has to write it."""
-    if not _is_plain(message):
+    if django.VERSION >= (6,) or not _is_plain(message):  # from 6 on, another library writes another order of fields
         return None
     fields = _lines(_fields(message))
     text = _lines(_of_text(message))
-    files = [file for each in message.attachments if (file := _file(each)) is not None]
-    if fields is None or text is None or len(files) < len(message.attachments):
+    files = list(map(_file, message.attachments or ()))
+    if fields is None or text is None or None in files:
         return None
     body = message.body.replace("\n", "\r\n").encode("ascii")
     if not files:
@@ -76,23 +90,28 @@ def _plain(message: EmailMessage) -> bytes | None:
     delimiter = b"\r\n--" + boundary
     kind = b'Content-Type: multipart/mixed; boundary="' + boundary + b'"\r\nMIME-Version: 1.0\r\n'
     pieces = [kind, fields, delimiter, b"\r\n", text, b"\r\n", body]
-    for file in files:
+    for file in filter(None, files):
         pieces += [delimiter, b"\r\n", file]
     return b"".join([*pieces, delimiter, b"--\r\n"])
 
 
 def _is_plain(message: EmailMessage) -> bool:
     """Whether nothing but the header fields and the files could keep it from being written here."""
+    headers, encoding = message.extra_headers, message.encoding or settings.DEFAULT_CHARSET
     return (
-        type(message) in (EmailMessage, EmailMultiAlternatives)
-        and "message" not in vars(message)
-        and getattr(message, "mixed_subtype", "mixed") == "mixed"
+        type(message) in KINDS
+        and vars(message).keys() <= ATTRIBUTES
+        and _methods() == METHODS
         and not getattr(message, "alternatives", None)
-        and (message.encoding or settings.DEFAULT_CHARSET) == "utf-8"
-        and type(message.body) is str
-        and _BODY.fullmatch(message.body) is not None
+        and type(encoding) is str
+        and encoding == "utf-8"
+        and message.content_subtype in ("plain", "html")
+        and type(headers) is dict
+        and all(type(name) is str for name in headers)
+        and type(message.body) in TEXTS
+        and _BODY.fullmatch(str(message.body)) is not None
         and max(map(len, message.body.split("\n"))) <= MAX_LINE
-        and _OWN.isdisjoint(map(str.lower, message.extra_headers))
+        and _OWN.isdisjoint(map(str.lower, headers))
     )
 
 
@@ -121,7 +140,7 @@ def _lines(fields: Iterable[tuple[str, Any]]) -> bytes | None:
     """Header fields, a line each; None where one would be folded, encoded, refused or changed."""
     lines = []
     for name, value in fields:
-        if type(value) is not str or not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
+        if type(value) not in TEXTS or not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
             return None
         if "=?" in value or len(name) + len(value) > LONGEST_UNFOLDED:
             return None

@@ -28,7 +28,7 @@ from messaging.models import (
 
 from . import address_warnings, addresses, message_ids, wire
 from .errors import BadAddress, Refused, TooLarge
-from .rows import CommitInDoubt, OptionsChanged, Rows, insert
+from .rows import CommitInDoubt, OptionsChanged, Rows, give_key, insert
 
 __all__ = [
     "BadAddress",
@@ -40,6 +40,7 @@ __all__ = [
     "TooLarge",
     "accept",
     "accept_many",
+    "give_key",
     "prepare",
     "store",
 ]
@@ -99,7 +100,14 @@ def store(prepared: Sequence[Rows], as_of: CompanyOptions | None = None) -> list
 
 
 def prepare(submission: Submission, now: datetime) -> Rows:
-    """Check a submission that came in at `now`, store its attachments and make its rows. Raises Refused."""
+    """Check a submission that came in at `now`, store its attachments and make its rows.
+
+    Raises:
+        Refused
+        ValueError: its author is not stored.
+    """
+    if submission.author is not None and submission.author.pk is None:
+        raise ValueError("The author of a message has to be a user who is stored.")
     _check_size(len(submission.raw))
     reverse_path = addresses.reverse_path(submission.reverse_path)
     envelope = _envelope(submission.recipients)

@@ -5,14 +5,15 @@ message is one prepared statement, which is a transaction by itself and one roun
 (COPY), under keys that are drawn in the same transaction. SQLite has no round trips to save.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
+from itertools import islice
 from typing import Any, NamedTuple
 
 import psycopg
-from django.db import OperationalError, connection, transaction
-from django.db.models import Field, JSONField, Model
+from django.db import DatabaseError, OperationalError, connection, transaction
+from django.db.models import DateTimeField, Field, JSONField, Model
 from django.db.models.expressions import DatabaseDefault
 from psycopg.types.numeric import Int8
 
@@ -20,6 +21,8 @@ from messaging.content import skeletons
 from messaging.models import Attachment, CompanyOptions, Message, MessageContent, MessageEvent, Recipient
 
 FEW = 3  # recipients, attachments and events of a message that is one statement; each number of them is a statement
+# What PostgreSQL says of a prepared statement that a pooler took to another connection: 26000, 42P05.
+NOT_KEPT = ("26000", "42P05")
 # What decides, of all options, what becomes of a message that comes in and is not sent at once.
 DECISIVE = ("hold_mail", "urgent_categories", "urgent_claims")
 _SAME = " AND ".join(f"{name} = {{}}" for name in DECISIVE)
@@ -66,29 +69,25 @@ def insert(prepared: Sequence[Rows], as_of: CompanyOptions | None = None) -> lis
     """
     messages = [rows.message for rows in prepared]
     if connection.vendor == "postgresql" and len(prepared) == 1 and _is_small(prepared[0]):
-        with _whole():
-            _name(messages, _in_one_statement(prepared[0], as_of))
+        _insert_alone(prepared[0], as_of)
     else:
         with transaction.atomic():
             _compare(as_of)
-            _name(messages, (_by_copy if connection.vendor == "postgresql" else _by_inserts)(prepared))
+            keys = (_by_copy if connection.vendor == "postgresql" else _by_inserts)(prepared)
+            # Before the commit: one that fails may have taken place.
+            for message, key in zip(messages, keys, strict=True):
+                give_key(message, key)
     return messages
 
 
-def _name(messages: Sequence[Message], keys: Sequence[int]) -> None:
-    """Give each its key, before the transaction is committed: a commit that fails may have taken place."""
-    for message, key in zip(messages, keys, strict=True):
-        message.pk = key
-        message._state.adding, message._state.db = False, connection.alias
-
-
-def _whole() -> AbstractContextManager[Any]:
-    """What makes one statement whole: nothing, but a savepoint where a failure must leave what was done before."""
-    return transaction.atomic() if connection.in_atomic_block else nullcontext()
+def give_key(message: Message, key: int) -> None:
+    """Let a message know that it is stored, and where."""
+    message.pk = key
+    message._state.adding, message._state.db = False, connection.alias
 
 
 def _is_small(rows: Rows) -> bool:
-    return len(rows.content.skeleton) <= skeletons.PIECE and all(len(each) <= FEW for each in rows.children)
+    return not _is_large(rows.content) and all(len(each) <= FEW for each in rows.children)
 
 
 def _compared(as_of: CompanyOptions) -> list[Any]:
@@ -119,7 +118,7 @@ class _Column(NamedTuple):
 
 @lru_cache
 def _columns(model: type[Model], vendor: str) -> tuple[_Column, ...]:
-    """All but the key, and but the message of what belongs to one."""
+    """All columns except the key and, of what belongs to a message, that of the message."""
     fields = [each for each in model._meta.concrete_fields if not each.primary_key and each.name != "message"]
     return tuple(_Column(str(each.column), each.attname, _type(each), _adapter(each, vendor)) for each in fields)
 
@@ -133,13 +132,16 @@ def _adapter(field: "Field[Any, Any]", vendor: str) -> Callable[[Any], Any] | No
     ops = connection.ops
     if isinstance(field, JSONField):
         return lambda value: ops.adapt_json_value(value, field.encoder)
+    if isinstance(field, DateTimeField):
+        return lambda value: ops.adapt_datetimefield_value(field.get_prep_value(value))
     if vendor != "postgresql":
-        return ops.adapt_datetimefield_value if field.get_internal_type() == "DateTimeField" else None
+        return None
     # The width of a number would be part of what a prepared statement is known by.
     return Int8 if _type(field) in ("smallint", "integer", "bigint") else None
 
 
 def _values(row: Model) -> list[Any]:
+    """The values of its columns. Those that the database would have by itself are given to the row as well."""
     values = []
     for column in _columns(type(row), connection.vendor):
         value = getattr(row, column.attribute)
@@ -153,7 +155,29 @@ def _values(row: Model) -> list[Any]:
 # --- One statement (PostgreSQL) ------------------------------------------------------------------------
 
 
-def _in_one_statement(rows: Rows, as_of: CompanyOptions | None) -> list[int]:
+def _insert_alone(rows: Rows, as_of: CompanyOptions | None) -> None:
+    try:
+        with _whole():
+            _in_one_statement(rows, as_of)
+    except DatabaseError as error:
+        if getattr(error.__cause__, "sqlstate", None) not in NOT_KEPT:
+            raise
+        connection.connection.prepare_threshold = None  # from now on it is planned anew each time
+        with _whole():
+            _in_one_statement(rows, as_of)
+
+
+def _whole() -> AbstractContextManager[Any]:
+    """What makes one statement whole: nothing, but a savepoint where a failure must leave what was done before."""
+    return nullcontext() if _is_a_transaction() else transaction.atomic()
+
+
+def _is_a_transaction() -> bool:
+    """Whether a statement is one by itself."""
+    return bool(connection.get_autocommit()) and not connection.in_atomic_block
+
+
+def _in_one_statement(rows: Rows, as_of: CompanyOptions | None) -> None:
     counts = tuple(map(len, rows.children))
     values = _values(rows.message)
     if as_of is not None:
@@ -162,20 +186,20 @@ def _in_one_statement(rows: Rows, as_of: CompanyOptions | None) -> list[int]:
     for child in rows.children:
         for row in child:
             values += _values(row)
+    connection.validate_no_broken_transaction()
+    connection.close_if_health_check_failed()
     connection.ensure_connection()
-    is_alone = not connection.in_atomic_block
+    is_a_transaction = _is_a_transaction()
     try:
         with connection.wrap_database_errors, psycopg.RawCursor(connection.connection) as cursor:
             found = cursor.execute(_statement(counts, as_of is not None), values, prepare=True).fetchone()
     except OperationalError as error:
-        cause = error.__cause__
-        # With a state it is the server that says so, and that it did not do it.
-        if is_alone and isinstance(cause, psycopg.Error) and cause.sqlstate is None:
+        if is_a_transaction and connection.connection.closed:
             raise CommitInDoubt(*error.args) from error
         raise
     if found is None:
         raise OptionsChanged
-    return [found[0]]
+    give_key(rows.message, found[0])
 
 
 @lru_cache
@@ -183,7 +207,7 @@ def _statement(counts: tuple[int, ...], is_compared: bool) -> str:
     """One that stores a message with so many of each of CHILDREN; the values go in the order of the text."""
     places = (f"${number}" for number in range(1, 2**15))
     names, given = _select(Message, places)
-    where = f" WHERE {_AS_OF.format(*(next(places) for _ in (*DECISIVE, None)))}" if is_compared else ""
+    where = f" WHERE {_AS_OF.format(*islice(places, len(DECISIVE) + 1))}" if is_compared else ""
     steps = [
         f"new AS (INSERT INTO messaging_message ({names}) SELECT {given}{where} RETURNING id)",
         "content AS (INSERT INTO messaging_messagecontent (message_id, skeleton) "  # noqa: S608
@@ -217,33 +241,36 @@ def _select(model: type[Model], places: Iterator[str]) -> tuple[str, str]:
 
 
 def _by_copy(prepared: Sequence[Rows]) -> list[int]:
-    """As COPY takes them, in binary: half the octets, and no text to be read again."""
     with connection.cursor() as cursor:
         sequence = "pg_get_serial_sequence('messaging_message', 'id')"
         cursor.execute(f"SELECT nextval({sequence}) FROM generate_series(1, %s)", [len(prepared)])  # noqa: S608
         keys = sorted(key for (key,) in cursor.fetchall())
-    _copy(Message, "id", ((key, rows.message) for key, rows in zip(keys, prepared, strict=True)))
+    _copy(Message, "id", [(key, rows.message) for key, rows in zip(keys, prepared, strict=True)])
     contents = [(key, rows.content) for key, rows in zip(keys, prepared, strict=True)]
-    large = [(key, row.skeleton) for key, row in contents if len(row.skeleton) > skeletons.PIECE]
-    _copy(MessageContent, "message_id", (each for each in contents if len(each[1].skeleton) <= skeletons.PIECE))
-    for key, skeleton in large:
-        skeletons.insert(key, bytes(skeleton))
+    _copy(MessageContent, "message_id", [each for each in contents if not _is_large(each[1])])
+    for key, row in contents:
+        if _is_large(row):
+            skeletons.insert(key, bytes(row.skeleton))
     for model, given in _children(keys, prepared):
-        if given:
-            _copy(model, "message_id", given)
+        _copy(model, "message_id", given)
     return keys
 
 
-def _copy(model: type[Model], key_name: str, rows: Iterable[tuple[int, Model]]) -> None:
-    columns = _columns(model, "postgresql")
-    names = ", ".join([key_name, *(f'"{column.name}"' for column in columns)])
-    statement = f"COPY {model._meta.db_table} ({names}) FROM STDIN (FORMAT BINARY)"
+def _is_large(content: MessageContent) -> bool:
+    return len(content.skeleton) > skeletons.PIECE
+
+
+def _copy(model: type[Model], key_name: str, rows: Sequence[tuple[int, Model]]) -> None:
+    """As text: in binary, a number that is too large for its column would be cut in silence."""
+    if not rows:
+        return
+    names = ", ".join([key_name, *(f'"{column.name}"' for column in _columns(model, "postgresql"))])
+    statement = f"COPY {model._meta.db_table} ({names}) FROM STDIN"
     with (
         connection.wrap_database_errors,
         psycopg.Cursor(connection.connection) as cursor,
         cursor.copy(statement) as copy,
     ):
-        copy.set_types(["bigint", *(column.type for column in columns)])
         for key, row in rows:
             copy.write_row([key, *_values(row)])
 

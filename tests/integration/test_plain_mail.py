@@ -1,12 +1,15 @@
 """A plain mail is written without the standard library, octet for octet as that writes it, or not at all."""
 
 import string
+from collections import defaultdict
+from email.charset import QP, Charset
 from email.generator import BytesGenerator
 from email.mime.text import MIMEText
 
 import pytest
 from django.core.mail import EmailMessage, EmailMultiAlternatives
 from django.utils.functional import lazystr
+from django.utils.safestring import mark_safe
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -130,6 +133,26 @@ def with_encoding():
     return message
 
 
+def with_charset():
+    """As Django's documentation has it; it equals "utf-8" all the same."""
+    message = EmailMessage(**PLAIN)
+    message.encoding = Charset("utf-8")
+    message.encoding.body_encoding = QP
+    return message
+
+
+def with_kind(kind):
+    message = EmailMessage(**PLAIN)
+    message.content_subtype = kind
+    return message
+
+
+def with_headers(headers):
+    message = EmailMessage(**PLAIN)
+    message.extra_headers = headers
+    return message
+
+
 def with_alternative():
     message = EmailMultiAlternatives(**PLAIN)
     message.attach_alternative("<p>Dear Ada</p>", "text/html")
@@ -158,6 +181,12 @@ UNUSUAL = {
     "with another kind of multipart": with_another_multipart,
     "lazy": lambda: EmailMessage(**PLAIN | {"subject": lazystr("x")}),
     "lazy text": lambda: EmailMessage(**PLAIN | {"body": lazystr("x")}),
+    "in a Charset of its own": with_charset,
+    "with a parameter of its type": lambda: with_kind("plain; format=flowed"),
+    "of no known type": lambda: with_kind("x"),
+    "without header fields": lambda: with_headers(None),
+    "with header fields of its own class": lambda: with_headers(defaultdict(str, {"X-A": "b"})),
+    "with a name that is no text": lambda: with_headers({1: "b"}),
     "not ASCII": lambda: EmailMessage(**PLAIN | {"body": "ß"}),
     "a line of 999": lambda: EmailMessage(**PLAIN | {"body": "x" * 999}),
     "a carriage return": lambda: EmailMessage(**PLAIN | {"body": "a\rb"}),
@@ -176,6 +205,17 @@ UNUSUAL = {
 @pytest.mark.parametrize("make", UNUSUAL.values(), ids=UNUSUAL)
 def test_unusual_mail_is_left_to_the_library(make):
     assert not check(make())
+
+
+@pytest.mark.parametrize("kind", [EmailMessage, EmailMultiAlternatives])
+@pytest.mark.parametrize("name", ["message", "_create_message"])
+def test_mail_of_a_class_that_a_package_has_changed_is_left_to_the_library(monkeypatch, kind, name):
+    monkeypatch.setattr(kind, name, lambda *given: None)
+    assert not check(EmailMessage(**PLAIN))
+
+
+def test_text_of_a_template_is_usual():
+    assert check(EmailMessage(**PLAIN | {"body": mark_safe("Dear Ada\n"), "subject": mark_safe("Invoice 17")}))
 
 
 def test_another_default_character_set_is_left_to_the_library(settings):

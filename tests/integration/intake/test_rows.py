@@ -3,8 +3,11 @@
 import datetime as dt
 from dataclasses import replace
 
+import psycopg
 import pytest
-from django.db import DatabaseError, connection, transaction
+from django.contrib.auth.models import User
+from django.db import DatabaseError, OperationalError, connection, transaction
+from django.db.transaction import TransactionManagementError
 from django.test.utils import CaptureQueriesContext
 
 from messaging import submit
@@ -128,6 +131,86 @@ def test_a_failure_leaves_what_the_caller_did_before(given):
         with pytest.raises(DatabaseError):
             gate.store([second])
     assert Message.objects.count() == 1
+
+
+# --- Connections -------------------------------------------------------------------------------------------
+
+POSTGRESQL = pytest.mark.skipif(connection.vendor != "postgresql", reason="a file has no connections")
+
+
+@POSTGRESQL
+def test_a_connection_that_a_pooler_gave_another_session_is_planned_for_anew(given):
+    gate.store(prepared(given[:1]))
+    connection.connection.pgconn.exec_(b"DISCARD ALL")  # where the driver does not see it
+    for _ in range(2):
+        gate.store(prepared(given[:1]))
+    with transaction.atomic():
+        gate.store(prepared(given[:1]))
+    assert Message.objects.count() == 4
+
+
+@POSTGRESQL
+def test_a_connection_that_died_between_two_requests_is_opened_anew(given, settings):
+    settings_of = connection.settings_dict
+    before = settings_of["CONN_HEALTH_CHECKS"], settings_of["CONN_MAX_AGE"]
+    settings_of["CONN_HEALTH_CHECKS"], settings_of["CONN_MAX_AGE"] = True, 60
+    try:
+        connection.close()
+        connection.ensure_connection()
+        other = connection.copy()
+        with other.cursor() as cursor:
+            cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [connection.connection.info.backend_pid])
+        other.close()
+        connection.close_if_unusable_or_obsolete()  # at the start of a request
+        gate.store(prepared(given[:1]))
+    finally:
+        settings_of["CONN_HEALTH_CHECKS"], settings_of["CONN_MAX_AGE"] = before
+        connection.close()
+    assert Message.objects.count() == 1
+
+
+@POSTGRESQL
+def test_a_connection_that_ends_with_the_answer_leaves_the_commit_in_doubt(given):
+    """As a pooler says it whose server is gone: with a state, as if the server had answered."""
+    execute = psycopg.RawCursor.execute
+
+    def goes_away(cursor, *arguments, **options):
+        execute(cursor, *arguments, **options)
+        cursor.connection.close()
+        raise psycopg.errors.ProtocolViolation("server conn crashed?")
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(gate.CommitInDoubt):
+        patch.setattr(psycopg.RawCursor, "execute", goes_away)
+        gate.store(prepared(given[:1]))
+    connection.close()
+    assert Message.objects.count() == 1
+
+
+def test_nothing_is_stored_in_a_transaction_that_is_to_be_rolled_back(given):
+    with transaction.atomic():
+        transaction.set_rollback(True)
+        with pytest.raises(TransactionManagementError):
+            gate.store(prepared(given[:1]))
+
+
+def test_messages_with_one_message_id_keep_their_own_keys_after_a_commit_in_doubt(given, monkeypatch):
+    hold_mail()
+    commits, commit = [], connection._commit
+
+    def loses_the_answer():
+        commit()
+        commits.append(1)
+        if len(commits) == 1:
+            raise OperationalError("server closed the connection unexpectedly")
+
+    monkeypatch.setattr(connection, "_commit", loses_the_answer)
+    keys = [outcome.message.pk for outcome in submit.submit([given[0]] * 3)]
+    assert sorted(keys) == sorted(Message.objects.values_list("pk", flat=True))
+
+
+def test_an_author_who_is_not_stored_is_an_error():
+    with pytest.raises(ValueError, match="author"):
+        gate.accept(mail("ada@example.com", author=User(username="ada")))
 
 
 # --- By the options that are in force when it is stored ---------------------------------------------------
