@@ -161,7 +161,7 @@ def test_replacement_that_cannot_be_stored_leaves_the_failed_message_as_it_was(
 ):
     before = standing(refused_at_once)
 
-    def fails(prepared):
+    def fails(*given):
         raise error
 
     monkeypatch.setattr(gate, "store", fails)

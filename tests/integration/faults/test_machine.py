@@ -12,6 +12,7 @@ import time
 import tracemalloc
 from pathlib import Path
 
+import psycopg
 import pytest
 from django.core.mail import EmailMessage
 from django.db import OperationalError
@@ -116,7 +117,14 @@ def database(db, monkeypatch):
         database.check(sql)
         return really_execute(cursor, sql, params, many, executor)
 
+    really_execute_raw = psycopg.RawCursor.execute
+
+    def execute_raw(cursor, sql, *arguments, **options):
+        database.check(sql)
+        return really_execute_raw(cursor, sql, *arguments, **options)
+
     monkeypatch.setattr(CursorWrapper, "_execute_with_wrappers", execute)
+    monkeypatch.setattr(psycopg.RawCursor, "execute", execute_raw)  # of intake/rows.py
     return database
 
 
