@@ -21,6 +21,7 @@ from typing import Any
 import django
 from django.conf import settings
 from django.core.mail import DNS_NAME, BadHeaderError, EmailMessage, EmailMultiAlternatives
+from django.core.mail import message as djangos
 from django.utils.safestring import SafeString
 
 from messaging.content.mime import MAX_LINE, decoded_words, displayable
@@ -35,6 +36,7 @@ _KIND = re.compile(r"(?:application|audio|image|video)/[a-z0-9.+-]+")
 _FILE_NAME = re.compile(r"\w[\w.-]*(?: [\w.-]+)*", re.ASCII)
 _OWN = frozenset(("content-type", "mime-version", "content-transfer-encoding", "subject", CATEGORY, *ADDRESSES))
 KINDS = (EmailMessage, EmailMultiAlternatives)
+METHODS = ("message", "_create_message", "_create_attachments", "_create_attachment", "_create_mime_attachment")
 TEXTS = (str, SafeString)  # what a template makes is a SafeString
 # What those of Django's own constructors have; `encoding` and `content_subtype` are set by hand.
 ATTRIBUTES = {*vars(EmailMultiAlternatives()), "encoding", "content_subtype"}
@@ -46,14 +48,6 @@ _LOCAL_PART = re.compile(r"=\?[^?\s]+\?[bBqQ]\?[^?\s]*\?=(?=@)")
 _ATOMS = re.compile(r'[^\s<>"(),:;@\\\[\]]+')
 # The standard library, which writes the header, ends a line also where str.splitlines does.
 _INJECTION = re.compile(r"\r(?!\n)|\n(?![ \t])|[\0\x0b\x0c\x1c-\x1e]")
-
-
-def _methods() -> list[Any]:
-    """What makes the message of those kinds; packages replace it."""
-    return [getattr(kind, name, None) for kind in KINDS for name in ("message", "_create_message", "mixed_subtype")]
-
-
-METHODS = _methods()
 
 
 def as_bytes(message: EmailMessage) -> tuple[bytes, str | None]:
@@ -101,7 +95,8 @@ def _is_plain(message: EmailMessage) -> bool:
     return (
         type(message) in KINDS
         and vars(message).keys() <= ATTRIBUTES
-        and _methods() == METHODS
+        and all(_is_djangos(getattr(kind, name, None)) for kind in KINDS for name in METHODS)
+        and message.mixed_subtype == "mixed"  # type: ignore[attr-defined]
         and not getattr(message, "alternatives", None)
         and type(encoding) is str
         and encoding == "utf-8"
@@ -113,6 +108,12 @@ def _is_plain(message: EmailMessage) -> bool:
         and max(map(len, message.body.split("\n"))) <= MAX_LINE
         and _OWN.isdisjoint(map(str.lower, headers))
     )
+
+
+def _is_djangos(method: Any) -> bool:
+    """Whether no package has put another one in its place, which may have taken its name as well."""
+    code = getattr(method, "__code__", None)
+    return code is not None and code.co_filename == djangos.__file__
 
 
 def _of_text(message: EmailMessage) -> list[tuple[str, Any]]:
